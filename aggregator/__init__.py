@@ -1,0 +1,1 @@
+"""The thin discovery service: registry, planner, enrolment authority. It never imports JAX."""

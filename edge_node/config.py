@@ -1,0 +1,226 @@
+"""What is configured: a federation spec that all nodes share, and a node file that its site owns.
+
+Both are TOML, read into frozen values. Unknown keys are refused: a misspelt setting must never
+be a silent default. The spec's hash is taken over its canonical form, so that comments and key
+order don't matter and every value does; it is bound into each plan and each message.
+"""
+
+import enum
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from edge_node.errors import ConfigurationError
+
+__all__ = [
+    "Activation",
+    "Column",
+    "ColumnKind",
+    "DataSpec",
+    "FederationSpec",
+    "KernelKind",
+    "LandmarkKind",
+    "ModelSpec",
+    "NodeConfig",
+    "Task",
+    "TimingSpec",
+    "load_node_config",
+    "load_spec",
+    "parse_spec",
+]
+
+
+class Task(enum.StrEnum):
+    """What is predicted."""
+
+    REGRESSION = "regression"
+    CLASSIFICATION = "classification"
+
+
+class ColumnKind(enum.StrEnum):
+    """How a column is encoded: standardised, or one-hot over the federated category list."""
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+
+
+class KernelKind(enum.StrEnum):
+    """Which infinite-width kernel: a trained network's (NTK) or a random one's (NNGP)."""
+
+    NTK = "ntk"
+    NNGP = "nngp"
+
+
+class Activation(enum.StrEnum):
+    """The network's nonlinearity."""
+
+    RELU = "relu"
+    ERF = "erf"
+
+
+class LandmarkKind(enum.StrEnum):
+    """Where landmarks come from; none of them is anybody's row."""
+
+    GAUSSIAN = "gaussian"
+    KMEANS = "kmeans"
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A TOML table: frozen, and closed to unknown keys."""
+
+
+class Column(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input column. ``categories`` fixes a categorical column's list; empty means: find it
+    by federated counts, keeping categories with at least ``min_rows_per_category`` rows.
+    """
+
+    name: str
+    kind: ColumnKind = ColumnKind.NUMERIC
+    categories: tuple[str, ...] = ()
+
+
+class DataSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The schema that every node's file must fit. ``classes`` are the target's labels, in order."""
+
+    task: Task
+    target: str
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...] = ()
+    min_rows_per_category: int = 5
+
+
+class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The kernel and its candidates; noise, amplitude, depth and landmark kind are then chosen by
+    the evidence. ``weight_variance`` and ``bias_variance`` default to criticality (ReLU: 2, 0).
+    """
+
+    kernel: KernelKind = KernelKind.NTK
+    activation: Activation = Activation.RELU
+    depths: tuple[int, ...] = (1, 2, 3)
+    weight_variance: float | None = None
+    bias_variance: float | None = None
+    bias: float = 1.0  # beta, the constant input coordinate
+    landmarks: int = 300
+    landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.GAUSSIAN, LandmarkKind.KMEANS)
+    min_rows_per_landmark: int = 5
+    kmeans_iterations: int = 3
+    newton_steps: int = 12  # at most; classification stops earlier by itself
+    seed: int = 0
+
+
+class TimingSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds. Short values find a dead node sooner; long ones forgive a slow network."""
+
+    heartbeat: float = 2.0  # how often a node tells the aggregator that it lives
+    liveness: float = 15.0  # silence after which a node is left out of the next epoch
+    settle: float = 3.0  # quiet time after a join before the plan is drawn
+    step: float = 600.0  # the longest one step (a sum over the tree) may take
+
+
+class FederationSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all nodes of a federation agree on."""
+
+    name: str
+    data: DataSpec
+    model: ModelSpec = ModelSpec()
+    timing: TimingSpec = TimingSpec()
+    minimum_nodes: int = 3  # the first run starts when this many have registered
+
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical form (32 bytes)."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+
+
+class NodeConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The node file (``node.toml``), owned by the site. Paths are relative to its directory."""
+
+    name: str
+    data: str  # CSV or Parquet file with this site's rows
+    listen: str = "0.0.0.0:7710"  # empty: accepts no inbound connection, becomes a leaf
+    advertise: str = ""  # host:port that peers dial; empty with an empty `listen`
+    ignore: tuple[str, ...] = ()  # columns of the file that the federation does not use
+    threads: int = 0  # 0: all cores
+
+
+Config = TypeVar("Config", FederationSpec, NodeConfig)
+
+
+def parse_spec(text: str, *, where: str = "federation spec") -> FederationSpec:
+    """Parse and check a federation spec.
+
+    Raises:
+        ConfigurationError: not TOML, an unknown or missing key, a value of the wrong type or range.
+    """
+    spec = _parse(text, FederationSpec, where)
+    for complaint in _complaints(spec):
+        raise ConfigurationError(complaint, where=where, remedy="Correct the spec")
+    return spec
+
+
+def load_spec(path: Path) -> FederationSpec:
+    """Read a federation spec from a TOML file. Raises ConfigurationError."""
+    return parse_spec(_read(path), where=str(path))
+
+
+def load_node_config(path: Path) -> NodeConfig:
+    """Read a node file (TOML). Raises ConfigurationError."""
+    return _parse(_read(path), NodeConfig, str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            "the file can't be read", where=str(path), found=str(error), remedy="Check the path"
+        ) from error
+
+
+def _parse(text: str, kind: type[Config], where: str) -> Config:
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+        return msgspec.convert(table, kind)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError("not valid TOML", where=where, found=str(error)) from error
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(
+            str(error), where=where, remedy="Compare with the examples in deploy/"
+        ) from error
+
+
+def _complaints(spec: FederationSpec) -> list[str]:
+    """What a type can't say: ranges, duplicates, references between keys."""
+    data, model, timing = spec.data, spec.model, spec.timing
+    names = [column.name for column in data.columns]
+    checks = {
+        "`data.columns` is empty: name at least one input": not names,
+        "`data.columns` names a column twice": len(set(names)) != len(names),
+        f"target {data.target!r} is also an input column": data.target in names,
+        "classification needs at least two distinct `data.classes`": (
+            data.task is Task.CLASSIFICATION
+            and (len(data.classes) < 2 or len(set(data.classes)) != len(data.classes))
+        ),
+        "`data.classes` is for classification only": (
+            data.task is Task.REGRESSION and bool(data.classes)
+        ),
+        "`model.depths` must be positive integers": not model.depths or min(model.depths) < 1,
+        "`model.landmarks` must be at least 2": model.landmarks < 2,
+        "`model.landmark_kinds` is empty": not model.landmark_kinds,
+        "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
+        "`model.newton_steps` must be at least 1": model.newton_steps < 1,
+        "`model.weight_variance` must be positive": (
+            model.weight_variance is not None and not 0 < model.weight_variance < float("inf")
+        ),
+        "`model.bias_variance` must not be negative": (
+            model.bias_variance is not None and not 0 <= model.bias_variance < float("inf")
+        ),
+        "`timing` values must be positive": not all(
+            0 < seconds < float("inf") for seconds in msgspec.structs.astuple(timing)
+        ),
+        "`timing.liveness` must exceed `timing.heartbeat`": timing.liveness <= timing.heartbeat,
+        "`minimum_nodes` must be at least 1": spec.minimum_nodes < 1,
+    }
+    return [complaint for complaint, wrong in checks.items() if wrong]

@@ -1,0 +1,1 @@
+"""The mathematics: pure functions and frozen values, no input or output."""

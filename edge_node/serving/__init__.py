@@ -1,0 +1,1 @@
+"""Predictions and status over a local endpoint."""
