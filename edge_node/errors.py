@@ -18,8 +18,8 @@ translated where the foreign library is called, and nowhere else. This module im
 __all__ = [
     "ConfigurationError",
     "DataError",
-    "MachineError",
     "IdentityError",
+    "MachineError",
     "NetworkError",
     "NumericalError",
     "RefusedError",
