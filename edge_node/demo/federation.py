@@ -1,0 +1,256 @@
+"""A federation on one machine: an aggregator and its nodes as operating-system processes.
+
+Everything goes through the commands an operator would type; only loopback addresses are used.
+The system tests and the benchmarks drive the same class.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import tomli_w
+
+from edge_node.config import FederationSpec
+from edge_node.errors import MachineError, NetworkError, TangentMeshError
+from edge_node.security.files import make_private_directory, write_atomically
+from edge_node.serving.client import NodeStatus, status
+
+__all__ = ["LocalFederation", "write_spec"]
+
+_POLL_SECONDS = 0.2
+
+
+def write_spec(spec: FederationSpec, path: Path) -> None:
+    """Write a federation spec as the TOML file that people share."""
+    table = {
+        key: value for key, value in _without_none(msgspec.to_builtins(spec)).items() if value != {}
+    }
+    write_atomically(path, tomli_w.dumps(table).encode(), mode=0o644)
+
+
+def _without_none(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+class LocalFederation:
+    """Owns the processes it starts: use it as a context manager, and they end with it.
+
+    Args:
+        directory: everything lives below it: ``aggregator/`` and one folder a node.
+        spec: the federation's spec.
+        files: each node's data file.
+        environment: added to the processes' environment.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        spec: FederationSpec,
+        files: Mapping[str, Path],
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.spec = spec
+        self.files = dict(files)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._environment = {**os.environ, **(environment or {})}
+
+    def __enter__(self) -> "LocalFederation":
+        make_private_directory(self.directory)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Create the federation, enrol every node, and start all processes."""
+        self.create()
+        self.start_aggregator()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self.enrol, self.files))
+        for node in self.files:
+            self.start_node(node)
+
+    def create(self) -> None:
+        """``aggregator init``: certificate authority, registry, configuration."""
+        spec_file = self.directory / "federation.toml"
+        write_spec(self.spec, spec_file)
+        discovery, enrolment = _free_ports(2)
+        self.command(
+            "aggregator", "init", "--dir", self._home("aggregator"), "--spec", str(spec_file),
+            "--host", "localhost", "--host", "127.0.0.1",
+            "--port", str(discovery), "--enrolment-port", str(enrolment),
+        )  # fmt: skip
+
+    def enrol(self, node: str) -> None:
+        """``edge-node init`` and ``edge-node enrol`` with a fresh one-time token."""
+        home = self._home(node)
+        self.command(
+            "edge_node", "init", "--dir", home, "--name", node, "--data", str(self.files[node]),
+            "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1:0", "--threads", "1",
+        )  # fmt: skip
+        token = self.command("aggregator", "token", node, "--dir", self._home("aggregator"))
+        self.command("edge_node", "enrol", token.strip(), "--dir", home)
+
+    def start_aggregator(self) -> None:
+        """``aggregator run``, and wait until it answers."""
+        self._spawn("aggregator", "aggregator", "run", "--dir", self._home("aggregator"))
+        ports = json.loads(
+            self.command("aggregator", "status", "--json", "--dir", self._home("aggregator"))
+        )["ports"]
+        _wait_for_port(ports["enrolment"], self.processes["aggregator"], self.log("aggregator"))
+
+    def start_node(self, node: str) -> None:
+        """``edge-node run``."""
+        self._spawn(node, "edge_node", "run", "--dir", self._home(node))
+
+    def kill(self, process: str) -> None:
+        """``kill -9``: no farewell of any kind."""
+        self.processes[process].kill()
+        self.processes.pop(process).wait()
+
+    def stop(self) -> None:
+        """Ask every process to end, and make sure that it does."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.processes.clear()
+
+    def status(self, node: str) -> NodeStatus | None:
+        """What the node says of itself; None while it doesn't answer."""
+        try:
+            return status(self.node_directory(node), timeout=5.0)
+        except TangentMeshError:
+            return None
+
+    def follow(
+        self, *, deadline: float, nodes: tuple[str, ...] = ()
+    ) -> Iterator[dict[str, NodeStatus]]:
+        """Yield the nodes' statuses until the caller is satisfied.
+
+        Raises:
+            NetworkError: ``deadline`` seconds have passed.
+            MachineError: a process ended by itself.
+        """
+        end = time.monotonic() + deadline
+        while time.monotonic() < end:
+            self._check_alive()
+            found = {node: self.status(node) for node in nodes or tuple(self.files)}
+            yield {node: answer for node, answer in found.items() if answer is not None}
+            time.sleep(_POLL_SECONDS)
+        raise NetworkError(
+            "the federation was not done in time",
+            expected=f"{deadline:.0f} s",
+            found=f"{ {node: answer and answer.phase for node, answer in found.items()} }",
+            where=str(self.directory),
+            remedy="Read the nodes' log files there",
+        )
+
+    def wait_complete(
+        self, *, deadline: float, nodes: tuple[str, ...] = ()
+    ) -> dict[str, NodeStatus]:
+        """Wait until the nodes hold the posterior of one and the same run and epoch."""
+        for statuses in self.follow(deadline=deadline, nodes=nodes):
+            if _agree(statuses, nodes or tuple(self.files)):
+                return statuses
+        raise AssertionError("follow ends by raising")  # pragma: no cover
+
+    def node_directory(self, node: str) -> Path:
+        """The node's own folder: configuration, identity, state."""
+        return self.directory / node
+
+    def log(self, process: str) -> Path:
+        """The file with what the process wrote."""
+        return self.directory / f"{process}.log"
+
+    def command(self, module: str, *arguments: str) -> str:
+        """Run one command to its end and return its output. Raises MachineError with its error."""
+        done = subprocess.run(  # noqa: S603 - the project's own program
+            [sys.executable, "-m", module, *arguments],
+            env=self._environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if done.returncode:
+            raise MachineError(
+                f"`{module} {arguments[0]}` failed with exit code {done.returncode}",
+                found=done.stderr.strip(),
+            )
+        return done.stdout
+
+    def _home(self, process: str) -> str:
+        return str(self.directory / process)
+
+    def _spawn(self, name: str, module: str, *arguments: str) -> None:
+        with self.log(name).open("ab") as log:
+            self.processes[name] = subprocess.Popen(  # noqa: S603 - the project's own program
+                [sys.executable, "-m", module, *arguments],
+                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def _check_alive(self) -> None:
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                raise MachineError(
+                    f"process {name} ended with exit code {process.returncode}",
+                    where=str(self.log(name)),
+                    found=_last_line(self.log(name)),
+                )
+
+
+def _agree(statuses: Mapping[str, NodeStatus], nodes: tuple[str, ...]) -> bool:
+    """Whether all these nodes are complete, in the same run, and it is these nodes' run."""
+    complete = [s for node, s in statuses.items() if node in nodes and s.phase == "complete"]
+    return len(complete) == len(nodes) and len({(s.run, s.cohort) for s in complete}) == 1
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports nobody listens on right now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 30.0
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise MachineError("the aggregator does not listen", where=str(log), found=_last_line(log))
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "nothing"
+
+
+@contextmanager
+def frozen(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop a process for a while, as a machine that hangs would (SIGSTOP, SIGCONT)."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)

@@ -1,0 +1,130 @@
+"""The local endpoint's client: ask the daemon of a directory for predictions or its status."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from edge_node.errors import DataError, NetworkError, TangentMeshError
+from edge_node.serving.endpoint import socket_path, target
+from tangentmesh.v1 import prediction_pb2 as pb
+from tangentmesh.v1 import prediction_pb2_grpc as rpc
+
+__all__ = ["NodeStatus", "predict", "status"]
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """What a running node says of itself; times are UTC, durations in seconds."""
+
+    node: str
+    federation: str
+    phase: str
+    epoch: int
+    run: int
+    step: str
+    waiting_for: tuple[str, ...]
+    waiting_seconds: float
+    discovery_reachable: bool
+    cohort: tuple[str, ...]
+    posterior_time: datetime | None
+    certificate_expires: datetime | None
+    reason: str
+    bytes_sent: int
+    bytes_received: int
+    steps_completed: int
+
+
+def status(directory: Path, *, timeout: float = 10.0) -> NodeStatus:
+    """The status of the node running in ``directory``. Raises NetworkError if none runs."""
+    with _channel(directory) as channel:
+        try:
+            reply = rpc.LocalStub(channel).Status(pb.StatusRequest(), timeout=timeout)
+        except grpc.RpcError as error:
+            raise _translated(error, directory) from error
+    return NodeStatus(
+        node=reply.node,
+        federation=reply.federation,
+        phase=reply.phase,
+        epoch=reply.epoch,
+        run=reply.run,
+        step=reply.step,
+        waiting_for=tuple(reply.waiting_for),
+        waiting_seconds=reply.waiting.ToTimedelta().total_seconds(),
+        discovery_reachable=reply.discovery_reachable,
+        cohort=tuple(reply.cohort),
+        posterior_time=_time(reply, "posterior_time"),
+        certificate_expires=_time(reply, "certificate_expires"),
+        reason=reply.reason,
+        bytes_sent=reply.bytes_sent,
+        bytes_received=reply.bytes_received,
+        steps_completed=reply.steps_completed,
+    )
+
+
+def predict(
+    directory: Path,
+    rows: Sequence[Mapping[str, float | str | None]],
+    *,
+    level: float = 0.95,
+    timeout: float = 60.0,
+) -> list[dict[str, Any]]:
+    """Predictions for rows given by column name, from the daemon's posterior.
+
+    Returns:
+        For each row, ``mean, sd, lower, upper`` or ``label, probabilities``.
+
+    Raises:
+        DataError: a row doesn't fit the schema.
+        NetworkError: no node runs there, or it holds no posterior yet.
+    """
+    request = pb.PredictRequest(rows=[_row(row) for row in rows], level=level)
+    with _channel(directory) as channel:
+        try:
+            reply = rpc.LocalStub(channel).Predict(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise _translated(error, directory) from error
+    return [_prediction(each) for each in reply.predictions]
+
+
+def _prediction(reply: pb.Prediction) -> dict[str, Any]:
+    if reply.label:
+        return {"label": reply.label, "probabilities": dict(reply.probabilities)}
+    return {"mean": reply.mean, "sd": reply.sd, "lower": reply.lower, "upper": reply.upper}
+
+
+def _row(row: Mapping[str, float | str | None]) -> pb.Row:
+    cells = {}
+    for name, value in row.items():
+        if value is None:
+            cells[name] = pb.Cell()
+        elif isinstance(value, str):
+            cells[name] = pb.Cell(text=value)
+        else:
+            cells[name] = pb.Cell(number=value)
+    return pb.Row(cells=cells)
+
+
+def _channel(directory: Path) -> grpc.Channel:
+    credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
+    options = [("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1)]
+    return grpc.secure_channel(target(directory), credentials, options=options)
+
+
+def _time(reply: pb.StatusReply, field: str) -> datetime | None:
+    return getattr(reply, field).ToDatetime(tzinfo=UTC) if reply.HasField(field) else None
+
+
+def _translated(error: grpc.RpcError, directory: Path) -> TangentMeshError:
+    code, details = error.code(), error.details()
+    where = str(socket_path(directory))
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return NetworkError(
+            "no edge-node process answers", where=where, remedy="Start it with `edge-node run`"
+        )
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return DataError(details or "the rows don't fit the schema")
+    return NetworkError(details or str(code), where=where)

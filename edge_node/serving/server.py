@@ -1,0 +1,115 @@
+"""The local endpoint's server: predictions and status for programs on the same device.
+
+It listens on a Unix domain socket in a directory that only the node's user may enter; queries
+never leave the device, so no certificate is involved.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+
+from edge_node.data.source import batch_from_rows
+from edge_node.errors import MachineError, TangentMeshError
+from edge_node.model import Model, Predictions
+from edge_node.security.files import make_private_directory
+from edge_node.serving.endpoint import socket_path, target
+from tangentmesh.v1 import prediction_pb2 as pb
+from tangentmesh.v1 import prediction_pb2_grpc as rpc
+
+__all__ = ["serve_local"]
+
+_DEFAULT_LEVEL = 0.95
+_MOST_BYTES = 64 * 1024 * 1024  # of one request: about half a million rows of 16 numbers
+
+
+async def serve_local(
+    directory: Path,
+    model: Callable[[], Model | None],
+    status: Callable[[], pb.StatusReply],
+) -> grpc.aio.Server:
+    """Start serving; the caller stops the server.
+
+    Args:
+        directory: the node's directory.
+        model: the newest model, or None before the first run is complete.
+        status: the node's present status.
+
+    Raises:
+        MachineError: another process serves this directory, or the socket can't be made.
+    """
+    path = socket_path(directory)
+    make_private_directory(path.parent)
+    await _refuse_second(path)
+    path.unlink(missing_ok=True)
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MOST_BYTES)])
+    rpc.add_LocalServicer_to_server(_Local(model, status), server)
+    try:
+        server.add_secure_port(
+            target(directory), grpc.local_server_credentials(grpc.LocalConnectionType.UDS)
+        )
+    except RuntimeError as error:
+        raise MachineError(
+            "the local socket can't be opened", where=str(path), found=str(error)
+        ) from error
+    await server.start()
+    path.chmod(0o600)
+    return server
+
+
+async def _refuse_second(path: Path) -> None:
+    """Two daemons in one directory would overwrite each other's state."""
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return  # nobody there: absent, or left behind by a crash
+    writer.close()
+    raise MachineError(
+        "another edge-node process runs in this directory",
+        where=str(path.parent),
+        remedy="Stop it first, or give this node a directory of its own",
+    )
+
+
+class _Local(rpc.LocalServicer):
+    def __init__(
+        self, model: Callable[[], Model | None], status: Callable[[], pb.StatusReply]
+    ) -> None:
+        self._model = model
+        self._status = status
+
+    async def Predict(  # noqa: N802 - named by the protocol
+        self, request: pb.PredictRequest, context: grpc.aio.ServicerContext
+    ) -> pb.PredictReply:
+        model = self._model()
+        if model is None:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "this node holds no posterior yet: `edge-node status` says what it waits for",
+            )
+        assert model is not None  # noqa: S101 - abort has raised
+        try:
+            predictions = await asyncio.to_thread(_predict, model, request)
+        except TangentMeshError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return pb.PredictReply(
+            predictions=[pb.Prediction(**row) for row in predictions.rows()],
+            warnings=predictions.warnings,
+            epoch=model.provenance.epoch,
+        )
+
+    async def Status(  # noqa: N802 - named by the protocol
+        self, request: pb.StatusRequest, context: grpc.aio.ServicerContext
+    ) -> pb.StatusReply:
+        return self._status()
+
+
+def _predict(model: Model, request: pb.PredictRequest) -> Predictions:
+    rows = [{name: _value(cell) for name, cell in row.cells.items()} for row in request.rows]
+    return model.predict(batch_from_rows(rows, model.data), level=request.level or _DEFAULT_LEVEL)
+
+
+def _value(cell: pb.Cell) -> float | str | None:
+    kind = cell.WhichOneof("value")
+    return None if kind is None else getattr(cell, kind)
