@@ -1,0 +1,53 @@
+"""Answer queries from the posterior on this disk, with nobody else running."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from edge_node.data.source import open_source
+from edge_node.model import ClassPredictions, IntervalPredictions, Model, Predictions
+from edge_node.paths import NodePaths
+
+__all__ = ["predict_file", "saved_input"]
+
+
+def predict_file(paths: NodePaths, file: Path, *, level: float = 0.95) -> Predictions:
+    """Predict every row of a CSV or Parquet file.
+
+    Raises:
+        DataError: there is no posterior yet, or the file doesn't fit the schema (file, column and
+            row are named).
+    """
+    model = Model.load(paths.model)
+    source = open_source(file, model.data, with_target=False)
+    return _joined([model.predict(batch, level=level) for batch in source.batches()])
+
+
+def _joined(parts: list[Predictions]) -> Predictions:
+    warnings = tuple(dict.fromkeys(warning for part in parts for warning in part.warnings))
+    if isinstance(parts[0], ClassPredictions):
+        tables = [part.probabilities for part in parts if isinstance(part, ClassPredictions)]
+        return ClassPredictions(parts[0].classes, np.concatenate(tables), warnings)
+    intervals = [part for part in parts if isinstance(part, IntervalPredictions)]
+    return IntervalPredictions(
+        *(
+            np.concatenate([getattr(part, name) for part in intervals])
+            for name in ("mean", "sd", "lower", "upper")
+        ),
+        warnings,
+    )
+
+
+@contextmanager
+def saved_input(stream: IO[bytes]) -> Iterator[Path]:
+    """Standard input as a temporary CSV file, because it is read twice: checked, then encoded."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard-input.csv"
+        with path.open("wb") as file:
+            shutil.copyfileobj(stream, file)
+        yield path

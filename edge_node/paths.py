@@ -1,0 +1,43 @@
+"""Where things are in a node's directory. docs/design.md shows the whole."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["NodePaths"]
+
+
+@dataclass(frozen=True)
+class NodePaths:
+    """The files of the node whose directory is ``root``."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The node file, owned by the site."""
+        return self.root / "node.toml"
+
+    @property
+    def spec(self) -> Path:
+        """The federation spec, received at enrolment."""
+        return self.root / "federation.toml"
+
+    @property
+    def identity(self) -> Path:
+        """Key and certificates."""
+        return self.root / "identity"
+
+    @property
+    def discovery(self) -> Path:
+        """One line: host:port of the discovery service."""
+        return self.root / "identity" / "discovery"
+
+    @property
+    def state(self) -> Path:
+        """Plan, completed steps, masking keys: what a restart resumes from."""
+        return self.root / "state"
+
+    @property
+    def model(self) -> Path:
+        """The posterior that answers queries."""
+        return self.root / "state" / "model.npz"

@@ -1,0 +1,116 @@
+"""How a node comes to be: its node file, and its membership."""
+
+import socket
+from pathlib import Path
+
+import msgspec
+import tomli_w
+
+from edge_node.config import NodeConfig, load_node_config, load_spec, parse_spec
+from edge_node.errors import ConfigurationError, IdentityError
+from edge_node.names import check_node_name, split_address
+from edge_node.paths import NodePaths
+from edge_node.security.enrolment import enrol
+from edge_node.security.files import make_private_directory, write_atomically
+from edge_node.security.identity import save_identity
+from edge_node.security.tokens import Token
+
+__all__ = ["create_node", "enrol_node"]
+
+
+def create_node(
+    paths: NodePaths,
+    *,
+    name: str,
+    data: Path,
+    listen: str,
+    advertise: str,
+    no_inbound: bool,
+    ignore: tuple[str, ...],
+    threads: int,
+) -> NodeConfig:
+    """Write the node file.
+
+    Raises:
+        ConfigurationError: there is one already, the name or an address is not one, or the data
+            file does not exist.
+        MachineError: the directory can't be written.
+    """
+    check_node_name(name)
+    if paths.config.exists():
+        raise ConfigurationError(
+            "there is a node here already",
+            where=str(paths.config),
+            remedy="Edit it, or use another --dir",
+        )
+    if not data.is_file():
+        raise ConfigurationError("no such data file", where=str(data), remedy="Check --data")
+    if no_inbound:
+        listen = advertise = ""
+    else:
+        _, port = split_address(listen, any_port=True)
+        advertise = advertise or f"{socket.getfqdn()}:{port}"
+        split_address(advertise, any_port=True)
+    config = NodeConfig(
+        name=name,
+        data=str(data.resolve()),
+        listen=listen,
+        advertise=advertise,
+        ignore=ignore,
+        threads=threads,
+    )
+    make_private_directory(paths.root)
+    write_atomically(paths.config, tomli_w.dumps(msgspec.to_builtins(config)).encode())
+    return config
+
+
+def enrol_node(
+    paths: NodePaths, text: str, expected: Path | None, *, timeout: float
+) -> dict[str, str]:
+    """Join the federation that issued a token, and keep identity, spec and discovery address.
+
+    Args:
+        paths: the node's directory; its node file must exist.
+        text: the token.
+        expected: a spec file that the federation's spec must equal (comments and order aside).
+        timeout: seconds for each exchange with the aggregator.
+
+    Raises:
+        ConfigurationError: no node file, or the spec is another than expected.
+        IdentityError: the token is not for this node, or was refused; nothing was changed.
+        NetworkError: the aggregator can't be reached; nothing was changed.
+    """
+    config = load_node_config(paths.config)
+    token = Token.decode(text)
+    if token.node != config.name:
+        raise IdentityError(
+            "the token is for another node",
+            where=str(paths.config),
+            expected=f"a token for {config.name!r}",
+            found=f"one for {token.node!r}",
+            remedy=f"Ask the federation's operator for `aggregator token {config.name}`",
+        )
+    wanted = load_spec(expected) if expected else None
+    make_private_directory(paths.identity)  # before the token is used up
+    enrolment = enrol(token, timeout=timeout)
+    spec = parse_spec(enrolment.spec, where=f"spec received from {token.address}")
+    if wanted and wanted.digest() != spec.digest():
+        raise ConfigurationError(
+            "the federation's spec is not the expected one",
+            where=token.address,
+            expected=wanted.digest().hex(),
+            found=spec.digest().hex(),
+            remedy="Ask the federation's operator what changed",
+        )
+    write_atomically(paths.spec, enrolment.spec.encode(), mode=0o644)
+    write_atomically(paths.discovery, f"{enrolment.discovery}\n".encode())
+    save_identity(paths.identity, enrolment.identity)
+    return {
+        "node": config.name,
+        "federation": spec.name,
+        "fingerprint": enrolment.identity.fingerprint.hex(),
+        "expires": enrolment.identity.expires.isoformat(),
+        "spec": str(paths.spec),
+        "spec_hash": spec.digest().hex(),
+        "discovery": enrolment.discovery,
+    }
