@@ -46,7 +46,7 @@ def main() -> None:
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edge-node")
 def cli() -> None:
-    """Take part in a federation that learns one Gaussian-process posterior; your rows stay here.
+    r"""Take part in a federation that learns one Gaussian-process posterior; your rows stay here.
 
     \b
     A node's life:
@@ -89,7 +89,7 @@ def directory_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--advertise",
     default="",
-    help="host:port by which peers reach this node. [default: this host's name and the port of --listen]",
+    help="host:port by which peers reach it. [default: this host's name, port of --listen]",
 )
 @click.option(
     "--no-inbound",

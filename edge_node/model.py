@@ -77,7 +77,7 @@ class IntervalPredictions:
 
 @dataclass(frozen=True)
 class ClassPredictions:
-    """Classification: ``probabilities`` (n, C), each row summing to one, in the order of ``classes``."""
+    """Classification: ``probabilities`` (n, C) in the order of ``classes``; rows sum to one."""
 
     classes: tuple[str, ...]
     probabilities: Matrix

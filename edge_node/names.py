@@ -29,7 +29,7 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _URI = re.compile(r"tangentmesh://([^/?#]+)/(?:node/([^/?#]+)|(aggregator))")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})")
 _FEDERATION_LENGTH = 64  # the longest common name that X.509 allows
-_PORTS = range(1, 65536)
+_HIGHEST_PORT = 65535
 
 
 def check_node_name(name: str, *, where: str = "node name") -> str:
@@ -93,14 +93,16 @@ def parse_certificate_uri(uri: str) -> tuple[str, str]:
     )
 
 
-def split_address(address: str, *, where: str = "address") -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[IPv6]:port``. Raises ConfigurationError."""
+def split_address(address: str, *, where: str = "address", lowest_port: int = 1) -> tuple[str, int]:
+    """Host and port of ``host:port`` or ``[IPv6]:port``; port 0 (let the system choose) is one
+    only with ``lowest_port=0``. Raises ConfigurationError.
+    """
     match = _ADDRESS.fullmatch(address)
-    if match is None or int(match[3]) not in _PORTS:
+    if match is None or not lowest_port <= int(match[3]) <= _HIGHEST_PORT:
         raise ConfigurationError(
             "not an address",
             where=where,
-            expected="host:port with a port from 1 to 65535, IPv6 in brackets",
+            expected=f"host:port with a port from {lowest_port} to {_HIGHEST_PORT}, IPv6 in brackets",
             found=repr(address),
         )
     return match[1] or match[2], int(match[3])

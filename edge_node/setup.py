@@ -48,9 +48,9 @@ def create_node(
     if no_inbound:
         listen = advertise = ""
     else:
-        _, port = split_address(listen, any_port=True)
+        _, port = split_address(listen, where="--listen", lowest_port=0)
         advertise = advertise or f"{socket.getfqdn()}:{port}"
-        split_address(advertise, any_port=True)
+        split_address(advertise, where="--advertise", lowest_port=0)
     config = NodeConfig(
         name=name,
         data=str(data.resolve()),
