@@ -102,7 +102,7 @@ def split_address(address: str, *, where: str = "address", lowest_port: int = 1)
         raise ConfigurationError(
             "not an address",
             where=where,
-            expected=f"host:port with a port from {lowest_port} to {_HIGHEST_PORT}, IPv6 in brackets",
+            expected=f"host:port, a port from {lowest_port} to {_HIGHEST_PORT}, IPv6 in brackets",
             found=repr(address),
         )
     return match[1] or match[2], int(match[3])
