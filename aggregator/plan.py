@@ -1,0 +1,102 @@
+"""A plan: who takes part in which run, and along which edges.
+
+The value that the planner draws, the registry keeps and the discovery service hands out.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Self, TypeAlias
+
+from tangentmesh.v1 import discovery_pb2
+
+__all__ = ["Edge", "Member", "Plan"]
+
+Edge: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One node of the cohort.
+
+    Args:
+        node: its name.
+        address: host:port that peers dial; empty: a leaf that only dials.
+        fingerprint: SHA-256 of its certificate, 32 bytes.
+        parent: the next node towards the root; empty at the root.
+    """
+
+    node: str
+    address: str
+    fingerprint: bytes
+    parent: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cohort and its spanning tree, valid until an epoch with a greater number.
+
+    Args:
+        epoch: grows with every plan.
+        run: grows when the program starts anew.
+        spec_hash: SHA-256 of the federation spec, 32 bytes.
+        root: the node where totals are formed.
+        members: by name, in ascending order.
+        edges: the neighbour graph, each edge and all of them in ascending order.
+        created: UNIX seconds.
+    """
+
+    epoch: int
+    run: int
+    spec_hash: bytes
+    root: str
+    members: tuple[Member, ...]
+    edges: tuple[Edge, ...]
+    created: float = field(default=0.0, compare=False)
+
+    @cached_property
+    def by_node(self) -> dict[str, Member]:
+        """The members by name."""
+        return {member.node: member for member in self.members}
+
+    @cached_property
+    def parents(self) -> dict[str, str]:
+        """Each member's parent, the root's left out."""
+        return {member.node: member.parent for member in self.members if member.parent}
+
+    def to_message(self) -> discovery_pb2.Plan:
+        """The wire form, without certificates."""
+        message = discovery_pb2.Plan(
+            epoch=self.epoch,
+            run=self.run,
+            spec_hash=self.spec_hash,
+            root=self.root,
+            members=[
+                discovery_pb2.Member(
+                    node=member.node,
+                    address=member.address,
+                    fingerprint=member.fingerprint,
+                    parent=member.parent,
+                )
+                for member in self.members
+            ],
+            edges=[discovery_pb2.Edge(a=a, b=b) for a, b in self.edges],
+        )
+        message.created.FromDatetime(datetime.fromtimestamp(self.created, UTC))
+        return message
+
+    @classmethod
+    def from_message(cls, message: discovery_pb2.Plan) -> Self:
+        """The inverse of ``to_message``."""
+        return cls(
+            epoch=message.epoch,
+            run=message.run,
+            spec_hash=message.spec_hash,
+            root=message.root,
+            members=tuple(
+                Member(member.node, member.address, member.fingerprint, member.parent)
+                for member in message.members
+            ),
+            edges=tuple((edge.a, edge.b) for edge in message.edges),
+            created=message.created.ToNanoseconds() / 1e9,
+        )
