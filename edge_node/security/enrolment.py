@@ -4,7 +4,7 @@ The node knows nobody yet, so trust is built from the authority's fingerprint in
 
     1. fetch the server's certificate, trusting it for nothing but the next question;
     2. ask over TLS with that certificate for the authority's; compare its SHA-256 with the token;
-    3. check that this authority issued the server's certificate, and to an aggregator;
+    3. check that this authority issued the server's certificate, and to the aggregator;
     4. on a new connection that trusts the authority only, send the secret and the request;
     5. check the certificate that comes back.
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import grpc
 
 from edge_node.errors import IdentityError, NetworkError
-from edge_node.names import AGGREGATOR, split_address
+from edge_node.names import AGGREGATOR, certificate_uri, split_address
 from edge_node.security.certificates import (
     check_certificate,
     check_dates,
@@ -72,8 +72,10 @@ def enrol(token: Token, *, timeout: float) -> Enrolment:
             another node; a certificate does not hold (the message says why).
     """
     server_pem = _server_certificate(token.address, timeout)
+    federation = _federation(server_pem, token.address)
     ca_pem = _authority(token, server_pem, timeout)
-    federation = _check_server(server_pem, ca_pem, token.address)
+    where = f"certificate of the aggregator at {token.address}"
+    check_certificate(server_pem, ca_pem, name=AGGREGATOR, federation=federation, where=where)
     key_pem = generate_key()
     request = enrolment_pb2.EnrolRequest(
         node=token.node, token=token.secret_text, csr=signing_request(key_pem, token.node)
@@ -88,9 +90,9 @@ def enrol(token: Token, *, timeout: float) -> Enrolment:
 
 
 def _server_certificate(address: str, timeout: float) -> bytes:
-    """Step 1: the certificate that the server shows, PEM; only its dates are checked."""
+    """Step 1: the certificate that the server shows, PEM, not to be believed yet."""
     try:
-        pem = ssl.get_server_certificate(split_address(address), timeout=timeout).encode()
+        return ssl.get_server_certificate(split_address(address), timeout=timeout).encode()
     except ssl.SSLError as error:
         raise NetworkError(
             "something answers there, but not with TLS",
@@ -102,10 +104,25 @@ def _server_certificate(address: str, timeout: float) -> bytes:
     except (OSError, UnicodeError) as error:  # a host name that can't be encoded is a UnicodeError
         found = error.strerror if isinstance(error, OSError) else None
         raise _unreachable(address, found or str(error)) from error
+
+
+def _federation(server_pem: bytes, address: str) -> str:
+    """The federation whose aggregator the server says it is. TLS would notice a wrong role, a
+    wrong clock or an expired certificate, too, but could not say so.
+    """
     where = f"certificate of the aggregator at {address}"
-    remedy = "ask the federation's operator to renew it"
-    check_dates(parse_certificate(pem, where=where), where=where, remedy=remedy)
-    return pem
+    certificate = parse_certificate(server_pem, where=where)
+    subject = subject_of(certificate, where=where)
+    if subject.name != AGGREGATOR:
+        raise IdentityError(
+            "a node answers where the aggregator should",
+            where=where,
+            expected=certificate_uri(subject.federation, AGGREGATOR),
+            found=certificate_uri(subject.federation, subject.name),
+            remedy=_CHECK_ADDRESS,
+        )
+    check_dates(certificate, where=where, remedy="ask the federation's operator to renew it")
+    return subject.federation
 
 
 def _authority(token: Token, server_pem: bytes, timeout: float) -> bytes:
@@ -125,14 +142,6 @@ def _authority(token: Token, server_pem: bytes, timeout: float) -> bytes:
             remedy="Nothing secret was sent. Compare address and fingerprint with the operator",
         )
     return pem_of(ca_der)  # written anew: whatever else the reply held would become a root, too
-
-
-def _check_server(server_pem: bytes, ca_pem: bytes, address: str) -> str:
-    """Step 3: the federation whose aggregator the server is. Raises IdentityError."""
-    where = f"certificate of the aggregator at {address}"
-    federation = subject_of(parse_certificate(server_pem, where=where), where=where).federation
-    check_certificate(server_pem, ca_pem, name=AGGREGATOR, federation=federation, where=where)
-    return federation
 
 
 def _check_issued(identity: Identity, where: str) -> None:
