@@ -21,7 +21,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.names import AGGREGATOR, certificate_uri, check_federation_name, check_node_name
-from edge_node.security.certificates import check_dates, der_of, fingerprint_of, parse_certificate
+from edge_node.security.certificates import (
+    check_dates,
+    check_issuer,
+    der_of,
+    fingerprint_of,
+    parse_certificate,
+)
 from edge_node.security.files import make_private_directory, read_private, write_atomically
 from edge_node.security.identity import check_key, generate_key, parse_key
 
@@ -85,10 +91,7 @@ class Authority:
         certificate = parse_certificate(certificate_pem, where=where)
         check_key(key_pem, certificate, where=str(directory / _KEY), remedy=_INIT)
         check_dates(certificate, where=where, now=now, remedy="Found a new federation")
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        if len(names) != 1:
-            raise IdentityError("not an authority's certificate", where=where, remedy=_INIT)
-        return cls(str(names[0].value), key_pem, certificate_pem)
+        return cls(_federation_of(certificate, where), key_pem, certificate_pem)
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -135,6 +138,22 @@ class Authority:
             builder = builder.add_extension(extension, critical)
         key = parse_key(self.key_pem, where="authority")
         return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
+def _federation_of(certificate: x509.Certificate, where: str) -> str:
+    """The federation that an authority's certificate names. Raises IdentityError."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    try:
+        check_issuer(certificate, certificate, where=where)
+        return check_federation_name(str(names[0].value))
+    except (IdentityError, ConfigurationError, IndexError) as error:
+        raise IdentityError(
+            "not an authority's certificate",
+            where=where,
+            expected="a certificate that signed itself and may sign others",
+            found=certificate.subject.rfc4514_string(),
+            remedy=_INIT,
+        ) from error
 
 
 def _check_role(node: str, role: Role, hosts: Sequence[str]) -> None:

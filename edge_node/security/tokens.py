@@ -8,9 +8,9 @@ secret's hash: the secret has 256 random bits, so a plain SHA-256 can't be searc
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Self
@@ -24,6 +24,8 @@ _PREFIX = "tm1."
 _DIGEST = 32
 _SECRET = 32
 _CHECKSUM = 4
+_LETTERS = re.compile(r"[A-Za-z0-9_-]*")
+_REMEDY = "Ask the federation's operator for a new token"
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,13 @@ class Token:
         word = "".join(text.split())
         if not word.startswith(_PREFIX):
             raise _bad("not an enrolment token", f"a word that begins with {_PREFIX!r}", word[:8])
-        data = _bytes(word.removeprefix(_PREFIX))
+        data = _bytes(encoded := word.removeprefix(_PREFIX))
         length = int.from_bytes(data[:2], "big") + 2 + _CHECKSUM
         if len(data) != length:
             problem = "incomplete" if len(data) < length else "too long"
             raise _bad(f"the enrolment token is {problem}", f"{length} bytes", f"{len(data)} bytes")
         counted = data[:-_CHECKSUM]
-        if not hmac.compare_digest(_checksum(counted), data[-_CHECKSUM:]):
+        if _checksum(counted) != data[-_CHECKSUM:] or _text(data) != encoded:
             raise _bad("the enrolment token has a wrong character", "a token as it was issued")
         return cls._parse(counted[2:])
 
@@ -106,9 +108,6 @@ def check_secret(secret_text: str, stored_hash: bytes) -> None:
         raise IdentityError("the enrolment token's secret is wrong", remedy=_REMEDY)
 
 
-_REMEDY = "Ask the federation's operator for a new token"
-
-
 def _bad(problem: str, expected: str, found: str = "") -> IdentityError:
     return IdentityError(
         problem,
@@ -124,14 +123,11 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """The inverse of ``_text``, strictly: one text for each value."""
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if not data or _text(data) != text:
+    """The bytes of a text that may be cut short anywhere. Raises IdentityError."""
+    if not _LETTERS.fullmatch(text):
         raise _bad("the enrolment token has a wrong character", "letters, digits, '-' and '_'")
-    return data
+    whole = text[:-1] if len(text) % 4 == 1 else text  # one letter alone holds no byte
+    return base64.urlsafe_b64decode(whole + "=" * (-len(whole) % 4))
 
 
 def _sized(data: bytes) -> bytes:

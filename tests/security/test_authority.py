@@ -1,6 +1,7 @@
 """The authority chooses every name; a request brings a key and a proof, and nothing else."""
 
 import ipaddress
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,13 @@ from cryptography.x509.oid import NameOID
 from edge_node.errors import ConfigurationError, IdentityError, MachineError
 from edge_node.names import AGGREGATOR
 from edge_node.security.authority import Authority
-from edge_node.security.identity import check_certificate, generate_key, signing_request
+from edge_node.security.files import write_atomically
+from edge_node.security.identity import (
+    Identity,
+    check_certificate,
+    generate_key,
+    signing_request,
+)
 
 DAY = timedelta(days=1)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -105,6 +112,15 @@ def test_expired_authority(tmp_path: Path) -> None:
     Authority.create(tmp_path, "mesh", now=NOW)
     with pytest.raises(IdentityError, match=r"has expired.*2036"):
         Authority.load(tmp_path, now=NOW + timedelta(days=4000))
+
+
+def test_node_as_authority(tmp_path: Path, member: Callable[..., Identity]) -> None:
+    """A node's key and certificate are no authority."""
+    node = member("hospital-a")
+    write_atomically(tmp_path / "key.pem", node.key_pem)
+    write_atomically(tmp_path / "certificate.pem", node.certificate_pem)
+    with pytest.raises(IdentityError, match=r"not an authority's.*found CN=hospital-a"):
+        Authority.load(tmp_path)
 
 
 def test_node_certificate(authority: Authority) -> None:

@@ -33,7 +33,7 @@ def test_truncated(token: Token, data: st.DataObject) -> None:
     """A truncated token is refused as incomplete."""
     text = token.encode()
     length = data.draw(st.integers(4, len(text) - 1))
-    with pytest.raises(IdentityError, match=r"incomplete|wrong character") as caught:
+    with pytest.raises(IdentityError, match="incomplete") as caught:
         Token.decode(text[:length])
     assert "Copy it again" in caught.value.remedy
 
@@ -59,7 +59,7 @@ def test_other_text(text: str) -> None:
 def test_too_long() -> None:
     """Text after the token is refused."""
     text = Token.create("mesh.example:7701", "hospital-a", bytes(32)).encode()
-    with pytest.raises(IdentityError, match=r"too long|wrong character"):
+    with pytest.raises(IdentityError, match="too long"):
         Token.decode(text + "AAAA")
 
 
