@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Self, TypeAlias
 
+from aggregator.presence import Phase, Report
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["Edge", "Member", "Plan"]
@@ -63,6 +64,19 @@ class Plan:
     def parents(self) -> dict[str, str]:
         """Each member's parent, the root's left out."""
         return {member.node: member.parent for member in self.members if member.parent}
+
+    @cached_property
+    def neighbours(self) -> dict[str, set[str]]:
+        """Each member's neighbours in the graph."""
+        found: dict[str, set[str]] = {}
+        for a, b in self.edges:
+            found.setdefault(a, set()).add(b)
+            found.setdefault(b, set()).add(a)
+        return found
+
+    def completed_by(self, report: Report) -> bool:
+        """Whether a node that reports so holds the posterior of this plan's run."""
+        return (report.phase, report.run) == (Phase.COMPLETE, self.run)
 
     def to_message(self) -> discovery_pb2.Plan:
         """The wire form, without certificates."""

@@ -41,6 +41,11 @@ class Obstacles:
         """Both."""
         return Obstacles(self.edges | other.edges, self.nodes | other.nodes)
 
+    def without(self, parents: frozenset[str]) -> "Obstacles":
+        """The same, less what was found of dialling ``parents``."""
+        edges = frozenset(edge for edge in self.edges if edge[1] not in parents)
+        return Obstacles(edges, self.nodes - parents)
+
 
 @dataclass(frozen=True)
 class Tree:

@@ -1,0 +1,167 @@
+"""When a new plan is due, and which: pure functions of what is known, with the clock passed in.
+
+    no plan                      wait for `minimum_nodes` nodes and a quiet `settle`; then run 1
+    a run in progress            a member is lost, stalls, moves or can't be reached:
+                                 next epoch, same run, the survivors
+    a run complete               nodes joined or came back, and it is quiet:
+                                 next epoch, next run, everyone
+    complete, a member dies      nothing: the posterior stands
+    too few survivors            wait for the lost ones, or for enough others to start a new run
+
+A run *starts* with `minimum_nodes`, and *goes on* with at least min(minimum_nodes, 3): a crash
+should cost a sweep and not the run, but among fewer than three nodes a total gives away a
+neighbour's part. A federation that may start with fewer has said that it accepts this.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from aggregator.diagnosis import diagnose
+from aggregator.plan import Member, Plan
+from aggregator.presence import Presence
+from aggregator.scene import Experience, Rules, Scene, listed
+from aggregator.topology import Obstacles, Tree, draw_tree, neighbour_graph
+
+__all__ = ["Decision", "decide"]
+
+_NOBODY_DIALS = (
+    "no node can be dialled: at least one must accept inbound connections"
+    " (`listen` and `advertise` in its node.toml) at an address that the others reach"
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do now.
+
+    Args:
+        plan: the plan to issue; None: keep the one that is.
+        reason: why it is due, for the log.
+        waiting: what is being waited for, for people; empty: nothing.
+        experience: to be passed in next time.
+    """
+
+    plan: Plan | None = None
+    reason: str = ""
+    waiting: str = ""
+    experience: Experience = field(default_factory=Experience)
+
+
+def decide(
+    rules: Rules,
+    presences: Iterable[Presence],
+    plan: Plan | None,
+    *,
+    experience: Experience,
+    now: float,
+) -> Decision:
+    """The next plan, if one is due.
+
+    Args:
+        rules: of the federation spec.
+        presences: every enrolled node that was ever heard, with this federation's spec.
+        plan: the newest plan; None: there was none yet.
+        experience: as the previous decision returned it; at first an empty one.
+        now: the clock of the presences.
+    """
+    scene = Scene.of(rules, presences, plan, experience, now)
+    if scene.plan is None:
+        return _start(scene, plan, "enough nodes have registered")
+    if scene.here and scene.completed == len(scene.here):
+        if not scene.newcomers:
+            return Decision(experience=experience)
+        return _start(scene, plan, f"{listed(scene.newcomers)} joined")
+    if len(scene.here) < rules.fewest:
+        decision = _start(scene, plan, "the run before could not go on")
+        return decision if decision.plan else replace(decision, waiting=scene.too_few())
+    return _go_on(scene, scene.plan)
+
+
+def _start(scene: Scene, before: Plan | None, reason: str) -> Decision:
+    """A new run with everyone who is alive, if they are enough and it is quiet."""
+    rules, alive = scene.rules, scene.alive
+    if len(alive) < rules.minimum_nodes:
+        return Decision(waiting=scene.not_enough(), experience=scene.experience)
+    quiet_since = max(max(each.joined, each.changed) for each in alive.values())
+    if scene.now < quiet_since + rules.settle:
+        here = f"{len(alive)} nodes are here; the next run starts"
+        return Decision(
+            waiting=f"{here} after {rules.settle:g} s in which none joins",
+            experience=scene.experience,
+        )
+    return _draw(scene, alive, before, Obstacles(), reason, run_anew=True)
+
+
+def _go_on(scene: Scene, plan: Plan) -> Decision:
+    """The run in progress with its survivors, if anything is wrong with it."""
+    rules, experience = scene.rules, scene.experience
+    trouble = diagnose(plan, scene.here, liveness=rules.liveness, step=rules.step, now=scene.now)
+    if not trouble:
+        return Decision(waiting=scene.in_progress(), experience=experience)
+    survivors = {name: each for name, each in scene.here.items() if name not in trouble.stalled}
+    if len(survivors) < rules.fewest:
+        return Decision(waiting=f"{trouble}; {scene.too_few()}", experience=experience)
+    obstacles = experience.obstacles.without(trouble.moved) | trouble.obstacles
+    return _draw(scene, survivors, plan, obstacles, str(trouble), run_anew=False)
+
+
+def _draw(
+    scene: Scene,
+    cohort: Mapping[str, Presence],
+    before: Plan | None,
+    obstacles: Obstacles,
+    reason: str,
+    *,
+    run_anew: bool,
+) -> Decision:
+    """The next plan over a cohort, as close to the plan before as can be."""
+    inbound = [name for name, each in cohort.items() if each.report.address]
+    tree = draw_tree(
+        inbound,
+        cohort.keys() - set(inbound),
+        obstacles=obstacles,
+        root=before.root if before else "",
+        parents=before.parents if before else {},
+        spare=before.neighbours if before else {},
+    )
+    if tree is None:
+        return Decision(waiting=_NOBODY_DIALS, experience=scene.experience)
+    members = _members(tree, cohort)
+    if len(members) < scene.rules.fewest:
+        return Decision(waiting=f"{reason}; {scene.too_few()}", experience=scene.experience)
+    epoch, run = _latest(cohort, before)
+    plan = Plan(
+        epoch=epoch + 1,
+        run=run + run_anew,
+        spec_hash=scene.rules.spec_hash,
+        root=tree.root,
+        members=members,
+        edges=neighbour_graph(tree, inbound, obstacles),
+    )
+    return Decision(plan, reason, experience=Experience(obstacles, _barred(scene, plan)))
+
+
+def _members(tree: Tree, cohort: Mapping[str, Presence]) -> tuple[Member, ...]:
+    return tuple(
+        Member(name, each.report.address, each.fingerprint, tree.parents.get(name, ""))
+        for name, each in sorted(cohort.items())
+        if name == tree.root or name in tree.parents
+    )
+
+
+def _barred(scene: Scene, plan: Plan) -> frozenset[tuple[str, bytes]]:
+    """Processes that must stay out until they are restarted: those that were barred and still
+    run, and those that the next plan leaves out though they live and took part in the last.
+    """
+    present = {(name, each.report.session) for name, each in scene.everyone.items()}
+    left_out = scene.here.keys() - plan.by_node.keys()
+    new = {(name, scene.here[name].report.session) for name in left_out}
+    return frozenset((scene.experience.barred & present) | new)
+
+
+def _latest(cohort: Mapping[str, Presence], before: Plan | None) -> tuple[int, int]:
+    """The greatest epoch and run that anybody knows of."""
+    reports = [each.report for each in cohort.values()]
+    epochs = [report.epoch for report in reports] + [before.epoch if before else 0]
+    runs = [report.run for report in reports] + [before.run if before else 0]
+    return max(epochs), max(runs)

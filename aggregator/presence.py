@@ -1,0 +1,90 @@
+"""A node as the aggregator knows it: what its last heartbeat said, and when.
+
+All times are seconds of one monotonic clock that the caller reads.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+__all__ = ["Phase", "Presence", "Report", "heard"]
+
+
+class Phase(enum.IntEnum):
+    """How far a node is; the numbers are the wire's."""
+
+    UNKNOWN = 0
+    IDLE = 1
+    RUNNING = 2
+    COMPLETE = 3
+    REFUSED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a heartbeat says; see HeartbeatRequest in discovery.proto. ``waiting`` is in seconds."""
+
+    address: str = ""
+    session: bytes = b""
+    epoch: int = 0
+    run: int = 0
+    phase: Phase = Phase.IDLE
+    step: str = ""
+    waiting_for: tuple[str, ...] = ()
+    waiting: float = 0.0
+    unreachable: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A node, its newest report and its times.
+
+    Args:
+        node: its name.
+        fingerprint: SHA-256 of its certificate.
+        report: what it said last.
+        heard: when it said that.
+        joined: when this process of the node was first heard, or was heard again after a silence.
+        changed: when it reached its phase of its run.
+        unreachable: since when, without a break, it can't reach a peer.
+    """
+
+    node: str
+    fingerprint: bytes
+    report: Report
+    heard: float
+    joined: float
+    changed: float
+    unreachable: Mapping[str, float] = field(default_factory=dict)
+
+
+def heard(
+    before: Presence | None,
+    node: str,
+    fingerprint: bytes,
+    report: Report,
+    *,
+    now: float,
+    liveness: float,
+) -> Presence:
+    """The node's presence after a heartbeat.
+
+    A refusal holds until the node's process is another: its site must have changed something.
+    """
+    if before is None or before.fingerprint != fingerprint:
+        since = dict.fromkeys(report.unreachable, now)
+        return Presence(node, fingerprint, report, now, now, now, since)
+    same = before.report.session == report.session
+    if same and before.report.phase is Phase.REFUSED:
+        report = replace(report, phase=Phase.REFUSED, reason=report.reason or before.report.reason)
+    stayed = same and now - before.heard <= liveness
+    state = (report.phase, report.run) == (before.report.phase, before.report.run)
+    return replace(
+        before,
+        report=report,
+        heard=now,
+        joined=before.joined if stayed else now,
+        changed=before.changed if state else now,
+        unreachable={peer: before.unreachable.get(peer, now) for peer in report.unreachable},
+    )

@@ -1,0 +1,162 @@
+"""Who is there at one moment, and how to say who is missing: what the planner decides upon."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from aggregator.plan import Member, Plan
+from aggregator.presence import Phase, Presence
+from aggregator.topology import Obstacles
+from edge_node.config import FederationSpec
+
+__all__ = ["Experience", "Rules", "Scene", "listed"]
+
+_SMALLEST_COHORT = 3
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The part of the federation spec that planning follows; times in seconds."""
+
+    minimum_nodes: int
+    liveness: float
+    settle: float
+    step: float
+    spec_hash: bytes
+
+    @classmethod
+    def of(cls, spec: FederationSpec) -> Self:
+        """The rules of a spec."""
+        timing = spec.timing
+        return cls(spec.minimum_nodes, timing.liveness, timing.settle, timing.step, spec.digest())
+
+    @property
+    def fewest(self) -> int:
+        """How many survivors a run needs to go on."""
+        return min(self.minimum_nodes, _SMALLEST_COHORT)
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What earlier plans have taught.
+
+    Args:
+        obstacles: what the present run has found not to work.
+        barred: (node, session) of processes that had to be left out of a run though they live.
+            They would spoil the next one, too, so they stay out until they are restarted.
+    """
+
+    obstacles: Obstacles = field(default_factory=Obstacles)
+    barred: frozenset[tuple[str, bytes]] = frozenset()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is known at one moment.
+
+    Args:
+        rules: of the federation spec.
+        everyone: all presences, by name.
+        alive: those that may take part in a run.
+        here: those of them that take part in the plan.
+        plan: the newest plan; None: there was none yet.
+        experience: of that plan and those before.
+        now: the clock.
+    """
+
+    rules: Rules
+    everyone: Mapping[str, Presence]
+    alive: Mapping[str, Presence]
+    here: Mapping[str, Presence]
+    plan: Plan | None
+    experience: Experience
+    now: float
+
+    @classmethod
+    def of(
+        cls,
+        rules: Rules,
+        presences: Iterable[Presence],
+        plan: Plan | None,
+        experience: Experience,
+        now: float,
+    ) -> Self:
+        """Sort the presences. A plan for another spec is not one."""
+        everyone = {each.node: each for each in presences}
+        alive = {
+            name: each
+            for name, each in everyone.items()
+            if now - each.heard <= rules.liveness
+            and each.report.phase is not Phase.REFUSED
+            and (name, each.report.session) not in experience.barred
+        }
+        plan = plan if plan and plan.spec_hash == rules.spec_hash else None
+        here = {
+            member.node: alive[member.node]
+            for member in (plan.members if plan else ())
+            if plan and member.node in alive and _follows(alive[member.node], member, plan)
+        }
+        return cls(rules, everyone, alive, here, plan, experience, now)
+
+    @property
+    def completed(self) -> int:
+        """How many of the members that are here hold the posterior of the plan's run."""
+        return (
+            sum(self.plan.completed_by(each.report) for each in self.here.values())
+            if self.plan
+            else 0
+        )
+
+    @property
+    def newcomers(self) -> list[str]:
+        """Nodes that could take part and don't."""
+        return sorted(self.alive.keys() - self.here.keys())
+
+    def not_enough(self) -> str:
+        """`2 of 3 nodes have registered; waiting for hospital-b, last seen 40 s ago`."""
+        text = f"{len(self.alive)} of {self.rules.minimum_nodes} nodes have registered"
+        return text + self._missing(self.everyone.keys() - self.alive.keys())
+
+    def too_few(self) -> str:
+        """`the run needs 3 members to go on and has 2; waiting for hospital-b, ...`."""
+        text = f"the run needs {self.rules.fewest} members to go on and has {len(self.here)}"
+        members = self.plan.by_node.keys() if self.plan else frozenset[str]()
+        return text + self._missing(members - self.here.keys())
+
+    def in_progress(self) -> str:
+        """`hospital-e joins after the present run, which 2 of 4 members have completed`."""
+        if not (names := self.newcomers):
+            return ""
+        join = "joins" if len(names) == 1 else "join"
+        done = f"{self.completed} of {len(self.here)} members have completed"
+        return f"{listed(names)} {join} after the present run, which {done}"
+
+    def _missing(self, names: Iterable[str]) -> str:
+        described = [self._described(name) for name in sorted(names)]
+        return f"; waiting for {listed(described, '; ')}" if described else ""
+
+    def _described(self, name: str) -> str:
+        each = self.everyone.get(name)
+        if each is None:
+            return name
+        if each.report.phase is Phase.REFUSED:
+            return f"{name}, which refuses: {each.report.reason or 'no reason given'}"
+        if (name, each.report.session) in self.experience.barred:
+            return f"{name}, left out until it is restarted"
+        return f"{name}, last seen {self.now - each.heard:.0f} s ago"
+
+
+def listed(names: Iterable[str], separator: str = ", ") -> str:
+    """The first few names, and how many more there are."""
+    all_of_them = list(names)
+    shown = separator.join(all_of_them[:_NAMES_SHOWN])
+    more = len(all_of_them) - _NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _follows(presence: Presence, member: Member, plan: Plan) -> bool:
+    """Whether this is the member that the plan means: not enrolled anew, not ahead of the plan
+    (which happens when the registry was restored from a backup).
+    """
+    return presence.fingerprint == member.fingerprint and presence.report.epoch <= plan.epoch
