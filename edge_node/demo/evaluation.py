@@ -1,0 +1,51 @@
+"""How good predictions are on held-out rows: the figures of the report."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from edge_node.config import DataSpec, Task
+from edge_node.inference import metrics
+
+__all__ = ["averaged", "evaluate", "table_rows"]
+
+
+def table_rows(table: pa.Table, data: DataSpec) -> list[dict[str, Any]]:
+    """A table's inputs as rows by column name, as a program would send them to a node."""
+    return table.select([column.name for column in data.columns]).to_pylist()
+
+
+def evaluate(
+    predictions: Sequence[dict[str, Any]], table: pa.Table, data: DataSpec
+) -> dict[str, float]:
+    """Compare predictions, one dictionary a row, with the table's targets.
+
+    Returns:
+        For regression ``rmse`` and ``nll`` (in the target's unit) and ``coverage95``; for
+        classification ``accuracy``, ``log_loss`` and ``ece``.
+    """
+    truth = table[data.target].to_pylist()
+    if data.task is Task.CLASSIFICATION:
+        labels = np.array([data.classes.index(label) for label in truth])
+        probabilities = np.array(
+            [[row["probabilities"][c] for c in data.classes] for row in predictions]
+        )
+        return {
+            "accuracy": metrics.accuracy(labels, probabilities),
+            "log_loss": metrics.log_loss(labels, probabilities),
+            "ece": metrics.ece(labels, probabilities),
+        }
+    target = np.array(truth, dtype=float)
+    mean, sd = (np.array([row[name] for row in predictions]) for name in ("mean", "sd"))
+    return {
+        "rmse": metrics.rmse(target, mean),
+        "nll": metrics.nll(target, mean, sd),
+        "coverage95": metrics.coverage(target, mean, sd, level=0.95),
+    }
+
+
+def averaged(several: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over sites."""
+    return {name: float(np.mean([each[name] for each in several])) for name in several[0]}

@@ -1,0 +1,172 @@
+"""The demonstration's experiment: one federation, against pooled data and each site alone."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from edge_node.config import DataSpec, FederationSpec, Task
+from edge_node.data.source import batch_from_rows, open_source
+from edge_node.demo.datasets import Site
+from edge_node.demo.evaluation import averaged, evaluate, table_rows
+from edge_node.demo.federation import LocalFederation
+from edge_node.errors import NumericalError
+from edge_node.model import Model
+from edge_node.network.memory import MemoryFederation
+from edge_node.paths import NodePaths
+from edge_node.program import infer
+from edge_node.serving import client
+from edge_node.serving.client import NodeStatus
+
+__all__ = ["Outcome", "learn", "run_experiment", "write_sites"]
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and how much of the whole is done, 0 to 1."""
+
+Row = dict[str, Any]
+Figures = dict[str, float]
+
+_DEADLINE = 600.0  # seconds for the federation to reach its posterior
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the experiment found; each mapping is by node where it doesn't say otherwise."""
+
+    model: Model  # the federation's, as its first node holds it
+    statuses: Mapping[str, NodeStatus]
+    wall_seconds: float  # from the first process's start to the last node's posterior
+    predictions: Mapping[str, list[Row]]  # of the node's own held-out rows
+    local: Mapping[str, Figures]  # federated, on the node's own held-out rows
+    local_alone: Mapping[str, Figures]  # the site alone, on its own held-out rows
+    metrics: Mapping[str, Figures]  # by "federated", "pooled", "alone": on all held-out rows
+    mean_difference: float  # from pooled: largest over nodes and rows, latent, standardised units
+    sd_difference: float
+
+
+def write_sites(sites: Sequence[Site], directory: Path) -> dict[str, Path]:
+    """Each site's training rows as the CSV file that its node will read."""
+    files = {}
+    for site in sites:
+        files[site.name] = directory / f"{site.name}.csv"
+        pyarrow.csv.write_csv(site.train, files[site.name])
+    return files
+
+
+def learn(spec: FederationSpec, file: Path) -> Model:
+    """The federation's program at one node that holds all rows of ``file``."""
+    federation = MemoryFederation(["alone"])
+    source = open_source(file, spec.data)
+    return asyncio.run(federation.run(lambda network: infer(network, source, spec)))["alone"]
+
+
+def run_experiment(
+    federation: LocalFederation, sites: Sequence[Site], progress: Progress
+) -> Outcome:
+    """Run the federation as processes, then both references in this process, and compare.
+
+    Args:
+        federation: not started yet; it is left running.
+        sites: with their held-out rows, by name in the order of the federation's files.
+        progress: is told how far it is.
+    """
+    data = federation.spec.data
+    started = time.monotonic()
+    federation.start(lambda message, share: progress(message, 0.3 * share))
+    statuses = _wait(federation, progress)
+    wall_seconds = time.monotonic() - started
+    progress("Asking each node about its held-out rows", 0.75)
+    predictions = {site.name: _ask(federation, site) for site in sites}
+    progress("Learning from pooled rows on one machine, for comparison", 0.8)
+    pooled = learn(federation.spec, _pool(federation.directory, sites))
+    everything = pa.concat_tables([site.test for site in sites])
+    alone = {}
+    for site in sites:
+        progress(f"Learning from {site.name}'s rows alone, for comparison", 0.9)
+        alone[site.name] = _learn_alone(federation, site)
+    models = [Model.load(_paths(federation, site).model) for site in sites]
+    mean_difference, sd_difference = _differences(models, pooled, everything)
+    return Outcome(
+        model=models[0],
+        statuses=statuses,
+        wall_seconds=wall_seconds,
+        predictions=predictions,
+        local={s.name: evaluate(predictions[s.name], s.test, data) for s in sites},
+        local_alone={s.name: evaluate(alone[s.name](s.test), s.test, data) for s in sites},
+        metrics={
+            "federated": evaluate(sum(predictions.values(), []), everything, data),
+            "pooled": evaluate(_predict(pooled, everything), everything, data),
+            "alone": averaged([evaluate(each(everything), everything, data) for each in alone.values()]),
+        },
+        mean_difference=mean_difference,
+        sd_difference=sd_difference,
+    )
+
+
+def _wait(federation: LocalFederation, progress: Progress) -> dict[str, NodeStatus]:
+    """Wait for every node's posterior, and say what the federation does meanwhile."""
+    for statuses in federation.follow(deadline=_DEADLINE):
+        if federation.agrees(statuses):
+            return statuses
+        steps = [f"{status.step} ({status.steps_completed} done)" for status in statuses.values() if status.step]
+        done = [status for status in statuses.values() if status.phase == "complete"]
+        share = 0.3 + 0.45 * len(done) / len(federation.files)
+        progress(f"Federating: {steps[0] if steps else 'waiting for all nodes'}", share)
+    raise AssertionError("follow ends by raising")  # pragma: no cover
+
+
+def _ask(federation: LocalFederation, site: Site) -> list[Row]:
+    """What the site's own node answers, over its local endpoint."""
+    rows = table_rows(site.test, federation.spec.data)
+    return client.predict(federation.node_directory(site.name), rows)
+
+
+def _predict(model: Model, table: pa.Table) -> list[Row]:
+    return model.predict(batch_from_rows(table_rows(table, model.data), model.data)).rows()
+
+
+def _pool(directory: Path, sites: Sequence[Site]) -> Path:
+    path = directory / "pooled.csv"
+    pyarrow.csv.write_csv(pa.concat_tables([site.train for site in sites]), path)
+    return path
+
+
+def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]]:
+    """The site's own model. One that has seen a single class can only answer with class shares."""
+    data = federation.spec.data
+    try:
+        model = learn(federation.spec, federation.files[site.name])
+    except NumericalError:
+        if data.task is not Task.CLASSIFICATION:
+            raise
+        shares = _class_shares(site.train, data)
+        return lambda table: [shares] * table.num_rows
+    return lambda table: _predict(model, table)
+
+
+def _class_shares(table: pa.Table, data: DataSpec) -> Row:
+    """Laplace's rule of succession: one imaginary row a class."""
+    labels = table[data.target].to_pylist()
+    counts = {name: labels.count(name) + 1 for name in data.classes}
+    shares = {name: count / sum(counts.values()) for name, count in counts.items()}
+    return {"label": max(shares, key=shares.__getitem__), "probabilities": shares}
+
+
+def _differences(models: Sequence[Model], pooled: Model, table: pa.Table) -> tuple[float, float]:
+    batch = batch_from_rows(table_rows(table, pooled.data), pooled.data)
+    mean, sd = pooled.latent(batch)
+    answers = [model.latent(batch) for model in models]
+    return (
+        max(float(np.abs(theirs - mean).max()) for theirs, _ in answers),
+        max(float(np.abs(theirs - sd).max()) for _, theirs in answers),
+    )
+
+
+def _paths(federation: LocalFederation, site: Site) -> NodePaths:
+    return NodePaths(federation.node_directory(site.name))

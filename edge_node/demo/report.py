@@ -1,0 +1,150 @@
+"""What the demonstration leaves behind: report.json, predictions.csv, two pictures, a table."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from edge_node import console
+from edge_node.config import DataSpec
+from edge_node.demo.datasets import Dataset, Site
+from edge_node.demo.experiment import Outcome
+from edge_node.demo.federation import Topology
+from edge_node.demo.figures import draw_network, draw_predictions
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["comparison_table", "example_table", "node_table", "summary", "write_report"]
+
+_EXAMPLES = 6
+
+
+def summary(
+    outcome: Outcome, dataset: Dataset, sites: Sequence[Site], topology: Topology, split: str
+) -> dict[str, Any]:
+    """The report for programs (report.json). ``bytes_per_edge`` is the mean over tree edges, both
+    directions; differences from pooled are in standardised units of the latent function.
+    """
+    provenance = outcome.model.provenance
+    edges = max(len(sites) - 1, 1)
+    return {
+        "task": dataset.data.task.value,
+        "dataset": dataset.name,
+        "split": split,
+        "nodes": [
+            {
+                "id": site.name,
+                "rows": site.train.num_rows,
+                "test_rows": site.test.num_rows,
+                "parent": topology.parents[site.name],
+                "bytes_sent": outcome.statuses[site.name].bytes_sent,
+                "bytes_received": outcome.statuses[site.name].bytes_received,
+                "metrics": outcome.local[site.name],
+                "metrics_alone": outcome.local_alone[site.name],
+            }
+            for site in sites
+        ],
+        "sweeps": provenance.sweeps,
+        "wall_seconds": round(outcome.wall_seconds, 3),
+        "bytes_per_edge": sum(s.bytes_sent for s in outcome.statuses.values()) / edges,
+        "secure_sum": True,
+        "uncovered_share": provenance.uncovered_share,
+        "evidence": provenance.log_evidence,
+        "depth": provenance.depth,
+        "landmark_kind": provenance.landmark_kind.value,
+        "landmarks": provenance.landmarks,
+        "metrics": dict(outcome.metrics),
+        "max_abs_mean_diff_vs_pooled": outcome.mean_difference,
+        "max_abs_sd_diff_vs_pooled": outcome.sd_difference,
+        "cohort": list(provenance.cohort),
+        "notes": list(dataset.notes),
+    }
+
+
+def write_report(
+    directory: Path,
+    report: Mapping[str, Any],
+    outcome: Outcome,
+    data: DataSpec,
+    sites: Sequence[Site],
+    topology: Topology,
+) -> None:
+    """Write report.json, predictions.csv, predictions.png and network.png."""
+    (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    rows = [row for site in sites for row in _prediction_rows(outcome, data, site)]
+    with (directory / "predictions.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    table = pa.concat_tables([site.test for site in sites])
+    predictions = [row for site in sites for row in outcome.predictions[site.name]]
+    draw_predictions(predictions, table, data, directory / "predictions.png")
+    counts = {site.name: site.train.num_rows for site in sites}
+    draw_network(topology.edges, topology.parents, counts, directory / "network.png")
+
+
+def _prediction_rows(outcome: Outcome, data: DataSpec, site: Site) -> list[dict[str, Any]]:
+    """Held-out rows as in predictions.csv: node, row, actual, then the prediction."""
+    rows = []
+    truth = site.test[data.target].to_pylist()
+    for index, (actual, row) in enumerate(zip(truth, outcome.predictions[site.name], strict=True)):
+        flat = {key: value for key, value in row.items() if key != "probabilities"}
+        flat |= {f"p_{name}": p for name, p in row.get("probabilities", {}).items()}
+        rows.append({"node": site.name, "row": index + 1, "actual": actual, **flat})
+    return rows
+
+
+def node_table(outcome: Outcome, sites: Sequence[Site]) -> "Table":
+    """Per node: rows, and the figures on its own held-out rows, federated and alone."""
+    names = list(next(iter(outcome.local.values())))
+    return console.table(
+        ["node", ">rows", ">held out", *(f">{name}" for name in names), *(f">{name}, alone" for name in names)],
+        [
+            [
+                site.name,
+                site.train.num_rows,
+                site.test.num_rows,
+                *(f"{outcome.local[site.name][name]:.3f}" for name in names),
+                *(f"{outcome.local_alone[site.name][name]:.3f}" for name in names),
+            ]
+            for site in sites
+        ],
+        title="Each node, on its own held-out rows",
+    )
+
+
+def comparison_table(outcome: Outcome) -> "Table":
+    """Federated, pooled and alone, on all held-out rows."""
+    names = list(outcome.metrics["federated"])
+    labels = {
+        "federated": "federated: sums only",
+        "pooled": "pooled: all rows on one machine",
+        "alone": "alone: mean over the sites",
+    }
+    return console.table(
+        ["", *(f">{name}" for name in names)],
+        [[label, *(f"{outcome.metrics[key][name]:.4f}" for name in names)] for key, label in labels.items()],
+        title="All held-out rows",
+    )
+
+
+def example_table(outcome: Outcome, data: DataSpec, sites: Sequence[Site]) -> "Table":
+    """A few predictions, one node after the other."""
+    picked = []
+    for index in range(_EXAMPLES):
+        site = sites[index % len(sites)]
+        picked.append(_prediction_rows(outcome, data, site)[index // len(sites)])
+    headings = [name for name in picked[0] if name != "row"]
+    return console.table(
+        [heading if heading in ("node", "actual", "label") else f">{heading}" for heading in headings],
+        [[_short(row[name]) for name in headings] for row in picked],
+        title="A few predictions",
+    )
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,49 @@
+"""Compile array functions with JAX, in double precision, without touching anybody's settings.
+
+JAX computes in single precision unless a global flag says otherwise. The flag belongs to whoever
+runs the process, so 64-bit mode is entered for the call alone. JAX itself is imported at the first
+call and not before: a node that answers a few queries never loads it.
+"""
+
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from edge_node.inference.arrays import Matrix
+
+__all__ = ["ArrayFunction", "compiled"]
+
+
+class ArrayFunction(Hashable, Protocol):
+    """A pure function of arrays, written for any array namespace; equal functions hash alike."""
+
+    def evaluate(self, xp: ModuleType, *arrays: Any) -> Any:
+        """The function's value; ``xp`` is numpy or jax.numpy."""
+        ...
+
+
+@lru_cache(maxsize=128)
+def compiled(function: ArrayFunction) -> Callable[..., Matrix]:
+    """``function.evaluate`` as a compiled function of float64 NumPy arrays, compiled once per shape."""
+    import jax
+    import jax.numpy as jnp
+
+    jitted = jax.jit(lambda *arrays: function.evaluate(jnp, *arrays))
+
+    def call(*arrays: Matrix) -> Matrix:
+        with _double_precision(jax):
+            return np.asarray(jitted(*arrays))
+
+    return call
+
+
+def _double_precision(jax: ModuleType) -> AbstractContextManager[Any]:
+    """JAX's scoped 64-bit mode; it moved from ``jax.experimental`` to ``jax`` in 0.8."""
+    if not hasattr(jax, "enable_x64"):
+        import jax.experimental
+    enable = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+    return cast(AbstractContextManager[Any], enable(True))

@@ -1,0 +1,57 @@
+"""Distances and angles between rows, without cancellation where it would matter.
+
+A matrix product gives all pairs at the speed of BLAS, but to 1e-16 of the rows' lengths only. For
+close pairs that is nothing: they are listed, and computed again from differences. A pair's number
+then depends on its two rows alone, however rows are chunked.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.inference.arrays import Matrix, Vector
+
+__all__ = ["directions", "gaps", "pair_distances"]
+
+Indices = NDArray[np.intp]
+
+_NEAR = 1e-6
+"""1 - cosine below which a pair is computed again. At the threshold the matrix product still knows
+the angle, 1.4e-3, to about 3e-13."""
+
+_PAIRS_AT_ONCE = 1 << 20
+"""Numbers gathered at once: bounds memory to some 25 MB where most pairs are close."""
+
+
+def directions(A: Matrix) -> tuple[Matrix, Vector]:
+    """Unit vectors (n, k) and squared lengths (n,) of the rows of ``A`` (n, k).
+
+    A row of length zero has the direction zero, at a right angle to everything.
+    """
+    squared = np.sum(np.square(A), axis=1)
+    lengths = np.sqrt(squared)
+    return A / np.where(lengths > 0.0, lengths, 1.0)[:, None], squared
+
+
+def gaps(A: Matrix, B: Matrix, out: Matrix) -> Matrix:
+    """1 - cosine of every pair of unit vectors ``A`` (n, k), ``B`` (m, k), into ``out`` (n, m).
+
+    Near zero the relative error is small: |a - b|^2 / 2; identical rows give exactly 0.
+    """
+    np.matmul(A, B.T, out=out)
+    np.subtract(1.0, out, out=out)
+    np.clip(out, 0.0, 2.0, out=out)
+    if out.size and out.min() < _NEAR:
+        rows, columns = np.nonzero(out < _NEAR)
+        out[rows, columns] = pair_distances(A, B, rows, columns) / 2.0
+    return out
+
+
+def pair_distances(A: Matrix, B: Matrix, rows: Indices, columns: Indices) -> Vector:
+    """|A[i] - B[j]|^2 for each listed pair (i, j); a function of the two rows alone, bit for bit."""
+    distances = np.empty(len(rows))
+    step = max(1, _PAIRS_AT_ONCE // max(1, A.shape[1]))
+    for start in range(0, len(rows), step):
+        chosen = slice(start, start + step)
+        difference = A[rows[chosen]] - B[columns[chosen]]
+        distances[chosen] = np.sum(np.square(difference), axis=1)
+    return distances

@@ -1,0 +1,140 @@
+"""The child's end of a tree edge: dial the parent, hand in the message, get the completed step.
+
+A call that breaks is repeated after a growing, jittered pause, on a new channel: the message
+replaces itself. Whoever calls sets the time limit, and cancels when a newer plan comes.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+import grpc
+
+from edge_node.errors import NetworkError
+from edge_node.network.exchange import EPOCH_KEY
+from edge_node.network.feed import PlanFeed
+from edge_node.network.framing import Traffic, chunks, read_header, read_payload
+from edge_node.network.operation import Operation
+from edge_node.network.plan import Plan
+from edge_node.security.credentials import channel_credentials, channel_options
+from edge_node.security.identity import Identity
+from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
+
+__all__ = ["Backoff", "ParentLink"]
+
+_FATAL = {grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT}
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Growing pauses between attempts, in seconds; each is shortened by up to half, at random."""
+
+    first: float = 0.1
+    most: float = 2.0
+    random: Callable[[], float] = random.random
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def pauses(self) -> Iterator[float]:
+        """How long to wait after the first failure, the second, and so on; without end."""
+        longest = self.first
+        while True:
+            yield longest * (1 - self.random() / 2)
+            longest = min(2 * longest, self.most)
+
+
+@dataclass
+class ParentLink:
+    """Calls whoever is this node's parent. ``deadline`` limits one call, in seconds."""
+
+    identity: Callable[[], Identity]
+    feed: PlanFeed
+    traffic: Traffic
+    deadline: float
+    backoff: Backoff = Backoff()
+    trouble: str = ""
+    """Why the newest attempt failed; empty if it did not."""
+    unreachable: frozenset[str] = frozenset()
+    """The parent, if the newest attempt didn't reach it."""
+    _channel: grpc.aio.Channel | None = field(default=None, repr=False)
+    _dialled: tuple[str, bytes, bytes] | None = field(default=None, repr=False)
+
+    async def exchange(
+        self, plan: Plan, operation: Operation, payload: bytes, limit: int, *, node: str
+    ) -> bytes:
+        """Hand ``payload`` to the parent of ``node``; its answer, at most ``limit`` bytes.
+
+        Tries until it succeeds or is cancelled.
+
+        Raises:
+            NetworkError: the parent answered that trying again is in vain, or answered nonsense.
+        """
+        for pause in self.backoff.pauses():
+            try:
+                content = await self._call(plan, operation, payload, limit, plan.parent(node))
+            except grpc.aio.AioRpcError as error:
+                await self._fail(error, plan.parent(node), operation)
+            else:
+                self.trouble, self.unreachable = "", frozenset()
+                return content
+            await self.backoff.sleep(pause)
+        raise AssertionError("pauses never end")
+
+    async def close(self) -> None:
+        """Hang up."""
+        channel, self._channel, self._dialled = self._channel, None, None
+        if channel is not None:
+            await channel.close()
+
+    async def _call(
+        self, plan: Plan, operation: Operation, payload: bytes, limit: int, parent: str
+    ) -> bytes:
+        stub = exchange_pb2_grpc.ExchangeStub(await self._dial(plan, parent))
+        header = await asyncio.to_thread(operation.header, plan.hash, payload)
+        call = stub.Exchange(self._counted_out(header, payload, parent), timeout=self.deadline)
+        stream = self._counted_in(call, parent)
+        try:
+            answer = await read_header(stream)
+            if (Operation.from_header(answer), answer.plan_hash) != (operation, plan.hash):
+                raise NetworkError("the answer is for another step", where=f"call of {parent}")
+            return await read_payload(stream, answer, limit)
+        finally:
+            call.cancel()
+
+    async def _dial(self, plan: Plan, parent: str) -> grpc.aio.Channel:
+        """The channel to the parent: kept while parent, address and both certificates stay."""
+        identity, member = self.identity(), plan.member(parent)
+        wanted = (member.address, member.fingerprint, identity.fingerprint)
+        if self._channel is not None and self._dialled == wanted:
+            return self._channel
+        await self.close()
+        options = [*channel_options(parent), ("grpc.use_local_subchannel_pool", 1)]
+        credentials = channel_credentials(identity, pinned_der=member.certificate)
+        self._channel = grpc.aio.secure_channel(member.address, credentials, options=options)
+        self._dialled = wanted
+        return self._channel
+
+    async def _fail(self, error: grpc.aio.AioRpcError, parent: str, operation: Operation) -> None:
+        """Note a failed attempt. Raises NetworkError if there is no point in another one."""
+        code, details = error.code(), error.details() or ""
+        answered = [value for key, value in error.trailing_metadata() or () if key == EPOCH_KEY]
+        self.trouble = f"{parent}: {code.name}: {details}"
+        self.unreachable = frozenset() if answered else frozenset({parent})
+        if answered and str(answered[0]).isdecimal():
+            self.feed.hint(int(answered[0]))
+        if answered and code in _FATAL:
+            raise NetworkError(details, where=f"answer of {parent} to {operation}") from error
+        if not answered:
+            await self.close()  # a new channel dials at once, whatever happened to the old one
+
+    def _counted_out(
+        self, header: exchange_pb2.Header, payload: bytes, peer: str
+    ) -> Iterator[exchange_pb2.Chunk]:
+        for chunk in chunks(header, payload):
+            self.traffic.sent(peer, chunk)
+            yield chunk
+
+    async def _counted_in(self, call, peer: str):  # type: ignore
+        async for chunk in call:
+            self.traffic.received(peer, chunk)
+            yield chunk

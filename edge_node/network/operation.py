@@ -1,0 +1,122 @@
+"""What a message on a tree edge is for: one collective operation in one epoch.
+
+Two kinds are steps of the program (sum, gather) and numbered through the run. Three belong to an
+epoch: the frontier (how far is everybody), the catch-up (records that somebody lacks) and the
+masking keys. An operation is the key under which messages are replaced and records are found.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from google.protobuf.message import DecodeError
+
+from edge_node.errors import NetworkError
+from tangentmesh.v1 import exchange_pb2
+
+__all__ = ["EPOCH_KINDS", "Kind", "Operation", "parse_record"]
+
+Kind = exchange_pb2.Kind
+
+_STEP_KINDS = {exchange_pb2.KIND_SUM, exchange_pb2.KIND_GATHER}
+EPOCH_KINDS = {
+    exchange_pb2.KIND_FRONTIER: "frontier",
+    exchange_pb2.KIND_CATCH_UP: "catch-up",
+    exchange_pb2.KIND_KEYS: "keys",
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A collective operation: the kind, the run and epoch it belongs to, and which step it is.
+
+    ``sequence`` is the step's position in the run, from 0; an epoch's own operations have 0 and
+    are named by their kind.
+    """
+
+    run: int
+    epoch: int
+    kind: Kind
+    sequence: int
+    step: str
+
+    @classmethod
+    def of_epoch(cls, run: int, epoch: int, kind: Kind) -> Self:
+        """The epoch's own operation of this kind."""
+        return cls(run, epoch, kind, 0, EPOCH_KINDS[kind])
+
+    @classmethod
+    def from_header(cls, header: exchange_pb2.Header) -> Self:
+        """What an arriving message says it is for. Raises NetworkError for an unknown kind."""
+        operation = cls(header.run, header.epoch, header.kind, header.sequence, header.step)
+        known = header.kind in _STEP_KINDS or operation == cls(
+            header.run, header.epoch, header.kind, 0, EPOCH_KINDS.get(header.kind, "?")
+        )
+        if not known:
+            raise NetworkError(
+                "the message is of an unknown kind",
+                where=str(operation),
+                remedy="Update all nodes to the same version",
+            )
+        return operation
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step of the program, and outlives its epoch."""
+        return self.kind in _STEP_KINDS
+
+    def header(self, plan_hash: bytes, payload: bytes) -> exchange_pb2.Header:
+        """The first chunk of a message that carries ``payload``."""
+        return exchange_pb2.Header(
+            epoch=self.epoch,
+            run=self.run,
+            sequence=self.sequence,
+            step=self.step,
+            kind=self.kind,
+            plan_hash=plan_hash,
+            length=len(payload),
+            digest=hashlib.sha256(payload).digest(),
+        )
+
+    def record(self, cohort: Iterable[str], payload: bytes) -> exchange_pb2.Record:
+        """The completed operation, as the root makes it."""
+        return exchange_pb2.Record(
+            run=self.run,
+            sequence=self.sequence,
+            step=self.step,
+            kind=self.kind,
+            cohort=cohort,
+            epoch=self.epoch,
+            payload=payload,
+        )
+
+    def check(self, record: exchange_pb2.Record) -> None:
+        """Check that ``record`` completes this operation.
+
+        Raises:
+            NetworkError: it is of another run or step: the program differs, or a file was moved.
+        """
+        mine = (self.run, self.sequence, self.step, self.kind)
+        theirs = (record.run, record.sequence, record.step, record.kind)
+        if theirs != mine or (not self.is_step and record.epoch != self.epoch):
+            raise NetworkError(
+                "another step stands at this position of the run: the programs differ",
+                where=str(self),
+                expected=f"step {self.step!r} ({Kind.Name(self.kind)}) at {self.sequence}",
+                found=f"step {record.step!r} at {record.sequence} of run {record.run}",
+                remedy="Run the same version and the same federation spec at all nodes",
+            )
+        if not record.cohort or list(record.cohort) != sorted(set(record.cohort)):
+            raise NetworkError("a completed step names no proper cohort", where=str(self))
+
+    def __str__(self) -> str:
+        return f"step {self.step} (run {self.run}, epoch {self.epoch})"
+
+
+def parse_record(content: bytes, *, where: str) -> exchange_pb2.Record:
+    """Read a record's bytes. Raises NetworkError."""
+    try:
+        return exchange_pb2.Record.FromString(content)
+    except DecodeError as error:
+        raise NetworkError("not the record of a completed step", where=where) from error

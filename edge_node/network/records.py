@@ -1,0 +1,227 @@
+"""What a node remembers across restarts: the newest plan, and the completed steps of its runs.
+
+    state/plan.pb
+    state/run-7/step-00000003.pb            a completed step, the same bytes at every node
+    state/run-7/epoch-12-keys.pb            an operation of the epoch itself
+    state/run-7/epoch-12-masking.key        this node's masking key, until the epoch ends
+    state/run-7/step-00000004.contribution  this node's words for the step in progress
+    state/run-7/complete                    the program has ended
+
+Every file begins with the SHA-256 of the rest and is replaced atomically. A file that fails the
+check counts as absent: the step is then asked for again. The current run and the last completed
+one are kept.
+"""
+
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from edge_node.errors import NetworkError
+from edge_node.network.operation import EPOCH_KINDS, Operation, parse_record
+from edge_node.security.files import make_private_directory, write_atomically
+from tangentmesh.v1 import discovery_pb2, exchange_pb2
+
+__all__ = ["RecordStore", "RunRecords"]
+
+_log = logging.getLogger(__name__)
+_DIGEST = 32  # bytes of a SHA-256
+_JOIN_ANEW = "Remove this run's directory and restart the node: it will join anew"
+
+
+class RecordStore:
+    """The state directory of one node.
+
+    Args:
+        directory: made with mode 0700 if it is missing.
+
+    Raises:
+        MachineError: the directory can't be made or written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._runs: dict[int, RunRecords] = {}
+        make_private_directory(directory)
+
+    def load_plan(self) -> discovery_pb2.Plan | None:
+        """The newest plan that was saved; None if there is none, or its file is corrupted."""
+        if (content := _read(self._directory / "plan.pb")) is None:
+            return None
+        try:
+            return discovery_pb2.Plan.FromString(content)
+        except DecodeError:
+            return None
+
+    def save_plan(self, plan: discovery_pb2.Plan) -> None:
+        """Replace the plan that the next start of this node begins with. Raises MachineError."""
+        _write(self._directory / "plan.pb", plan.SerializeToString(deterministic=True))
+
+    def run(self, run: int) -> "RunRecords":
+        """The records of a run, read from disk the first time. Raises MachineError."""
+        if run not in self._runs:
+            self._runs[run] = RunRecords(self._directory / f"run-{run}", run)
+        return self._runs[run]
+
+    def prune(self, current: int) -> None:
+        """Delete all runs but ``current`` and the last one before it that was completed."""
+        found = {
+            int(path.name.removeprefix("run-")): path
+            for path in self._directory.glob("run-*")
+            if path.name.removeprefix("run-").isdecimal()
+        }
+        complete = [run for run, path in found.items() if (path / "complete").exists()]
+        kept = {current, max((run for run in complete if run < current), default=current)}
+        for run, path in found.items():
+            if run not in kept:
+                self._runs.pop(run, None)
+                shutil.rmtree(path, ignore_errors=True)
+
+
+class RunRecords:
+    """The completed operations of one run. ``RecordStore.run`` makes it."""
+
+    def __init__(self, directory: Path, run: int) -> None:
+        self._directory = directory
+        self._run = run
+        self._cohorts: list[tuple[str, tuple[str, ...]]] = []  # (step, cohort), by sequence
+        self._of_epoch: set[tuple[int, exchange_pb2.Kind]] = set()
+        make_private_directory(directory)
+        while (record := self._load(self._step_path(len(self._cohorts)))) is not None:
+            self._cohorts.append((record.step, tuple(record.cohort)))
+        for path in sorted(directory.glob("epoch-*.pb")):
+            if (record := self._load(path)) is not None:
+                self._of_epoch.add((record.epoch, record.kind))
+
+    @property
+    def frontier(self) -> int:
+        """How many steps are completed: the sequence number of the next one."""
+        return len(self._cohorts)
+
+    def cohort(self, step: str) -> tuple[str, ...] | None:
+        """The nodes whose contributions the completed ``step`` holds; None: not completed."""
+        return dict(self._cohorts).get(step)
+
+    def has(self, operation: Operation) -> bool:
+        """Whether the operation is completed here."""
+        if operation.is_step:
+            return operation.sequence < self.frontier
+        return (operation.epoch, operation.kind) in self._of_epoch
+
+    def find(self, operation: Operation) -> bytes:
+        """The bytes of a record that is here (``has``).
+
+        Raises:
+            NetworkError: another step stands at that position, or the file was damaged since.
+        """
+        path = self._path(operation.kind, operation.epoch, operation.sequence)
+        if (content := _read(path)) is None:
+            raise NetworkError(
+                "the record of a completed step was damaged", where=str(path), remedy=_JOIN_ANEW
+            )
+        operation.check(parse_record(content, where=str(path)))
+        return content
+
+    def commit(self, content: bytes) -> exchange_pb2.Record:
+        """Put a completed operation on disk. On return it may be passed on.
+
+        Args:
+            content: the record's bytes, as the root made them.
+
+        Raises:
+            NetworkError: it is of another run, or not the next step.
+            MachineError: the disk is full or not writable.
+        """
+        record = parse_record(content, where=str(self._directory))
+        is_step = record.kind not in EPOCH_KINDS
+        if record.run != self._run or (is_step and record.sequence != self.frontier):
+            raise NetworkError(
+                "a completed step does not follow those that are kept",
+                where=str(self._directory),
+                expected=f"step {self.frontier} of run {self._run}",
+                found=f"step {record.sequence} of run {record.run}",
+                remedy=_JOIN_ANEW,
+            )
+        _write(self._path(record.kind, record.epoch, record.sequence), content)
+        if is_step:
+            self._cohorts.append((record.step, tuple(record.cohort)))
+            self._contribution_path(record.sequence).unlink(missing_ok=True)
+        else:
+            self._of_epoch.add((record.epoch, record.kind))
+        return record
+
+    def contribution(self, sequence: int) -> bytes | None:
+        """What this node contributes to the step in progress; None: not fixed yet."""
+        return _read(self._contribution_path(sequence))
+
+    def keep_contribution(self, sequence: int, words: bytes) -> None:
+        """Fix this node's contribution, so that a restart can't send another under the same mask.
+
+        Raises:
+            MachineError: the disk is full or not writable.
+        """
+        _write(self._contribution_path(sequence), words)
+
+    def masking_key(self, epoch: int) -> bytes | None:
+        """The private masking key of this epoch; None: not made yet."""
+        return _read(self._key_path(epoch))
+
+    def keep_masking_key(self, epoch: int, key: bytes) -> None:
+        """Keep the private masking key until the epoch ends. Raises MachineError."""
+        _write(self._key_path(epoch), key)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Forget keys and operations of all other epochs."""
+        for path in self._directory.glob("epoch-*"):
+            if not path.name.startswith(f"epoch-{epoch}-"):
+                path.unlink(missing_ok=True)
+        self._of_epoch = {(own, kind) for own, kind in self._of_epoch if own == epoch}
+
+    def finish(self) -> None:
+        """Mark the run as completed: it is kept until a later one is. Raises MachineError."""
+        _write(self._directory / "complete", b"")
+        for path in self._directory.glob("*.key"):
+            path.unlink(missing_ok=True)
+
+    def _load(self, path: Path) -> exchange_pb2.Record | None:
+        """A step's record at its place; None: absent, corrupted, or of another place."""
+        if (content := _read(path)) is None:
+            return None
+        record = parse_record(content, where=str(path))
+        at_its_place = self._path(record.kind, record.epoch, record.sequence) == path
+        return record if at_its_place and record.run == self._run else None
+
+    def _path(self, kind: exchange_pb2.Kind, epoch: int, sequence: int) -> Path:
+        if kind in EPOCH_KINDS:
+            return self._directory / f"epoch-{epoch}-{EPOCH_KINDS[kind]}.pb"
+        return self._step_path(sequence)
+
+    def _step_path(self, sequence: int) -> Path:
+        return self._directory / f"step-{sequence:08d}.pb"
+
+    def _contribution_path(self, sequence: int) -> Path:
+        return self._directory / f"step-{sequence:08d}.contribution"
+
+    def _key_path(self, epoch: int) -> Path:
+        return self._directory / f"epoch-{epoch}-masking.key"
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, hashlib.sha256(content).digest() + content)
+
+
+def _read(path: Path) -> bytes | None:
+    """A file's content without its digest; None if it is absent or doesn't have that digest."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _log.warning("%s can't be read and is ignored: %s", path, error)
+        return None
+    if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+        _log.warning("%s is corrupted and is ignored; the step will be asked for again", path)
+        return None
+    return data[_DIGEST:]
