@@ -1,0 +1,152 @@
+"""A federation in one process: any number of nodes as asyncio tasks, or one with all the rows.
+
+The pooled reference, the simulations and most tests run the same program over it as the daemons
+do over gRPC. Sums are taken in the same ring, so they are the same bytes. Nothing is masked:
+nothing leaves the process.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import reduce
+from types import MappingProxyType
+from typing import TypeVar
+
+from edge_node.errors import NetworkError
+from edge_node.network import fixed_point
+from edge_node.network.base import Network, Vector
+
+__all__ = ["MemoryFederation", "MemoryNetwork"]
+
+T = TypeVar("T")
+Contribution = fixed_point.Words | bytes
+
+
+class MemoryFederation:
+    """Nodes that run one program together; the first of them, by name, is the root.
+
+    Args:
+        nodes: their names; one is enough.
+
+    Attributes:
+        nodes: the names, ascending.
+        log: the completed steps in order, each with the bytes a node contributed to it at most.
+    """
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        if not nodes or len(set(nodes)) != len(nodes):
+            raise NetworkError(
+                "a federation's nodes need distinct names", found=", ".join(nodes) or "no node"
+            )
+        self.nodes = tuple(sorted(nodes))
+        self.log: list[tuple[str, int]] = []
+        self._rounds: list[_Round] = []
+
+    @property
+    def sweeps(self) -> int:
+        """How many steps are complete."""
+        return len(self.log)
+
+    def network(self, node: str) -> "MemoryNetwork":
+        """One node's view. Raises NetworkError for a node of another federation."""
+        if node not in self.nodes:
+            raise NetworkError("no such node", expected=", ".join(self.nodes), found=repr(node))
+        return MemoryNetwork(self, node)
+
+    async def run(self, program: Callable[[Network], Awaitable[T]]) -> dict[str, T]:
+        """Run the program once per node, and return each node's result.
+
+        The first failure ends all: it is raised as it is, and the other nodes are cancelled.
+        """
+        tasks = {node: asyncio.ensure_future(program(self.network(node))) for node in self.nodes}
+        try:
+            await asyncio.gather(*tasks.values())
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+        return {node: task.result() for node, task in tasks.items()}
+
+    async def exchange(
+        self, node: str, sequence: int, step: str, own: Contribution
+    ) -> Mapping[str, Contribution]:
+        """Give a node's contribution to a step, and wait for everybody's."""
+        while len(self._rounds) <= sequence:
+            self._rounds.append(_Round(step, asyncio.get_running_loop().create_future()))
+        current = self._rounds[sequence]
+        current.give(node, step, own)
+        if len(current.contributions) == len(self.nodes):
+            self.log.append((step, max(map(_size, current.contributions.values()))))
+            current.complete.set_result(None)
+        await asyncio.shield(current.complete)
+        return current.contributions
+
+
+class MemoryNetwork:
+    """One node's view of a `MemoryFederation`; implements `edge_node.network.base.Network`."""
+
+    def __init__(self, federation: MemoryFederation, node: str) -> None:
+        self._federation = federation
+        self._node = node
+        self._steps: list[str] = []
+
+    @property
+    def node(self) -> str:
+        """The name of the node whose view it is."""
+        return self._node
+
+    @property
+    def root(self) -> str:
+        """The first node by name."""
+        return self._federation.nodes[0]
+
+    def cohort(self, step: str) -> tuple[str, ...]:
+        """All nodes, for a step that this node has completed. Raises NetworkError."""
+        if step not in self._steps:
+            raise NetworkError("the step is not complete", where=f"step {step}")
+        return self._federation.nodes
+
+    async def sum(self, step: str, vector: Vector) -> Vector:
+        """The sum of all nodes' vectors, in the ring. Raises NumericalError, NetworkError."""
+        words = await self._exchange(step, fixed_point.encode(vector))
+        lengths = {node: len(each) for node, each in words.items()}
+        if len(set(lengths.values())) > 1:
+            raise NetworkError(
+                "the nodes' vectors differ in length", where=f"step {step}", found=str(lengths)
+            )
+        total = fixed_point.decode(reduce(fixed_point.add, words.values()))
+        total.setflags(write=False)
+        return total
+
+    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+        """Every node's bytes, by node name."""
+        return MappingProxyType(dict(sorted((await self._exchange(step, data)).items())))
+
+    async def _exchange(self, step: str, own: T) -> Mapping[str, T]:
+        if step in self._steps:
+            raise NetworkError("a step's name was used twice", where=f"step {step} at {self._node}")
+        sequence = len(self._steps)
+        self._steps.append(step)
+        return await self._federation.exchange(self._node, sequence, step, own)  # type: ignore[arg-type,return-value]
+
+
+class _Round:
+    """One step under way: who has contributed what."""
+
+    def __init__(self, step: str, complete: asyncio.Future[None]) -> None:
+        self.step = step
+        self.complete = complete
+        self.contributions: dict[str, Contribution] = {}
+
+    def give(self, node: str, step: str, own: Contribution) -> None:
+        if step != self.step:
+            raise NetworkError(
+                "the nodes' programs differ",
+                where=f"node {node}",
+                expected=f"step {self.step}",
+                found=f"step {step}",
+            )
+        self.contributions[node] = own
+
+
+def _size(contribution: Contribution) -> int:
+    return len(contribution) if isinstance(contribution, bytes) else contribution.nbytes
