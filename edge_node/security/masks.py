@@ -1,0 +1,201 @@
+"""Pairwise masks: what a node adds to a sum looks random, and only the cohort's total doesn't.
+
+For each epoch every node makes an X25519 key and announces it, signed with its identity key. Each
+pair of nodes derives a secret, bound by HKDF-SHA256 to both keys, the epoch and the plan. For each
+step the secret gives an AES-256-CTR keystream, which the pair's first node by name adds to its
+words and the second subtracts: in the cohort's total, and nowhere else, all masks cancel (Bonawitz
+et al. 2017, without recovery: when a node is lost, a new epoch makes new masks).
+
+A keystream used for two different vectors would give away their difference: so a step's mask is
+used for one vector only, and the same vector may be sent again. In a cohort of two, each node can
+subtract its own vector from the total; that is what a minimum cohort is for.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import msgspec
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from numpy.typing import NDArray
+
+from edge_node.errors import IdentityError, RefusedError
+
+__all__ = ["MaskingKey", "PairwiseMasks", "Verify", "announce", "read_announcement"]
+
+Words = NDArray[np.uint64]
+
+Verify = Callable[[str, bytes, bytes, bytes], None]
+"""``verify(node, certificate_der, message, signature)``: returns if the certificate is the one that
+the plan names for the node and the signature is its; raises IdentityError otherwise."""
+
+_PURPOSE = b"tangentmesh/v1/masking-key\0"
+
+
+@dataclass(frozen=True)
+class MaskingKey:
+    """One node's X25519 key for one epoch."""
+
+    private: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """A new key."""
+        return cls(X25519PrivateKey.generate().private_bytes_raw())
+
+    @property
+    def public(self) -> bytes:
+        """The public key, 32 bytes."""
+        return X25519PrivateKey.from_private_bytes(self.private).public_key().public_bytes_raw()
+
+    def exchange(self, public: bytes) -> bytes:
+        """The secret shared with the owner of ``public``. Raises IdentityError for a weak point."""
+        try:
+            peer = X25519PublicKey.from_public_bytes(public)
+            return X25519PrivateKey.from_private_bytes(self.private).exchange(peer)
+        except ValueError as error:
+            raise IdentityError("not a usable X25519 public key", found=public.hex()) from error
+
+
+class _Announcement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    public: bytes
+    certificate: bytes
+    signature: bytes
+
+
+def announce(
+    key: MaskingKey,
+    *,
+    node: str,
+    epoch: int,
+    plan_hash: bytes,
+    certificate_der: bytes,
+    sign: Callable[[bytes], bytes],
+) -> bytes:
+    """What a node tells its cohort: its public key, certificate and signature."""
+    signature = sign(_statement(node, epoch, plan_hash, key.public))
+    return msgspec.msgpack.encode(_Announcement(key.public, certificate_der, signature))
+
+
+def read_announcement(
+    content: bytes, *, node: str, epoch: int, plan_hash: bytes, verify: Verify
+) -> bytes:
+    """The public key that ``node`` announced, 32 bytes.
+
+    Raises:
+        IdentityError: it is malformed, or not signed by that node for this epoch and plan.
+    """
+    try:
+        announcement = msgspec.msgpack.decode(content, type=_Announcement)
+    except msgspec.MsgspecError as error:
+        raise IdentityError(
+            "a masking key's announcement can't be read", where=f"node {node}", found=str(error)
+        ) from error
+    if len(announcement.public) != 32:
+        raise IdentityError(
+            "not an X25519 public key",
+            where=f"node {node}",
+            expected="32 bytes",
+            found=f"{len(announcement.public)} bytes",
+        )
+    statement = _statement(node, epoch, plan_hash, announcement.public)
+    verify(node, announcement.certificate, statement, announcement.signature)
+    return announcement.public
+
+
+def _statement(node: str, epoch: int, plan_hash: bytes, public: bytes) -> bytes:
+    return _PURPOSE + msgspec.msgpack.encode((node, epoch, plan_hash, public))
+
+
+class PairwiseMasks:
+    """One node's masks in one epoch.
+
+    Args:
+        node: whose masks they are.
+        key: its masking key.
+        publics: the public key of every node of the cohort, its own among them.
+        epoch: the epoch.
+        plan_hash: SHA-256 of the plan, 32 bytes.
+
+    Raises:
+        IdentityError: its own public key is missing or another, or a key is weak.
+    """
+
+    def __init__(
+        self, node: str, key: MaskingKey, publics: Mapping[str, bytes], epoch: int, plan_hash: bytes
+    ) -> None:
+        if publics.get(node) != key.public:
+            raise IdentityError(
+                "the cohort was told another masking key than this node's",
+                where=f"node {node}, epoch {epoch}",
+                remedy="Somebody on the path changed it: look at the tree's inner nodes",
+            )
+        self._node = node
+        self._used: dict[str, bytes] = {}
+        self._secrets = {
+            peer: _pair_secret(key, (node, peer), publics, epoch, plan_hash)
+            for peer in sorted(publics)
+            if peer != node
+        }
+
+    def mask(self, words: Words, step: str) -> Words:
+        """The words (k, 2) plus this node's masks for the step.
+
+        Raises:
+            RefusedError: the step's masks were used for another vector.
+        """
+        digest = hashlib.sha256(words.tobytes()).digest()
+        if self._used.setdefault(step, digest) != digest:
+            raise RefusedError(
+                "two different vectors for one step: their difference would be readable",
+                where=f"step {step} at {self._node}",
+                remedy="Restart the node: it joins the next epoch with fresh masks",
+            )
+        masked = words.copy()
+        for peer, secret in self._secrets.items():
+            stream = _keystream(secret, step, len(words))
+            _accumulate(masked, stream, subtract=peer < self._node)
+        return masked
+
+
+def _pair_secret(
+    key: MaskingKey,
+    pair: tuple[str, str],
+    publics: Mapping[str, bytes],
+    epoch: int,
+    plan_hash: bytes,
+) -> bytes:
+    """32 bytes that both nodes of the pair (the key's owner, its peer) derive, and nobody else."""
+    first, second = sorted(pair)
+    transcript = msgspec.msgpack.encode(
+        (first, second, publics[first], publics[second], epoch, plan_hash)
+    )
+    info = b"tangentmesh/v1/pair\0" + transcript
+    return HKDF(SHA256(), 32, salt=plan_hash, info=info).derive(key.exchange(publics[pair[1]]))
+
+
+def _keystream(secret: bytes, step: str, length: int) -> Words:
+    """``length`` words of AES-256-CTR; the key serves this pair, epoch and step only."""
+    key = HKDFExpand(SHA256(), 32, info=b"tangentmesh/v1/step\0" + step.encode()).derive(secret)
+    encryptor = Cipher(AES256(key), CTR(bytes(16))).encryptor()
+    stream = bytearray(16 * length + 15)
+    encryptor.update_into(bytes(16 * length), stream)
+    return np.frombuffer(stream, dtype="<u8", count=2 * length).reshape(length, 2)
+
+
+def _accumulate(total: Words, words: Words, *, subtract: bool) -> None:
+    """Add words to, or subtract them from, a total in the ring Z_2^128, in place."""
+    low, high = total[:, 0], total[:, 1]
+    if subtract:
+        high -= words[:, 1] + (low < words[:, 0])
+        low -= words[:, 0]
+    else:
+        low += words[:, 0]
+        high += words[:, 1] + (low < words[:, 0])
