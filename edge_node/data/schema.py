@@ -1,0 +1,57 @@
+"""Which columns a file, or a row, must have."""
+
+from collections.abc import Sequence
+
+from edge_node.config import DataSpec
+from edge_node.errors import DataError
+
+__all__ = ["check_columns", "clean_label"]
+
+
+def check_columns(
+    names: Sequence[str],
+    data: DataSpec,
+    *,
+    ignore: Sequence[str],
+    with_target: bool,
+    where: str,
+) -> None:
+    """Check that all of the schema's columns are there, and no other.
+
+    Raises:
+        DataError: a column is missing or extra; both lists are named.
+    """
+    needed = [column.name for column in data.columns] + [data.target] * with_target
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise DataError(
+            f"column {missing[0]!r} is missing",
+            where=where,
+            expected=_listed(needed),
+            found=_listed(names),
+            remedy="Add it (cells may be empty where a value is missing), or correct its name",
+        )
+    known = {*needed, data.target, *ignore}
+    extra = [name for name in names if name not in known]
+    if extra:
+        raise DataError(
+            f"column {extra[0]!r} is not in the federation's schema",
+            where=where,
+            expected=_listed(needed),
+            found=_listed(extra),
+            remedy=(
+                "Add it to `ignore` in node.toml, or take it out of the file"
+                if with_target
+                else "Take it out"
+            ),
+        )
+
+
+def clean_label(value: float | str | None) -> str | None:
+    """A category's label: text without surrounding space, None where it is missing."""
+    return None if value is None else str(value).strip() or None
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    listed = ", ".join(names[:most])
+    return f"{listed} and {len(names) - most} more" if len(names) > most else listed or "none"
