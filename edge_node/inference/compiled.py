@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_node.inference.arrays import Matrix
 
-__all__ = ["ArrayFunction", "compiled"]
+__all__ = ["ArrayFunction", "compiled", "double_precision"]
 
 
 class ArrayFunction(Hashable, Protocol):
@@ -28,20 +28,20 @@ class ArrayFunction(Hashable, Protocol):
 
 @lru_cache(maxsize=128)
 def compiled(function: ArrayFunction) -> Callable[..., Matrix]:
-    """``function.evaluate`` as a compiled function of float64 NumPy arrays, compiled once per shape."""
+    """``function.evaluate`` on float64 NumPy arrays, compiled once per shape."""
     import jax
     import jax.numpy as jnp
 
     jitted = jax.jit(lambda *arrays: function.evaluate(jnp, *arrays))
 
     def call(*arrays: Matrix) -> Matrix:
-        with _double_precision(jax):
+        with double_precision(jax):
             return np.asarray(jitted(*arrays))
 
     return call
 
 
-def _double_precision(jax: ModuleType) -> AbstractContextManager[Any]:
+def double_precision(jax: ModuleType) -> AbstractContextManager[Any]:
     """JAX's scoped 64-bit mode; it moved from ``jax.experimental`` to ``jax`` in 0.8."""
     if not hasattr(jax, "enable_x64"):
         import jax.experimental

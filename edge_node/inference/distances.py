@@ -47,7 +47,7 @@ def gaps(A: Matrix, B: Matrix, out: Matrix) -> Matrix:
 
 
 def pair_distances(A: Matrix, B: Matrix, rows: Indices, columns: Indices) -> Vector:
-    """|A[i] - B[j]|^2 for each listed pair (i, j); a function of the two rows alone, bit for bit."""
+    """|A[i] - B[j]|^2 for each listed pair (i, j): a function of two rows alone, bit for bit."""
     distances = np.empty(len(rows))
     step = max(1, _PAIRS_AT_ONCE // max(1, A.shape[1]))
     for start in range(0, len(rows), step):

@@ -62,27 +62,31 @@ def fit_angular_function(kind: KernelKind, depth: int) -> AngularFunction | None
     return None
 
 
-def _interpolate(
-    kind: KernelKind, depth: int, degree: int, *, obtuse: bool
-) -> tuple[float, ...]:
-    def value(u: Vector) -> Vector:
-        gap = ((u + 1.0) / 2.0) ** 2
-        return _recursion(kind, depth, 2.0 - gap if obtuse else gap)
-
-    powers = chebyshev.cheb2poly(chebyshev.chebinterpolate(value, degree))
+def _interpolate(kind: KernelKind, depth: int, degree: int, *, obtuse: bool) -> tuple[float, ...]:
+    u = chebyshev.chebpts1(degree + 1)
+    gap = ((u + 1.0) / 2.0) ** 2
+    values = _recursion(kind, depth, 2.0 - gap if obtuse else gap)
+    powers = chebyshev.cheb2poly(chebyshev.chebfit(u, values, degree))
     return tuple(float(power) for power in powers[::-1])
 
 
 def _recursion(kind: KernelKind, depth: int, gap: Vector) -> Vector:
     ones = np.ones_like(gap)
     kernel: Vector = network_kernel(
-        np, kind, Activation.RELU, depth, 2.0, 0.0, Signals(ones, ones, gap)
+        np,
+        Signals(ones, ones, gap),
+        kind=kind,
+        activation=Activation.RELU,
+        depth=depth,
+        weight_variance=2.0,
+        bias_variance=0.0,
     )
     return kernel
 
 
 def _horner(xp: ModuleType, coefficients: tuple[float, ...], u: Any) -> Any:
     value = xp.full_like(u, coefficients[0])
-    for coefficient in coefficients[1:]:
-        value = value * u + coefficient
+    for coefficient in coefficients[1:]:  # in place where arrays are mutable
+        value *= u
+        value += coefficient
     return value

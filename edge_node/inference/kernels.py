@@ -138,8 +138,15 @@ class Kernel:
             function = fit_angular_function(self.kind, self.depth)
             if function is not None:
                 return ((sw2 / 2.0) ** self.depth * xp.sqrt(p)) * xp.sqrt(q) * function(xp, gap)
-        signals = Signals(p, q, gap)
-        return network_kernel(xp, self.kind, self.activation, self.depth, sw2, sb2, signals)
+        return network_kernel(
+            xp,
+            Signals(p, q, gap),
+            kind=self.kind,
+            activation=self.activation,
+            depth=self.depth,
+            weight_variance=sw2,
+            bias_variance=sb2,
+        )
 
     def _signals(self, X: Matrix) -> Matrix:
         """[sqrt(sw2) x, sqrt(sw2 beta^2 + sb2)]: inner products are S0."""

@@ -29,12 +29,13 @@ class Signals(NamedTuple):
 
 def network_kernel(
     xp: ModuleType,
+    signals: Signals,
+    *,
     kind: KernelKind,
     activation: Activation,
     depth: int,
     weight_variance: float,
     bias_variance: float,
-    signals: Signals,
 ) -> Any:
     """The kernel after ``depth`` hidden layers and a linear read-out.
 
@@ -43,12 +44,12 @@ def network_kernel(
 
     Args:
         xp: numpy or jax.numpy.
+        signals: after the first dense layer, that is p = sw2 <x~,x~>/D + sb2.
         kind: which of the two kernels.
         activation: the nonlinearity of every hidden layer.
         depth: the number L of hidden layers.
         weight_variance: sw2.
         bias_variance: sb2.
-        signals: after the first dense layer, that is p = sw2 <x~,x~>/D + sb2.
 
     Returns:
         The kernel, of the broadcast shape of ``signals``.
@@ -91,11 +92,14 @@ def _erf(xp: ModuleType, signals: Signals) -> tuple[Signals, Any]:
     return Signals(p, q, xp.clip(1.0 - correlation, 0.0, 2.0)), (4.0 / xp.pi) / root
 
 
-def _dense(xp: ModuleType, weight_variance: float, bias_variance: float, signals: Signals) -> Signals:
+def _dense(
+    xp: ModuleType, weight_variance: float, bias_variance: float, signals: Signals
+) -> Signals:
     """S -> sw2 S + sb2, for all three covariances.
 
     The new gap (sqrt(p' q') - sw2 S - sb2) / sqrt(p' q') without cancellation:
-    sqrt(p' q') - sw2 sqrt(p q) - sb2 = sb2 sw2 (sqrt p - sqrt q)^2 / (sqrt(p' q') + sw2 sqrt(p q) + sb2).
+    sqrt(p' q') - sw2 sqrt(p q) - sb2
+        = sb2 sw2 (sqrt p - sqrt q)^2 / (sqrt(p' q') + sw2 sqrt(p q) + sb2).
     """
     p, q, gap = signals
     if bias_variance == 0.0:

@@ -1,0 +1,74 @@
+"""Features: the finite map through which every node sees the kernel.
+
+With landmarks Z and K_ZZ = L L', phi(x) = L^-1 k(Z, x), so that phi(x)' phi(z) is the Nystrom
+approximation k(x, Z) K_ZZ^-1 k(Z, z) (Williams & Seeger 2001), exact at landmarks. What it leaves
+out at x, k(x, x) - |phi(x)|^2 >= 0, is the variance of the residual process (Snelson & Ghahramani
+2006).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from edge_node.errors import NumericalError
+from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.kernels import Kernel
+
+__all__ = ["Features"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The feature map of a kernel and its landmarks. Calling it gives Phi.
+
+    A Cholesky factor, not an eigenbasis: it is continuous in K_ZZ, so two processors' rounding
+    can't turn the basis that all nodes must share.
+
+    Attributes:
+        kernel: the kernel.
+        landmarks: Z (r, d).
+        cholesky: L (r, r), lower triangular, K_ZZ = L L'.
+    """
+
+    kernel: Kernel
+    landmarks: Matrix
+    cholesky: Matrix
+
+    @classmethod
+    def build(cls, kernel: Kernel, landmarks: Matrix) -> "Features":
+        """Factorise K_ZZ, as it is: no jitter is added.
+
+        Raises:
+            NumericalError: K_ZZ is not positive definite to rounding.
+        """
+        factor, failed = lapack.dpotrf(kernel(landmarks, landmarks), lower=1, clean=1)
+        if failed or not np.isfinite(factor).all():
+            raise NumericalError(
+                "the landmarks' kernel matrix can't be factorised",
+                where=f"{kernel.kind} kernel, depth {kernel.depth}, {len(landmarks)} landmarks",
+                expected="a positive definite matrix",
+                found=f"landmark {failed} depends on those before it" if failed else "a NaN",
+                remedy="Prune the landmarks with `independent_landmarks`, or use fewer",
+            )
+        return cls(kernel, landmarks, factor)
+
+    def __call__(self, X: Matrix) -> Matrix:
+        """Phi (n, r) = (L^-1 k(Z, X))' for X (n, d), by one triangular solve in place."""
+        block = self.kernel(X, self.landmarks)
+        if not block.size:
+            return block
+        columns: Matrix = blas.dtrsm(1.0, self.cholesky, block.T, lower=1, overwrite_b=1)
+        return np.asarray(columns.T)
+
+    def prior_variance(self, X: Matrix) -> Vector:
+        """k(x, x) for each row of X (n, d), shape (n,)."""
+        return self.kernel.diagonal(X)
+
+    def uncovered(self, X: Matrix) -> Vector:
+        """k(x, x) - |phi(x)|^2 for each row of X (n, d), shape (n,).
+
+        Not negative but for rounding, which is cut off.
+        """
+        covered = np.sum(np.square(self(X)), axis=1)
+        return np.maximum(self.prior_variance(X) - covered, 0.0)

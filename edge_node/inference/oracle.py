@@ -1,0 +1,77 @@
+"""neural-tangents as an oracle: the same kernels, computed by the field's library.
+
+The only module that imports it. neural-tangents 0.6.5 imports TensorFlow for one experimental
+corner; an empty module stands in for that corner, and TensorFlow is never needed. It works on JAX
+0.5.3. Nothing on the path of a prediction comes through here.
+"""
+
+import importlib
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edge_node.config import Activation
+from edge_node.errors import ConfigurationError
+from edge_node.inference.arrays import Matrix
+from edge_node.inference.compiled import double_precision
+from edge_node.inference.kernels import Kernel
+
+__all__ = ["oracle"]
+
+_EXPERIMENTAL = "neural_tangents.experimental"
+
+
+def oracle(kernel: Kernel) -> Callable[[Matrix, Matrix], Matrix]:
+    """neural-tangents' version of ``kernel``: from X (n, d), Z (m, d) to (n, m), float64.
+
+    Raises:
+        ConfigurationError: neural-tangents can't be imported.
+    """
+    stax = _import_stax()
+    dense = _quietly(
+        stax.Dense,
+        1,
+        W_std=math.sqrt(kernel.weight_variance),
+        b_std=math.sqrt(kernel.bias_variance),
+    )
+    activation = stax.Relu() if kernel.activation is Activation.RELU else stax.Erf()
+    _, _, kernel_fn = _quietly(stax.serial, *([dense, activation] * kernel.depth), dense)
+
+    def evaluate(X: Matrix, Z: Matrix) -> Matrix:
+        jax = importlib.import_module("jax")
+        with double_precision(jax):
+            inputs = (_network_inputs(A, kernel.bias) for A in (X, Z))
+            block: Matrix = np.asarray(_quietly(kernel_fn, *inputs, kernel.kind.value))
+            return block
+
+    return evaluate
+
+
+def _network_inputs(X: Matrix, bias: float) -> Matrix:
+    """x~ = sqrt(d + 1) [x, beta]."""
+    n, d = X.shape
+    return math.sqrt(d + 1.0) * np.hstack([X, np.full((n, 1), bias)])
+
+
+def _import_stax() -> Any:
+    sys.modules.setdefault(_EXPERIMENTAL, ModuleType(_EXPERIMENTAL))
+    try:
+        return _quietly(importlib.import_module, "neural_tangents.stax")
+    except (ImportError, AttributeError) as error:  # AttributeError: on JAX newer than it knows
+        raise ConfigurationError(
+            "neural-tangents can't be imported",
+            found=str(error),
+            remedy="Install the extra: pip install 'tangent-mesh[neural-tangents]'",
+        ) from error
+
+
+def _quietly(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call without the deprecation warnings of an unmaintained library."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return function(*arguments, **options)
