@@ -1,0 +1,144 @@
+"""The agreed encoding: rows to inputs, targets to standardised targets and back.
+
+A missing number is imputed with the federated mean, and an indicator input says so. A category that
+is not in the list is all zeros. Numbers have unit variance; one-hot and indicator inputs keep their
+unit step and are only centred: scaled to unit variance, the rarest categories would be the farthest
+away.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.config import ColumnKind
+from edge_node.data.source import Batch, Source
+from edge_node.errors import DataError
+
+__all__ = [
+    "CategoricalFeature",
+    "EncodedRows",
+    "Encoder",
+    "MissingFeature",
+    "NumericFeature",
+    "is_missing",
+]
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+class NumericFeature(msgspec.Struct, frozen=True):
+    """Input (x - location) / scale of the numeric column at ``index``."""
+
+    name: str
+    index: int
+    location: float
+    scale: float
+
+
+class CategoricalFeature(msgspec.Struct, frozen=True):
+    """Inputs [x = label] - share of the categorical column at ``index``."""
+
+    name: str
+    index: int
+    labels: tuple[str, ...]
+    shares: tuple[float, ...]
+
+
+class MissingFeature(msgspec.Struct, frozen=True):
+    """Input [x is missing] - share of a column; ``kind`` says among which columns ``index`` is."""
+
+    name: str
+    kind: ColumnKind
+    index: int
+    share: float
+
+
+class Encoder(msgspec.Struct, frozen=True):
+    """The agreed encoding; inputs are ordered numeric, one-hot, missing."""
+
+    numeric: tuple[NumericFeature, ...]
+    categorical: tuple[CategoricalFeature, ...]
+    missing: tuple[MissingFeature, ...]
+    target_location: float
+    target_scale: float
+    rows: int
+    class_counts: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The inputs' names."""
+        one_hot = [f"{f.name}={label}" for f in self.categorical for label in f.labels]
+        missing = [f"{f.name} is missing" for f in self.missing]
+        return (*(f.name for f in self.numeric), *one_hot, *missing)
+
+    def encode(self, batch: Batch) -> Matrix:
+        """A batch's inputs (n, d)."""
+        columns: list[Vector] = []
+        for number in self.numeric:
+            values = (batch.numeric[:, number.index] - number.location) / number.scale
+            columns.append(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf))
+        for category in self.categorical:
+            held = batch.categorical[:, category.index]
+            pairs = zip(category.labels, category.shares, strict=True)
+            columns.extend((held == label).astype(np.float64) - share for label, share in pairs)
+        columns.extend(is_missing(batch, m.kind, m.index) - m.share for m in self.missing)
+        return np.column_stack(columns).astype(np.float64)
+
+    def targets(self, batch: Batch) -> Vector:
+        """A batch's targets (n,): standardised, or class indices."""
+        if batch.target is None:
+            raise DataError("the rows have no target")
+        return (batch.target - self.target_location) / self.target_scale
+
+    def unscale(self, mean: Vector, sd: Vector) -> tuple[Vector, Vector]:
+        """Mean and sd of standardised targets, in the target's own unit."""
+        return self.target_location + self.target_scale * mean, self.target_scale * sd
+
+    def warnings_for(self, batch: Batch) -> list[str]:
+        """Which labels of a batch the federation doesn't know, and in how many rows."""
+        found = []
+        for category in self.categorical:
+            held = batch.categorical[:, category.index]
+            known = {None, *category.labels}
+            unseen = [label for label in held if label not in known]
+            if unseen:
+                names = ", ".join(repr(label) for label in sorted(set(unseen))[:5])
+                found.append(
+                    f"column {category.name!r}: {len(unseen)} rows with an unseen category "
+                    f"({names}); they are treated as none of the known ones"
+                )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dict(msgspec.to_builtins(self))
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Self:
+        """The inverse of ``to_dict``. Raises msgspec.ValidationError."""
+        return msgspec.convert(value, cls)
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """A source as the mathematics sees it: chunks (X (n, d), y (n,)), again and again."""
+
+    source: Source
+    encoder: Encoder
+
+    def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
+        for batch in self.source.batches():
+            yield self.encoder.encode(batch), self.encoder.targets(batch)
+
+
+def is_missing(batch: Batch, kind: ColumnKind, index: int) -> NDArray[np.bool_]:
+    """Which rows (n,) of a batch have no value in a column."""
+    if kind is ColumnKind.NUMERIC:
+        return np.isnan(batch.numeric[:, index])
+    return np.array([value is None for value in batch.categorical[:, index]], dtype=bool)
