@@ -16,12 +16,13 @@ import numpy as np
 from scipy.special import ndtri
 
 from edge_node.config import DataSpec, LandmarkKind, Task
-from edge_node.data.encoding import Encoder
+from edge_node.data.encoder import Encoder
 from edge_node.data.source import Batch
 from edge_node.errors import DataError
 from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.laplace import ClassPosterior
-from edge_node.inference.posterior import Posterior
+from edge_node.inference.features import Features
+from edge_node.inference.kernels import Kernel
+from edge_node.inference.posterior import ClassPosterior, Posterior
 from edge_node.security.files import write_atomically
 
 __all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
@@ -34,8 +35,6 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     federation: str
     spec_hash: str  # hexadecimal
-    run: int
-    epoch: int
     cohorts: Mapping[str, tuple[str, ...]]  # by step: whose contributions its total holds
     rows: int
     sweeps: int
@@ -134,22 +133,28 @@ class Model:
 
     def latent(self, batch: Batch) -> tuple[Matrix, Matrix]:
         """Mean and sd of the latent function at a batch, standardised units: (n, outputs) each."""
-        mean, variance = self.posterior.predict(self.encoder.encode(batch))
-        rows = len(mean)
-        return mean.reshape(rows, -1), np.sqrt(variance).reshape(rows, -1)
+        inputs = self.encoder.encode(batch)
+        if isinstance(self.posterior, ClassPosterior):
+            contrasts, covariance = self.posterior.latent(inputs)
+            return contrasts, np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        mean, variance = self.posterior.predict(inputs)
+        return mean[:, None], np.sqrt(variance)[:, None]
 
     def save(self, path: Path) -> None:
         """Write the model to one file, atomically. Raises MachineError."""
+        features = self.posterior.features
         header = {
             "format": _FORMAT,
-            "task": self.data.task.value,
             "data": msgspec.to_builtins(self.data),
             "encoder": self.encoder.to_dict(),
+            "kernel": msgspec.to_builtins(features.kernel),
             "provenance": msgspec.to_builtins(self.provenance),
         }
         buffer = io.BytesIO()
         text = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
-        np.savez(buffer, header=text, **self.posterior.to_arrays())
+        basis = {"landmarks": features.landmarks, "cholesky": features.cholesky}
+        arrays: dict[str, Any] = {"header": text, **basis, **self.posterior.to_arrays()}
+        np.savez(buffer, **arrays)
         write_atomically(path, buffer.getvalue())
 
     @classmethod
@@ -167,10 +172,12 @@ class Model:
                 raise ValueError(f"format {header['format']}")
             data = msgspec.convert(header["data"], DataSpec)
             kind = ClassPosterior if data.task is Task.CLASSIFICATION else Posterior
+            kernel = msgspec.convert(header["kernel"], Kernel)
+            features = Features(kernel, arrays["landmarks"], arrays["cholesky"])
             return cls(
                 data,
                 Encoder.from_dict(header["encoder"]),
-                kind.from_arrays(arrays),
+                kind.from_arrays(arrays, features),
                 msgspec.convert(header["provenance"], Provenance),
             )
         except FileNotFoundError as error:

@@ -5,17 +5,28 @@ It reads as mathematics. The only thing that happens between nodes is ``await ne
 docs/design.md lists the steps, docs/model.md derives what they compute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 import numpy as np
 
-from edge_node.config import FederationSpec, LandmarkKind, ModelSpec, Task
-from edge_node.data.encoding import EncodedRows, Encoder
+from edge_node.config import ColumnKind, DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.data.encoder import EncodedRows, Encoder
+from edge_node.data.encoding import (
+    local_location,
+    local_spread,
+    local_survey,
+    read_location,
+    read_spread,
+    read_survey,
+    unlisted_columns,
+)
+from edge_node.data.labels import ATTEMPTS, label_bytes, label_counts, read_labels
 from edge_node.data.source import Source
-from edge_node.errors import NumericalError
+from edge_node.errors import DataError, NumericalError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.classes import LabelRows, class_offsets
 from edge_node.inference.evidence import Evidence, best_evidence
@@ -71,28 +82,127 @@ async def infer(network: Network, source: Source, spec: FederationSpec) -> Model
         NumericalError: the model can't be computed from the federation's totals.
         NetworkError: a step could not be completed.
     """
-    encoder = await agree_encoding(network, source, spec)
+    network = Journal(network)
+    encoder, covariance = await agree_encoding(network, source, spec.data)
     rows = EncodedRows(source, encoder)
-    candidates = await agree_candidates(network, rows, encoder, spec.model)
-    if spec.data.task is Task.CLASSIFICATION:
-        offsets = class_offsets(encoder.class_counts, spec.data.classes)
-        totals = await agree_statistics(network, LabelRows(rows, offsets), candidates)
-        choice = await choose(network, totals)
-        features, statistics = candidates[choice.candidate].features, totals[choice.candidate]
-        posterior = await agree_mode(network, rows, features, statistics, offsets, spec.model)
+    candidates = await agree_candidates(network, rows, covariance, spec.model)
+    classification = spec.data.task is Task.CLASSIFICATION
+    offsets = (
+        class_offsets(np.array(encoder.class_counts), spec.data.classes) if classification else None
+    )
+    totals = await agree_statistics(
+        network, rows if offsets is None else LabelRows(rows, offsets), candidates
+    )
+    choice = await choose(network, totals)
+    chosen, statistics = candidates[choice.candidate], totals[choice.candidate]
+    posterior: Posterior | ClassPosterior
+    if offsets is None:
+        evidence = Evidence(choice.log_evidence, choice.noise, choice.amplitude)
+        posterior = solve(statistics, chosen.features, evidence)
     else:
-        totals = await agree_statistics(network, rows, candidates)
-        choice = await choose(network, totals)
-        features, statistics = candidates[choice.candidate].features, totals[choice.candidate]
-        posterior = solve(statistics, features, Evidence(...))
+        posterior = await agree_mode(
+            network, rows, chosen.features, statistics, offsets, most_steps=spec.model.newton_steps
+        )
+    provenance = Provenance(
+        federation=spec.name,
+        spec_hash=spec.digest().hex(),
+        cohorts={step: network.cohort(step) for step in network.steps},
+        rows=encoder.rows,
+        sweeps=network.sweeps,
+        depth=chosen.depth,
+        landmark_kind=chosen.landmark_kind,
+        landmarks=len(chosen.features.landmarks),
+        log_evidence=posterior.log_evidence,
+        uncovered_share=statistics.uncovered_share,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     return Model(spec.data, encoder, posterior, provenance)
 
 
+class Journal:
+    """A network that remembers the names of the steps taken over it."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.steps: list[str] = []
+        self.sweeps = 0  # sums over the tree; a gather shares a choice
+
+    @property
+    def node(self) -> str:
+        """As the network's."""
+        return self._network.node
+
+    @property
+    def root(self) -> str:
+        """As the network's."""
+        return self._network.root
+
+    def cohort(self, step: str) -> tuple[str, ...]:
+        """As the network's."""
+        return self._network.cohort(step)
+
+    async def sum(self, step: str, vector: Vector) -> Vector:
+        """As the network's; the step is noted."""
+        total = await self._network.sum(step, vector)
+        self.steps.append(step)
+        self.sweeps += 1
+        return total
+
+    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+        """As the network's; the step is noted."""
+        gathered = await self._network.gather(step, data)
+        self.steps.append(step)
+        return gathered
+
+
+async def agree_encoding(
+    network: Network, source: Source, data: DataSpec
+) -> tuple[Encoder, Matrix]:
+    """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes."""
+    survey = read_survey(await network.sum("survey", local_survey(source, data)), data)
+    labels = await agree_labels(network, source, data)
+    location = read_location(
+        await network.sum("location", local_location(source, data, survey, labels)),
+        data,
+        survey,
+        labels,
+    )
+    spread = await network.sum("spread", local_spread(source, data, location))
+    return read_spread(spread, data, location)
+
+
+async def agree_labels(network: Network, source: Source, data: DataSpec) -> list[tuple[str, ...]]:
+    """Each categorical column's list: the spec's, or the labels that enough rows hold."""
+    categorical = [c for c in data.columns if c.kind is ColumnKind.CATEGORICAL]
+    labels = [column.categories for column in categorical]
+    columns = unlisted_columns(data)
+    for attempt in range(ATTEMPTS if columns else 0):
+        counts = await network.sum(
+            f"labels/{attempt}/counts", label_counts(source, columns, attempt)
+        )
+        common = counts >= data.min_rows_per_category
+        total = await network.sum(
+            f"labels/{attempt}/bytes", label_bytes(source, columns, attempt, common)
+        )
+        found = read_labels(total, counts, common, len(columns))
+        if found is not None:
+            for column, known in zip(columns, found, strict=True):
+                labels[column] = known
+            return labels
+    if columns:
+        raise DataError(
+            "too many categories to be agreed on by sums",
+            where=", ".join(categorical[column].name for column in columns),
+            remedy="List the columns' `categories` in the federation spec",
+        )
+    return labels
+
+
 async def agree_candidates(
-    network: Network, rows: Rows, encoder: Encoder, model: ModelSpec
+    network: Network, rows: Rows, covariance: Matrix, model: ModelSpec
 ) -> list[Candidate]:
     """The grid of depths and landmark kinds, each with landmarks that all nodes share."""
-    landmarks = {LandmarkKind.GAUSSIAN: gaussian_landmarks(encoder.covariance, model.landmarks, model.seed)}
+    landmarks = {LandmarkKind.GAUSSIAN: gaussian_landmarks(covariance, model.landmarks, model.seed)}
     if LandmarkKind.KMEANS in model.landmark_kinds:
         landmarks[LandmarkKind.KMEANS] = await agree_centroids(
             network, rows, landmarks[LandmarkKind.GAUSSIAN], model
@@ -116,9 +226,7 @@ async def agree_candidates(
     ]
 
 
-async def agree_centroids(
-    network: Network, rows: Rows, start: Matrix, model: ModelSpec
-) -> Matrix:
+async def agree_centroids(network: Network, rows: Rows, start: Matrix, model: ModelSpec) -> Matrix:
     """Lloyd's k-means over the whole federation, from sums only.
 
     Counts come first: a landmark with fewer rows than ``min_rows_per_landmark`` is not summed.
@@ -167,18 +275,28 @@ async def agree_mode(
     features: Features,
     statistics: Statistics,
     offsets: Vector,
-    model: ModelSpec,
+    *,
+    most_steps: int,
 ) -> ClassPosterior:
-    """Laplace's approximation by Newton's method: one sweep a step, the root takes the step."""
+    """Laplace's approximation by Newton's method: one sweep a step, which the root takes."""
     size, outputs = len(features.landmarks), len(offsets) - 1
     state = NewtonState.start(size, outputs, statistics.prior_power / statistics.count)
-    expansion = NewtonStatistics.from_labels(statistics, offsets)  # at zero, already summed
-    for i in range(model.newton_steps + 1):
-        step = await decide(network, f"newton/{i}/step", lambda: _bytes(state.advance(expansion).pack()))
+    expansion = NewtonStatistics.from_labels(statistics, offsets)  # at zero: summed already
+    for i in range(most_steps):
+        advance = partial(_advance, state, expansion)
+        step = await decide(network, f"newton/{i}/step", advance)
         state = NewtonState.unpack(np.frombuffer(step), size, outputs)
         if state.converged:
             return solve_classes(expansion, state, features, offsets)
         local = newton_statistics(rows, features, state.weights, offsets)
         total = await network.sum(f"newton/{i}", local.pack())
         expansion = NewtonStatistics.unpack(total, size, outputs)
-    raise NumericalError(...)
+    raise NumericalError(
+        "Newton's method did not converge",
+        expected=f"the mode within {most_steps} steps",
+        remedy="Raise `model.newton_steps` in the federation spec, or use fewer landmarks",
+    )
+
+
+def _advance(state: NewtonState, expansion: NewtonStatistics) -> bytes:
+    return state.advance(expansion).pack().tobytes()
