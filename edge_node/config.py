@@ -27,6 +27,7 @@ __all__ = [
     "NodeConfig",
     "Task",
     "TimingSpec",
+    "check_spec",
     "load_node_config",
     "load_spec",
     "parse_spec",
@@ -155,9 +156,14 @@ def parse_spec(text: str, *, where: str = "federation spec") -> FederationSpec:
         ConfigurationError: not TOML, an unknown or missing key, a value of the wrong type or range.
     """
     spec = _parse(text, FederationSpec, where)
+    check_spec(spec, where=where)
+    return spec
+
+
+def check_spec(spec: FederationSpec, *, where: str) -> None:
+    """Check what types can't say. Raises ConfigurationError."""
     for complaint in _complaints(spec):
         raise ConfigurationError(complaint, where=where, remedy="Correct the spec")
-    return spec
 
 
 def load_spec(path: Path) -> FederationSpec:

@@ -14,7 +14,8 @@ __all__ = ["averaged", "evaluate", "table_rows"]
 
 def table_rows(table: pa.Table, data: DataSpec) -> list[dict[str, Any]]:
     """A table's inputs as rows by column name, as a program would send them to a node."""
-    return table.select([column.name for column in data.columns]).to_pylist()
+    rows: list[dict[str, Any]] = table.select([c.name for c in data.columns]).to_pylist()
+    return rows
 
 
 def evaluate(

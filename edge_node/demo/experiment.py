@@ -100,9 +100,13 @@ def run_experiment(
         local={s.name: evaluate(predictions[s.name], s.test, data) for s in sites},
         local_alone={s.name: evaluate(alone[s.name](s.test), s.test, data) for s in sites},
         metrics={
-            "federated": evaluate(sum(predictions.values(), []), everything, data),
+            "federated": evaluate(
+                [row for site in sites for row in predictions[site.name]], everything, data
+            ),
             "pooled": evaluate(_predict(pooled, everything), everything, data),
-            "alone": averaged([evaluate(each(everything), everything, data) for each in alone.values()]),
+            "alone": averaged(
+                [evaluate(each(everything), everything, data) for each in alone.values()]
+            ),
         },
         mean_difference=mean_difference,
         sd_difference=sd_difference,
@@ -112,9 +116,13 @@ def run_experiment(
 def _wait(federation: LocalFederation, progress: Progress) -> dict[str, NodeStatus]:
     """Wait for every node's posterior, and say what the federation does meanwhile."""
     for statuses in federation.follow(deadline=_DEADLINE):
-        if federation.agrees(statuses):
+        if federation.agree(statuses):
             return statuses
-        steps = [f"{status.step} ({status.steps_completed} done)" for status in statuses.values() if status.step]
+        steps = [
+            f"{status.step} ({status.steps_completed} done)"
+            for status in statuses.values()
+            if status.step
+        ]
         done = [status for status in statuses.values() if status.phase == "complete"]
         share = 0.3 + 0.45 * len(done) / len(federation.files)
         progress(f"Federating: {steps[0] if steps else 'waiting for all nodes'}", share)

@@ -5,16 +5,17 @@ The system tests and the benchmarks drive the same class.
 """
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import tomli_w
@@ -24,23 +25,32 @@ from edge_node.errors import MachineError, NetworkError, TangentMeshError
 from edge_node.security.files import make_private_directory, write_atomically
 from edge_node.serving.client import NodeStatus, status
 
-__all__ = ["LocalFederation", "write_spec"]
+__all__ = ["LocalFederation", "Topology", "frozen", "write_spec"]
 
 _POLL_SECONDS = 0.2
 
 
 def write_spec(spec: FederationSpec, path: Path) -> None:
     """Write a federation spec as the TOML file that people share."""
-    table = {
-        key: value for key, value in _without_none(msgspec.to_builtins(spec)).items() if value != {}
-    }
+    table = _without_none(msgspec.to_builtins(spec))
     write_atomically(path, tomli_w.dumps(table).encode(), mode=0o644)
 
 
-def _without_none(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    """TOML has no null: a setting that isn't given is left out."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The neighbour graph, and each node's parent in its spanning tree (empty at the root)."""
+
+    edges: Sequence[tuple[str, str]]
+    parents: Mapping[str, str]
 
 
 class LocalFederation:
@@ -50,7 +60,7 @@ class LocalFederation:
         directory: everything lives below it: ``aggregator/`` and one folder a node.
         spec: the federation's spec.
         files: each node's data file.
-        environment: added to the processes' environment.
+        threads: processor threads a node may use; 0: all.
     """
 
     def __init__(
@@ -59,13 +69,13 @@ class LocalFederation:
         spec: FederationSpec,
         files: Mapping[str, Path],
         *,
-        environment: Mapping[str, str] | None = None,
+        threads: int = 0,
     ) -> None:
         self.directory = directory
         self.spec = spec
         self.files = dict(files)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._environment = {**os.environ, **(environment or {})}
+        self._threads = threads
 
     def __enter__(self) -> "LocalFederation":
         make_private_directory(self.directory)
@@ -74,14 +84,24 @@ class LocalFederation:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Create the federation, enrol every node, and start all processes."""
+    def start(self, progress: Callable[[str, float], None] = lambda *_: None) -> None:
+        """Create the federation, enrol every node, and start all processes.
+
+        Args:
+            progress: is told what is done, and which share of it.
+        """
+        progress("Creating the federation", 0.0)
         self.create()
+        progress("Starting the aggregator", 0.2)
         self.start_aggregator()
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(self.enrol, self.files))
-        for node in self.files:
-            self.start_node(node)
+        with ThreadPoolExecutor(2) as pool:
+            for done, node in enumerate(pool.map(self._enrol_and_start, self.files), start=1):
+                progress(f"{node} has enrolled", 0.2 + 0.8 * done / len(self.files))
+
+    def _enrol_and_start(self, node: str) -> str:
+        self.enrol(node)
+        self.start_node(node)
+        return node
 
     def create(self) -> None:
         """``aggregator init``: certificate authority, registry, configuration."""
@@ -99,7 +119,7 @@ class LocalFederation:
         home = self._home(node)
         self.command(
             "edge_node", "init", "--dir", home, "--name", node, "--data", str(self.files[node]),
-            "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1:0", "--threads", "1",
+            "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1:0", "--threads", str(self._threads),
         )  # fmt: skip
         token = self.command("aggregator", "token", node, "--dir", self._home("aggregator"))
         self.command("edge_node", "enrol", token.strip(), "--dir", home)
@@ -168,9 +188,30 @@ class LocalFederation:
     ) -> dict[str, NodeStatus]:
         """Wait until the nodes hold the posterior of one and the same run and epoch."""
         for statuses in self.follow(deadline=deadline, nodes=nodes):
-            if _agree(statuses, nodes or tuple(self.files)):
+            if self.agree(statuses, nodes):
                 return statuses
-        raise AssertionError("follow ends by raising")  # pragma: no cover
+        raise AssertionError("follow ends by raising")
+
+    def agree(self, statuses: Mapping[str, NodeStatus], nodes: tuple[str, ...] = ()) -> bool:
+        """Whether these nodes (default: all) hold one posterior, learnt from all of them."""
+        wanted = set(nodes or self.files)
+        held = {
+            (s.run, s.cohort)
+            for node, s in statuses.items()
+            if node in wanted and s.phase == "complete" and wanted <= set(s.cohort)
+        }
+        return (
+            len(held) == 1
+            and wanted <= set(statuses)
+            and all(statuses[node].phase == "complete" for node in wanted)
+        )
+
+    def topology(self) -> Topology:
+        """The neighbour graph and its tree, as the aggregator planned them."""
+        text = self.command("aggregator", "status", "--json", "--dir", self._home("aggregator"))
+        plan = json.loads(text)["plan"]
+        parents = {member["node"]: member["parent"] or "" for member in plan["members"]}
+        return Topology([(edge[0], edge[1]) for edge in plan["edges"]], parents)
 
     def node_directory(self, node: str) -> Path:
         """The node's own folder: configuration, identity, state."""
@@ -184,7 +225,7 @@ class LocalFederation:
         """Run one command to its end and return its output. Raises MachineError with its error."""
         done = subprocess.run(  # noqa: S603 - the project's own program
             [sys.executable, "-m", module, *arguments],
-            env=self._environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if done.returncode:
             raise MachineError(
@@ -200,7 +241,7 @@ class LocalFederation:
         with self.log(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(  # noqa: S603 - the project's own program
                 [sys.executable, "-m", module, *arguments],
-                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     def _check_alive(self) -> None:
@@ -211,12 +252,6 @@ class LocalFederation:
                     where=str(self.log(name)),
                     found=_last_line(self.log(name)),
                 )
-
-
-def _agree(statuses: Mapping[str, NodeStatus], nodes: tuple[str, ...]) -> bool:
-    """Whether all these nodes are complete, in the same run, and it is these nodes' run."""
-    complete = [s for node, s in statuses.items() if node in nodes and s.phase == "complete"]
-    return len(complete) == len(nodes) and len({(s.run, s.cohort) for s in complete}) == 1
 
 
 def _free_ports(count: int) -> list[int]:

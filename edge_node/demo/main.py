@@ -64,7 +64,9 @@ def demonstrate(
                 outcome = run_experiment(federation, sites, progress)
             topology = federation.topology()
             facts = reporting.summary(outcome, data, sites, topology, how)
-            reporting.write_report(report, facts, outcome, data.data, sites, topology)
+            reporting.write_report(
+                report, facts, outcome, data=data.data, sites=sites, topology=topology
+            )
             if as_json:
                 console.emit(facts, as_json=True, text="")
             else:

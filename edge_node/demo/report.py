@@ -69,6 +69,7 @@ def write_report(
     directory: Path,
     report: Mapping[str, Any],
     outcome: Outcome,
+    *,
     data: DataSpec,
     sites: Sequence[Site],
     topology: Topology,
@@ -102,7 +103,13 @@ def node_table(outcome: Outcome, sites: Sequence[Site]) -> "Table":
     """Per node: rows, and the figures on its own held-out rows, federated and alone."""
     names = list(next(iter(outcome.local.values())))
     return console.table(
-        ["node", ">rows", ">held out", *(f">{name}" for name in names), *(f">{name}, alone" for name in names)],
+        [
+            "node",
+            ">rows",
+            ">held out",
+            *(f">{name}" for name in names),
+            *(f">{name}, alone" for name in names),
+        ],
         [
             [
                 site.name,
@@ -127,7 +134,10 @@ def comparison_table(outcome: Outcome) -> "Table":
     }
     return console.table(
         ["", *(f">{name}" for name in names)],
-        [[label, *(f"{outcome.metrics[key][name]:.4f}" for name in names)] for key, label in labels.items()],
+        [
+            [label, *(f"{outcome.metrics[key][name]:.4f}" for name in names)]
+            for key, label in labels.items()
+        ],
         title="All held-out rows",
     )
 
@@ -140,7 +150,10 @@ def example_table(outcome: Outcome, data: DataSpec, sites: Sequence[Site]) -> "T
         picked.append(_prediction_rows(outcome, data, site)[index // len(sites)])
     headings = [name for name in picked[0] if name != "row"]
     return console.table(
-        [heading if heading in ("node", "actual", "label") else f">{heading}" for heading in headings],
+        [
+            heading if heading in ("node", "actual", "label") else f">{heading}"
+            for heading in headings
+        ],
         [[_short(row[name]) for name in headings] for row in picked],
         title="A few predictions",
     )
