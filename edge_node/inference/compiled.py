@@ -5,6 +5,7 @@ runs the process, so 64-bit mode is entered for the call alone. JAX itself is im
 call and not before: a node that answers a few queries never loads it.
 """
 
+import math
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -15,7 +16,7 @@ import numpy as np
 
 from edge_node.inference.arrays import Matrix
 
-__all__ = ["ArrayFunction", "compiled", "double_precision"]
+__all__ = ["ArrayFunction", "aligned_zeros", "compiled", "double_precision"]
 
 
 class ArrayFunction(Hashable, Protocol):
@@ -28,7 +29,10 @@ class ArrayFunction(Hashable, Protocol):
 
 @lru_cache(maxsize=128)
 def compiled(function: ArrayFunction) -> Callable[..., Matrix]:
-    """``function.evaluate`` on float64 NumPy arrays, compiled once per shape."""
+    """``function.evaluate`` on float64 NumPy arrays, compiled once per shape.
+
+    The result is complete when the call returns: arguments may then be overwritten.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -39,6 +43,14 @@ def compiled(function: ArrayFunction) -> Callable[..., Matrix]:
             return np.asarray(jitted(*arrays))
 
     return call
+
+
+def aligned_zeros(shape: tuple[int, int]) -> Matrix:
+    """A float64 matrix aligned to 64 bytes, which JAX reads in place instead of copying it."""
+    size = 8 * math.prod(shape)
+    memory = np.zeros(size + 64, dtype=np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(np.float64).reshape(shape)
 
 
 def double_precision(jax: ModuleType) -> AbstractContextManager[Any]:

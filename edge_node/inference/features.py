@@ -71,4 +71,5 @@ class Features:
         Not negative but for rounding, which is cut off.
         """
         covered = np.sum(np.square(self(X)), axis=1)
-        return np.maximum(self.prior_variance(X) - covered, 0.0)
+        uncovered: Vector = np.maximum(self.prior_variance(X) - covered, 0.0)
+        return uncovered

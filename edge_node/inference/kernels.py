@@ -21,14 +21,14 @@ import numpy as np
 from edge_node.config import Activation, KernelKind, ModelSpec
 from edge_node.errors import ConfigurationError
 from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.compiled import compiled
+from edge_node.inference.compiled import aligned_zeros, compiled
 from edge_node.inference.distances import directions, gaps
 from edge_node.inference.homogeneous import fit_angular_function
 from edge_node.inference.layers import Signals, network_kernel
 
 __all__ = ["Kernel", "critical_variances"]
 
-_JAX_FROM = 1 << 20  # kernel values in one call from which compiling pays
+_JAX_FROM = 1 << 19  # kernel values in one call from which loading and compiling pay
 _NUMPY_PIECE = 1 << 15  # values at a time: NumPy's temporaries stay in a core's cache
 _JAX_PIECE = 1 << 18  # values at a time: one compiled shape, in the shared cache
 
@@ -112,13 +112,16 @@ class Kernel:
         block = np.empty((len(U), len(V)))
         large = block.size >= _JAX_FROM
         rows = max(1, (_JAX_PIECE if large else _NUMPY_PIECE) // max(1, len(V)))
+        padded = np.pad(p, (0, -len(p) % rows))
+        buffer = aligned_zeros((rows, len(V)))
         for start in range(0, len(U), rows):
             piece = slice(start, start + rows)
-            if large:
-                block[piece] = self._compiled_piece(U[piece], p[piece], V, q, rows)
+            gap = gaps(U[piece], V, out=buffer[: len(U) - start])
+            if large:  # the last piece's spare rows are computed, not kept: one shape, one program
+                values = compiled(self)(padded[piece, None], q[None, :], buffer)
+                block[piece] = values[: len(gap)]
             else:
-                gap = gaps(U[piece], V, out=np.empty((len(p[piece]), len(V))))
-                block[piece] = self.evaluate(np, p[piece, None], q, gap)
+                block[piece] = self.evaluate(np, p[piece, None], q[None, :], gap)
         return block
 
     def diagonal(self, X: Matrix) -> Vector:
@@ -155,11 +158,3 @@ class Kernel:
         np.multiply(X, np.sqrt(self.weight_variance), out=signals[:, :d])
         signals[:, d] = np.sqrt(self.weight_variance * self.bias**2 + self.bias_variance)
         return signals
-
-    def _compiled_piece(self, U: Matrix, p: Vector, V: Matrix, q: Vector, rows: int) -> Matrix:
-        """A piece of at most ``rows`` rows, computed in the shape (rows, m)."""
-        gap = np.zeros((rows, len(V)))
-        gaps(U, V, out=gap[: len(U)])
-        padded = np.zeros((rows, 1))
-        padded[: len(p), 0] = p
-        return compiled(self)(padded, q[None, :], gap)[: len(U)]

@@ -106,7 +106,7 @@ def kmeans_sums(rows: Rows, landmarks: Matrix, eligible: NDArray[np.bool_]) -> V
         members = np.flatnonzero(eligible[labels])
         shape = (len(landmarks), len(members))
         belongs = csr_array((np.ones(len(members)), (labels[members], range(len(members)))), shape)
-        sums += belongs @ (np.rint(X[members] * _GRID) / _GRID)
+        sums += np.asarray(belongs @ (np.rint(X[members] * _GRID) / _GRID))
     return sums.ravel()
 
 
@@ -154,7 +154,8 @@ def _nearest(X: Matrix, Z: Matrix) -> Indices:
     np.minimum.at(smallest, rows, exact)
     winning = exact == smallest[rows]
     _, first = np.unique(rows[winning], return_index=True)
-    return columns[winning][first]
+    nearest: Indices = columns[winning][first]
+    return nearest
 
 
 def independent_landmarks(kernel: Kernel, landmarks: Matrix, tolerance: float = 1e-10) -> Indices:
