@@ -108,8 +108,7 @@ class Plan:
         parent = self.parent(node)
         if not parent:
             return
-        if hashlib.sha256(self.member(parent).certificate).digest() != self.fingerprint(parent):
-            raise _broken(f"the certificate it gives for {parent} has not its fingerprint", self.epoch)
+        self.check_certificate(parent, self.member(parent).certificate)
 
     @cached_property
     def cohort(self) -> tuple[str, ...]:
@@ -138,6 +137,11 @@ class Plan:
         """SHA-256 of the member's certificate."""
         return self._by_name[node].fingerprint
 
+    def check_certificate(self, node: str, certificate: bytes) -> None:
+        """Check that a certificate (DER) is the one planned for ``node``. Raises NetworkError."""
+        if hashlib.sha256(certificate).digest() != self.fingerprint(node):
+            raise _broken(f"a certificate shown for {node} has not its fingerprint", self.epoch)
+
     def parent(self, node: str) -> str:
         """The next node towards the root; empty at the root."""
         return self._by_name[node].parent
@@ -148,9 +152,7 @@ class Plan:
 
     def subtree(self, node: str) -> frozenset[str]:
         """``node`` and all nodes whose path to the root passes it."""
-        return frozenset(
-            name for name in self.cohort if node in _path_to_root(name, self._by_name)
-        )
+        return frozenset(name for name in self.cohort if node in _path_to_root(name, self._by_name))
 
     @cached_property
     def _by_name(self) -> dict[str, Member]:

@@ -124,6 +124,17 @@ class RunRecords:
         operation.check(parse_record(content, where=str(path)))
         return content
 
+    def since(self, first: int) -> list[bytes]:
+        """The records of all completed steps from ``first`` on. Raises NetworkError."""
+        paths = [self._step_path(sequence) for sequence in range(first, self.frontier)]
+        contents = [(path, _read(path)) for path in paths]
+        for path, content in contents:
+            if content is None:
+                raise NetworkError(
+                    "the record of a completed step was damaged", where=str(path), remedy=_JOIN_ANEW
+                )
+        return [content for _, content in contents if content is not None]
+
     def commit(self, content: bytes) -> exchange_pb2.Record:
         """Put a completed operation on disk. On return it may be passed on.
 

@@ -12,11 +12,15 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_UNSPECIFIED: _ClassVar[Kind]
     KIND_SUM: _ClassVar[Kind]
     KIND_GATHER: _ClassVar[Kind]
+    KIND_FRONTIER: _ClassVar[Kind]
     KIND_CATCH_UP: _ClassVar[Kind]
+    KIND_KEYS: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_SUM: Kind
 KIND_GATHER: Kind
+KIND_FRONTIER: Kind
 KIND_CATCH_UP: Kind
+KIND_KEYS: Kind
 
 class Header(_message.Message):
     __slots__ = ("epoch", "run", "sequence", "step", "kind", "plan_hash", "length", "digest")
@@ -76,3 +80,9 @@ class Record(_message.Message):
     epoch: int
     payload: bytes
     def __init__(self, run: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., cohort: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class Records(_message.Message):
+    __slots__ = ("records",)
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[Record]
+    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ...) -> None: ...

@@ -26,9 +26,15 @@ if _version_not_supported:
 
 
 class ExchangeStub:
-    """One tree edge, one call: the child dials, streams its upward message and receives the belief
-    (or the gathered mapping) on the same call. Messages are idempotent replacements keyed by
-    (edge, epoch, step).
+    """One tree edge, one call: the child dials, streams its upward message and receives the completed
+    step on the same call. Messages are idempotent replacements keyed by (edge, epoch, step).
+
+    Answers other than a record:
+    FAILED_PRECONDITION  another epoch or another plan; trailing metadata `tangentmesh-epoch` has ours
+    PERMISSION_DENIED    the caller is no child of this node in the plan of that epoch
+    ABORTED              the two programs differ: another step stands at this position of the run
+    INVALID_ARGUMENT     the message is malformed: length, digest, content
+    UNAVAILABLE          not now: try again
     """
 
     def __init__(self, channel):
@@ -45,9 +51,15 @@ class ExchangeStub:
 
 
 class ExchangeServicer:
-    """One tree edge, one call: the child dials, streams its upward message and receives the belief
-    (or the gathered mapping) on the same call. Messages are idempotent replacements keyed by
-    (edge, epoch, step).
+    """One tree edge, one call: the child dials, streams its upward message and receives the completed
+    step on the same call. Messages are idempotent replacements keyed by (edge, epoch, step).
+
+    Answers other than a record:
+    FAILED_PRECONDITION  another epoch or another plan; trailing metadata `tangentmesh-epoch` has ours
+    PERMISSION_DENIED    the caller is no child of this node in the plan of that epoch
+    ABORTED              the two programs differ: another step stands at this position of the run
+    INVALID_ARGUMENT     the message is malformed: length, digest, content
+    UNAVAILABLE          not now: try again
     """
 
     def Exchange(self, request_iterator, context):
@@ -73,9 +85,15 @@ def add_ExchangeServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Exchange:
-    """One tree edge, one call: the child dials, streams its upward message and receives the belief
-    (or the gathered mapping) on the same call. Messages are idempotent replacements keyed by
-    (edge, epoch, step).
+    """One tree edge, one call: the child dials, streams its upward message and receives the completed
+    step on the same call. Messages are idempotent replacements keyed by (edge, epoch, step).
+
+    Answers other than a record:
+    FAILED_PRECONDITION  another epoch or another plan; trailing metadata `tangentmesh-epoch` has ours
+    PERMISSION_DENIED    the caller is no child of this node in the plan of that epoch
+    ABORTED              the two programs differ: another step stands at this position of the run
+    INVALID_ARGUMENT     the message is malformed: length, digest, content
+    UNAVAILABLE          not now: try again
     """
 
     @staticmethod

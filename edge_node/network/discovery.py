@@ -1,0 +1,140 @@
+"""The discovery service's client: says that this node lives, and takes the newest plan.
+
+Silence of the aggregator changes nothing: the node goes on with the plan it has.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import grpc
+
+from edge_node.errors import NetworkError, RefusedError
+from edge_node.names import AGGREGATOR
+from edge_node.network.feed import PlanFeed
+from edge_node.security.credentials import channel_credentials, channel_options
+from edge_node.security.identity import Identity
+from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
+
+__all__ = ["DiscoveryClient", "ask_clock"]
+
+_log = logging.getLogger(__name__)
+_PATIENCE = 10.0  # seconds for one call
+_REFUSALS = {
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+}
+
+
+@dataclass
+class DiscoveryClient:
+    """Heartbeats to the aggregator.
+
+    Attributes:
+        address: host:port of the discovery service.
+        identity: this node's, asked for anew whenever a channel is opened.
+        feed: is offered new plans.
+        heartbeat: seconds between calls; each pause is varied by a quarter, so that hundreds of
+            nodes don't call at once.
+        report: what to say.
+        reachable: whether the newest call was answered.
+        waiting: why there is no newer plan, in the aggregator's words.
+        refusal: why the aggregator doesn't let this node take part; empty if it does.
+    """
+
+    address: str
+    identity: Callable[[], Identity]
+    feed: PlanFeed
+    heartbeat: float
+    report: Callable[[], discovery_pb2.HeartbeatRequest]
+    reachable: bool = False
+    waiting: str = ""
+    refusal: str = ""
+    random: Callable[[], float] = random.random
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self) -> None:
+        """Something has changed that the aggregator should know at once."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Call for ever; ends by being cancelled."""
+        async with _channel(self.address, self.identity()) as channel:
+            stub = discovery_pb2_grpc.DiscoveryStub(channel)
+            while True:
+                self._news.clear()
+                self.feed.behind.clear()
+                await self._beat(stub)
+                await self._pause()
+
+    async def _beat(self, stub: discovery_pb2_grpc.DiscoveryStub) -> None:
+        try:
+            reply = await stub.Heartbeat(self.report(), timeout=_PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            self._note(error)
+            return
+        if not self.reachable:
+            _log.info("the aggregator answers", extra={"address": self.address})
+        self.reachable, self.waiting, self.refusal = True, reply.waiting, ""
+        if reply.HasField("plan"):
+            try:
+                self.feed.offer(reply.plan)
+            except NetworkError as error:
+                _log.error("a plan is not used: %s", error)
+
+    def _note(self, error: grpc.aio.AioRpcError) -> None:
+        refused = error.code() in _REFUSALS
+        details = error.details() or error.code().name
+        if refused and details != self.refusal:
+            _log.error("the aggregator refuses this node: %s", details)
+        if not refused and self.reachable:
+            _log.warning(
+                "the aggregator doesn't answer; going on without it: %s",
+                details,
+                extra={"address": self.address},
+            )
+        self.reachable, self.refusal = refused, details if refused else self.refusal
+
+    async def _pause(self) -> None:
+        """Until the next heartbeat is due, or there are news."""
+        waiters = [asyncio.ensure_future(e.wait()) for e in (self._news, self.feed.behind)]
+        seconds = self.heartbeat * (0.75 + self.random() / 2)
+        try:
+            await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+
+
+async def ask_clock(address: str, identity: Identity) -> timedelta:
+    """How far the aggregator's clock is ahead of this machine's; changes nothing there.
+
+    Raises:
+        NetworkError: it doesn't answer.
+        RefusedError: it answers, but doesn't let this node take part.
+    """
+    async with _channel(address, identity) as channel:
+        stub = discovery_pb2_grpc.DiscoveryStub(channel)
+        try:
+            reply = await stub.Heartbeat(discovery_pb2.HeartbeatRequest(), timeout=_PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _REFUSALS:
+                raise RefusedError(error.details() or "refused", where=address) from error
+            raise NetworkError(
+                "the aggregator doesn't answer",
+                where=address,
+                found=error.details() or error.code().name,
+                remedy="Check that it runs, and that no firewall is in between",
+            ) from error
+    return reply.time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
+
+
+def _channel(address: str, identity: Identity) -> grpc.aio.Channel:
+    return grpc.aio.secure_channel(
+        address, channel_credentials(identity), options=channel_options(AGGREGATOR)
+    )

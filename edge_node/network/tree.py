@@ -1,0 +1,319 @@
+"""The network of a daemon: sums and gathers along the spanning tree of the newest plan.
+
+A step survives changes of epoch: it is repeated under each new plan with the contribution it was
+given, until it is complete. The program doesn't notice. What an epoch begins with, before any step:
+
+    frontier    how many steps has each node completed?
+    catch-up    only if they differ: those who have a total pass it on; it is final
+    keys        before the first sum: fresh masking keys, signed
+
+docs/design.md, section 4, says why that is enough for every crash.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from edge_node.errors import IdentityError, NetworkError
+from edge_node.network import fixed_point
+from edge_node.network.base import Network, Vector
+from edge_node.network.combine import (
+    Combination,
+    RecordUnion,
+    RingSum,
+    Union,
+    gathered,
+    parse_gathered,
+)
+from edge_node.network.feed import EpochOver, PlanFeed
+from edge_node.network.link import ParentLink
+from edge_node.network.operation import Kind, Operation, parse_record
+from edge_node.network.plan import Plan
+from edge_node.network.records import RecordStore
+from edge_node.network.sweep import Board, Sweep
+from edge_node.security.identity import Identity, verify_signature
+from edge_node.security.masks import MaskingKey, PairwiseMasks, announce, read_announcement
+from tangentmesh.v1 import exchange_pb2
+
+__all__ = ["Progress", "RunSuperseded", "ThreadedNetwork", "TreeNetwork"]
+
+_CHOICE_BYTES = 16 << 20  # the most that one node may give to a gather
+_ANNOUNCEMENT_BYTES = 8 << 10
+_CATCH_UP_BYTES = 1 << 30
+_RECORD_BYTES = 1 << 20  # what a record may hold beside its payload: the names of the cohort
+
+
+class RunSuperseded(Exception):
+    """The newest plan begins another run: the program of this one is over."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is at this node. ``since`` is when the waiting began (monotonic seconds)."""
+
+    step: str = ""
+    waiting_for: tuple[str, ...] = ()
+    since: float = 0.0
+
+
+@dataclass
+class TreeNetwork:
+    """One run at one node; implements `edge_node.network.base.Network`.
+
+    Everything it needs is given: nothing is opened or closed here.
+    """
+
+    run: int
+    identity: Callable[[], Identity]
+    feed: PlanFeed
+    store: RecordStore
+    board: Board
+    link: ParentLink
+    clock: Callable[[], float] = time.monotonic
+    _sequence: int = 0
+    _epoch: int = 0  # the newest one begun
+    _masks: PairwiseMasks | None = None
+    _current: tuple[Sweep, Plan, float] | None = field(default=None, repr=False)
+
+    @property
+    def node(self) -> str:
+        """The name of the node whose view it is."""
+        return self.identity().node
+
+    @property
+    def root(self) -> str:
+        """The root of the newest plan. Raises NetworkError while there is none."""
+        if self.feed.current is None:
+            raise NetworkError("there is no plan yet", remedy="Wait for the aggregator")
+        return self.feed.current.root
+
+    @property
+    def progress(self) -> Progress:
+        """What is waited for, and since when."""
+        if self._current is None:
+            return Progress()
+        sweep, plan, since = self._current
+        waiting = sweep.missing or tuple(filter(None, [plan.parent(self.node)]))
+        return Progress(sweep.operation.step, waiting, since)
+
+    def cohort(self, step: str) -> tuple[str, ...]:
+        """The nodes whose contributions a completed step holds. Raises NetworkError."""
+        found = self.store.run(self.run).cohort(step)
+        if found is None:
+            raise NetworkError("the step is not complete", where=f"step {step}")
+        return found
+
+    async def sum(self, step: str, vector: Vector) -> Vector:
+        """The masked sum over the tree. Raises NumericalError before anything is sent."""
+        sequence = self._next()
+        words = await asyncio.to_thread(self._contribution, sequence, vector)
+
+        async def payload(plan: Plan) -> bytes:
+            masks = await self._agree_masks(plan)
+            mask = f"{sequence}/{step}"
+            return await asyncio.to_thread(lambda: fixed_point.to_bytes(masks.mask(words, mask)))
+
+        combination = RingSum(words.nbytes)
+        record = await self._complete(sequence, step, Kind.KIND_SUM, combination, payload)
+        total = fixed_point.decode(fixed_point.from_bytes(record.payload))
+        total.setflags(write=False)
+        return total
+
+    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+        """Every node's bytes, by node name."""
+
+        async def payload(_: Plan) -> bytes:
+            return gathered({self.node: data})
+
+        combination = Union(_CHOICE_BYTES)
+        record = await self._complete(self._next(), step, Kind.KIND_GATHER, combination, payload)
+        return parse_gathered(record.payload)
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence - 1
+
+    def _contribution(self, sequence: int, vector: Vector) -> fixed_point.Words:
+        """The node's words for a step: fixed once, so that no mask ever covers two vectors."""
+        words = fixed_point.encode(vector)
+        records = self.store.run(self.run)
+        if sequence < records.frontier:
+            return words
+        kept = records.contribution(sequence)
+        if kept is not None and len(kept) == words.nbytes:
+            return fixed_point.from_bytes(kept)
+        records.keep_contribution(sequence, fixed_point.to_bytes(words))
+        return words
+
+    async def _complete(
+        self,
+        sequence: int,
+        step: str,
+        kind: Kind,
+        combination: Combination,
+        payload: Callable[[Plan], Awaitable[bytes]],
+    ) -> exchange_pb2.Record:
+        """Repeat a step under each new plan until it is complete."""
+        epoch = 0
+        while True:
+            plan = await self.feed.wait_newer(epoch)
+            if plan.run != self.run:
+                raise RunSuperseded
+            epoch = plan.epoch
+            operation = Operation(self.run, epoch, kind, sequence, step)
+            try:
+                return await self.feed.while_newest(
+                    epoch, self._attempt(plan, operation, combination, payload)
+                )
+            except EpochOver:
+                continue
+
+    async def _attempt(
+        self,
+        plan: Plan,
+        operation: Operation,
+        combination: Combination,
+        payload: Callable[[Plan], Awaitable[bytes]],
+    ) -> exchange_pb2.Record:
+        if self._epoch != plan.epoch:
+            await self._begin_epoch(plan)
+        if self.store.run(self.run).has(operation):
+            return await self._recorded(operation)
+        return await self._operate(plan, operation, combination, await payload(plan))
+
+    async def _begin_epoch(self, plan: Plan) -> None:
+        """Bring all nodes to the same step: whoever lacks a total is given the first one."""
+        records = self.store.run(self.run)
+        records.begin_epoch(plan.epoch)
+        self._masks = None
+        operation = Operation.of_epoch(self.run, plan.epoch, Kind.KIND_FRONTIER)
+        own = gathered({self.node: records.frontier.to_bytes(8, "big")})
+        answer = await self._operate(plan, operation, Union(8), own)
+        frontiers = [
+            int.from_bytes(each, "big") for each in parse_gathered(answer.payload).values()
+        ]
+        if min(frontiers) < max(frontiers):
+            await self._catch_up(plan, min(frontiers))
+        self._epoch = plan.epoch
+
+    async def _catch_up(self, plan: Plan, first: int) -> None:
+        records = self.store.run(self.run)
+        kept = [parse_record(each, where="records") for each in records.since(first)]
+        own = exchange_pb2.Records(records=kept).SerializeToString(deterministic=True)
+        operation = Operation.of_epoch(self.run, plan.epoch, Kind.KIND_CATCH_UP)
+        combination = RecordUnion(self.run, first, _CATCH_UP_BYTES)
+        answer = await self._operate(plan, operation, combination, own)
+        for record in exchange_pb2.Records.FromString(answer.payload).records:
+            if record.sequence >= records.frontier:
+                records.commit(record.SerializeToString(deterministic=True))
+
+    async def _agree_masks(self, plan: Plan) -> PairwiseMasks:
+        """The epoch's masks, from everybody's signed key."""
+        if self._masks is not None:
+            return self._masks
+        records, identity, epoch = self.store.run(self.run), self.identity(), plan.epoch
+        kept = records.masking_key(epoch)
+        key = MaskingKey.generate() if kept is None else MaskingKey(kept)
+        if kept is None:
+            records.keep_masking_key(epoch, key.private)
+        own = announce(
+            key,
+            node=self.node,
+            epoch=epoch,
+            plan_hash=plan.hash,
+            certificate_der=identity.certificate_der,
+            sign=identity.sign,
+        )
+        operation = Operation.of_epoch(self.run, epoch, Kind.KIND_KEYS)
+        answer = await self._operate(
+            plan, operation, Union(_ANNOUNCEMENT_BYTES), gathered({self.node: own})
+        )
+
+        def verify(node: str, certificate: bytes, message: bytes, signature: bytes) -> None:
+            plan.check_certificate(node, certificate)
+            verify_signature(certificate, message, signature)
+
+        publics = {
+            node: read_announcement(
+                content, node=node, epoch=epoch, plan_hash=plan.hash, verify=verify
+            )
+            for node, content in parse_gathered(answer.payload).items()
+        }
+        if tuple(publics) != plan.cohort:
+            raise IdentityError(
+                "masking keys are not those of the cohort", found=str(list(publics))
+            )
+        self._masks = PairwiseMasks(self.node, key, publics, epoch, plan.hash)
+        return self._masks
+
+    async def _operate(
+        self, plan: Plan, operation: Operation, combination: Combination, own: bytes
+    ) -> exchange_pb2.Record:
+        """One operation: collect, combine, hand up, keep, pass down."""
+        records = self.store.run(self.run)
+        if records.has(operation):
+            return await self._recorded(operation)
+        subtrees = {child: plan.subtree(child) for child in plan.children(self.node)}
+        with self.board.open(Sweep(operation, combination, subtrees)) as sweep:
+            self._current = (sweep, plan, self.clock())
+            try:
+                messages = await sweep.collected()
+                combined = await asyncio.to_thread(combination.combine, [own, *messages])
+                content = await self._hand_up(plan, operation, combination, combined)
+                await asyncio.to_thread(records.commit, content)
+                sweep.finish(content)
+            finally:
+                self._current = None
+        return parse_record(content, where=str(operation))
+
+    async def _hand_up(
+        self, plan: Plan, operation: Operation, combination: Combination, combined: bytes
+    ) -> bytes:
+        """The completed operation's record: the parent's, or at the root a new one."""
+        if not plan.parent(self.node):
+            record = operation.record(plan.cohort, combined)
+            return record.SerializeToString(deterministic=True)
+        limit = combination.limit(len(plan.cohort)) + _RECORD_BYTES
+        content = await self.link.exchange(plan, operation, combined, limit, node=self.node)
+        operation.check(parse_record(content, where=f"answer of {plan.parent(self.node)}"))
+        return content
+
+    async def _recorded(self, operation: Operation) -> exchange_pb2.Record:
+        content = await asyncio.to_thread(self.store.run(self.run).find, operation)
+        return parse_record(content, where=str(operation))
+
+
+class ThreadedNetwork:
+    """The same network for a program in a thread of its own, with its own event loop.
+
+    Linear algebra must not hold up heartbeats, so the program does not run where gRPC does.
+    """
+
+    def __init__(self, network: Network, loop: asyncio.AbstractEventLoop) -> None:
+        self._network = network
+        self._loop = loop
+
+    @property
+    def node(self) -> str:
+        """As the network's."""
+        return self._network.node
+
+    @property
+    def root(self) -> str:
+        """As the network's."""
+        return self._network.root
+
+    def cohort(self, step: str) -> tuple[str, ...]:
+        """As the network's."""
+        return self._network.cohort(step)
+
+    async def sum(self, step: str, vector: Vector) -> Vector:
+        """As the network's."""
+        work = asyncio.run_coroutine_threadsafe(self._network.sum(step, vector), self._loop)
+        return await asyncio.wrap_future(work)
+
+    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+        """As the network's."""
+        work = asyncio.run_coroutine_threadsafe(self._network.gather(step, data), self._loop)
+        return await asyncio.wrap_future(work)
