@@ -1,0 +1,153 @@
+"""The command line of the aggregator: create a federation, invite nodes, watch it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_node import __version__, console
+from edge_node.names import check_node_name
+
+if TYPE_CHECKING:
+    from aggregator.config import Directory
+
+__all__ = ["cli", "main"]
+
+
+def main() -> None:
+    """The ``aggregator`` program."""
+    console.main(cli, program="aggregator")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aggregator")
+def cli() -> None:
+    r"""Wire a federation: who is there, along which tree they sum. No data passes here.
+
+    \b
+    A federation's life:
+      aggregator init --spec federation.toml --host aggregator.example.org
+      aggregator run
+      aggregator token hospital-a     give what it prints to hospital-a's engineer
+      aggregator status
+
+    All commands work on one directory: --dir, or AGGREGATOR_DIR, or the present one. Its ca/ folder
+    holds the key that makes members: guard it.
+
+    Exit codes: 0 success, 2 command line, 3 configuration, 5 identity, 7 refused, 9 machine.
+    """
+
+
+def directory_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--dir``, passed as ``directory``."""
+    return click.option(
+        "--dir",
+        "-d",
+        "directory",
+        envvar="AGGREGATOR_DIR",
+        default=".",
+        show_envvar=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        callback=lambda _context, _parameter, value: _directory(value),
+        help="The aggregator's directory.",
+    )(function)
+
+
+def _directory(path: Path) -> "Directory":
+    from aggregator.config import Directory
+
+    return Directory(path)
+
+
+@cli.command()
+@click.option(
+    "--spec", required=True, type=click.Path(path_type=Path), help="The federation spec (TOML)."
+)
+@click.option(
+    "--host",
+    "hosts",
+    required=True,
+    multiple=True,
+    help="Name or IP address of this machine; repeatable. Nodes dial the first.",
+)
+@click.option("--port", default=7700, show_default=True, help="Discovery (mutual TLS).")
+@click.option("--enrolment-port", default=7701, show_default=True, help="Enrolment (TLS).")
+@click.option("--listen", default="0.0.0.0", show_default=True, help="IP address to listen at.")  # noqa: S104
+@directory_option
+@console.json_option
+def init(directory: "Directory", spec: Path, as_json: bool, **settings: Any) -> None:
+    """Create the federation: its certificate authority, registry and configuration."""
+    from aggregator.setup import create
+
+    facts = create(directory, spec, **settings)
+    console.emit(
+        facts,
+        as_json=as_json,
+        text=f"Created federation {facts['federation']!r} in {directory.path}\n"
+        f"  CA fingerprint  {facts['ca_fingerprint']}\n"
+        f"  spec hash       {facts['spec_hash']}\n"
+        "Next: aggregator run; then aggregator token NODE for each node",
+    )
+
+
+@cli.command()
+@click.argument("node")
+@click.option("--minutes", default=10.0, show_default=True, help="How long the token is good.")
+@click.option("--replace", is_flag=True, help="The node has lost its key: void its certificate.")
+@directory_option
+@console.json_option
+def token(directory: "Directory", node: str, minutes: float, replace: bool, as_json: bool) -> None:
+    """Print a one-time token with which NODE can enrol, once and soon."""
+    from aggregator.setup import create_token
+
+    check_node_name(node)
+    text = create_token(directory, node, seconds=60 * minutes, replace=replace)
+    console.emit({"node": node, "token": text, "minutes": minutes}, as_json=as_json, text=text)
+    if not as_json:
+        console.explain(f"For {node} only, once, within {minutes:g} minutes: edge-node enrol TOKEN")
+
+
+@cli.command()
+@directory_option
+def run(directory: "Directory") -> None:
+    """Serve discovery and enrolment, until stopped (SIGTERM, Ctrl-C)."""
+    from aggregator.server import serve
+
+    console.configure_logging()
+    asyncio.run(serve(directory))
+
+
+@cli.command()
+@directory_option
+@console.json_option
+def status(directory: "Directory", as_json: bool) -> None:
+    """Show nodes and plan, from the registry: it works with the server down, too."""
+    from aggregator.setup import describe
+
+    facts = describe(directory)
+    console.emit(facts, as_json=as_json, text=lambda: console.table(*_lines(facts)))
+
+
+def _lines(facts: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
+    plan = facts["plan"] or {"members": [], "root": ""}
+    parents = {member["node"]: member["parent"] or "(root)" for member in plan["members"]}
+    now = time.time()
+    rows: list[list[object]] = []
+    for node in facts["nodes"]:
+        seen = node["last_seen"]
+        waiting = ", ".join(node["waiting_for"])
+        rows.append(
+            [
+                node["node"],
+                node["phase"],
+                "never" if seen is None else f"{now - seen:.0f} s ago",
+                parents.get(node["node"], "not in the plan"),
+                node["reason"] or node["step"] + (f", waiting for {waiting}" if waiting else ""),
+                datetime.fromtimestamp(node["enrolled_at"], UTC).strftime("%Y-%m-%d"),
+            ]
+        )
+    return ["node", "phase", "last seen", "parent", "step", "enrolled"], rows

@@ -1,0 +1,166 @@
+"""The discovery service: heartbeats in, plans out."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import grpc
+
+from aggregator.plan import Plan
+from aggregator.planner import decide
+from aggregator.presence import Phase, Presence, Report, heard
+from aggregator.registry import EnrolledNode, Heartbeat, Registry
+from aggregator.scene import Experience, Rules
+from edge_node.errors import IdentityError
+from edge_node.security.credentials import caller
+from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
+
+__all__ = ["DiscoveryService"]
+
+_log = logging.getLogger(__name__)
+_PHASES = {int(phase): phase for phase in Phase}
+
+
+@dataclass(frozen=True)
+class _Refusal(Exception):
+    code: grpc.StatusCode
+    reason: str
+
+
+@dataclass
+class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
+    """Knows who lives, and plans.
+
+    Attributes:
+        federation: its name.
+        rules: what planning follows.
+        registry: what must not be forgotten.
+        clock: UNIX seconds; presences live by it, too, so that they survive a restart.
+    """
+
+    federation: str
+    rules: Rules
+    registry: Registry
+    clock: Callable[[], float] = time.time
+    _presences: dict[str, Presence] = field(default_factory=dict)
+    _enrolled: dict[str, EnrolledNode] = field(default_factory=dict)
+    _heard: dict[str, Heartbeat] = field(default_factory=dict)
+    _plan: Plan | None = None
+    _experience: Experience = field(default_factory=Experience)
+    _waiting: str = ""
+
+    def __post_init__(self) -> None:
+        self.refresh()
+        self._plan = self.registry.latest_plan()
+        now = self.clock()
+        for node, beat in self.registry.heartbeats().items():
+            if node in self._enrolled:
+                fingerprint = self._enrolled[node].fingerprint
+                alive = heard(
+                    None, node, fingerprint, beat.report, now=now, liveness=self.rules.liveness
+                )
+                self._presences[node] = alive  # has a full `liveness` to be heard again
+
+    def refresh(self) -> None:
+        """Read the enrolled nodes anew."""
+        self._enrolled = {node.name: node for node in self.registry.nodes()}
+
+    async def Heartbeat(  # noqa: N802 - named by the protocol
+        self, request: discovery_pb2.HeartbeatRequest, context: Any
+    ) -> discovery_pb2.HeartbeatReply:
+        """Note that a node lives, and answer with the newest plan if it hasn't got it."""
+        try:
+            node = self._known(context)
+            if request.session:  # without one it is only a question (`edge-node doctor`)
+                self._note(node, request)
+        except _Refusal as refusal:
+            await context.abort(refusal.code, refusal.reason)
+        self.tick()
+        reply = discovery_pb2.HeartbeatReply(waiting=self._waiting)
+        reply.time.GetCurrentTime()
+        plan = self._plan
+        if plan and request.session and node.name in plan.by_node and plan.epoch > request.epoch:
+            reply.plan.CopyFrom(self._copy_for(node.name, plan))
+        return reply
+
+    def tick(self) -> None:
+        """Plan, if a plan is due."""
+        decision = decide(
+            self.rules,
+            self._presences.values(),
+            self._plan,
+            experience=self._experience,
+            now=self.clock(),
+        )
+        self._experience, self._waiting = decision.experience, decision.waiting
+        if decision.plan is not None:
+            plan = replace(decision.plan, created=self.clock())
+            self.registry.save_plan(plan)
+            self._plan = plan
+            facts = {"epoch": plan.epoch, "run": plan.run, "nodes": len(plan.members)}
+            _log.info("new plan: %s", decision.reason, extra=facts)
+
+    def flush(self) -> None:
+        """Put what was heard since the last time on disk, for `status` and for a restart."""
+        beats, self._heard = list(self._heard.values()), {}
+        if beats:
+            self.registry.record(beats)
+
+    def _known(self, context: Any) -> EnrolledNode:
+        try:
+            peer = caller(context, self.federation)
+        except IdentityError as error:
+            raise _Refusal(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+        if peer.name not in self._enrolled:
+            self.refresh()
+        node = self._enrolled.get(peer.name)
+        if node is None or peer.role != "node":
+            reason = f"{peer.name} is not enrolled here: run `edge-node enrol` with a new token"
+            raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, reason)
+        if node.fingerprint != peer.fingerprint:
+            reason = f"another certificate was issued for {peer.name} since; this one is void"
+            raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, reason)
+        return node
+
+    def _note(self, node: EnrolledNode, request: discovery_pb2.HeartbeatRequest) -> None:
+        if request.spec_hash != self.rules.spec_hash:
+            reason = (
+                f"{node.name} holds another federation spec: expected hash "
+                f"{self.rules.spec_hash.hex()[:16]}, found {request.spec_hash.hex()[:16]}. Copy "
+                f"the aggregator's federation.toml to the node"
+            )
+            raise _Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason)
+        now, report = self.clock(), _report(request)
+        before = self._presences.get(node.name)
+        if before is None or before.report.session != report.session:
+            _log.info("%s is here", node.name, extra={"address": report.address or "no inbound"})
+        self._presences[node.name] = heard(
+            before, node.name, node.fingerprint, report, now=now, liveness=self.rules.liveness
+        )
+        self._heard[node.name] = Heartbeat(node.name, report, now)
+
+    def _copy_for(self, receiver: str, plan: Plan) -> discovery_pb2.Plan:
+        """The plan, with the certificate of the receiver's parent to be pinned."""
+        message = plan.to_message()
+        parent = plan.by_node[receiver].parent
+        for member in message.members:
+            if member.node == parent and parent in self._enrolled:
+                member.certificate = self._enrolled[parent].certificate
+        return message
+
+
+def _report(request: discovery_pb2.HeartbeatRequest) -> Report:
+    return Report(
+        address=request.address,
+        session=request.session,
+        epoch=request.epoch,
+        run=request.run,
+        phase=_PHASES.get(int(request.phase), Phase.UNKNOWN),
+        step=request.step[:200],
+        waiting_for=tuple(request.waiting_for),
+        waiting=request.waiting.ToTimedelta().total_seconds(),
+        unreachable=tuple(request.unreachable),
+        reason=request.reason[:2000],
+    )

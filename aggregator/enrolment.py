@@ -1,0 +1,92 @@
+"""The enrolment service: a one-time token becomes a certificate."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+
+from aggregator.registry import EnrolledNode, Registry
+from edge_node.errors import IdentityError, RefusedError, TangentMeshError
+from edge_node.security.authority import Authority
+from edge_node.security.certificates import der_of, fingerprint_of
+from edge_node.security.tokens import hash_secret
+from tangentmesh.v1 import enrolment_pb2, enrolment_pb2_grpc
+
+__all__ = ["LEAF_LIFETIME", "EnrolmentService"]
+
+_log = logging.getLogger(__name__)
+
+LEAF_LIFETIME = timedelta(days=90)
+_FAILURE_SECONDS = 0.5  # a wrong token is answered late, so that guessing is slow
+
+
+@dataclass
+class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
+    """Issues certificates.
+
+    Attributes:
+        authority: the federation's CA.
+        registry: tokens and nodes.
+        spec: the federation spec, TOML, for every new member.
+        discovery: host:port of the discovery service, for every new member.
+        enrolled: is called after each enrolment.
+    """
+
+    authority: Authority
+    registry: Registry
+    spec: str
+    discovery: str
+    enrolled: Callable[[], None]
+    clock: Callable[[], float] = time.time
+
+    async def GetAuthority(  # noqa: N802 - named by the protocol
+        self, request: enrolment_pb2.GetAuthorityRequest, context: Any
+    ) -> enrolment_pb2.GetAuthorityReply:
+        """The CA certificate; the caller compares its fingerprint with the token's."""
+        return enrolment_pb2.GetAuthorityReply(ca_certificate=self.authority.certificate_pem)
+
+    async def Enrol(  # noqa: N802 - named by the protocol
+        self, request: enrolment_pb2.EnrolRequest, context: Any
+    ) -> enrolment_pb2.EnrolReply:
+        """Consume the token and issue the certificate, in one transaction."""
+        try:
+            certificate = await asyncio.to_thread(self._issue, request)
+        except IdentityError as error:
+            await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, error, request.node)
+        except RefusedError as error:
+            await self._refuse(context, grpc.StatusCode.ALREADY_EXISTS, error, request.node)
+        except TangentMeshError as error:
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error, request.node)
+        self.enrolled()
+        _log.info("%s has enrolled", request.node)
+        return enrolment_pb2.EnrolReply(
+            certificate=certificate,
+            ca_certificate=self.authority.certificate_pem,
+            spec=self.spec,
+            discovery=self.discovery,
+        )
+
+    def _issue(self, request: enrolment_pb2.EnrolRequest) -> bytes:
+        issued: list[bytes] = []
+        now = self.clock()
+
+        def issue() -> EnrolledNode:
+            pem = self.authority.issue(request.csr, node=request.node, lifetime=LEAF_LIFETIME)
+            issued.append(pem)
+            der = der_of(pem)
+            return EnrolledNode(request.node, der, fingerprint_of(der), now)
+
+        self.registry.enrol(hash_secret(request.token), request.node, now=now, issue=issue)
+        return issued[0]
+
+    async def _refuse(
+        self, context: Any, code: grpc.StatusCode, error: TangentMeshError, node: str
+    ) -> None:
+        _log.warning("an enrolment was refused: %s", error, extra={"node": node[:64]})
+        await asyncio.sleep(_FAILURE_SECONDS)
+        await context.abort(code, str(error))

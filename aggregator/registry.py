@@ -1,0 +1,285 @@
+"""What the aggregator must not forget: who enrolled, which tokens are out, which plan is newest.
+
+An embedded SQLite database. Each change is one transaction and is on disk when it returns
+(write-ahead log, `synchronous = FULL`); heartbeats come in batches, one transaction each. The
+running server is the only one that enrols and plans; `aggregator token` and `status` may use the
+file at the same time. All times are UNIX seconds.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import msgspec
+
+from aggregator.plan import Plan
+from aggregator.presence import Report
+from edge_node.errors import IdentityError, MachineError, RefusedError
+from tangentmesh.v1 import discovery_pb2
+
+__all__ = ["EnrolledNode", "Heartbeat", "Registry"]
+
+_SCHEMA = """
+CREATE TABLE nodes (
+    name TEXT PRIMARY KEY, certificate BLOB NOT NULL, fingerprint BLOB NOT NULL,
+    enrolled_at REAL NOT NULL
+) STRICT;
+CREATE TABLE tokens (
+    hash BLOB PRIMARY KEY, node TEXT NOT NULL, expires_at REAL NOT NULL,
+    replaces INTEGER NOT NULL, used_at REAL
+) STRICT;
+CREATE TABLE heartbeats (
+    node TEXT PRIMARY KEY REFERENCES nodes (name) ON DELETE CASCADE,
+    report BLOB NOT NULL, last_seen REAL NOT NULL
+) STRICT;
+CREATE TABLE plans (epoch INTEGER PRIMARY KEY, plan BLOB NOT NULL) STRICT;
+PRAGMA user_version = 1;
+"""
+_VERSION = 1
+_BUSY_MILLISECONDS = 5000
+_PLANS_KEPT = 100
+
+_NEW_TOKEN = "Ask the federation's operator for a new token (`aggregator token NODE`)"  # noqa: S105
+_IN_MEMORY = ":memory:"
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledNode:
+    """A node and its newest certificate (DER); ``fingerprint`` is its SHA-256."""
+
+    name: str
+    certificate: bytes
+    fingerprint: bytes
+    enrolled_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a node said last, and when."""
+
+    node: str
+    report: Report
+    last_seen: float
+
+
+class Registry:
+    """Open it with ``open``; threads may share it. Whoever opens it closes it.
+
+    Every method raises MachineError if the database can't be read or written.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+        self._connection = connection
+        self._where = where
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: Path | Literal[":memory:"]) -> Self:
+        """Open the database and create its tables if it is new. Raises MachineError."""
+        where = str(path)
+        with _machine_errors(where):
+            connection = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
+        registry = cls(connection, where)
+        try:
+            registry._prepare()
+        except BaseException:
+            connection.close()
+            raise
+        return registry
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def add_token(
+        self, digest: bytes, node: str, *, expires_at: float, replace: bool = False
+    ) -> None:
+        """Let ``node`` enrol once. Earlier tokens of the node are void from now on.
+
+        Args:
+            digest: the secret's hash.
+            node: the only name that the token is good for.
+            expires_at: the last moment.
+            replace: whether the node has a certificate that this one shall replace.
+
+        Raises:
+            RefusedError: the name is enrolled and not to be replaced, or the other way round.
+        """
+        with self._transaction() as cursor:
+            _check_name(cursor, node, replace)
+            cursor.execute("DELETE FROM tokens WHERE node = ? AND used_at IS NULL", (node,))
+            cursor.execute(
+                "INSERT INTO tokens (hash, node, expires_at, replaces) VALUES (?, ?, ?, ?)",
+                (digest, node, expires_at, replace),
+            )
+
+    def enrol(
+        self, digest: bytes, node: str, *, now: float, issue: Callable[[], EnrolledNode]
+    ) -> EnrolledNode:
+        """Consume a token and remember the node, in the transaction that issues its certificate.
+
+        Args:
+            digest: the hash of the secret that came with the request.
+            node: the name that came with it.
+            now: the clock.
+            issue: makes the certificate; if it raises, the token is not used up.
+
+        Raises:
+            IdentityError: the token is unknown, used, expired or for another node.
+            RefusedError: the name was enrolled with another token in the meantime.
+        """
+        with self._transaction() as cursor:
+            replaces = _check_token(cursor, digest, node, now)
+            _check_name(cursor, node, replaces)
+            enrolled = issue()
+            cursor.execute("UPDATE tokens SET used_at = ? WHERE hash = ?", (now, digest))
+            cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
+            cursor.execute(
+                "INSERT INTO nodes VALUES (?, ?, ?, ?)",
+                (node, enrolled.certificate, enrolled.fingerprint, enrolled.enrolled_at),
+            )
+        return enrolled
+
+    def nodes(self) -> list[EnrolledNode]:
+        """All enrolled nodes, by name."""
+        rows = self._read("SELECT * FROM nodes ORDER BY name")
+        return [EnrolledNode(*row) for row in rows]
+
+    def record(self, heartbeats: Iterable[Heartbeat]) -> None:
+        """Keep the newest heartbeat of each node; those of unknown nodes are dropped."""
+        with self._transaction() as cursor:
+            cursor.executemany(
+                "INSERT INTO heartbeats SELECT name, ?2, ?3 FROM nodes WHERE name = ?1"
+                " ON CONFLICT (node) DO UPDATE SET"
+                " report = excluded.report, last_seen = excluded.last_seen",
+                [(h.node, msgspec.msgpack.encode(h.report), h.last_seen) for h in heartbeats],
+            )
+
+    def heartbeats(self) -> dict[str, Heartbeat]:
+        """The newest heartbeat of each node that was ever heard, by name."""
+        rows = self._read("SELECT node, report, last_seen FROM heartbeats ORDER BY node")
+        return {
+            node: Heartbeat(node, msgspec.msgpack.decode(report, type=Report), last_seen)
+            for node, report, last_seen in rows
+        }
+
+    def save_plan(self, plan: Plan) -> None:
+        """Keep a plan, before anybody hears of it.
+
+        Raises:
+            ValueError: its epoch is not greater than every epoch before.
+        """
+        with self._transaction() as cursor:
+            (newest,) = cursor.execute("SELECT coalesce(max(epoch), 0) FROM plans").fetchone()
+            if plan.epoch <= newest:
+                raise ValueError(f"epoch {plan.epoch} is not greater than {newest}")
+            message = plan.to_message().SerializeToString()
+            cursor.execute("INSERT INTO plans VALUES (?, ?)", (plan.epoch, message))
+            cursor.execute("DELETE FROM plans WHERE epoch <= ?", (plan.epoch - _PLANS_KEPT,))
+
+    def latest_plan(self) -> Plan | None:
+        """The newest plan; None: there was none yet."""
+        rows = self._read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
+        return Plan.from_message(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None
+
+    def _prepare(self) -> None:
+        with self._lock, _machine_errors(self._where):
+            for pragma in (
+                f"busy_timeout = {_BUSY_MILLISECONDS}",
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+            ):
+                self._connection.execute(f"PRAGMA {pragma}")
+        with self._transaction() as cursor:
+            (version,) = cursor.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    cursor.execute(statement)
+            elif version != _VERSION:
+                raise MachineError(
+                    "the registry was written by another version of this program",
+                    where=self._where,
+                    expected=f"version {_VERSION}",
+                    found=f"version {version}",
+                    remedy="Run the program's newest version",
+                )
+
+    def _read(self, query: str) -> list[tuple[Any, ...]]:
+        with self._lock, _machine_errors(self._where):
+            return self._connection.execute(query).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        """All of it or nothing; nobody else writes meanwhile."""
+        with self._lock, _machine_errors(self._where):
+            cursor = self._connection.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    cursor.execute("ROLLBACK")
+                raise
+
+
+def _check_name(cursor: sqlite3.Cursor, node: str, replace: bool) -> None:
+    """Check that a name is free, or taken if it is to be replaced. Raises RefusedError."""
+    row = cursor.execute("SELECT 1 FROM nodes WHERE name = ?", (node,)).fetchone()
+    if row and not replace:
+        raise RefusedError(
+            "a node of this name is enrolled already",
+            where=node,
+            expected="another name for another node",
+            remedy=f"If it has lost its key: `aggregator token {node} --replace`",
+        )
+    if replace and not row:
+        raise RefusedError(
+            "no node of this name is enrolled, so there is nothing to replace",
+            where=node,
+            remedy="Check the name with `aggregator status`, or leave out --replace",
+        )
+
+
+def _check_token(cursor: sqlite3.Cursor, digest: bytes, node: str, now: float) -> bool:
+    """Whether a good token replaces a certificate. Raises IdentityError if it isn't good."""
+    row = cursor.execute(
+        "SELECT node, expires_at, replaces, used_at FROM tokens WHERE hash = ?", (digest,)
+    ).fetchone()
+    problem, found = "", ""
+    if row is None:
+        problem = "the aggregator does not know this enrolment token"
+    elif row[0] != node:
+        problem, found = "the enrolment token is for another node", repr(node)
+    elif row[3] is not None:
+        problem = "the enrolment token was used already"
+    elif now > row[1]:
+        problem, found = "the enrolment token has expired", f"{now - row[1]:.0f} s too late"
+    if problem:
+        raise IdentityError(problem, where=f"node {node}", found=found, remedy=_NEW_TOKEN)
+    return bool(row[2])
+
+
+@contextmanager
+def _machine_errors(where: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise MachineError(
+            "the registry can't be read or written",
+            where=where,
+            found=str(error),
+            remedy="Check the disk, and that the directory belongs to this user",
+        ) from error
