@@ -35,6 +35,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     federation: str
     spec_hash: str  # hexadecimal
+    run: int
     cohorts: Mapping[str, tuple[str, ...]]  # by step: whose contributions its total holds
     rows: int
     sweeps: int

@@ -66,13 +66,14 @@ class Choice(msgspec.Struct, frozen=True):
     amplitude: float
 
 
-async def infer(network: Network, source: Source, spec: FederationSpec) -> Model:
+async def infer(network: Network, source: Source, spec: FederationSpec, *, run: int = 0) -> Model:
     """Run the program at one node.
 
     Args:
         network: the node's view of the federation.
         source: the node's own rows.
         spec: what the federation agreed on.
+        run: the number of this run, for the model's provenance.
 
     Returns:
         The model: the same at every node, and, to rounding, the same as with all rows in one place.
@@ -106,6 +107,7 @@ async def infer(network: Network, source: Source, spec: FederationSpec) -> Model
     provenance = Provenance(
         federation=spec.name,
         spec_hash=spec.digest().hex(),
+        run=run,
         cohorts={step: network.cohort(step) for step in network.steps},
         rows=encoder.rows,
         sweeps=network.sweeps,

@@ -7,6 +7,7 @@ never leave the device, so no certificate is involved.
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -80,7 +81,7 @@ class _Local(rpc.LocalServicer):
         self._status = status
 
     async def Predict(  # noqa: N802 - named by the protocol
-        self, request: pb.PredictRequest, context: grpc.aio.ServicerContext
+        self, request: pb.PredictRequest, context: "grpc.aio.ServicerContext[Any, Any]"[Any, Any]
     ) -> pb.PredictReply:
         model = self._model()
         if model is None:
@@ -96,11 +97,11 @@ class _Local(rpc.LocalServicer):
         return pb.PredictReply(
             predictions=[pb.Prediction(**row) for row in predictions.rows()],
             warnings=predictions.warnings,
-            epoch=model.provenance.epoch,
+            run=model.provenance.run,
         )
 
     async def Status(  # noqa: N802 - named by the protocol
-        self, request: pb.StatusRequest, context: grpc.aio.ServicerContext
+        self, request: pb.StatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"[Any, Any]
     ) -> pb.StatusReply:
         return self._status()
 

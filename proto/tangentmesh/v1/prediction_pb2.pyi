@@ -63,14 +63,14 @@ class Prediction(_message.Message):
     def __init__(self, mean: _Optional[float] = ..., sd: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., label: _Optional[str] = ..., probabilities: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class PredictReply(_message.Message):
-    __slots__ = ("predictions", "warnings", "epoch")
+    __slots__ = ("predictions", "warnings", "run")
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
-    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    epoch: int
-    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ...) -> None: ...
+    run: int
+    def __init__(self, predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., run: _Optional[int] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ()

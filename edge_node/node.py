@@ -1,0 +1,301 @@
+"""The daemon: everything a running node is made of, put together here and nowhere else.
+
+discovery client ──plans──> feed ──> tree network <──> parent, children
+                                        │ sum, gather
+                                     program (in its own thread) ──> model ──> local endpoint
+"""
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from threadpoolctl import threadpool_limits
+
+from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_spec
+from edge_node.data.source import FileSource, open_source
+from edge_node.errors import ConfigurationError, DataError, TangentMeshError
+from edge_node.model import Model
+from edge_node.names import split_address
+from edge_node.network.discovery import DiscoveryClient
+from edge_node.network.exchange import ExchangeServer, ExchangeService
+from edge_node.network.feed import PlanFeed
+from edge_node.network.framing import Traffic
+from edge_node.network.link import ParentLink
+from edge_node.network.plan import Plan
+from edge_node.network.records import RecordStore
+from edge_node.network.sweep import Board
+from edge_node.network.tree import Progress, RunSuperseded, ThreadedNetwork, TreeNetwork
+from edge_node.paths import NodePaths
+from edge_node.program import infer
+from edge_node.security.identity import Identity, load_identity
+from edge_node.serving.server import serve_local
+from tangentmesh.v1 import discovery_pb2, prediction_pb2
+
+__all__ = ["run_node"]
+
+_log = logging.getLogger(__name__)
+_WATCH_SECONDS = 0.25  # how often progress is compared with what the aggregator was told
+
+Phase = discovery_pb2.Phase
+
+
+async def run_node(paths: NodePaths) -> None:
+    """Run the node in a directory until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError, IdentityError: the directory isn't a node's, or not enrolled.
+        DataError: the data file doesn't fit the federation's schema.
+        MachineError: a port is in use, or the directory can't be written.
+    """
+    config, spec = load_node_config(paths.config), load_spec(paths.spec)
+    identity = load_identity(paths.identity)
+    if identity.node != config.name:
+        raise ConfigurationError(
+            "the certificate is another node's",
+            where=str(paths.config),
+            expected=identity.node,
+            found=config.name,
+            remedy="Set `name` back, or enrol under the new name",
+        )
+    source = open_source(paths.root / config.data, spec.data, ignore=config.ignore)
+    _log.info("data fits the schema", extra={"rows": source.rows, "file": str(source.path)})
+    with threadpool_limits(config.threads or None):
+        node = Node(paths, config, spec, identity, source)
+        async with node.running():
+            await _until_stopped()
+    _log.info("stopped")
+
+
+@dataclass
+class Node:
+    """A running node's parts and its present state; only its own loop changes them."""
+
+    paths: NodePaths
+    config: NodeConfig
+    spec: FederationSpec
+    identity: Identity
+    source: FileSource
+    session: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    address: str = ""  # what peers dial, once it is known
+    phase: Phase = Phase.PHASE_IDLE
+    run: int = 0  # the run that ``phase`` speaks of
+    reason: str = ""
+    model: Model | None = None
+    network: TreeNetwork | None = None
+
+    def __post_init__(self) -> None:
+        self.traffic, self.board = Traffic(), Board()
+        self.store = RecordStore(self.paths.state)
+        self.feed = PlanFeed(self.identity.node, self.spec.digest(), self.store)
+        self.service = ExchangeService(
+            node=self.identity.node,
+            federation=self.spec.name,
+            feed=self.feed,
+            store=self.store,
+            board=self.board,
+            traffic=self.traffic,
+            deadline=self.spec.timing.step,
+        )
+        self.link = ParentLink(
+            identity=lambda: self.identity,
+            feed=self.feed,
+            traffic=self.traffic,
+            deadline=self.spec.timing.step,
+        )
+        self.discovery = DiscoveryClient(
+            address=_discovery_address(self.paths),
+            identity=lambda: self.identity,
+            feed=self.feed,
+            heartbeat=self.spec.timing.heartbeat,
+            report=self.report,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve, take part, and end everything on the way out."""
+        self._load_model()
+        local = await serve_local(self.paths.root, lambda: self.model, self.status)
+        server = ExchangeServer(self.service, self.config.listen) if self.config.listen else None
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            if server is not None:
+                self.address = self._advertised(await server.start(self.identity))
+            _log.info("running", extra={"node": self.identity.node, "address": self.address})
+            for work in (self.discovery.run(), self._take_part(), self._watch()):
+                tasks.append(asyncio.create_task(work))
+                tasks[-1].add_done_callback(_log_failure)
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.link.close()
+            if server is not None:
+                await server.stop()
+            await local.stop(0.5)
+
+    def report(self) -> discovery_pb2.HeartbeatRequest:
+        """What the aggregator is told."""
+        progress = self.progress
+        request = discovery_pb2.HeartbeatRequest(
+            address=self.address,
+            spec_hash=self.spec.digest(),
+            session=self.session,
+            epoch=self.feed.epoch,
+            run=self.run,
+            phase=self.phase,
+            step=progress.step,
+            waiting_for=progress.waiting_for,
+            unreachable=sorted(self.unreachable),
+            reason=self.reason,
+        )
+        request.waiting.FromNanoseconds(int(self._waited(progress) * 1e9))
+        return request
+
+    def status(self) -> prediction_pb2.StatusReply:
+        """What a person on this machine is told."""
+        progress, model = self.progress, self.model
+        edges = self.traffic.edges.values()
+        reply = prediction_pb2.StatusReply(
+            node=self.identity.node,
+            federation=self.spec.name,
+            phase=Phase.Name(self.phase).removeprefix("PHASE_").lower(),
+            epoch=self.feed.epoch,
+            run=self.run,
+            step=progress.step,
+            waiting_for=progress.waiting_for,
+            discovery_reachable=self.discovery.reachable,
+            cohort=model.provenance.cohort if model else (),
+            reason=self.reason or self.discovery.refusal or self.discovery.waiting,
+            bytes_sent=sum(edge.sent for edge in edges),
+            bytes_received=sum(edge.received for edge in edges),
+            steps_completed=self.store.run(self.run).frontier if self.run else 0,
+        )
+        reply.waiting.FromNanoseconds(int(self._waited(progress) * 1e9))
+        reply.certificate_expires.FromDatetime(self.identity.expires)
+        if model:
+            reply.posterior_time.FromJsonString(model.provenance.created)
+        return reply
+
+    @property
+    def progress(self) -> Progress:
+        """Of the run in progress; empty where there is none."""
+        return self.network.progress if self.network else Progress()
+
+    @property
+    def unreachable(self) -> frozenset[str]:
+        """Peers that could not be reached, or whose call broke off."""
+        return self.link.unreachable | self.service.broken
+
+    async def _take_part(self) -> None:
+        """Run the program once for each run that the aggregator plans."""
+        done = self.model.provenance.run if self.model else 0
+        epoch = 0
+        while True:
+            plan = await self.feed.wait_newer(epoch)
+            epoch = plan.epoch
+            if plan.run == done:
+                self.run, self.phase = done, Phase.PHASE_COMPLETE
+                continue
+            await self._run_program(plan)
+            done = plan.run
+
+    async def _run_program(self, plan: Plan) -> None:
+        self.run, self.phase, self.reason = plan.run, Phase.PHASE_RUNNING, ""
+        self.store.prune(plan.run)
+        network = TreeNetwork(
+            run=plan.run,
+            identity=lambda: self.identity,
+            feed=self.feed,
+            store=self.store,
+            board=self.board,
+            link=self.link,
+        )
+        self.network = network
+        _log.info("a run begins", extra={"run": plan.run, "nodes": len(plan.cohort)})
+        try:
+            model = await self._in_thread(network)
+            await asyncio.to_thread(model.save, self.paths.model)
+        except RunSuperseded:
+            _log.info("a newer run begins", extra={"run": plan.run})
+            return
+        except TangentMeshError as error:
+            _log.error("the run failed: %s", error, extra={"run": plan.run})
+            self.phase, self.reason = Phase.PHASE_REFUSED, str(error)
+            return
+        finally:
+            self.network = None
+            self.discovery.tell()
+        self.store.run(plan.run).finish()
+        self.model, self.phase = model, Phase.PHASE_COMPLETE
+        cohort = ", ".join(model.provenance.cohort)
+        _log.info("the posterior is here", extra={"run": plan.run, "cohort": cohort})
+
+    async def _in_thread(self, network: TreeNetwork) -> Model:
+        """The program in a thread of its own: it computes while this loop talks."""
+        proxy = ThreadedNetwork(network, asyncio.get_running_loop())
+        return await asyncio.to_thread(
+            lambda: asyncio.run(infer(proxy, self.source, self.spec, run=network.run))
+        )
+
+    async def _watch(self) -> None:
+        """Tell the aggregator at once when a peer is lost or found."""
+        told: frozenset[str] = frozenset()
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self.unreachable != told:
+                told = self.unreachable
+                self.discovery.tell()
+
+    def _load_model(self) -> None:
+        if self.paths.model.exists():
+            try:
+                self.model = Model.load(self.paths.model)
+            except DataError as error:
+                _log.warning("%s", error)
+        if self.model and self.model.provenance.spec_hash != self.spec.digest().hex():
+            self.model = None  # of another federation spec: it answers other questions
+
+    def _advertised(self, port: int) -> str:
+        """host:port that peers dial; port 0 stands for the one that was bound."""
+        default = f"{socket.getfqdn()}:0"
+        host, wanted = split_address(self.config.advertise or default, lowest_port=0)
+        return f"[{host}]:{wanted or port}" if ":" in host else f"{host}:{wanted or port}"
+
+    def _waited(self, progress: Progress) -> float:
+        return time.monotonic() - progress.since if progress.waiting_for else 0.0
+
+
+def _discovery_address(paths: NodePaths) -> str:
+    try:
+        address = paths.discovery.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            "the discovery service's address is not known",
+            where=str(paths.discovery),
+            found=error.strerror or str(error),
+            remedy="Run `edge-node enrol TOKEN`",
+        ) from error
+    split_address(address, where=str(paths.discovery))
+    return address
+
+
+async def _until_stopped() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """A task that should not end has: say why, and end the process."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("the node can't go on: %s", error, exc_info=error)
+        with suppress(ProcessLookupError):
+            signal.raise_signal(signal.SIGTERM)
