@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_node.inference.arrays import Matrix
 
-__all__ = ["ArrayFunction", "aligned_zeros", "compiled", "double_precision"]
+__all__ = ["ArrayFunction", "aligned_empty", "compiled", "double_precision"]
 
 
 class ArrayFunction(Hashable, Protocol):
@@ -45,17 +45,18 @@ def compiled(function: ArrayFunction) -> Callable[..., Matrix]:
     return call
 
 
-def aligned_zeros(shape: tuple[int, int]) -> Matrix:
+def aligned_empty(shape: tuple[int, int]) -> Matrix:
     """A float64 matrix aligned to 64 bytes, which JAX reads in place instead of copying it."""
     size = 8 * math.prod(shape)
-    memory = np.zeros(size + 64, dtype=np.uint8)
+    memory = np.empty(size + 64, dtype=np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].view(np.float64).reshape(shape)
 
 
 def double_precision(jax: ModuleType) -> AbstractContextManager[Any]:
     """JAX's scoped 64-bit mode; it moved from ``jax.experimental`` to ``jax`` in 0.8."""
-    if not hasattr(jax, "enable_x64"):
-        import jax.experimental
-    enable = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
-    return cast(AbstractContextManager[Any], enable(True))
+    if hasattr(jax, "enable_x64"):
+        return cast(AbstractContextManager[Any], jax.enable_x64(True))
+    from jax.experimental import enable_x64
+
+    return enable_x64(True)

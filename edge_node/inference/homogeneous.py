@@ -21,7 +21,7 @@ from edge_node.inference.layers import Signals, network_kernel
 __all__ = ["AngularFunction", "fit_angular_function"]
 
 _TOLERANCE = 3e-14  # of the largest value: what rounding leaves of the recursion itself
-_DEGREES = (22, 32)  # 22 is enough up to depth 10, 32 up to 20
+_DEGREES = (20, 22, 32)  # 22 is enough up to depth 10, 32 up to 20
 
 
 @dataclass(frozen=True)

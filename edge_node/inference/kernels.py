@@ -13,6 +13,7 @@ Large blocks are computed by JAX, in pieces of one fixed shape; small ones by Nu
 """
 
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 from edge_node.config import Activation, KernelKind, ModelSpec
 from edge_node.errors import ConfigurationError
 from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.compiled import aligned_zeros, compiled
+from edge_node.inference.compiled import aligned_empty, compiled
 from edge_node.inference.distances import directions, gaps
 from edge_node.inference.homogeneous import fit_angular_function
 from edge_node.inference.layers import Signals, network_kernel
@@ -109,19 +110,13 @@ class Kernel:
     def __call__(self, X: Matrix, Z: Matrix) -> Matrix:
         """The block k(X, Z) (n, m) between rows X (n, d) and Z (m, d), float64, C order."""
         (U, p), (V, q) = directions(self._signals(X)), directions(self._signals(Z))
-        block = np.empty((len(U), len(V)))
+        block = gaps(U, V, out=aligned_empty((len(U), len(V))))
         large = block.size >= _JAX_FROM
         rows = max(1, (_JAX_PIECE if large else _NUMPY_PIECE) // max(1, len(V)))
-        padded = np.pad(p, (0, -len(p) % rows))
-        buffer = aligned_zeros((rows, len(V)))
+        evaluate = partial(self._evaluate_compiled, rows) if large else partial(self.evaluate, np)
         for start in range(0, len(U), rows):
             piece = slice(start, start + rows)
-            gap = gaps(U[piece], V, out=buffer[: len(U) - start])
-            if large:  # the last piece's spare rows are computed, not kept: one shape, one program
-                values = compiled(self)(padded[piece, None], q[None, :], buffer)
-                block[piece] = values[: len(gap)]
-            else:
-                block[piece] = self.evaluate(np, p[piece, None], q[None, :], gap)
+            block[piece] = evaluate(p[piece, None], q[None, :], block[piece])
         return block
 
     def diagonal(self, X: Matrix) -> Vector:
@@ -150,6 +145,13 @@ class Kernel:
             weight_variance=sw2,
             bias_variance=sb2,
         )
+
+    def _evaluate_compiled(self, rows: int, p: Matrix, q: Matrix, gap: Matrix) -> Matrix:
+        """``evaluate`` by JAX; a last, shorter piece is padded, so that one program serves all."""
+        spare = ((0, rows - len(gap)), (0, 0))
+        if len(gap) < rows:
+            p, gap = np.pad(p, spare), np.pad(gap, spare)
+        return compiled(self)(p, q, gap)[: rows - spare[0][1]]
 
     def _signals(self, X: Matrix) -> Matrix:
         """[sqrt(sw2) x, sqrt(sw2 beta^2 + sb2)]: inner products are S0."""
