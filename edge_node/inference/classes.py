@@ -1,4 +1,4 @@
-"""Class labels as numbers: offsets, contrasts, centred targets and averaged probabilities.
+"""Class labels as numbers: offsets, contrasts and centred targets.
 
 A softmax over C latents doesn't see what all latents have in common, so we model the C - 1
 orthonormal contrasts only: with g (C - 1,) and the columns of Q (C, C - 1) orthonormal and
@@ -12,39 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import helmert
-from scipy.special import ndtr, ndtri, softmax
-from scipy.stats import qmc
 
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 
-__all__ = ["LabelRows", "average_softmax", "class_offsets", "contrast", "one_hot"]
-
-_MIXTURE_WEIGHTS = np.array(
-    [
-        0.003246343272134,
-        0.051517477033972,
-        0.195077912673858,
-        0.315569823632818,
-        0.274149576158423,
-        0.131076880695470,
-        0.027912418727972,
-        0.001449567805354,
-    ]
-)
-_MIXTURE_SLOPES = np.array(
-    [
-        1.365340806296348,
-        1.059523971016916,
-        0.830791313765644,
-        0.650732166639391,
-        0.508135425366489,
-        0.396313345166341,
-        0.308904252267995,
-        0.238212616409306,
-    ]
-)
-_POINTS_LOG2 = 9
+__all__ = ["LabelRows", "class_offsets", "contrast", "one_hot"]
 
 
 def class_offsets(counts: Vector, classes: Sequence[str] = ()) -> Vector:
@@ -60,7 +32,7 @@ def class_offsets(counts: Vector, classes: Sequence[str] = ()) -> Vector:
     counts = np.asarray(counts, dtype=np.float64)
     if len(counts) < 2:
         raise NumericalError("classification needs at least two classes", found=str(len(counts)))
-    absent = [str(classes[c] if classes else c) for c in np.flatnonzero(~(counts > 0))]
+    absent = [str(classes[c] if classes else c) for c, rows in enumerate(counts) if not rows > 0]
     if absent:
         raise NumericalError(
             "a class has no rows at any node",
@@ -113,46 +85,3 @@ class LabelRows:
         Q, proportions = contrast(classes), np.exp(self.offsets)
         for X, y in self.rows:
             yield X, (one_hot(y, classes) - proportions) @ Q
-
-
-def average_softmax(logits: Matrix, covariance: Matrix) -> Matrix:
-    """E softmax(logits + Q e) for e ~ N(0, covariance).
-
-    Two classes: the logistic function as a mixture of eight normal distribution functions
-    (Monahan & Stefanski 1992), accurate to 3e-9 whatever the variance. More: the mean over 512
-    fixed quasi-random points (Sobol), accurate to about 1e-3; no random state, so that all nodes
-    answer alike.
-
-    Args:
-        logits: their means (n, C).
-        covariance: of the contrasts (n, C - 1, C - 1), positive semi-definite.
-
-    Returns:
-        Probabilities (n, C); each row sums to one.
-    """
-    if logits.shape[1] == 2:
-        return _average_logistic(logits[:, 1] - logits[:, 0], 2.0 * covariance[:, 0, 0])
-    classes = logits.shape[1]
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.transpose(0, 2, 1)
-    spread = contrast(classes) @ root  # (n, C, C - 1)
-    total = np.zeros_like(logits)
-    for point in _normal_points(classes - 1):
-        total += softmax(logits + spread @ point, axis=1)
-    return total / total.sum(axis=1, keepdims=True)
-
-
-def _average_logistic(mean: Vector, variance: Vector) -> Matrix:
-    """E [1 - s(f), s(f)] (n, 2) for f ~ N(mean, variance), s the logistic function."""
-    slopes = _MIXTURE_SLOPES / np.sqrt(1.0 + _MIXTURE_SLOPES**2 * variance[:, None])
-    scaled = mean[:, None] * slopes
-    pair = np.stack([ndtr(-scaled) @ _MIXTURE_WEIGHTS, ndtr(scaled) @ _MIXTURE_WEIGHTS], axis=1)
-    probabilities: Matrix = pair / pair.sum(axis=1, keepdims=True)
-    return probabilities
-
-
-def _normal_points(dimension: int) -> Matrix:
-    """Quasi-random standard normal points (2^9, dimension), always the same."""
-    points = qmc.Sobol(dimension, scramble=False).random_base2(_POINTS_LOG2)
-    normal: Matrix = ndtri(points + 0.5 / 2**_POINTS_LOG2)
-    return normal

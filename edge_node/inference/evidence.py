@@ -49,7 +49,7 @@ class Evidence:
 
     @property
     def noise_variance(self) -> float:
-        """a s2, in target units squared."""
+        """The noise variance a s2, in target units squared."""
         return self.amplitude * self.noise
 
 
@@ -110,7 +110,8 @@ class Spectrum:
         largest eigenvalue, which rounding must not undercut.
         """
         residual = self.target_power - float((self.projections / (self.eigenvalues + noise)).sum())
-        least = self.target_power * noise / (self.eigenvalues.max(initial=0.0) + noise)
+        largest = float(self.eigenvalues.max(initial=0.0))
+        least = self.target_power * noise / (largest + noise)
         return max(residual, least)
 
 

@@ -64,7 +64,7 @@ class Gaussian:
         return type(self)(self.precision + other.precision, self.shift + other.shift)
 
     def __truediv__(self, other: Self) -> Self:
-        """This belief without ``other``'s share in it (the cavity): parameters subtract."""
+        """The belief without ``other``'s share in it (the cavity): parameters subtract."""
         return type(self)(self.precision - other.precision, self.shift - other.shift)
 
     def mean(self) -> Vector:
@@ -124,7 +124,7 @@ def cholesky(matrix: Matrix, *, what: str = "precision") -> Matrix:
     if not np.isfinite(matrix).all():
         raise NumericalError(f"the {what} matrix holds values that are not finite")
     try:
-        return np.linalg.cholesky(matrix)
+        return np.linalg.cholesky(np.asarray(matrix, dtype=np.float64))
     except np.linalg.LinAlgError as error:
         raise NumericalError(
             f"the {what} matrix is not positive definite",

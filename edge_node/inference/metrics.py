@@ -1,6 +1,7 @@
 """How good predictions are: accuracy of the mean, and honesty of the uncertainty."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from edge_node.errors import DataError
@@ -43,7 +44,11 @@ def coverage(y: Vector, mean: Vector, variance: Vector, level: float = 0.95) -> 
 
 
 def accuracy(y: Vector, probabilities: Matrix) -> float:
-    """The share of rows whose likeliest class is y. y (n,), probabilities (n, C). Raises DataError."""
+    """The share of rows whose likeliest class, of probabilities (n, C), is y (n,).
+
+    Raises:
+        DataError: shapes or values don't fit.
+    """
     labels = _check_classes(y, probabilities)
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
@@ -93,8 +98,8 @@ def _check_variance(variance: Vector) -> None:
         )
 
 
-def _check_classes(y: Vector, probabilities: Matrix) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
-    """y as indices (n,), given probabilities (n, C) that sum to one."""
+def _check_classes(y: Vector, probabilities: Matrix) -> NDArray[np.intp]:
+    """Labels y as indices (n,), given probabilities (n, C) that sum to one."""
     shape = np.shape(probabilities)
     if len(shape) != 2 or np.shape(y) != shape[:1] or shape[0] == 0:
         raise DataError(

@@ -7,8 +7,8 @@ federation and B = G + s2 I:
     variance = a [(k(x, x) - phi'phi) + s2 phi' B^-1 phi]
 
 Both parts of the variance are computed as nonnegative numbers: never negative, by construction.
-The first is what landmarks don't cover, the second what the data left open. Classification adds the
-same two parts to each contrast of the latent function and averages the softmax over it.
+The first is what landmarks don't cover, the second what the data left open. In classification the
+latent function's variance has the same two parts, and the softmax is averaged over it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,16 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 
-from edge_node.errors import DataError, NumericalError
+from edge_node.config import Activation, KernelKind
+from edge_node.errors import DataError
+from edge_node.inference.approximation import Approximation
 from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.classes import average_softmax, contrast
 from edge_node.inference.evidence import Evidence
 from edge_node.inference.features import Features
-from edge_node.inference.gaussian import cholesky
-from edge_node.inference.laplace import NewtonState, NewtonStatistics
+from edge_node.inference.gaussian import Gaussian, cholesky
+from edge_node.inference.kernels import Kernel
+from edge_node.inference.likelihood import average
 from edge_node.inference.statistics import Statistics
 
-__all__ = ["ClassPosterior", "Posterior", "solve", "solve_classes"]
+__all__ = ["ClassPosterior", "Posterior", "solve"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -58,7 +60,7 @@ class Posterior:
 
     @property
     def noise_variance(self) -> float:
-        """a s2, the variance of a new observation around f, in target units squared."""
+        """The variance a s2 of a new observation around f, in target units squared."""
         return self.amplitude * self.noise
 
     def predict(self, X: Matrix) -> tuple[Vector, Vector]:
@@ -76,15 +78,19 @@ class Posterior:
         return mean, variance
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything but the features, for ``numpy.savez``."""
-        numbers = np.array([self.amplitude, self.noise, self.log_evidence])
-        return {"weights": self.weights, "factor": self.factor, "numbers": numbers}
+        """Everything, for ``numpy.savez``: no pickles."""
+        return {
+            **_features_to_arrays(self.features),
+            "weights": self.weights,
+            "factor": self.factor,
+            "numbers": np.array([self.amplitude, self.noise, self.log_evidence]),
+        }
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, features: Features) -> Self:
-        """The inverse of ``to_arrays``."""
-        amplitude, noise, log_evidence = arrays["numbers"].tolist()
-        return cls(features, arrays["weights"], arrays["factor"], amplitude, noise, log_evidence)
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The inverse of ``to_arrays``. Raises KeyError or ValueError for anything else."""
+        features = _features_from_arrays(arrays)
+        return cls(features, arrays["weights"], arrays["factor"], *arrays["numbers"].tolist())
 
 
 def solve(statistics: Statistics, features: Features, evidence: Evidence) -> Posterior:
@@ -104,22 +110,18 @@ def solve(statistics: Statistics, features: Features, evidence: Evidence) -> Pos
 
 @dataclass(frozen=True)
 class ClassPosterior:
-    """Laplace's approximation of a Gaussian-process classifier's posterior.
+    """A Gaussian-process classifier's variational posterior.
 
     Attributes:
         features: phi, r of them.
-        weights: the mode U (r, q), q = C - 1 contrasts.
-        factor: L (q r, q r) lower, L L' = H + I / a.
+        approximation: q(U) over the weights of q = C - 1 contrasts.
         offsets: fixed means of the logits (C,).
-        amplitude: a.
-        log_evidence: Laplace's, nats.
+        log_evidence: the bound, nats.
     """
 
     features: Features
-    weights: Matrix
-    factor: Matrix
+    approximation: Approximation
     offsets: Vector
-    amplitude: float
     log_evidence: float
 
     def latent(self, X: Matrix) -> tuple[Matrix, Matrix]:
@@ -128,16 +130,7 @@ class ClassPosterior:
         Raises:
             DataError: X is not finite.
         """
-        Phi, uncovered = _covered(self.features, X)
-        rows, outputs = len(X), self.weights.shape[1]
-        size = len(self.weights)
-        white = np.zeros((outputs, outputs * size, rows))
-        for j in range(outputs):
-            white[j, j * size : (j + 1) * size] = Phi.T
-            white[j] = _whiten(self.factor, white[j])
-        covariance = np.einsum("jin,kin->njk", white, white, optimize=True)
-        covariance += self.amplitude * uncovered[:, None, None] * np.eye(outputs)
-        return Phi @ self.weights, covariance
+        return self.approximation.latent(*_covered(self.features, X))
 
     def predict_proba(self, X: Matrix) -> Matrix:
         """Class probabilities (n, C) at X (n, d), averaged over the posterior; rows sum to one.
@@ -146,44 +139,48 @@ class ClassPosterior:
             DataError: X is not finite.
         """
         probabilities = np.empty((len(X), len(self.offsets)))
-        Q = contrast(len(self.offsets))
         for part in _batches(X):
-            mean, covariance = self.latent(X[part])
-            probabilities[part] = average_softmax(self.offsets + mean @ Q.T, covariance)
+            averaged = average(self.offsets, *self.latent(X[part]))
+            probabilities[part] = averaged.probabilities
         return probabilities
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything but the features, for ``numpy.savez``."""
+        """Everything, for ``numpy.savez``: no pickles."""
+        message = self.approximation.message
         return {
-            "weights": self.weights,
-            "factor": self.factor,
+            **_features_to_arrays(self.features),
+            "precision": message.precision,
+            "shift": message.shift,
             "offsets": self.offsets,
-            "numbers": np.array([self.amplitude, self.log_evidence]),
+            "numbers": np.array([self.approximation.amplitude, self.log_evidence]),
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, features: Features) -> Self:
-        """The inverse of ``to_arrays``."""
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The inverse of ``to_arrays``. Raises KeyError or ValueError for anything else."""
         amplitude, log_evidence = arrays["numbers"].tolist()
-        parts = (arrays[name] for name in ("weights", "factor", "offsets"))
-        return cls(features, *parts, amplitude, log_evidence)
+        message = Gaussian(arrays["precision"], arrays["shift"])
+        approximation = Approximation(message, amplitude, len(arrays["offsets"]) - 1)
+        return cls(_features_from_arrays(arrays), approximation, arrays["offsets"], log_evidence)
 
 
-def solve_classes(
-    statistics: NewtonStatistics, state: NewtonState, features: Features, offsets: Vector
-) -> ClassPosterior:
-    """The classification posterior, from the last Newton sweep and the state it led to.
+def _features_to_arrays(features: Features) -> dict[str, NDArray[Any]]:
+    """The kernel's names and numbers, the landmarks and their factor."""
+    kernel = features.kernel
+    numbers = [kernel.depth, kernel.weight_variance, kernel.bias_variance, kernel.bias]
+    return {
+        "kernel_names": np.array([kernel.kind.value, kernel.activation.value]),
+        "kernel_numbers": np.array(numbers, dtype=np.float64),
+        "landmarks": features.landmarks,
+        "cholesky": features.cholesky,
+    }
 
-    Raises:
-        NumericalError: no Newton step was taken, or H + I / a is not positive definite.
-    """
-    if not np.isfinite(state.log_evidence):
-        raise NumericalError("no Newton step was taken", remedy="Advance the state first")
-    H = statistics.hessian()
-    factor = cholesky(H + np.eye(len(H)) / state.amplitude, what="posterior precision")
-    return ClassPosterior(
-        features, state.weights, factor, offsets, state.amplitude, state.log_evidence
-    )
+
+def _features_from_arrays(arrays: Arrays) -> Features:
+    kind, activation = arrays["kernel_names"].tolist()
+    depth, *numbers = arrays["kernel_numbers"].tolist()
+    kernel = Kernel(KernelKind(kind), Activation(activation), round(depth), *numbers)
+    return Features(kernel, arrays["landmarks"], arrays["cholesky"])
 
 
 def _batches(X: Matrix) -> Iterator[slice]:

@@ -112,12 +112,11 @@ def local_statistics(rows: Rows, features: Features, outputs: int | None = None)
     return statistics
 
 
-def blocks(rows: Rows) -> Iterator[tuple[Matrix, Vector]]:
-    """The same rows in blocks of at most ``BLOCK_ROWS``; empty chunks are skipped."""
+def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]]:
+    """The same rows in blocks of at most ``size``; empty chunks are skipped."""
     for X, y in rows:
-        for start in range(0, len(X), BLOCK_ROWS):
-            stop = start + BLOCK_ROWS
-            yield X[start:stop], y[start:stop]
+        for start in range(0, len(X), size):
+            yield X[start : start + size], y[start : start + size]
 
 
 class SymmetricSum:

@@ -1,0 +1,140 @@
+"""The classification likelihood to second order, averaged over the current approximation: a sum.
+
+With p = softmax(offsets + Q g) and g the contrasts under q(U), each row adds to
+
+    H        = sum of E_q[Q' (diag p - p p') Q] (x) phi phi'        (q r, q r)
+    gradient = sum of phi E_q[(onehot(y) - p)' Q]                   (r, q)
+
+and Lambda = H, eta = H vec U + gradient is the Gaussian message that stands for the likelihood in
+the next approximation (Khan & Lin 2017). At zero variance it is Newton's method for Laplace's
+approximation (Rasmussen & Williams 2006, algorithm 3.1).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from edge_node.errors import NumericalError
+from edge_node.inference.approximation import Approximation
+from edge_node.inference.arrays import Matrix, Rows, Vector
+from edge_node.inference.classes import contrast, one_hot
+from edge_node.inference.features import Features
+from edge_node.inference.gaussian import Gaussian, pack_symmetric, packed_size, unpack_symmetric
+from edge_node.inference.likelihood import average, pairs, softmax_curvature
+from edge_node.inference.statistics import BLOCK_ROWS, Statistics, SymmetricSum, blocks
+
+__all__ = ["Expansion", "local_expansion"]
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What a sweep sums: the averaged log likelihood to second order; disjoint rows' add.
+
+    Attributes:
+        log_likelihood: sum of E_q log p(y | g), nats.
+        uncovered: u, what the residual costs per unit of amplitude, nats.
+        gradient: (r, q), with respect to U.
+        curvature: blocks H_jk (q (q + 1) / 2, r, r), j <= k, each symmetric.
+    """
+
+    log_likelihood: float
+    uncovered: float
+    gradient: Matrix
+    curvature: Matrix
+
+    def __add__(self, other: Self) -> Self:
+        """The expansion of both sets of rows."""
+        return type(self)(
+            self.log_likelihood + other.log_likelihood,
+            self.uncovered + other.uncovered,
+            self.gradient + other.gradient,
+            self.curvature + other.curvature,
+        )
+
+    @classmethod
+    def from_labels(cls, statistics: Statistics, offsets: Vector) -> Self:
+        """At U = 0 without variance, from label regression on ``classes.LabelRows``: no sweep.
+
+        There p is the class proportions in every row: the gradient is the regression's eta, and
+        H = (Q' (diag p - p p') Q) (x) Phi'Phi.
+        """
+        proportions = np.exp(offsets)
+        entries = softmax_curvature(proportions[None, :])[0]
+        trace = sum(e for e, (j, k) in zip(entries, pairs(len(offsets) - 1), strict=True) if j == k)
+        return cls(
+            float(statistics.count * proportions @ offsets),
+            float(0.5 * trace * statistics.uncovered),
+            statistics.message.shift,
+            entries[:, None, None] * statistics.message.precision,
+        )
+
+    def message(self, weights: Matrix) -> Gaussian:
+        """Lambda = H, eta = H vec U + gradient, for the U (r, q) at which the sweep was taken."""
+        size, q = weights.shape
+        H = np.empty((q, size, q, size))
+        for block, (j, k) in zip(self.curvature, pairs(q), strict=True):
+            H[j, :, k, :] = H[k, :, j, :] = block
+        precision = H.reshape(q * size, q * size)
+        return Gaussian(precision, precision @ weights.T.ravel() + self.gradient.T.ravel())
+
+    def pack(self) -> Vector:
+        """As one vector for ``network.sum``."""
+        head = [self.log_likelihood, self.uncovered]
+        triangles = [pack_symmetric(block) for block in self.curvature]
+        return np.concatenate([head, self.gradient.ravel(), *triangles])
+
+    @classmethod
+    def unpack(cls, vector: Vector, size: int, outputs: int) -> Self:
+        """The inverse of ``pack`` for r = ``size`` features.
+
+        Raises:
+            NumericalError: the vector's length doesn't fit, or it is not finite.
+        """
+        triangle, entries = packed_size(size), len(pairs(outputs))
+        expected = 2 + size * outputs + entries * triangle
+        if vector.shape != (expected,) or not np.isfinite(vector).all():
+            raise NumericalError(
+                "a packed expansion has the wrong length or is not finite",
+                expected=f"{expected} numbers for {size} features, {outputs} contrasts",
+                found=str(vector.shape),
+            )
+        gradient = vector[2 : 2 + size * outputs].reshape(size, outputs).copy()
+        triangles = vector[2 + size * outputs :].reshape(entries, triangle)
+        curvature = np.stack([unpack_symmetric(part, size) for part in triangles])
+        return cls(float(vector[0]), float(vector[1]), gradient, curvature)
+
+
+def local_expansion(
+    rows: Rows, features: Features, approximation: Approximation, offsets: Vector
+) -> Expansion:
+    """The expansion of this node's log likelihood at q = ``approximation``, in one pass.
+
+    Args:
+        rows: chunks (X (n, d), y (n,) class indices).
+        features: phi, r of them.
+        approximation: q(U).
+        offsets: fixed means of the logits (C,).
+
+    Raises:
+        NumericalError: a target is not a class index.
+    """
+    size, q, Q = len(features.landmarks), approximation.outputs, contrast(len(offsets))
+    log_likelihood, uncovered, gradient = 0.0, 0.0, np.zeros((size, q))
+    sums = {(j, k): SymmetricSum(size) if j == k else np.zeros((size, size)) for j, k in pairs(q)}
+    for X, y in blocks(rows, max(64, BLOCK_ROWS // q)):
+        Phi, target = features(X), one_hot(y, len(offsets))
+        residual = np.maximum(features.prior_variance(X) - np.square(Phi).sum(axis=1), 0.0)
+        expected = average(offsets, *approximation.latent(Phi, residual))
+        log_likelihood += float(np.vdot(target, expected.log_probabilities))
+        gradient += Phi.T @ ((target - expected.probabilities) @ Q)
+        for (j, k), w in zip(pairs(q), expected.curvature.T, strict=True):
+            block = sums[j, k]
+            if isinstance(block, SymmetricSum):
+                block.add(Phi * np.sqrt(np.maximum(w, 0.0))[:, None])
+                uncovered += float(0.5 * w @ residual)
+            else:
+                block += Phi.T @ (Phi * w[:, None])
+    curvature = [sums[pair] for pair in pairs(q)]
+    matrices = [block.matrix() if isinstance(block, SymmetricSum) else block for block in curvature]
+    return Expansion(log_likelihood, uncovered, gradient, np.stack(matrices))
