@@ -20,8 +20,6 @@ from edge_node.data.encoder import Encoder
 from edge_node.data.source import Batch
 from edge_node.errors import DataError
 from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.features import Features
-from edge_node.inference.kernels import Kernel
 from edge_node.inference.posterior import ClassPosterior, Posterior
 from edge_node.security.files import write_atomically
 
@@ -143,18 +141,15 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the model to one file, atomically. Raises MachineError."""
-        features = self.posterior.features
         header = {
             "format": _FORMAT,
             "data": msgspec.to_builtins(self.data),
             "encoder": self.encoder.to_dict(),
-            "kernel": msgspec.to_builtins(features.kernel),
             "provenance": msgspec.to_builtins(self.provenance),
         }
         buffer = io.BytesIO()
         text = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
-        basis = {"landmarks": features.landmarks, "cholesky": features.cholesky}
-        arrays: dict[str, Any] = {"header": text, **basis, **self.posterior.to_arrays()}
+        arrays: dict[str, Any] = {"header": text, **self.posterior.to_arrays()}
         np.savez(buffer, **arrays)
         write_atomically(path, buffer.getvalue())
 
@@ -173,12 +168,10 @@ class Model:
                 raise ValueError(f"format {header['format']}")
             data = msgspec.convert(header["data"], DataSpec)
             kind = ClassPosterior if data.task is Task.CLASSIFICATION else Posterior
-            kernel = msgspec.convert(header["kernel"], Kernel)
-            features = Features(kernel, arrays["landmarks"], arrays["cholesky"])
             return cls(
                 data,
                 Encoder.from_dict(header["encoder"]),
-                kind.from_arrays(arrays, features),
+                kind.from_arrays(arrays),
                 msgspec.convert(header["provenance"], Provenance),
             )
         except FileNotFoundError as error:

@@ -30,6 +30,7 @@ from edge_node.errors import DataError, NumericalError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.classes import LabelRows, class_offsets
 from edge_node.inference.evidence import Evidence, best_evidence
+from edge_node.inference.expansion import Expansion, local_expansion
 from edge_node.inference.features import Features
 from edge_node.inference.kernels import Kernel
 from edge_node.inference.landmarks import (
@@ -39,9 +40,9 @@ from edge_node.inference.landmarks import (
     kmeans_sums,
     kmeans_update,
 )
-from edge_node.inference.laplace import NewtonState, NewtonStatistics, newton_statistics
-from edge_node.inference.posterior import ClassPosterior, Posterior, solve, solve_classes
+from edge_node.inference.posterior import ClassPosterior, Posterior, solve
 from edge_node.inference.statistics import Statistics, local_statistics
+from edge_node.inference.variational import Step, VariationalState
 from edge_node.model import Model, Provenance
 from edge_node.network.base import Network, decide
 
@@ -101,8 +102,8 @@ async def infer(network: Network, source: Source, spec: FederationSpec, *, run: 
         evidence = Evidence(choice.log_evidence, choice.noise, choice.amplitude)
         posterior = solve(statistics, chosen.features, evidence)
     else:
-        posterior = await agree_mode(
-            network, rows, chosen.features, statistics, offsets, most_steps=spec.model.newton_steps
+        posterior = await agree_classifier(
+            network, rows, chosen.features, statistics, offsets, most_sweeps=spec.model.newton_steps
         )
     provenance = Provenance(
         federation=spec.name,
@@ -271,34 +272,31 @@ async def choose(network: Network, totals: Sequence[Statistics]) -> Choice:
     return msgspec.json.decode(await decide(network, "choice", by_evidence), type=Choice)
 
 
-async def agree_mode(
+async def agree_classifier(
     network: Network,
     rows: Rows,
     features: Features,
     statistics: Statistics,
     offsets: Vector,
     *,
-    most_steps: int,
+    most_sweeps: int,
 ) -> ClassPosterior:
-    """Laplace's approximation by Newton's method: one sweep a step, which the root takes."""
+    """The classifier's posterior by natural-gradient steps: one sweep each, the root chooses."""
     size, outputs = len(features.landmarks), len(offsets) - 1
-    state = NewtonState.start(size, outputs, statistics.prior_power / statistics.count)
-    expansion = NewtonStatistics.from_labels(statistics, offsets)  # at zero: summed already
-    for i in range(most_steps):
-        advance = partial(_advance, state, expansion)
-        step = await decide(network, f"newton/{i}/step", advance)
-        state = NewtonState.unpack(np.frombuffer(step), size, outputs)
-        if state.converged:
-            return solve_classes(expansion, state, features, offsets)
-        local = newton_statistics(rows, features, state.weights, offsets)
+    state = VariationalState.start(size, outputs, statistics.prior_power / statistics.count)
+    expansion = Expansion.from_labels(statistics, offsets)  # at zero: summed already
+    for i in range(most_sweeps + 1):
+        chosen = await decide(network, f"newton/{i}/step", partial(_choose, state, expansion))
+        state = state.advance(expansion, Step.unpack(np.frombuffer(chosen)))
+        if state.converged or i == most_sweeps:
+            break
+        local = local_expansion(rows, features, state.trial, offsets)
         total = await network.sum(f"newton/{i}", local.pack())
-        expansion = NewtonStatistics.unpack(total, size, outputs)
-    raise NumericalError(
-        "Newton's method did not converge",
-        expected=f"the mode within {most_steps} steps",
-        remedy="Raise `model.newton_steps` in the federation spec, or use fewer landmarks",
-    )
+        expansion = Expansion.unpack(total, size, outputs)
+    if not np.isfinite(state.bound):
+        raise NumericalError("the classifier's posterior was not found")
+    return ClassPosterior(features, state.kept, offsets, state.bound)
 
 
-def _advance(state: NewtonState, expansion: NewtonStatistics) -> bytes:
-    return state.advance(expansion).pack().tobytes()
+def _choose(state: VariationalState, expansion: Expansion) -> bytes:
+    return state.choose(expansion).pack().tobytes()
