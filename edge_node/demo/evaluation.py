@@ -42,8 +42,8 @@ def evaluate(
     mean, sd = (np.array([row[name] for row in predictions]) for name in ("mean", "sd"))
     return {
         "rmse": metrics.rmse(target, mean),
-        "nll": metrics.nll(target, mean, sd),
-        "coverage95": metrics.coverage(target, mean, sd, level=0.95),
+        "nll": metrics.nll(target, mean, sd**2),
+        "coverage95": metrics.coverage(target, mean, sd**2, level=0.95),
     }
 
 
