@@ -81,7 +81,7 @@ class _Local(rpc.LocalServicer):
         self._status = status
 
     async def Predict(  # noqa: N802 - named by the protocol
-        self, request: pb.PredictRequest, context: "grpc.aio.ServicerContext[Any, Any]"[Any, Any]
+        self, request: pb.PredictRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> pb.PredictReply:
         model = self._model()
         if model is None:
@@ -101,7 +101,7 @@ class _Local(rpc.LocalServicer):
         )
 
     async def Status(  # noqa: N802 - named by the protocol
-        self, request: pb.StatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"[Any, Any]
+        self, request: pb.StatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> pb.StatusReply:
         return self._status()
 
