@@ -75,6 +75,18 @@ lock: .venv-lock/bin/uv ## Write the pins again (make lock UPGRADE=--upgrade: to
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
+wheels: setup ## Download what an image needs, for builds that reach no package index
+	$(BIN)/python -m pip download --quiet --require-hashes --no-deps --dest wheels \
+	    -r requirements-runtime.txt
+	$(BIN)/python -m pip download --quiet --constraint requirements.txt --dest wheels hatchling
+
+docker-base: ## Make a base image from Debian packages, where no image registry is reached
+	deploy/base-image.sh
+
+docker-image: ## Build the image (BASE_IMAGE=tangent-mesh-base:local after make docker-base)
+	docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+	    --file deploy/Dockerfile --tag tangent-mesh:local .
+
 clean: ## Remove everything that was made here
 	rm -rf .venv .venv-* build dist wheels report .*_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
