@@ -231,8 +231,10 @@ def predict(
         predictions = predict_file(paths, path, level=level)
     for warning in predictions.warnings:
         console.explain(f"Warning: {warning}")
-    result = {"predictions": predictions.rows(), "warnings": list(predictions.warnings)}
-    text = json.dumps(result) + "\n" if as_json else _csv(result["predictions"])
+    rows, warnings = predictions.rows(), list(predictions.warnings)
+    text = _csv(rows)
+    if as_json:
+        text = json.dumps({"predictions": rows, "warnings": warnings}) + "\n"
     if out is None:
         click.echo(text, nl=False)
     else:

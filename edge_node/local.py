@@ -35,11 +35,11 @@ def _joined(parts: list[Predictions]) -> Predictions:
         return ClassPredictions(parts[0].classes, np.concatenate(tables), warnings)
     intervals = [part for part in parts if isinstance(part, IntervalPredictions)]
     return IntervalPredictions(
-        *(
-            np.concatenate([getattr(part, name) for part in intervals])
-            for name in ("mean", "sd", "lower", "upper")
-        ),
-        warnings,
+        mean=np.concatenate([part.mean for part in intervals]),
+        sd=np.concatenate([part.sd for part in intervals]),
+        lower=np.concatenate([part.lower for part in intervals]),
+        upper=np.concatenate([part.upper for part in intervals]),
+        warnings=warnings,
     )
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from threadpoolctl import threadpool_limits
 
@@ -22,7 +23,7 @@ from edge_node.data.source import FileSource, open_source
 from edge_node.errors import ConfigurationError, DataError, TangentMeshError
 from edge_node.model import Model
 from edge_node.names import split_address
-from edge_node.network.discovery import DiscoveryClient
+from edge_node.network.discovery import DiscoveryClient, Phase, Report
 from edge_node.network.exchange import ExchangeServer, ExchangeService
 from edge_node.network.feed import PlanFeed
 from edge_node.network.framing import Traffic
@@ -35,14 +36,12 @@ from edge_node.paths import NodePaths
 from edge_node.program import infer
 from edge_node.security.identity import Identity, load_identity
 from edge_node.serving.server import serve_local
-from tangentmesh.v1 import discovery_pb2, prediction_pb2
+from edge_node.serving.status import NodeStatus
 
 __all__ = ["run_node"]
 
 _log = logging.getLogger(__name__)
 _WATCH_SECONDS = 0.25  # how often progress is compared with what the aggregator was told
-
-Phase = discovery_pb2.Phase
 
 
 async def run_node(paths: NodePaths) -> None:
@@ -83,7 +82,7 @@ class Node:
     source: FileSource
     session: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     address: str = ""  # what peers dial, once it is known
-    phase: Phase = Phase.PHASE_IDLE
+    phase: Phase = Phase.IDLE
     run: int = 0  # the run that ``phase`` speaks of
     reason: str = ""
     model: Model | None = None
@@ -140,10 +139,10 @@ class Node:
                 await server.stop()
             await local.stop(0.5)
 
-    def report(self) -> discovery_pb2.HeartbeatRequest:
+    def report(self) -> Report:
         """What the aggregator is told."""
         progress = self.progress
-        request = discovery_pb2.HeartbeatRequest(
+        return Report(
             address=self.address,
             spec_hash=self.spec.digest(),
             session=self.session,
@@ -152,36 +151,33 @@ class Node:
             phase=self.phase,
             step=progress.step,
             waiting_for=progress.waiting_for,
-            unreachable=sorted(self.unreachable),
+            waiting_seconds=_waited(progress),
+            unreachable=tuple(sorted(self.unreachable)),
             reason=self.reason,
         )
-        request.waiting.FromNanoseconds(int(self._waited(progress) * 1e9))
-        return request
 
-    def status(self) -> prediction_pb2.StatusReply:
+    def status(self) -> NodeStatus:
         """What a person on this machine is told."""
         progress, model = self.progress, self.model
         edges = self.traffic.edges.values()
-        reply = prediction_pb2.StatusReply(
+        return NodeStatus(
             node=self.identity.node,
             federation=self.spec.name,
-            phase=Phase.Name(self.phase).removeprefix("PHASE_").lower(),
+            phase=self.phase.value,
             epoch=self.feed.epoch,
             run=self.run,
             step=progress.step,
             waiting_for=progress.waiting_for,
+            waiting_seconds=_waited(progress),
             discovery_reachable=self.discovery.reachable,
             cohort=model.provenance.cohort if model else (),
+            posterior_time=datetime.fromisoformat(model.provenance.created) if model else None,
+            certificate_expires=self.identity.expires,
             reason=self.reason or self.discovery.refusal or self.discovery.waiting,
             bytes_sent=sum(edge.sent for edge in edges),
             bytes_received=sum(edge.received for edge in edges),
             steps_completed=self.store.run(self.run).frontier if self.run else 0,
         )
-        reply.waiting.FromNanoseconds(int(self._waited(progress) * 1e9))
-        reply.certificate_expires.FromDatetime(self.identity.expires)
-        if model:
-            reply.posterior_time.FromJsonString(model.provenance.created)
-        return reply
 
     @property
     def progress(self) -> Progress:
@@ -201,13 +197,13 @@ class Node:
             plan = await self.feed.wait_newer(epoch)
             epoch = plan.epoch
             if plan.run == done:
-                self.run, self.phase = done, Phase.PHASE_COMPLETE
+                self.run, self.phase = done, Phase.COMPLETE
                 continue
             await self._run_program(plan)
             done = plan.run
 
     async def _run_program(self, plan: Plan) -> None:
-        self.run, self.phase, self.reason = plan.run, Phase.PHASE_RUNNING, ""
+        self.run, self.phase, self.reason = plan.run, Phase.RUNNING, ""
         self.store.prune(plan.run)
         network = TreeNetwork(
             run=plan.run,
@@ -227,13 +223,13 @@ class Node:
             return
         except TangentMeshError as error:
             _log.error("the run failed: %s", error, extra={"run": plan.run})
-            self.phase, self.reason = Phase.PHASE_REFUSED, str(error)
+            self.phase, self.reason = Phase.REFUSED, str(error)
             return
         finally:
             self.network = None
             self.discovery.tell()
         self.store.run(plan.run).finish()
-        self.model, self.phase = model, Phase.PHASE_COMPLETE
+        self.model, self.phase = model, Phase.COMPLETE
         cohort = ", ".join(model.provenance.cohort)
         _log.info("the posterior is here", extra={"run": plan.run, "cohort": cohort})
 
@@ -268,8 +264,9 @@ class Node:
         host, wanted = split_address(self.config.advertise or default, lowest_port=0)
         return f"[{host}]:{wanted or port}" if ":" in host else f"{host}:{wanted or port}"
 
-    def _waited(self, progress: Progress) -> float:
-        return time.monotonic() - progress.since if progress.waiting_for else 0.0
+
+def _waited(progress: Progress) -> float:
+    return time.monotonic() - progress.since if progress.waiting_for else 0.0
 
 
 def _discovery_address(paths: NodePaths) -> str:

@@ -86,7 +86,9 @@ class Encoder(msgspec.Struct, frozen=True):
         for category in self.categorical:
             held = batch.categorical[:, category.index]
             pairs = zip(category.labels, category.shares, strict=True)
-            columns.extend((held == label).astype(np.float64) - share for label, share in pairs)
+            columns.extend(
+                np.subtract(held == label, share, dtype=np.float64) for label, share in pairs
+            )
         columns.extend(is_missing(batch, m.kind, m.index) - m.share for m in self.missing)
         return np.column_stack(columns).astype(np.float64)
 

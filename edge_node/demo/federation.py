@@ -119,7 +119,8 @@ class LocalFederation:
         home = self._home(node)
         self.command(
             "edge_node", "init", "--dir", home, "--name", node, "--data", str(self.files[node]),
-            "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1:0", "--threads", str(self._threads),
+            "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1:0",
+            "--threads", str(self._threads),
         )  # fmt: skip
         token = self.command("aggregator", "token", node, "--dir", self._home("aggregator"))
         self.command("edge_node", "enrol", token.strip(), "--dir", home)

@@ -52,14 +52,13 @@ def contrast(classes: int) -> Matrix:
 
 def one_hot(y: Vector, classes: int) -> Matrix:
     """Indicators (n, C) of class indices y (n,). Raises NumericalError for any other number."""
-    indices = np.asarray(y).astype(np.int64)
     if wrong := [value for value in np.unique(y) if value not in range(classes)]:
         raise NumericalError(
             "a target is not a class index",
             expected=f"an integer from 0 to {classes - 1}",
             found=", ".join(str(value) for value in wrong[:3]),
         )
-    indicators: Matrix = np.eye(classes)[indices]
+    indicators: Matrix = np.eye(classes)[np.asarray(y).astype(np.int64)]
     return indicators
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 
 from edge_node.errors import NetworkError
-from edge_node.network import fixed_point
+from edge_node.network.fixed_point import add, from_bytes, to_bytes
 from tangentmesh.v1 import exchange_pb2
 
 __all__ = ["Combination", "RecordUnion", "RingSum", "Union", "gathered", "parse_gathered"]
@@ -59,7 +59,7 @@ class RingSum:
         """The sum, word by word."""
         if len(payloads) == 1:
             return payloads[0]
-        return fixed_point.to_bytes(reduce(fixed_point.add, map(fixed_point.from_bytes, payloads)))
+        return to_bytes(reduce(add, map(from_bytes, payloads)))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Silence of the aggregator changes nothing: the node goes on with the plan it has
 """
 
 import asyncio
+import enum
 import logging
 import random
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from edge_node.security.credentials import channel_credentials, channel_options
 from edge_node.security.identity import Identity
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
-__all__ = ["DiscoveryClient", "ask_clock"]
+__all__ = ["DiscoveryClient", "Phase", "Report", "ask_clock"]
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 10.0  # seconds for one call
@@ -29,6 +30,49 @@ _REFUSALS = {
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.INVALID_ARGUMENT,
 }
+
+
+class Phase(enum.StrEnum):
+    """How far a node is."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a heartbeat says; the fields are those of HeartbeatRequest in discovery.proto."""
+
+    address: str
+    spec_hash: bytes
+    session: bytes
+    epoch: int
+    run: int
+    phase: Phase
+    step: str
+    waiting_for: tuple[str, ...]
+    waiting_seconds: float
+    unreachable: tuple[str, ...]
+    reason: str
+
+    def to_message(self) -> discovery_pb2.HeartbeatRequest:
+        """The wire form."""
+        request = discovery_pb2.HeartbeatRequest(
+            address=self.address,
+            spec_hash=self.spec_hash,
+            session=self.session,
+            epoch=self.epoch,
+            run=self.run,
+            phase=f"PHASE_{self.phase.name}",
+            step=self.step,
+            waiting_for=self.waiting_for,
+            unreachable=self.unreachable,
+            reason=self.reason,
+        )
+        request.waiting.FromNanoseconds(int(self.waiting_seconds * 1e9))
+        return request
 
 
 @dataclass
@@ -51,7 +95,7 @@ class DiscoveryClient:
     identity: Callable[[], Identity]
     feed: PlanFeed
     heartbeat: float
-    report: Callable[[], discovery_pb2.HeartbeatRequest]
+    report: Callable[[], Report]
     reachable: bool = False
     waiting: str = ""
     refusal: str = ""
@@ -74,7 +118,7 @@ class DiscoveryClient:
 
     async def _beat(self, stub: discovery_pb2_grpc.DiscoveryStub) -> None:
         try:
-            reply = await stub.Heartbeat(self.report(), timeout=_PATIENCE)
+            reply = await stub.Heartbeat(self.report().to_message(), timeout=_PATIENCE)
         except grpc.aio.AioRpcError as error:
             self._note(error)
             return
@@ -131,7 +175,8 @@ async def ask_clock(address: str, identity: Identity) -> timedelta:
                 found=error.details() or error.code().name,
                 remedy="Check that it runs, and that no firewall is in between",
             ) from error
-    return reply.time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
+    ahead: timedelta = reply.time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
+    return ahead
 
 
 def _channel(address: str, identity: Identity) -> grpc.aio.Channel:

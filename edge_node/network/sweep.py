@@ -1,6 +1,6 @@
 """One collective operation at one node, and the board where children's messages find it.
 
-    children's messages --put--> [Sweep] --combine with own--> parent --record--> finish --> children
+    children's messages -put-> [Sweep] -combine with own-> parent -record-> finish -> children
 
 No I/O happens here: ``tree`` drives a sweep from the node's own side, ``exchange`` from the
 children's. Replacements are idempotent: until all messages are there, a child's second message

@@ -1,8 +1,6 @@
 """The local endpoint's client: ask the daemon of a directory for predictions or its status."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +8,11 @@ import grpc
 
 from edge_node.errors import DataError, NetworkError, TangentMeshError
 from edge_node.serving.endpoint import socket_path, target
+from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import prediction_pb2 as pb
 from tangentmesh.v1 import prediction_pb2_grpc as rpc
 
 __all__ = ["NodeStatus", "predict", "status"]
-
-
-@dataclass(frozen=True)
-class NodeStatus:
-    """What a running node says of itself; times are UTC, durations in seconds."""
-
-    node: str
-    federation: str
-    phase: str
-    epoch: int
-    run: int
-    step: str
-    waiting_for: tuple[str, ...]
-    waiting_seconds: float
-    discovery_reachable: bool
-    cohort: tuple[str, ...]
-    posterior_time: datetime | None
-    certificate_expires: datetime | None
-    reason: str
-    bytes_sent: int
-    bytes_received: int
-    steps_completed: int
 
 
 def status(directory: Path, *, timeout: float = 10.0) -> NodeStatus:
@@ -45,24 +22,7 @@ def status(directory: Path, *, timeout: float = 10.0) -> NodeStatus:
             reply = rpc.LocalStub(channel).Status(pb.StatusRequest(), timeout=timeout)
         except grpc.RpcError as error:
             raise _translated(error, directory) from error
-    return NodeStatus(
-        node=reply.node,
-        federation=reply.federation,
-        phase=reply.phase,
-        epoch=reply.epoch,
-        run=reply.run,
-        step=reply.step,
-        waiting_for=tuple(reply.waiting_for),
-        waiting_seconds=reply.waiting.ToTimedelta().total_seconds(),
-        discovery_reachable=reply.discovery_reachable,
-        cohort=tuple(reply.cohort),
-        posterior_time=_time(reply, "posterior_time"),
-        certificate_expires=_time(reply, "certificate_expires"),
-        reason=reply.reason,
-        bytes_sent=reply.bytes_sent,
-        bytes_received=reply.bytes_received,
-        steps_completed=reply.steps_completed,
-    )
+    return NodeStatus.from_message(reply)
 
 
 def predict(
@@ -112,10 +72,6 @@ def _channel(directory: Path) -> grpc.Channel:
     credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
     options = [("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1)]
     return grpc.secure_channel(target(directory), credentials, options=options)
-
-
-def _time(reply: pb.StatusReply, field: str) -> datetime | None:
-    return getattr(reply, field).ToDatetime(tzinfo=UTC) if reply.HasField(field) else None
 
 
 def _translated(error: grpc.RpcError, directory: Path) -> TangentMeshError:

@@ -16,6 +16,7 @@ from edge_node.errors import MachineError, TangentMeshError
 from edge_node.model import Model, Predictions
 from edge_node.security.files import make_private_directory
 from edge_node.serving.endpoint import socket_path, target
+from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import prediction_pb2 as pb
 from tangentmesh.v1 import prediction_pb2_grpc as rpc
 
@@ -28,7 +29,7 @@ _MOST_BYTES = 64 * 1024 * 1024  # of one request: about half a million rows of 1
 async def serve_local(
     directory: Path,
     model: Callable[[], Model | None],
-    status: Callable[[], pb.StatusReply],
+    status: Callable[[], NodeStatus],
 ) -> grpc.aio.Server:
     """Start serving; the caller stops the server.
 
@@ -74,9 +75,7 @@ async def _refuse_second(path: Path) -> None:
 
 
 class _Local(rpc.LocalServicer):
-    def __init__(
-        self, model: Callable[[], Model | None], status: Callable[[], pb.StatusReply]
-    ) -> None:
+    def __init__(self, model: Callable[[], Model | None], status: Callable[[], NodeStatus]) -> None:
         self._model = model
         self._status = status
 
@@ -103,7 +102,7 @@ class _Local(rpc.LocalServicer):
     async def Status(  # noqa: N802 - named by the protocol
         self, request: pb.StatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> pb.StatusReply:
-        return self._status()
+        return self._status().to_message()
 
 
 def _predict(model: Model, request: pb.PredictRequest) -> Predictions:

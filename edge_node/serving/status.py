@@ -1,0 +1,89 @@
+"""What a running node says of itself, as a value and on the wire."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+from tangentmesh.v1 import prediction_pb2 as pb
+
+__all__ = ["NodeStatus"]
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """A node's status; times are UTC, ``waiting_seconds`` says for how long ``waiting_for`` is.
+
+    ``phase`` is idle, running, complete or refused; ``cohort`` is that of the posterior held, and
+    ``posterior_time`` when it was made (None: there is none yet). Bytes are counted over tree edges
+    since the process started.
+    """
+
+    node: str
+    federation: str
+    phase: str
+    epoch: int
+    run: int
+    step: str
+    waiting_for: tuple[str, ...]
+    waiting_seconds: float
+    discovery_reachable: bool
+    cohort: tuple[str, ...]
+    posterior_time: datetime | None
+    certificate_expires: datetime | None
+    reason: str
+    bytes_sent: int
+    bytes_received: int
+    steps_completed: int
+
+    def to_message(self) -> pb.StatusReply:
+        """The wire form."""
+        reply = pb.StatusReply(
+            node=self.node,
+            federation=self.federation,
+            phase=self.phase,
+            epoch=self.epoch,
+            run=self.run,
+            step=self.step,
+            waiting_for=self.waiting_for,
+            discovery_reachable=self.discovery_reachable,
+            cohort=self.cohort,
+            reason=self.reason,
+            bytes_sent=self.bytes_sent,
+            bytes_received=self.bytes_received,
+            steps_completed=self.steps_completed,
+        )
+        reply.waiting.FromNanoseconds(int(self.waiting_seconds * 1e9))
+        if self.posterior_time:
+            reply.posterior_time.FromDatetime(self.posterior_time)
+        if self.certificate_expires:
+            reply.certificate_expires.FromDatetime(self.certificate_expires)
+        return reply
+
+    @classmethod
+    def from_message(cls, reply: pb.StatusReply) -> Self:
+        """The inverse of ``to_message``."""
+        return cls(
+            node=reply.node,
+            federation=reply.federation,
+            phase=reply.phase,
+            epoch=reply.epoch,
+            run=reply.run,
+            step=reply.step,
+            waiting_for=tuple(reply.waiting_for),
+            waiting_seconds=reply.waiting.ToTimedelta().total_seconds(),
+            discovery_reachable=reply.discovery_reachable,
+            cohort=tuple(reply.cohort),
+            posterior_time=_time(reply, "posterior_time"),
+            certificate_expires=_time(reply, "certificate_expires"),
+            reason=reply.reason,
+            bytes_sent=reply.bytes_sent,
+            bytes_received=reply.bytes_received,
+            steps_completed=reply.steps_completed,
+        )
+
+
+def _time(reply: pb.StatusReply, field: str) -> datetime | None:
+    if not reply.HasField(field):
+        return None
+    time: datetime = getattr(reply, field).ToDatetime(tzinfo=UTC)
+    return time
