@@ -86,11 +86,9 @@ class Encoder(msgspec.Struct, frozen=True):
         for category in self.categorical:
             held = batch.categorical[:, category.index]
             pairs = zip(category.labels, category.shares, strict=True)
-            columns.extend(
-                np.subtract(held == label, share, dtype=np.float64) for label, share in pairs
-            )
-        columns.extend(is_missing(batch, m.kind, m.index) - m.share for m in self.missing)
-        return np.column_stack(columns).astype(np.float64)
+            columns.extend(_centred(held == label, share) for label, share in pairs)
+        columns.extend(_centred(is_missing(batch, m.kind, m.index), m.share) for m in self.missing)
+        return np.column_stack(columns)
 
     def targets(self, batch: Batch) -> Vector:
         """A batch's targets (n,): standardised, or class indices."""
@@ -137,6 +135,11 @@ class EncodedRows:
     def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
         for batch in self.source.batches():
             yield self.encoder.encode(batch), self.encoder.targets(batch)
+
+
+def _centred(indicator: NDArray[np.bool_], share: float) -> Vector:
+    centred: Vector = indicator.astype(np.float64) - share
+    return centred
 
 
 def is_missing(batch: Batch, kind: ColumnKind, index: int) -> NDArray[np.bool_]:
