@@ -19,7 +19,7 @@ FEATURES = features_on(normal(5, 12, 3))
 
 
 def dense_bound(X, Y, noise: float, amplitude: float) -> float:
-    """log N(y; 0, a (Phi Phi' + s2 I)) - t / (2 s2), summed over the columns of Y (n, q)."""
+    """The definition: log N(y; 0, a (Phi Phi' + s2 I)) - t / (2 s2), summed over columns of Y."""
     Phi = FEATURES(X)
     covariance = amplitude * (Phi @ Phi.T + noise * np.eye(len(X)))
     density = multivariate_normal(np.zeros(len(X)), covariance)

@@ -63,7 +63,7 @@ def test_any_partition_sums_to_the_pooled_statistics(sites: int, seed: int) -> N
 
 def test_no_more_than_a_block_of_features_is_ever_in_memory() -> None:
     """Blocks cover all rows in order and stay within the limit."""
-    X, y = regression(2, rows=2500)
+    X, y = regression(2, rows=900)
     parts = list(blocks([(X[:100], y[:100]), (X[:0], y[:0]), (X[100:], y[100:])]))
     assert max(len(part) for part, _ in parts) <= module.BLOCK_ROWS
     assert np.array_equal(np.concatenate([part for part, _ in parts]), X)
