@@ -32,7 +32,7 @@ def check(tree: Tree | None, inbound: frozenset[str], leaves: frozenset[str]) ->
     assert set(tree.parents.values()) <= inbound, "a node that can't be dialled has a child"
     steps = [len(path(tree, node)) for node in tree.parents]
     assert max(steps, default=0) == tree.depth
-    assert most_children(tree) <= max(FAN_OUT, -(-(len(everyone) - 1) // len(inbound)))
+    assert most_children(tree) <= most(len(everyone), len(inbound))
     return tree
 
 
@@ -95,6 +95,11 @@ def children(tree: Tree, node: str) -> int:
     return list(tree.parents.values()).count(node)
 
 
+def most(nodes: int, inbound: int) -> int:
+    """The bound on a node's children: FAN_OUT, unless too few can be dialled."""
+    return max(FAN_OUT, -(-(nodes - 1) // inbound))
+
+
 def neighbours(edges: tuple[tuple[str, str], ...]) -> dict[str, set[str]]:
     """Each node's neighbours in a graph."""
     found: dict[str, set[str]] = {}
@@ -113,12 +118,16 @@ def test_nothing_changed(cohort):
 
 @given(cohorts(), st.data())
 def test_stability(cohort, data):
-    """When one node leaves, only its own children get another parent."""
+    """When one node leaves, only its own children get another parent, unless the bound on
+    children falls with the cohort.
+    """
     inbound, leaves = cohort
     tree = draw_tree(inbound, leaves)
     if len(inbound) == 1:
         return
     gone = data.draw(st.sampled_from(sorted({*tree.parents} - {tree.root})))
+    everyone = len(inbound | leaves)
+    assume(most(everyone, len(inbound)) == most(everyone - 1, len(inbound - {gone})))
     rest = draw_tree(inbound - {gone}, leaves - {gone}, root=tree.root, parents=tree.parents)
     moved = {node for node, parent in rest.parents.items() if tree.parents[node] != parent}
     assert rest.root == tree.root
