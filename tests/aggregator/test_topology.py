@@ -1,6 +1,6 @@
 """The spanning tree and the neighbour graph: laws that hold for every cohort and history."""
 
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from aggregator.topology import FAN_OUT, Obstacles, Tree, depth_limit, draw_tree, neighbour_graph
