@@ -291,6 +291,9 @@ def doctor(paths: NodePaths, as_json: bool) -> int:
 @click.option("--target", help="The column to predict.")
 @click.option("--site-column", help="The column that says which site a row is from.")
 @click.option(
+    "--ignore", multiple=True, metavar="COLUMN", help="A column to leave out; repeatable."
+)
+@click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
     help="[default: by the target's values]",

@@ -83,9 +83,15 @@ BUNDLED: dict[str, Callable[[], Dataset]] = {"breast-cancer": breast_cancer, "di
 
 
 def load_csv(
-    path: Path, target: str, *, site_column: str | None = None, task: Task | None = None
+    path: Path,
+    target: str,
+    *,
+    site_column: str | None = None,
+    task: Task | None = None,
+    ignore: tuple[str, ...] = (),
 ) -> Dataset:
-    """Read a user's CSV file (plain or gzip) and infer its schema.
+    """Read a user's CSV file (plain or gzip) and infer its schema; ``ignore`` names columns that
+    are not used.
 
     Raises:
         DataError: unreadable, or a named column isn't in it.
@@ -98,11 +104,12 @@ def load_csv(
         raise DataError(
             "the file can't be read as CSV", where=str(path), found=str(error)
         ) from error
-    for name in filter(None, (target, site_column)):
+    for name in filter(None, (target, site_column, *ignore)):
         if name not in table.column_names:
             raise DataError(
                 f"no column {name!r}", where=str(path), found=", ".join(table.column_names)
             )
+    table = table.drop_columns(list(ignore))
     present = table.filter(pc.is_valid(table[target]))
     dropped = table.num_rows - present.num_rows
     notes = [f"{dropped} rows without a target were left out"] if dropped else []

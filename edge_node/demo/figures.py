@@ -109,7 +109,7 @@ def draw_network(
     nx.draw_networkx_nodes(graph, places, ax=axes, node_color=colours, node_size=1400, alpha=0.25)
     labels = {node: f"{node}\n{rows[node]} rows" for node in graph}
     nx.draw_networkx_labels(graph, places, labels, ax=axes, font_size=8)
-    axes.set_title("Neighbour graph (dashed), spanning tree (arrows to the parent), root in red")
+    axes.set_title("Neighbour graph (dashed), tree (arrows to the parent), root (red)", fontsize=10)
     axes.margins(0.25)
     axes.set_axis_off()
     figure.savefig(path, dpi=150)

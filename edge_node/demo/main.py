@@ -31,6 +31,7 @@ def demonstrate(
     target: str | None,
     site_column: str | None,
     task: str | None,
+    ignore: tuple[str, ...],
     nodes: int,
     how: str | None,
     landmarks: int,
@@ -45,7 +46,7 @@ def demonstrate(
         DataError: the CSV file can't be used.
         MachineError: a process failed, or the report folder can't be written.
     """
-    data = _dataset(dataset, file, target, site_column, task)
+    data = _dataset(dataset, file, target, site_column, task, ignore)
     how = how or ("by-column" if data.site_column else "clustered")
     sites = split(data, how, nodes)
     spec = FederationSpec(
@@ -76,19 +77,26 @@ def demonstrate(
 
 
 def _dataset(
-    name: str, file: Path | None, target: str | None, site_column: str | None, task: str | None
+    name: str,
+    file: Path | None,
+    target: str | None,
+    site_column: str | None,
+    task: str | None,
+    ignore: tuple[str, ...],
 ) -> Dataset:
     if file is None:
-        if target or site_column or task:
+        if target or site_column or task or ignore:
             raise ConfigurationError(
-                "--target, --site-column and --task go with --csv", remedy="Give --csv FILE as well"
+                "--target, --site-column, --task and --ignore go with --csv",
+                remedy="Give --csv FILE as well",
             )
         return BUNDLED[name]()
     if target is None:
         raise ConfigurationError(
             "--csv needs --target", expected="--target COLUMN", remedy="Name the column to predict"
         )
-    return load_csv(file, target, site_column=site_column, task=Task(task) if task else None)
+    known_task = Task(task) if task else None
+    return load_csv(file, target, site_column=site_column, task=known_task, ignore=ignore)
 
 
 def _make_folder(path: Path) -> None:
