@@ -1,0 +1,157 @@
+"""A federation in one process, over real mutual TLS on loopback; plans are given by hand."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from edge_node.network.base import Network
+from edge_node.network.exchange import ExchangeServer, ExchangeService
+from edge_node.network.feed import PlanFeed
+from edge_node.network.framing import Traffic
+from edge_node.network.link import Backoff, ParentLink
+from edge_node.network.plan import Member, Plan
+from edge_node.network.records import RecordStore
+from edge_node.network.sweep import Board
+from edge_node.network.tree import TreeNetwork
+from edge_node.security.authority import Authority
+from edge_node.security.identity import Identity, generate_key, signing_request
+
+T = TypeVar("T")
+SPEC_HASH = bytes(range(32))
+DEADLINE = 60.0  # seconds; of a call, and of anything that a test waits for
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the others work until ``condition`` holds."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Peer:
+    """One node's transport. ``start`` after ``stop`` is a restart from the same directory."""
+
+    identity: Identity
+    directory: Path
+    link_type: type[ParentLink] = ParentLink
+    port: int = 0
+    server: ExchangeServer | None = field(default=None, repr=False)
+
+    async def start(self) -> "Peer":
+        """Build everything anew, and listen: at the same port as before, if there was one."""
+        name = self.identity.node
+        self.traffic, self.board = Traffic(), Board()
+        self.store = RecordStore(self.directory)
+        self.feed = PlanFeed(name, SPEC_HASH, self.store)
+        self.service = ExchangeService(
+            node=name,
+            federation=self.identity.federation,
+            feed=self.feed,
+            store=self.store,
+            board=self.board,
+            traffic=self.traffic,
+            deadline=DEADLINE,
+        )
+        self.link = self.link_type(
+            identity=lambda: self.identity,
+            feed=self.feed,
+            traffic=self.traffic,
+            deadline=DEADLINE,
+            backoff=Backoff(first=0.02, most=0.1),
+        )
+        self.server = ExchangeServer(self.service, f"127.0.0.1:{self.port}")
+        self.port = await self.server.start(self.identity)
+        return self
+
+    async def stop(self) -> None:
+        """Hang up and stop listening."""
+        await self.link.close()
+        if self.server is not None:
+            await self.server.stop()
+
+    def network(self, run: int = 1) -> TreeNetwork:
+        """The node's view of a run."""
+        return TreeNetwork(
+            run=run,
+            identity=lambda: self.identity,
+            feed=self.feed,
+            store=self.store,
+            board=self.board,
+            link=self.link,
+        )
+
+
+class Mesh:
+    """Peers with certificates of one authority; ``async with`` stops them all."""
+
+    def __init__(self, authority: Authority, directory: Path) -> None:
+        self.authority = authority
+        self.directory = directory
+        self.peers: dict[str, Peer] = {}
+
+    async def __aenter__(self) -> "Mesh":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await asyncio.gather(*(peer.stop() for peer in self.peers.values()))
+
+    def identity(self, name: str) -> Identity:
+        """A new key, and a certificate for it."""
+        return issue(self.authority, name)
+
+    async def start(
+        self, names: Iterable[str], *, link_types: Mapping[str, type[ParentLink]] | None = None
+    ) -> "Mesh":
+        """Start peers of these names."""
+        for name in names:
+            link_type = (link_types or {}).get(name, ParentLink)
+            peer = Peer(self.identity(name), self.directory / name, link_type)
+            self.peers[name] = await peer.start()
+        return self
+
+    def plan(self, epoch: int, parents: Mapping[str, str], *, run: int = 1) -> Plan:
+        """The plan of a tree; ``parents`` names each member's, empty at the root."""
+        members = tuple(
+            Member(
+                name,
+                f"127.0.0.1:{self.peers[name].port}",
+                self.peers[name].identity.fingerprint,
+                parents[name],
+                self.peers[name].identity.certificate_der,
+            )
+            for name in sorted(parents)
+        )
+        (root,) = (name for name, parent in parents.items() if not parent)
+        edges = tuple((name, parent) for name, parent in parents.items() if parent)
+        return Plan(epoch, run, SPEC_HASH, root, members, edges, datetime(2026, 1, 1, tzinfo=UTC))
+
+    def offer(self, plan: Plan) -> None:
+        """Hand the plan to each of its members, as the aggregator would."""
+        for name in plan.cohort:
+            self.peers[name].feed.offer(plan.to_message(receiver=name))
+
+    async def run(
+        self, program: Callable[[Network], Awaitable[T]], nodes: Iterable[str] = ()
+    ) -> dict[str, T]:
+        """Run a program at these nodes (default: all), each with a new view of run 1."""
+        names = list(nodes or self.peers)
+        async with asyncio.timeout(DEADLINE):
+            results = await asyncio.gather(*(program(self.peers[n].network()) for n in names))
+        return dict(zip(names, results, strict=True))
+
+
+def issue(authority: Authority, name: str) -> Identity:
+    """An identity whose certificate ``authority`` has signed."""
+    key = generate_key()
+    certificate = authority.issue(
+        signing_request(key, name),
+        node=name,
+        hosts=[],
+        role="node",
+        lifetime=timedelta(days=1),
+    )
+    return Identity(name, authority.federation, key, certificate, authority.certificate_pem)
