@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mesh import SPEC_HASH, Mesh, issue, until
 
 from edge_node.errors import NumericalError
 from edge_node.network import exchange, fixed_point, framing, link
@@ -17,6 +16,7 @@ from edge_node.network.operation import Kind, Operation
 from edge_node.network.plan import Plan
 from edge_node.security.authority import Authority
 from tangentmesh.v1 import exchange_pb2
+from tests.mesh import SPEC_HASH, Mesh, issue, until
 
 pytestmark = pytest.mark.timeout(60)
 
