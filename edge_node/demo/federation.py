@@ -289,4 +289,4 @@ def frozen(process: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         yield
     finally:
-        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)  # does nothing if it was killed meanwhile

@@ -46,7 +46,7 @@ def demonstrate(
         DataError: the CSV file can't be used.
         MachineError: a process failed, or the report folder can't be written.
     """
-    data = _dataset(dataset, file, target, site_column, task, ignore)
+    data = _dataset(dataset, file, target, site_column, task, ignore=ignore)
     how = how or ("by-column" if data.site_column else "clustered")
     sites = split(data, how, nodes)
     spec = FederationSpec(
@@ -82,6 +82,7 @@ def _dataset(
     target: str | None,
     site_column: str | None,
     task: str | None,
+    *,
     ignore: tuple[str, ...],
 ) -> Dataset:
     if file is None:

@@ -1,0 +1,172 @@
+"""The whole program over real connections, with all that is sent caught: no row is in it.
+
+Distinctive numbers and a rare category stand in one node's file. Everything handed to gRPC is
+searched for them, for every row's raw and standardised values, and for every vector that a node
+contributed. The totals must be found there: that shows that the search finds what is sent.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.data.source import FileSource, open_source
+from edge_node.model import Model
+from edge_node.network import exchange, fixed_point, framing, link
+from edge_node.network.base import Network, Vector
+from edge_node.program import infer
+from edge_node.security.authority import Authority
+from tangentmesh.v1 import exchange_pb2
+from tests.mesh import Mesh
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+NUMBERS = (31415.926535897, -27.1828182845904, 0.00141421356237)
+RARE = "Quetzalcoatlus-7"
+LOW_HALF = np.uint64(0xFFFFFFFF)
+COLUMNS = ("systolic", "glucose", "creatinine")
+
+
+class Recording:
+    """A network that remembers what its node contributed."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._given: list[Vector] = []
+        self.node = network.node
+        self.cohort = network.cohort
+        self.gather = network.gather
+
+    @property
+    def contributed(self) -> Vector:
+        """The vectors of all sums, one after the other."""
+        return np.concatenate(self._given)
+
+    @property
+    def root(self) -> str:
+        """As the network's."""
+        return self._network.root
+
+    async def sum(self, step: str, vector: Vector) -> Vector:
+        """As the network's."""
+        self._given.append(vector.copy())
+        return await self._network.sum(step, vector)
+
+
+def spec_for(task: Task) -> FederationSpec:
+    """Three numbers and a category."""
+    numeric = tuple(Column(name=name) for name in COLUMNS)
+    data = DataSpec(
+        task=task,
+        target="outcome",
+        columns=(*numeric, Column(name="ward", kind=ColumnKind.CATEGORICAL)),
+        classes=("ill", "well") if task is Task.CLASSIFICATION else (),
+    )
+    return FederationSpec(name="canaries", data=data, model=ModelSpec(landmarks=20, depths=(1, 2)))
+
+
+def write_rows(path: Path, node: str, task: Task) -> Path:
+    """Sixty rows; b's file has the canaries in its seventh."""
+    random = np.random.default_rng(ord(node))
+    lines = [",".join((*COLUMNS, "ward", "outcome"))]
+    for i in range(60):
+        values = tuple(random.normal(size=3) * (1000.0, 10.0, 0.001) + (9000.0, -5.0, 0.002))
+        ward = str(random.choice(["north", "south"]))
+        if node == "b" and i == 6:
+            values, ward = NUMBERS, RARE
+        score = values[0] / 1000 + values[1] + random.normal()
+        outcome = repr(float(score)) if task is Task.REGRESSION else ("ill", "well")[score > 4]
+        lines.append(",".join((*(repr(float(value)) for value in values), ward, outcome)))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every message that is handed to gRPC."""
+    captured: list[bytes] = []
+
+    def chunks(header: exchange_pb2.Header, payload: bytes) -> Iterator[exchange_pb2.Chunk]:
+        captured.append(header.SerializeToString() + payload)
+        return framing.chunks(header, payload)
+
+    monkeypatch.setattr(link, "chunks", chunks)
+    monkeypatch.setattr(exchange, "chunks", chunks)
+    return captured
+
+
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize(
+    "parents",
+    [{"a": "", "b": "a", "c": "b"}, {"a": "", "b": "a", "c": "a"}],
+    ids=["chain", "star"],
+)
+async def test_no_row_is_in_anything_that_is_sent(
+    tmp_path: Path, wire: list[bytes], task: Task, parents: Mapping[str, str]
+) -> None:
+    """Not as text, not as floats, not as fixed-point words; raw, standardised or summed up."""
+    spec = spec_for(task)
+    sources = {n: open_source(write_rows(tmp_path / f"{n}.csv", n, task), spec.data) for n in "abc"}
+    authority = Authority.create(tmp_path / "ca", "canaries")
+    async with Mesh(authority, tmp_path / "peers") as mesh:
+        await mesh.start("abc")
+        mesh.offer(mesh.plan(1, parents))
+        views = {node: Recording(peer.network()) for node, peer in mesh.peers.items()}
+        models = await asyncio.gather(*(infer(views[n], sources[n], spec) for n in "abc"))
+    sent = b"\n".join(wire)
+    for text in (RARE, *map(repr, NUMBERS)):
+        assert text.encode() not in sent
+    assert models[0].encoder.feature_names[3:5] == ("ward=north", "ward=south")
+    seen = windows(sent)
+    totals = limbs(
+        reduce(fixed_point.add, (fixed_point.encode(views[n].contributed) for n in "abc"))
+    )
+    assert len(totals) > 1000
+    assert np.isin(totals, seen).all()  # totals are sent: the search does find what is there
+    secrets = np.concatenate([patterns(views[n].contributed) for n in "abc"])
+    secrets = secrets[~np.isin(secrets, totals)]  # where one node has all rows of a landmark
+    secrets = np.concatenate(
+        [secrets, *(patterns(x) for n in "abc" for x in rows_of(sources[n], models))]
+    )
+    assert len(secrets) > 10_000
+    assert not np.isin(secrets, seen).any()
+
+
+def rows_of(source: FileSource, models: list[Model]) -> Iterator[Vector]:
+    """A file's numbers, raw and standardised."""
+    for batch in source.batches():
+        yield batch.numeric.ravel()
+        yield models[0].encoder.encode(batch).ravel()
+
+
+def patterns(values: Vector) -> np.ndarray:
+    """Eight bytes each, as uint64: low limbs of words of both signs, and floats in both orders.
+
+    Numbers with few significant bits (counts, zeros) are left out: they are everywhere.
+    """
+    distinctive = values[(values.view(np.uint64) & LOW_HALF != 0) & (np.abs(values) > 2.0**-20)]
+    signed = np.concatenate([distinctive, -distinctive])
+    floats = [signed.astype(order).view("<u8") for order in ("<f8", ">f8")]
+    return np.concatenate([limbs(fixed_point.encode(signed)), *floats])
+
+
+def limbs(words: fixed_point.Words) -> np.ndarray:
+    """The low limbs of words, except of those with few significant bits."""
+    low = words[:, 0]
+    return low[low & LOW_HALF != 0]
+
+
+def windows(content: bytes) -> np.ndarray:
+    """All runs of eight bytes, as uint64."""
+    return np.unique(
+        np.concatenate(
+            [
+                np.frombuffer(content[start : start + (len(content) - start) // 8 * 8], dtype="<u8")
+                for start in range(8)
+            ]
+        )
+    )
