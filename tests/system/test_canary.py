@@ -7,6 +7,7 @@ contributed. The totals must be found there: that shows that the search finds wh
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from edge_node.network import exchange, fixed_point, framing, link
 from edge_node.network.base import Network, Vector
 from edge_node.program import infer
 from edge_node.security.authority import Authority
+from edge_node.security.masks import PairwiseMasks
 from tangentmesh.v1 import exchange_pb2
 from tests.mesh import Mesh
 
@@ -28,6 +30,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 NUMBERS = (31415.926535897, -27.1828182845904, 0.00141421356237)
 RARE = "Quetzalcoatlus-7"
 LOW_HALF = np.uint64(0xFFFFFFFF)
+CHAIN = {"a": "", "b": "a", "c": "b"}
+STAR = {"a": "", "b": "a", "c": "a"}
 COLUMNS = ("systolic", "glucose", "creatinine")
 
 
@@ -79,7 +83,7 @@ def write_rows(path: Path, node: str, task: Task) -> Path:
         if node == "b" and i == 6:
             values, ward = NUMBERS, RARE
         score = values[0] / 1000 + values[1] + random.normal()
-        outcome = repr(float(score)) if task is Task.REGRESSION else ("ill", "well")[score > 4]
+        outcome = repr(float(score)) if task is Task.REGRESSION else ("ill", "well")[int(score > 4)]
         lines.append(",".join((*(repr(float(value)) for value in values), ward, outcome)))
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -99,48 +103,68 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return captured
 
 
+@dataclass(frozen=True)
+class Catch:
+    """What a run of the program sent, and what it must not have sent."""
+
+    sent: bytes
+    secrets: np.ndarray
+    totals: np.ndarray
+    model: Model
+
+
+async def run_program(
+    task: Task, parents: Mapping[str, str], directory: Path, wire: list[bytes]
+) -> Catch:
+    """Three nodes, from their files to the posterior."""
+    spec = spec_for(task)
+    files = {node: write_rows(directory / f"{node}.csv", node, task) for node in parents}
+    sources = {node: open_source(file, spec.data) for node, file in files.items()}
+    authority = Authority.create(directory / "ca", "canaries")
+    async with Mesh(authority, directory / "peers") as mesh:
+        await mesh.start(parents)
+        mesh.offer(mesh.plan(1, parents))
+        views = {node: Recording(peer.network()) for node, peer in mesh.peers.items()}
+        models = await asyncio.gather(*(infer(views[n], sources[n], spec) for n in parents))
+    words = [fixed_point.encode(view.contributed) for view in views.values()]
+    totals = limbs(reduce(fixed_point.add, words))
+    given = np.concatenate([patterns(view.contributed) for view in views.values()])
+    given = given[~np.isin(given, totals)]  # where one node has all rows of a landmark
+    rows = [patterns(x) for source in sources.values() for x in rows_of(source, models[0])]
+    return Catch(b"\n".join(wire), np.concatenate([given, *rows]), totals, models[0])
+
+
 @pytest.mark.parametrize("task", list(Task))
-@pytest.mark.parametrize(
-    "parents",
-    [{"a": "", "b": "a", "c": "b"}, {"a": "", "b": "a", "c": "a"}],
-    ids=["chain", "star"],
-)
+@pytest.mark.parametrize("parents", [CHAIN, STAR], ids=["chain", "star"])
 async def test_no_row_is_in_anything_that_is_sent(
     tmp_path: Path, wire: list[bytes], task: Task, parents: Mapping[str, str]
 ) -> None:
     """Not as text, not as floats, not as fixed-point words; raw, standardised or summed up."""
-    spec = spec_for(task)
-    sources = {n: open_source(write_rows(tmp_path / f"{n}.csv", n, task), spec.data) for n in "abc"}
-    authority = Authority.create(tmp_path / "ca", "canaries")
-    async with Mesh(authority, tmp_path / "peers") as mesh:
-        await mesh.start("abc")
-        mesh.offer(mesh.plan(1, parents))
-        views = {node: Recording(peer.network()) for node, peer in mesh.peers.items()}
-        models = await asyncio.gather(*(infer(views[n], sources[n], spec) for n in "abc"))
-    sent = b"\n".join(wire)
+    catch = await run_program(task, parents, tmp_path, wire)
     for text in (RARE, *map(repr, NUMBERS)):
-        assert text.encode() not in sent
-    assert models[0].encoder.feature_names[3:5] == ("ward=north", "ward=south")
-    seen = windows(sent)
-    totals = limbs(
-        reduce(fixed_point.add, (fixed_point.encode(views[n].contributed) for n in "abc"))
-    )
-    assert len(totals) > 1000
-    assert np.isin(totals, seen).all()  # totals are sent: the search does find what is there
-    secrets = np.concatenate([patterns(views[n].contributed) for n in "abc"])
-    secrets = secrets[~np.isin(secrets, totals)]  # where one node has all rows of a landmark
-    secrets = np.concatenate(
-        [secrets, *(patterns(x) for n in "abc" for x in rows_of(sources[n], models))]
-    )
-    assert len(secrets) > 10_000
-    assert not np.isin(secrets, seen).any()
+        assert text.encode() not in catch.sent
+    assert catch.model.encoder.feature_names[3:5] == ("ward=north", "ward=south")
+    seen = windows(catch.sent)
+    assert len(catch.totals) > 1000
+    assert np.isin(catch.totals, seen).all()  # they are sent: the search finds what is there
+    assert len(catch.secrets) > 10_000
+    assert not np.isin(catch.secrets, seen).any()
 
 
-def rows_of(source: FileSource, models: list[Model]) -> Iterator[Vector]:
+async def test_without_masks_the_search_finds_what_a_leaf_contributed(
+    tmp_path: Path, wire: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is the masks that hide it, and the search that would tell."""
+    monkeypatch.setattr(PairwiseMasks, "mask", lambda _self, words, _step: words)
+    catch = await run_program(Task.REGRESSION, CHAIN, tmp_path, wire)
+    assert np.isin(catch.secrets, windows(catch.sent)).sum() > 1000
+
+
+def rows_of(source: FileSource, model: Model) -> Iterator[Vector]:
     """A file's numbers, raw and standardised."""
     for batch in source.batches():
         yield batch.numeric.ravel()
-        yield models[0].encoder.encode(batch).ravel()
+        yield model.encoder.encode(batch).ravel()
 
 
 def patterns(values: Vector) -> np.ndarray:
