@@ -52,8 +52,9 @@ async def run_node(paths: NodePaths) -> None:
         DataError: the data file doesn't fit the federation's schema.
         MachineError: a port is in use, or the directory can't be written.
     """
-    config, spec = load_node_config(paths.config), load_spec(paths.spec)
-    identity = load_identity(paths.identity)
+    config = load_node_config(paths.config)
+    identity = load_identity(paths.identity)  # before the spec: it says that enrolment is missing
+    spec = load_spec(paths.spec)
     if identity.node != config.name:
         raise ConfigurationError(
             "the certificate is another node's",
