@@ -263,15 +263,17 @@ def _of_kind(data: DataSpec, kind: ColumnKind) -> list[Any]:
 
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
     """Names and DuckDB types, in the file's order."""
-    if not _is_parquet(path):
-        _check_header(path)
     query = f"DESCRIBE SELECT * FROM {_relation(path)}"  # noqa: S608 - quoted
     described = connection.execute(query).fetchall()
     return {name: kind for name, kind, *_ in described}
 
 
-def _check_header(path: Path) -> None:
-    """What DuckDB would silently repair: an empty file, other separators, a name used twice."""
+def _header(path: Path) -> list[str]:
+    """The column names of a CSV file.
+
+    Raises:
+        DataError: what DuckDB would repair in silence: no header, other separators, a name twice.
+    """
     try:
         with (gzip.open if path.suffix == ".gz" else open)(
             path, "rt", encoding="utf-8-sig", newline=""
@@ -293,14 +295,16 @@ def _check_header(path: Path) -> None:
     for name in header:
         if header.count(name) > 1:
             raise DataError("two columns have the same name", where=str(path), found=repr(name))
+    return header
 
 
 def _relation(path: Path) -> str:
     if _is_parquet(path):
         return f"read_parquet({_literal(str(path))})"
+    columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in _header(path))
     return (
-        f"read_csv({_literal(str(path))}, header=true, all_varchar=true, delim=',', quote='\"', "
-        f"escape='\"', nullstr='', strict_mode=true, null_padding=false)"
+        f"read_csv({_literal(str(path))}, auto_detect=false, columns={{{columns}}}, header=true, "
+        f"delim=',', quote='\"', escape='\"', nullstr='', strict_mode=true, null_padding=false)"
     )
 
 
@@ -337,6 +341,12 @@ def _one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
     return connection.execute(query).fetchone() or ()
 
 
+def _without_rows(message: str) -> str:
+    """DuckDB's explanation, without the rows that it quotes: logs are read by others."""
+    lines = [line for line in message.splitlines() if not line.startswith("Original Line")]
+    return "; ".join(line for line in lines[:3] if line.strip())[:300]
+
+
 class _Translated:
     """The one place where DuckDB's exceptions become ours."""
 
@@ -351,6 +361,6 @@ class _Translated:
             raise DataError(
                 "the file can't be read",
                 where=str(self._path),
-                found=str(error).split("\n\nPossible")[0].strip().replace("\n", "; ")[:400],
+                found=_without_rows(str(error)),
                 remedy="Correct the file; CSV needs commas, a header and as many cells in each row",
             ) from error
