@@ -31,7 +31,7 @@ from edge_node.data.encoder import (
 )
 from edge_node.data.source import Batch, Source
 from edge_node.errors import DataError
-from edge_node.rounding import round_significant
+from edge_node.rounding import round_absolute, round_significant
 
 __all__ = [
     "Location",
@@ -134,10 +134,10 @@ def read_location(
     numbers = _numbers(data)
     present = survey.rows - np.array(survey.missing[: _numeric_count(data)])
     present = np.append(present, [survey.rows] * (numbers - len(present)))
-    means = round_significant(total[:numbers] / np.maximum(present, 1))
+    means = round_absolute(total[:numbers] / np.maximum(present, 1))
     shares, start = [], numbers
     for known in labels:
-        part = round_significant(total[start : start + len(known)] / survey.rows)
+        part = round_absolute(total[start : start + len(known)] / survey.rows)
         shares.append(tuple(part.tolist()))
         start += len(known)
     return Location(survey, tuple(map(tuple, labels)), tuple(means.tolist()), tuple(shares))
@@ -181,7 +181,7 @@ def read_spread(total: Vector, data: DataSpec, location: Location) -> tuple[Enco
     scale[:numbers] = round_significant(np.sqrt(np.where(varies, variance, 1.0)))[:numbers]
     encoder = _scaled(raw, scale, varies, data, _target_scale(total[:2] / rows, data, location))
     scaled = covariance[np.ix_(varies, varies)] / np.outer(scale[varies], scale[varies])
-    return encoder, round_significant(scaled)
+    return encoder, round_absolute(scaled)
 
 
 def _target_scale(moments: Vector, data: DataSpec, location: Location) -> float:

@@ -1,13 +1,13 @@
 """The parent's end of a tree edge: a child dials, hands in its message, gets the completed step.
 
-Nothing of a message is read before its sender is known to be a child in the plan of its epoch, and
-before the operation has begun here, so that its length is known: until then HTTP/2 holds it back
-at the sender. A completed operation is answered from the records, whoever asks and how often.
+A child's data are asked for only when it is known to be a child in the plan of its epoch, and when
+the operation has begun here, so that their length is known. A completed operation is answered from
+the records, however often a child asks.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,19 +88,28 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
         await context.abort(code, reason, metadata)
 
     async def _answer(self, requests: AsyncIterator[exchange_pb2.Chunk], context: Any) -> None:
+        header = await read_header(requests)  # first: a client that still writes misses an answer
         peer = self._caller(context)
-        stream = self._counted(requests, peer.name)
-        header = await read_header(stream)
+        self.traffic.received(peer.name, exchange_pb2.Chunk(header=header))
         operation = Operation.from_header(header)
         plan = await self._agree(header, peer)
         self._broken.pop(peer.name, None)
+        await context.send_initial_metadata(())
+
+        async def send(chunk: exchange_pb2.Chunk) -> None:
+            self.traffic.sent(peer.name, chunk)
+            await context.write(chunk)
+
+        async def payload(limit: int) -> bytes:
+            await send(exchange_pb2.Chunk(proceed=exchange_pb2.Proceed()))
+            return await read_payload(self._counted(requests, peer.name), header, limit)
+
         try:
             content = await self.feed.while_newest(
-                plan.epoch, self._complete(operation, peer.name, header, stream)
+                plan.epoch, self._complete(operation, peer.name, payload)
             )
             for chunk in chunks(operation.header(plan.hash, content), content):
-                self.traffic.sent(peer.name, chunk)
-                await context.write(chunk)
+                await send(chunk)
         except EpochOver:
             raise self._other_epoch(plan.epoch) from None
         except asyncio.CancelledError:
@@ -142,17 +151,13 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
         return plan
 
     async def _complete(
-        self,
-        operation: Operation,
-        child: str,
-        header: exchange_pb2.Header,
-        stream: AsyncIterator[exchange_pb2.Chunk],
+        self, operation: Operation, child: str, payload: Callable[[int], Awaitable[bytes]]
     ) -> bytes:
         """The operation's record: from the disk, or of the sweep that this message is for."""
         found = await self._find(operation)
         if isinstance(found, bytes):
             return found
-        found.put(child, await read_payload(stream, header, found.limit(child)))
+        found.put(child, await payload(found.limit(child)))
         try:
             return await found.total()
         except Abandoned:

@@ -6,7 +6,7 @@ long is refused by its header, before its content is read.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from edge_node.errors import NetworkError
@@ -58,9 +58,23 @@ def chunks(header: exchange_pb2.Header, payload: bytes) -> Iterator[exchange_pb2
         yield exchange_pb2.Chunk(data=payload[start : start + CHUNK_BYTES])
 
 
-async def read_header(stream: AsyncIterator[exchange_pb2.Chunk]) -> exchange_pb2.Header:
-    """The first chunk of a message. Raises NetworkError if it is no header."""
+async def read_header(
+    stream: AsyncIterator[exchange_pb2.Chunk],
+    proceed: Callable[[], Awaitable[None]] | None = None,
+) -> exchange_pb2.Header:
+    """The first chunk of a message.
+
+    Args:
+        stream: before its first chunk.
+        proceed: called when the peer, before its own message, says that it wants ours.
+
+    Raises:
+        NetworkError: it is no header.
+    """
     chunk = await anext(stream, None)
+    if proceed is not None and chunk is not None and chunk.WhichOneof("content") == "proceed":
+        await proceed()
+        chunk = await anext(stream, None)
     if chunk is None or chunk.WhichOneof("content") != "header":
         raise _malformed("it does not begin with a header")
     return chunk.header

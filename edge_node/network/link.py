@@ -6,7 +6,7 @@ replaces itself. Whoever calls sets the time limit, and cancels when a newer pla
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import grpc
@@ -91,10 +91,23 @@ class ParentLink:
     ) -> bytes:
         stub = exchange_pb2_grpc.ExchangeStub(await self._dial(plan, parent))
         header = await asyncio.to_thread(operation.header, plan.hash, payload)
-        call = stub.Exchange(self._counted_out(header, payload, parent), timeout=self.deadline)
-        stream = self._counted_in(call, parent)
+        outgoing = chunks(header, payload)
+        call = stub.Exchange(timeout=self.deadline)
+
+        async def send(chunk: exchange_pb2.Chunk) -> None:
+            self.traffic.sent(parent, chunk)
+            await call.write(chunk)
+
+        async def send_payload() -> None:
+            for chunk in outgoing:
+                await send(chunk)
+            await call.done_writing()
+
+        stream = self._counted(call, parent)
         try:
-            answer = await read_header(stream)
+            await send(next(outgoing))
+            await call.initial_metadata()
+            answer = await read_header(stream, send_payload)
             if (Operation.from_header(answer), answer.plan_hash) != (operation, plan.hash):
                 raise NetworkError("the answer is for another step", where=f"call of {parent}")
             return await read_payload(stream, answer, limit)
@@ -127,14 +140,9 @@ class ParentLink:
         if not answered:
             await self.close()  # a new channel dials at once, whatever happened to the old one
 
-    def _counted_out(
-        self, header: exchange_pb2.Header, payload: bytes, peer: str
-    ) -> Iterator[exchange_pb2.Chunk]:
-        for chunk in chunks(header, payload):
-            self.traffic.sent(peer, chunk)
-            yield chunk
-
-    async def _counted_in(self, call, peer: str):  # type: ignore
+    async def _counted(
+        self, call: AsyncIterable[exchange_pb2.Chunk], peer: str
+    ) -> AsyncIterator[exchange_pb2.Chunk]:
         async for chunk in call:
             self.traffic.received(peer, chunk)
             yield chunk
