@@ -29,7 +29,8 @@ __all__ = ["EPOCH_KEY", "ExchangeServer", "ExchangeService"]
 _log = logging.getLogger(__name__)
 
 EPOCH_KEY = "tangentmesh-epoch"
-"""Trailing metadata of every refusal: the server's epoch. An answer without it is not a peer's."""
+"""Metadata of every answer, initial if the call is accepted, trailing if it is refused: the
+server's epoch. An answer without it is not a peer's."""
 
 _CALLS = 256  # at the same time; a node has far fewer children
 _GRACE = 0.5  # seconds that a stopping server gives to answers on their way
@@ -94,7 +95,7 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
         operation = Operation.from_header(header)
         plan = await self._agree(header, peer)
         self._broken.pop(peer.name, None)
-        await context.send_initial_metadata(())
+        await context.send_initial_metadata(((EPOCH_KEY, str(plan.epoch)),))
 
         async def send(chunk: exchange_pb2.Chunk) -> None:
             self.traffic.sent(peer.name, chunk)

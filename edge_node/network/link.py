@@ -6,8 +6,17 @@ replaces itself. Whoever calls sets the time limit, and cancels when a newer pla
 
 import asyncio
 import random
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 import grpc
 
@@ -55,9 +64,10 @@ class ParentLink:
     trouble: str = ""
     """Why the newest attempt failed; empty if it did not."""
     unreachable: frozenset[str] = frozenset()
-    """The parent, if the newest attempt didn't reach it."""
+    """The parent, if the newest attempt didn't reach it; until one does."""
     _channel: grpc.aio.Channel | None = field(default=None, repr=False)
     _dialled: tuple[str, bytes, bytes] | None = field(default=None, repr=False)
+    _reached: bool = False  # by the newest attempt
 
     async def exchange(
         self, plan: Plan, operation: Operation, payload: bytes, limit: int, *, node: str
@@ -75,7 +85,7 @@ class ParentLink:
             except grpc.aio.AioRpcError as error:
                 await self._fail(error, plan.parent(node), operation)
             else:
-                self.trouble, self.unreachable = "", frozenset()
+                self.trouble = ""
                 return content
             await self.backoff.sleep(pause)
         raise AssertionError("pauses never end")
@@ -91,22 +101,25 @@ class ParentLink:
     ) -> bytes:
         stub = exchange_pb2_grpc.ExchangeStub(await self._dial(plan, parent))
         header = await asyncio.to_thread(operation.header, plan.hash, payload)
-        outgoing = chunks(header, payload)
         call = stub.Exchange(timeout=self.deadline)
+        outgoing = chunks(header, payload)
 
-        async def send(chunk: exchange_pb2.Chunk) -> None:
-            self.traffic.sent(parent, chunk)
-            await call.write(chunk)
+        async def send(count: int | None) -> None:
+            with suppress(asyncio.InvalidStateError):  # the call has ended; reading says why
+                for chunk in islice(outgoing, count):
+                    self.traffic.sent(parent, chunk)
+                    await call.write(chunk)
 
         async def send_payload() -> None:
-            for chunk in outgoing:
-                await send(chunk)
-            await call.done_writing()
+            await send(None)
+            with suppress(asyncio.InvalidStateError):
+                await call.done_writing()
 
         stream = self._counted(call, parent)
         try:
-            await send(next(outgoing))
-            await call.initial_metadata()
+            self._reached = False
+            await send(1)
+            self._note(await call.initial_metadata())
             answer = await read_header(stream, send_payload)
             if (Operation.from_header(answer), answer.plan_hash) != (operation, plan.hash):
                 raise NetworkError("the answer is for another step", where=f"call of {parent}")
@@ -130,15 +143,23 @@ class ParentLink:
     async def _fail(self, error: grpc.aio.AioRpcError, parent: str, operation: Operation) -> None:
         """Note a failed attempt. Raises NetworkError if there is no point in another one."""
         code, details = error.code(), error.details() or ""
-        answered = [value for key, value in error.trailing_metadata() or () if key == EPOCH_KEY]
         self.trouble = f"{parent}: {code.name}: {details}"
-        self.unreachable = frozenset() if answered else frozenset({parent})
-        if answered and str(answered[0]).isdecimal():
-            self.feed.hint(int(answered[0]))
+        answered = self._note(error.trailing_metadata())
+        if not self._reached:
+            self.unreachable = frozenset({parent})
         if answered and code in _FATAL:
             raise NetworkError(details, where=f"answer of {parent} to {operation}") from error
         if not answered:
             await self.close()  # a new channel dials at once, whatever happened to the old one
+
+    def _note(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
+        """Whether metadata are a peer's; if so it was reached, and has told its epoch."""
+        epochs = [str(value) for key, value in metadata or () if key == EPOCH_KEY]
+        if epochs:
+            self._reached, self.unreachable = True, frozenset()
+            if epochs[0].isdecimal():
+                self.feed.hint(int(epochs[0]))
+        return bool(epochs)
 
     async def _counted(
         self, call: AsyncIterable[exchange_pb2.Chunk], peer: str

@@ -43,12 +43,18 @@ class Header(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., run: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., plan_hash: _Optional[bytes] = ..., length: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("header", "data")
+    __slots__ = ("header", "data", "proceed")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    PROCEED_FIELD_NUMBER: _ClassVar[int]
     header: Header
     data: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    proceed: Proceed
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., data: _Optional[bytes] = ..., proceed: _Optional[_Union[Proceed, _Mapping]] = ...) -> None: ...
+
+class Proceed(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Gathered(_message.Message):
     __slots__ = ("by_node",)

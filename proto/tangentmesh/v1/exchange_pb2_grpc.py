@@ -29,6 +29,12 @@ class ExchangeStub:
     """One tree edge, one call: the child dials, streams its upward message and receives the completed
     step on the same call. Messages are idempotent replacements keyed by (edge, epoch, step).
 
+    child   header                        data ...
+    parent          (metadata)  proceed             header  data ...
+
+    The parent's initial metadata says that it accepts the caller; `proceed`, that the step has begun
+    there and the child's data are wanted. If the step is complete there, the record comes instead.
+
     Answers other than a record:
     FAILED_PRECONDITION  another epoch or another plan; trailing metadata `tangentmesh-epoch` has ours
     PERMISSION_DENIED    the caller is no child of this node in the plan of that epoch
@@ -53,6 +59,12 @@ class ExchangeStub:
 class ExchangeServicer:
     """One tree edge, one call: the child dials, streams its upward message and receives the completed
     step on the same call. Messages are idempotent replacements keyed by (edge, epoch, step).
+
+    child   header                        data ...
+    parent          (metadata)  proceed             header  data ...
+
+    The parent's initial metadata says that it accepts the caller; `proceed`, that the step has begun
+    there and the child's data are wanted. If the step is complete there, the record comes instead.
 
     Answers other than a record:
     FAILED_PRECONDITION  another epoch or another plan; trailing metadata `tangentmesh-epoch` has ours
@@ -87,6 +99,12 @@ def add_ExchangeServicer_to_server(servicer, server):
 class Exchange:
     """One tree edge, one call: the child dials, streams its upward message and receives the completed
     step on the same call. Messages are idempotent replacements keyed by (edge, epoch, step).
+
+    child   header                        data ...
+    parent          (metadata)  proceed             header  data ...
+
+    The parent's initial metadata says that it accepts the caller; `proceed`, that the step has begun
+    there and the child's data are wanted. If the step is complete there, the record comes instead.
 
     Answers other than a record:
     FAILED_PRECONDITION  another epoch or another plan; trailing metadata `tangentmesh-epoch` has ours
