@@ -31,7 +31,8 @@ from edge_node.network.link import ParentLink
 from edge_node.network.plan import Plan
 from edge_node.network.records import RecordStore
 from edge_node.network.sweep import Board
-from edge_node.network.tree import Progress, RunSuperseded, ThreadedNetwork, TreeNetwork
+from edge_node.network.threaded import ThreadedNetwork
+from edge_node.network.tree import Progress, RunSuperseded, TreeNetwork
 from edge_node.paths import NodePaths
 from edge_node.program import infer
 from edge_node.security.identity import Identity, load_identity
@@ -192,29 +193,41 @@ class Node:
 
     async def _take_part(self) -> None:
         """Run the program once for each run that the aggregator plans."""
-        done = self.model.provenance.run if self.model else 0
-        epoch = 0
+        epoch = tried = 0
         while True:
             plan = await self.feed.wait_newer(epoch)
             epoch = plan.epoch
-            if plan.run == done:
-                self.run, self.phase = done, Phase.COMPLETE
-                continue
-            await self._run_program(plan)
-            done = plan.run
+            if self.model and self.model.provenance.run == plan.run:
+                await self._hand_over(plan)
+            elif plan.run != tried:
+                tried = plan.run
+                await self._run_program(plan)
 
-    async def _run_program(self, plan: Plan) -> None:
-        self.run, self.phase, self.reason = plan.run, Phase.RUNNING, ""
-        self.store.prune(plan.run)
-        network = TreeNetwork(
-            run=plan.run,
+    async def _hand_over(self, plan: Plan) -> None:
+        """A run that is complete here goes on elsewhere: others may lack its last total."""
+        self.run, self.phase, self.reason = plan.run, Phase.COMPLETE, ""
+        self.network = self._network(plan.run)
+        try:
+            await self.network.hand_over(plan)
+        except TangentMeshError as error:
+            _log.warning("can't help others to complete the run: %s", error)
+        finally:
+            self.network = None
+
+    def _network(self, run: int) -> TreeNetwork:
+        return TreeNetwork(
+            run=run,
             identity=lambda: self.identity,
             feed=self.feed,
             store=self.store,
             board=self.board,
             link=self.link,
         )
-        self.network = network
+
+    async def _run_program(self, plan: Plan) -> None:
+        self.run, self.phase, self.reason = plan.run, Phase.RUNNING, ""
+        self.store.prune(plan.run)
+        self.network = network = self._network(plan.run)
         _log.info("a run begins", extra={"run": plan.run, "nodes": len(plan.cohort)})
         try:
             model = await self._in_thread(network)

@@ -12,12 +12,14 @@ docs/design.md, section 4, says why that is enough for every crash.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from edge_node.errors import IdentityError, NetworkError
+from edge_node.errors import NetworkError, RefusedError
 from edge_node.network import fixed_point
-from edge_node.network.base import Network, Vector
+from edge_node.network.base import Vector
 from edge_node.network.combine import (
     Combination,
     RecordUnion,
@@ -27,16 +29,19 @@ from edge_node.network.combine import (
     parse_gathered,
 )
 from edge_node.network.feed import EpochOver, PlanFeed
+from edge_node.network.keys import announcement, masking_key, pairwise_masks
 from edge_node.network.link import ParentLink
 from edge_node.network.operation import Kind, Operation, parse_record
 from edge_node.network.plan import Plan
 from edge_node.network.records import RecordStore
 from edge_node.network.sweep import Board, Sweep
-from edge_node.security.identity import Identity, verify_signature
-from edge_node.security.masks import MaskingKey, PairwiseMasks, announce, read_announcement
+from edge_node.security.identity import Identity
+from edge_node.security.masks import PairwiseMasks
 from tangentmesh.v1 import exchange_pb2
 
-__all__ = ["Progress", "RunSuperseded", "ThreadedNetwork", "TreeNetwork"]
+__all__ = ["Progress", "RunSuperseded", "TreeNetwork"]
+
+T = TypeVar("T")
 
 _CHOICE_BYTES = 16 << 20  # the most that one node may give to a gather
 _ANNOUNCEMENT_BYTES = 8 << 10
@@ -130,6 +135,15 @@ class TreeNetwork:
         record = await self._complete(self._next(), step, Kind.KIND_GATHER, combination, payload)
         return parse_gathered(record.payload)
 
+    async def hand_over(self, plan: Plan) -> None:
+        """After the program has ended here: take part in the beginning of a new epoch of the run.
+
+        A member that has not ended may lack the last total, and can only get it from those who do.
+        Returns when everybody has it, or a newer plan has come. Raises NetworkError.
+        """
+        with suppress(EpochOver):
+            await self.feed.while_newest(plan.epoch, self._begin_epoch(plan))
+
     def _next(self) -> int:
         self._sequence += 1
         return self._sequence - 1
@@ -140,9 +154,16 @@ class TreeNetwork:
         records = self.store.run(self.run)
         if sequence < records.frontier:
             return words
-        kept = records.contribution(sequence)
-        if kept is not None and len(kept) == words.nbytes:
-            return fixed_point.from_bytes(kept)
+        if (kept := records.contribution(sequence)) is not None:
+            if len(kept) == words.nbytes:
+                return fixed_point.from_bytes(kept)
+            raise RefusedError(
+                "this node's contribution to the step has another length than before the restart",
+                where=f"step {sequence} of run {self.run}",
+                expected=f"{len(kept)} bytes",
+                found=f"{words.nbytes} bytes",
+                remedy="Two vectors under one mask would be readable: join the next run",
+            )
         records.keep_contribution(sequence, fixed_point.to_bytes(words))
         return words
 
@@ -212,39 +233,11 @@ class TreeNetwork:
         """The epoch's masks, from everybody's signed key."""
         if self._masks is not None:
             return self._masks
-        records, identity, epoch = self.store.run(self.run), self.identity(), plan.epoch
-        kept = records.masking_key(epoch)
-        key = MaskingKey.generate() if kept is None else MaskingKey(kept)
-        if kept is None:
-            records.keep_masking_key(epoch, key.private)
-        own = announce(
-            key,
-            node=self.node,
-            epoch=epoch,
-            plan_hash=plan.hash,
-            certificate_der=identity.certificate_der,
-            sign=identity.sign,
-        )
-        operation = Operation.of_epoch(self.run, epoch, Kind.KIND_KEYS)
-        answer = await self._operate(
-            plan, operation, Union(_ANNOUNCEMENT_BYTES), gathered({self.node: own})
-        )
-
-        def verify(node: str, certificate: bytes, message: bytes, signature: bytes) -> None:
-            plan.check_certificate(node, certificate)
-            verify_signature(certificate, message, signature)
-
-        publics = {
-            node: read_announcement(
-                content, node=node, epoch=epoch, plan_hash=plan.hash, verify=verify
-            )
-            for node, content in parse_gathered(answer.payload).items()
-        }
-        if tuple(publics) != plan.cohort:
-            raise IdentityError(
-                "masking keys are not those of the cohort", found=str(list(publics))
-            )
-        self._masks = PairwiseMasks(self.node, key, publics, epoch, plan.hash)
+        key = masking_key(self.store.run(self.run), plan.epoch)
+        operation = Operation.of_epoch(self.run, plan.epoch, Kind.KIND_KEYS)
+        own = announcement(key, self.identity(), plan)
+        answer = await self._operate(plan, operation, Union(_ANNOUNCEMENT_BYTES), own)
+        self._masks = pairwise_masks(key, self.node, plan, answer.payload)
         return self._masks
 
     async def _operate(
@@ -254,6 +247,7 @@ class TreeNetwork:
         records = self.store.run(self.run)
         if records.has(operation):
             return await self._recorded(operation)
+        combination.check(own, frozenset({self.node}))
         subtrees = {child: plan.subtree(child) for child in plan.children(self.node)}
         with self.board.open(Sweep(operation, combination, subtrees)) as sweep:
             self._current = (sweep, plan, self.clock())
@@ -261,7 +255,7 @@ class TreeNetwork:
                 messages = await sweep.collected()
                 combined = await asyncio.to_thread(combination.combine, [own, *messages])
                 content = await self._hand_up(plan, operation, combination, combined)
-                await asyncio.to_thread(records.commit, content)
+                await _wholly(asyncio.to_thread(records.commit, content))
                 sweep.finish(content)
             finally:
                 self._current = None
@@ -276,7 +270,9 @@ class TreeNetwork:
             return record.SerializeToString(deterministic=True)
         limit = combination.limit(len(plan.cohort)) + _RECORD_BYTES
         content = await self.link.exchange(plan, operation, combined, limit, node=self.node)
-        operation.check(parse_record(content, where=f"answer of {plan.parent(self.node)}"))
+        record = parse_record(content, where=f"answer of {plan.parent(self.node)}")
+        operation.check(record)
+        combination.check(record.payload, frozenset(record.cohort))
         return content
 
     async def _recorded(self, operation: Operation) -> exchange_pb2.Record:
@@ -284,36 +280,15 @@ class TreeNetwork:
         return parse_record(content, where=str(operation))
 
 
-class ThreadedNetwork:
-    """The same network for a program in a thread of its own, with its own event loop.
+async def _wholly(work: Coroutine[Any, Any, T]) -> T:
+    """Do something that must not be left half done: a cancellation takes effect at its end.
 
-    Linear algebra must not hold up heartbeats, so the program does not run where gRPC does.
+    A total that is being written when a newer plan comes is complete, or not, before this node
+    tells others how many steps it has completed.
     """
-
-    def __init__(self, network: Network, loop: asyncio.AbstractEventLoop) -> None:
-        self._network = network
-        self._loop = loop
-
-    @property
-    def node(self) -> str:
-        """As the network's."""
-        return self._network.node
-
-    @property
-    def root(self) -> str:
-        """As the network's."""
-        return self._network.root
-
-    def cohort(self, step: str) -> tuple[str, ...]:
-        """As the network's."""
-        return self._network.cohort(step)
-
-    async def sum(self, step: str, vector: Vector) -> Vector:
-        """As the network's."""
-        work = asyncio.run_coroutine_threadsafe(self._network.sum(step, vector), self._loop)
-        return await asyncio.wrap_future(work)
-
-    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
-        """As the network's."""
-        work = asyncio.run_coroutine_threadsafe(self._network.gather(step, data), self._loop)
-        return await asyncio.wrap_future(work)
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

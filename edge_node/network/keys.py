@@ -1,0 +1,68 @@
+"""The masking keys of an epoch: what a node announces, and what it makes of all announcements.
+
+A plan carries fingerprints of certificates, not certificates; so each node sends its own along. It
+is believed if it has the planned fingerprint, and the key in it has signed.
+"""
+
+from edge_node.errors import IdentityError
+from edge_node.network.combine import gathered, parse_gathered
+from edge_node.network.plan import Plan
+from edge_node.network.records import RunRecords
+from edge_node.security.identity import Identity, verify_signature
+from edge_node.security.masks import MaskingKey, PairwiseMasks, announce, read_announcement
+
+__all__ = ["announcement", "masking_key", "pairwise_masks"]
+
+
+def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
+    """The node's own key for the epoch, on disk before anybody hears of it. Raises MachineError.
+
+    A node that restarts within the epoch goes on with it: its peers have its public key already.
+    """
+    if (kept := records.masking_key(epoch)) is not None:
+        return MaskingKey(kept)
+    key = MaskingKey.generate()
+    records.keep_masking_key(epoch, key.private)
+    return key
+
+
+def announcement(key: MaskingKey, identity: Identity, plan: Plan) -> bytes:
+    """The payload that tells the cohort this node's public key."""
+    announced = announce(
+        key,
+        node=identity.node,
+        epoch=plan.epoch,
+        plan_hash=plan.hash,
+        certificate_der=identity.certificate_der,
+        sign=identity.sign,
+    )
+    return gathered({identity.node: announced})
+
+
+def pairwise_masks(key: MaskingKey, node: str, plan: Plan, payload: bytes) -> PairwiseMasks:
+    """The masks of ``node`` in the plan's epoch, from everybody's announcement.
+
+    Raises:
+        NetworkError: a certificate has not the fingerprint in the plan.
+        IdentityError: a key is missing, malformed or not signed by its node.
+    """
+
+    def verify(name: str, certificate: bytes, message: bytes, signature: bytes) -> None:
+        plan.check_certificate(name, certificate)
+        verify_signature(certificate, message, signature)
+
+    announcements = parse_gathered(payload)
+    if tuple(announcements) != plan.cohort:
+        raise IdentityError(
+            "masking keys are not those of the cohort",
+            where=f"epoch {plan.epoch}",
+            expected=", ".join(plan.cohort),
+            found=", ".join(announcements),
+        )
+    publics = {
+        name: read_announcement(
+            content, node=name, epoch=plan.epoch, plan_hash=plan.hash, verify=verify
+        )
+        for name, content in announcements.items()
+    }
+    return PairwiseMasks(node, key, publics, plan.epoch, plan.hash)
