@@ -1,0 +1,56 @@
+"""Local statistics against one BLAS rank-k update of the same shape.
+
+The figure is all that a node does with its rows in the `statistics` step: kernel, triangular solve,
+rank-k update. The limit is `dsyrk` on a matrix of random numbers that lies ready in memory.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.linalg.blas import dsyrk
+
+from benchmarks.result import result
+from edge_node.config import Activation, KernelKind
+from edge_node.inference.features import Features
+from edge_node.inference.kernels import Kernel
+from edge_node.inference.landmarks import gaussian_landmarks, independent_landmarks
+from edge_node.inference.statistics import local_statistics
+
+__all__ = ["measure_statistics"]
+
+_INPUTS, _DEPTH, _CHUNK = 20, 3, 8192
+
+
+def measure_statistics(rows: int, landmarks: int, repeats: int) -> dict[str, Any]:
+    """The best of several interleaved repeats of each, in seconds."""
+    random = np.random.default_rng(0)
+    kernel = Kernel(KernelKind.NTK, Activation.RELU, _DEPTH, 2.0, 0.0)
+    points = gaussian_landmarks(np.eye(_INPUTS), landmarks, 0)
+    features = Features.build(kernel, points[independent_landmarks(kernel, points)])
+    X, y = random.normal(size=(rows, _INPUTS)), random.normal(size=rows)
+    chunks = [(X[i : i + _CHUNK], y[i : i + _CHUNK]) for i in range(0, rows, _CHUNK)]
+    matrix = np.asfortranarray(random.normal(size=(landmarks, rows)))
+    tasks: dict[str, Callable[[], object]] = {
+        "statistics": lambda: local_statistics(chunks, features),
+        "dsyrk": lambda: dsyrk(1.0, matrix),
+        "kernel": lambda: [kernel(part, features.landmarks) for part, _ in chunks],
+        "features": lambda: [features(part) for part, _ in chunks],
+    }
+    seconds = dict.fromkeys(tasks, np.inf)
+    for _ in range(repeats + 1):  # the first compiles
+        for name, task in tasks.items():
+            began = time.perf_counter()
+            task()
+            seconds[name] = min(seconds[name], time.perf_counter() - began)
+    return result(
+        "statistics",
+        seconds["statistics"],
+        seconds["dsyrk"],
+        "s",
+        rows=rows,
+        landmarks=landmarks,
+        kernel_seconds=seconds["kernel"],
+        features_seconds=seconds["features"],
+    )

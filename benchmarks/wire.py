@@ -1,0 +1,49 @@
+"""Bytes on a tree edge against the least possible.
+
+The figure is what a leaf sends to its parent in a whole run of real processes over mutual TLS, as
+gRPC hands it to HTTP/2: every step, the masking keys, and the program's small choices. The limit is
+16 bytes, one masked word, for each number that the node contributes to the run's sums.
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.federations import regression_spec, write_rows
+from benchmarks.result import result
+from edge_node.data.source import open_source
+from edge_node.demo.federation import LocalFederation
+from edge_node.network.memory import MemoryFederation
+from edge_node.program import infer
+
+__all__ = ["measure_wire"]
+
+_NODES = 3
+_DEADLINE = 600.0
+
+
+def measure_wire(rows: int, landmarks: int) -> dict[str, Any]:
+    """Bytes in one direction over one edge of a tree of three nodes."""
+    spec = regression_spec(landmarks, _NODES)
+    with tempfile.TemporaryDirectory() as folder:
+        files, pooled = write_rows(Path(folder), rows, _NODES)
+        with LocalFederation(Path(folder) / "federation", spec, files) as federation:
+            federation.start()
+            statuses = federation.wait_complete(deadline=_DEADLINE)
+            parents = federation.topology().parents
+        leaf = next(n for n, p in parents.items() if p and n not in parents.values())
+        source = open_source(pooled, spec.data)
+        alone = MemoryFederation(["pooled"])
+        asyncio.run(alone.run(lambda network: infer(network, source, spec)))
+    choices = ("basis", "choice")
+    least = sum(size for step, size in alone.log if not step.startswith(choices))
+    return result(
+        "wire",
+        statuses[leaf].bytes_sent,
+        least,
+        "bytes",
+        rows=rows,
+        landmarks=landmarks,
+        nodes=_NODES,
+    )

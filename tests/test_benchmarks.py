@@ -1,0 +1,27 @@
+"""Benchmarks run, and say what they measured against what. No time is asserted."""
+
+import pytest
+
+from benchmarks.cpu import measure_cpu
+from benchmarks.statistics import measure_statistics
+from benchmarks.wire import measure_wire
+
+pytestmark = pytest.mark.slow
+
+
+def test_statistics() -> None:
+    """A ratio of two measured times."""
+    found = measure_statistics(2000, 50, repeats=1)
+    assert found["ratio"] == found["figure"] / found["limit"] > 0
+
+
+def test_wire_is_close_to_the_least_possible() -> None:
+    """Bytes are exact: two per cent over sixteen a number, at a thousand landmarks."""
+    found = measure_wire(1500, 1000)
+    assert 1.0 <= found["ratio"] <= 1.02
+
+
+def test_cpu() -> None:
+    """A ratio of two measured times."""
+    found = measure_cpu(1000, 30, nodes=3)
+    assert found["ratio"] == found["figure"] / found["limit"] > 0
