@@ -16,7 +16,7 @@ from edge_node.network.operation import Kind, Operation
 from edge_node.network.plan import Plan
 from edge_node.security.authority import Authority
 from tangentmesh.v1 import exchange_pb2
-from tests.mesh import SPEC_HASH, Mesh, issue, until
+from tests.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -198,11 +198,14 @@ async def test_a_restarted_node_resumes_within_the_epoch(mesh: Mesh) -> None:
         again = await network.sum("first", np.zeros(200))
         return again.tobytes(), (await network.sum("second", np.ones(200))).tobytes()
 
-    resumed = asyncio.ensure_future(second_life(victim.network()))
-    second = await networks["a"].sum("second", vector_of("a", "second"))
-    expected = (first.tobytes(), await sum_of(("a", "b", "c"), "second"))
-    assert await resumed == await waiting[1] == expected
-    assert second.tobytes() == expected[1]
+    async with asyncio.timeout(DEADLINE):
+        last, resumed, other = await asyncio.gather(
+            networks["a"].sum("second", vector_of("a", "second")),
+            second_life(victim.network()),
+            waiting[1],
+        )
+    assert resumed == other == (first.tobytes(), last.tobytes())
+    assert last.tobytes() == await sum_of(("a", "b", "c"), "second")
     assert victim.store.run(1).masking_key(1) == key
 
 
