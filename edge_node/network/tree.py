@@ -76,7 +76,7 @@ class TreeNetwork:
     board: Board
     link: ParentLink
     clock: Callable[[], float] = time.monotonic
-    _sequence: int = 0
+    _steps: list[str] = field(default_factory=list)  # what the program has completed, in order
     _epoch: int = 0  # the newest one begun
     _masks: PairwiseMasks | None = None
     _current: tuple[Sweep, Plan, float] | None = field(default=None, repr=False)
@@ -111,7 +111,7 @@ class TreeNetwork:
 
     async def sum(self, step: str, vector: Vector) -> Vector:
         """The masked sum over the tree. Raises NumericalError before anything is sent."""
-        sequence = self._next()
+        sequence = self._next(step)
         words = await asyncio.to_thread(self._contribution, sequence, vector)
 
         async def payload(plan: Plan) -> bytes:
@@ -132,7 +132,8 @@ class TreeNetwork:
             return gathered({self.node: data})
 
         combination = Union(_CHOICE_BYTES)
-        record = await self._complete(self._next(), step, Kind.KIND_GATHER, combination, payload)
+        sequence = self._next(step)
+        record = await self._complete(sequence, step, Kind.KIND_GATHER, combination, payload)
         return parse_gathered(record.payload)
 
     async def hand_over(self, plan: Plan) -> None:
@@ -144,9 +145,11 @@ class TreeNetwork:
         with suppress(EpochOver):
             await self.feed.while_newest(plan.epoch, self._begin_epoch(plan))
 
-    def _next(self) -> int:
-        self._sequence += 1
-        return self._sequence - 1
+    def _next(self, step: str) -> int:
+        """The step's position in the run. Raises NetworkError if its name was used before."""
+        if step in self._steps:
+            raise NetworkError("a step's name was used twice", where=f"step {step} at {self.node}")
+        return len(self._steps)
 
     def _contribution(self, sequence: int, vector: Vector) -> fixed_point.Words:
         """The node's words for a step: fixed once, so that no mask ever covers two vectors."""
@@ -184,11 +187,13 @@ class TreeNetwork:
             epoch = plan.epoch
             operation = Operation(self.run, epoch, kind, sequence, step)
             try:
-                return await self.feed.while_newest(
+                record = await self.feed.while_newest(
                     epoch, self._attempt(plan, operation, combination, payload)
                 )
             except EpochOver:
                 continue
+            self._steps.append(step)
+            return record
 
     async def _attempt(
         self,
