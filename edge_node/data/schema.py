@@ -2,10 +2,20 @@
 
 from collections.abc import Sequence
 
-from edge_node.config import DataSpec
+from edge_node.config import Column, ColumnKind, DataSpec
 from edge_node.errors import DataError
 
-__all__ = ["check_columns", "clean_label"]
+__all__ = ["categorical_columns", "check_columns", "clean_label", "numeric_columns"]
+
+
+def numeric_columns(data: DataSpec) -> list[Column]:
+    """The schema's numeric columns, in its order."""
+    return [column for column in data.columns if column.kind is ColumnKind.NUMERIC]
+
+
+def categorical_columns(data: DataSpec) -> list[Column]:
+    """The schema's categorical columns, in its order."""
+    return [column for column in data.columns if column.kind is ColumnKind.CATEGORICAL]
 
 
 def check_columns(
