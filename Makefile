@@ -78,7 +78,8 @@ lock: .venv-lock/bin/uv ## Write the pins again (make lock UPGRADE=--upgrade: to
 wheels: setup ## Download what an image needs, for builds that reach no package index
 	$(BIN)/python -m pip download --quiet --require-hashes --no-deps --dest wheels \
 	    -r requirements-runtime.txt
-	$(BIN)/python -m pip download --quiet --constraint requirements.txt --dest wheels hatchling
+	$(BIN)/python -m pip download --quiet --dest wheels \
+	    "$$(grep -o '^hatchling==[^ ]*' requirements.txt)"
 
 docker-base: ## Make a base image from Debian packages, where no image registry is reached
 	deploy/base-image.sh

@@ -15,16 +15,23 @@ from edge_node.errors import DataError
 
 __all__ = ["as_number", "as_text", "columns", "literal", "number", "opened", "quoted", "relation"]
 
+_SETTINGS = {
+    "threads": 1,  # so that the order of rows is the file's
+    "preserve_insertion_order": True,
+    "enable_external_file_cache": False,  # memory must not grow with the file
+    "memory_limit": "256MiB",
+}
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection for reading ``path``, with one thread, so that the order of rows is the file's.
+    """A connection for reading ``path``, row by row in the file's order.
 
     Raises:
         DataError: whatever DuckDB raises inside.
     """
     try:
-        with duckdb.connect(config={"threads": 1, "preserve_insertion_order": True}) as connection:
+        with duckdb.connect(config=_SETTINGS) as connection:
             yield connection
     except duckdb.Error as error:
         raise DataError(

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from edge_node.errors import NetworkError
 from tangentmesh.v1 import exchange_pb2
 
-__all__ = ["EPOCH_KINDS", "Kind", "Operation", "parse_record"]
+__all__ = ["EPOCH_KINDS", "Kind", "Operation", "parse_record", "programs_differ"]
 
 Kind = exchange_pb2.Kind
 
@@ -97,21 +97,30 @@ class Operation:
         Raises:
             NetworkError: it is of another run or step: the program differs, or a file was moved.
         """
-        mine = (self.run, self.sequence, self.step, self.kind)
-        theirs = (record.run, record.sequence, record.step, record.kind)
-        if theirs != mine or (not self.is_step and record.epoch != self.epoch):
-            raise NetworkError(
-                "another step stands at this position of the run: the programs differ",
-                where=str(self),
-                expected=f"step {self.step!r} ({Kind.Name(self.kind)}) at {self.sequence}",
-                found=f"step {record.step!r} at {record.sequence} of run {record.run}",
-                remedy="Run the same version and the same federation spec at all nodes",
-            )
+        epoch = record.epoch if not self.is_step else self.epoch  # a step outlives its epoch
+        theirs = Operation(record.run, epoch, record.kind, record.sequence, record.step)
+        if theirs != self:
+            raise programs_differ(self, theirs)
         if not record.cohort or list(record.cohort) != sorted(set(record.cohort)):
             raise NetworkError("a completed step names no proper cohort", where=str(self))
 
     def __str__(self) -> str:
         return f"step {self.step} (run {self.run}, epoch {self.epoch})"
+
+
+def programs_differ(mine: Operation, theirs: Operation) -> NetworkError:
+    """The error for two operations that can't both be next."""
+    mine_named, theirs_named = (
+        f"{Kind.Name(each.kind)} {each.step!r} at position {each.sequence} of run {each.run}"
+        for each in (mine, theirs)
+    )
+    return NetworkError(
+        "another step stands at this position of the run: the programs differ",
+        where=str(mine),
+        expected=mine_named,
+        found=theirs_named,
+        remedy="Run the same version and the same federation spec at all nodes",
+    )
 
 
 def parse_record(content: bytes, *, where: str) -> exchange_pb2.Record:

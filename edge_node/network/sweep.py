@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from edge_node.errors import NetworkError
 from edge_node.network.combine import Combination
-from edge_node.network.operation import Operation
+from edge_node.network.operation import Kind, Operation, programs_differ
 
 __all__ = ["Abandoned", "Board", "Sweep"]
 
@@ -127,13 +127,11 @@ class Board:
         """
         for sweep in self._sweeps.values():
             mine = sweep.operation
-            if mine == operation or not (mine.is_step and operation.is_step):
+            if mine == operation or (mine.run, mine.epoch) != (operation.run, operation.epoch):
                 continue
-            if (mine.run, mine.epoch) != (operation.run, operation.epoch):
-                continue
-            if mine.sequence == operation.sequence:
-                mine.check(operation.record([], b""))
-            if mine.sequence < operation.sequence:
+            if _exclude_each_other(mine, operation):
+                raise programs_differ(mine, operation)
+            if mine.is_step and operation.is_step and mine.sequence < operation.sequence:
                 sweep.fail(_records_lost(mine, operation))
         return self._sweeps.get(operation)
 
@@ -144,6 +142,15 @@ class Board:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _exclude_each_other(mine: Operation, theirs: Operation) -> bool:
+    """Whether no common program does both at once: two steps at one position of the run, or a
+    gather here and the keys of a sum there.
+    """
+    if mine.is_step and theirs.is_step:
+        return mine.sequence == theirs.sequence
+    return {mine.kind, theirs.kind} == {Kind.KIND_KEYS, Kind.KIND_GATHER}
 
 
 def _records_lost(mine: Operation, theirs: Operation) -> NetworkError:

@@ -1,0 +1,202 @@
+"""The encoder depends on the federation's rows, and not on who holds them."""
+
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_node.config import Column, ColumnKind, DataSpec, Task
+from edge_node.data import encoding, labels
+from edge_node.data.encoder import Encoder
+from edge_node.data.source import Batch, MemorySource, open_source
+from edge_node.errors import DataError
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+DATA = DataSpec(
+    task=Task.REGRESSION,
+    target="y",
+    columns=(
+        Column(name="a"),
+        Column(name="b"),
+        Column(name="kind", kind=ColumnKind.CATEGORICAL),
+    ),
+    min_rows_per_category=3,
+)
+
+
+def total(vectors: list[np.ndarray]) -> np.ndarray:
+    """What ``network.sum`` returns, but for the ring."""
+    return reduce(np.add, vectors)
+
+
+def agree(sources: list, data: DataSpec = DATA) -> tuple[Encoder, np.ndarray, list[np.ndarray]]:
+    """All stages without a network: encoder, covariance, and every vector that was summed."""
+    seen: list[np.ndarray] = []
+
+    def summed(local) -> np.ndarray:
+        vectors = [local(source) for source in sources]
+        seen.extend(vectors)
+        return total(vectors)
+
+    survey = encoding.read_survey(summed(lambda s: encoding.local_survey(s, data)), data)
+    columns = encoding.unlisted_columns(data)
+    known: list[tuple[str, ...]] = [
+        c.categories for c in data.columns if c.kind is ColumnKind.CATEGORICAL
+    ]
+    for attempt in range(labels.ATTEMPTS if columns else 0):
+        counts = summed(lambda s, a=attempt: labels.label_counts(s, columns, a))
+        common = counts >= data.min_rows_per_category
+        found = labels.read_labels(
+            summed(lambda s, a=attempt, c=common: labels.label_bytes(s, columns, a, c)),
+            counts,
+            common,
+            len(columns),
+        )
+        if found is not None:
+            for column, each in zip(columns, found, strict=True):
+                known[column] = each
+            break
+    location = encoding.read_location(
+        summed(lambda s: encoding.local_location(s, data, survey, known)), data, survey, known
+    )
+    encoder, covariance = encoding.read_spread(
+        summed(lambda s: encoding.local_spread(s, data, location)), data, location
+    )
+    return encoder, covariance, seen
+
+
+def rows(seed: int, n: int = 40) -> Batch:
+    """Numbers of very different scales, with missing cells, and a category."""
+    random = np.random.default_rng(seed)
+    numeric = np.column_stack([1e-12 * random.normal(size=n), 1.7e9 + random.integers(0, 3, n)])
+    numeric[random.random(numeric.shape) < 0.1] = np.nan
+    kinds = np.array(["red", "grün", "a label of some length", None], dtype=object)
+    return Batch(numeric, random.choice(kinds, (n, 1)), 1e12 * random.normal(size=n))
+
+
+def pick(batch: Batch, indices: np.ndarray) -> MemorySource:
+    """Some rows as a source."""
+    assert batch.target is not None
+    return MemorySource(
+        (Batch(batch.numeric[indices], batch.categorical[indices], batch.target[indices]),)
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_any_partition_gives_the_same_encoder(nodes: int, seed: int) -> None:
+    """Bit for bit, in any order of rows."""
+    batch = rows(seed)
+    pooled, covariance, _ = agree([pick(batch, np.arange(len(batch)))])
+    random = np.random.default_rng(seed)
+    parts = np.array_split(random.permutation(len(batch)), nodes)
+    split, split_covariance, _ = agree([pick(batch, part) for part in parts])
+    assert split == pooled
+    np.testing.assert_array_equal(split_covariance, covariance)
+
+
+def test_inputs_are_standardised_whatever_their_unit() -> None:
+    """Mean zero and unit variance, at 1e-12 and at 1.7e9 + 1; missing ones are imputed, marked."""
+    batch = rows(1, 4000)
+    encoder, covariance, _ = agree([pick(batch, np.arange(4000))])
+    X = encoder.encode(batch)
+    names = list(encoder.feature_names)
+    for name, j in (("a", 0), ("b", 1)):
+        present = ~np.isnan(batch.numeric[:, j])
+        values = X[present, names.index(name)]
+        assert abs(values.mean()) < 1.0  # centred to 2^-32 of the largest value: 1.7e9 + 1
+        assert values.std() == pytest.approx(1.0, rel=1e-3)
+        assert set(np.unique(X[:, names.index(f"{name} is missing")] > 0)) == {False, True}
+        assert np.all(X[~present, names.index(name)] == 0)
+    np.testing.assert_allclose(np.cov(X.T, bias=True), covariance, atol=1e-6)
+    y = encoder.targets(batch)
+    assert y.std() == pytest.approx(1.0, rel=1e-6)
+    mean, _ = encoder.unscale(y, y)
+    np.testing.assert_allclose(mean, batch.target, rtol=1e-9)
+
+
+def test_labels_are_found_and_rare_ones_never_summed() -> None:
+    """A label in two rows of the whole federation stays secret, whoever holds them."""
+    batch = rows(2)
+    batch.categorical[0, 0] = batch.categorical[39, 0] = "Erika Mustermann"
+    encoder, _, seen = agree([pick(batch, part) for part in np.array_split(np.arange(40), 3)])
+    assert encoder.categorical[0].labels == ("a label of some length", "grün", "red")
+    secret = np.frombuffer(b"Erika Mustermann", dtype=np.uint8).astype(float)
+    for vector in (v for v in seen if len(v) >= len(secret)):
+        for scale in (1.0, 2.0):
+            windows = np.lib.stride_tricks.sliding_window_view(vector, len(secret))
+            assert not np.any(np.all(windows == scale * secret, axis=1))
+    unseen = batch.categorical[:1]
+    query = Batch(batch.numeric[:1], unseen, None)
+    (warning,) = encoder.warnings_for(query)
+    assert "'kind'" in warning
+    assert "Erika" in warning
+    one_hot = [i for i, name in enumerate(encoder.feature_names) if name.startswith("kind=")]
+    assert np.all(encoder.encode(query)[0, one_hot] < 0)  # none of the known ones
+
+
+def test_colliding_labels_are_told_apart() -> None:
+    """Many labels share buckets of the first table; a larger one is used."""
+    names = np.array([f"label-{i}" for i in range(120)], dtype=object)
+    kinds = np.repeat(names, 3)[:, None]
+    n = len(kinds)
+    random = np.random.default_rng(0)
+    batch = Batch(random.normal(size=(n, 2)), kinds, random.normal(size=n))
+    encoder, _, _ = agree([pick(batch, part) for part in np.array_split(np.arange(n), 4)])
+    assert encoder.categorical[0].labels == tuple(sorted(names))
+
+
+def test_what_is_constant_everywhere_is_dropped_with_a_warning() -> None:
+    """Constant at one site only is normal."""
+    batch = rows(3)
+    batch.numeric[:, 1] = 1234567.891
+    batch.numeric[:20, 0] = 5e-12
+    encoder, _, _ = agree([pick(batch, np.arange(20)), pick(batch, np.arange(20, 40))])
+    assert [feature.name for feature in encoder.numeric] == ["a"]
+    assert any("'b' is constant" in warning for warning in encoder.warnings)
+
+
+def test_a_column_that_is_missing_everywhere_is_dropped() -> None:
+    """With its indicator, which is constant."""
+    batch = rows(4)
+    batch.numeric[:, 0] = np.nan
+    encoder, _, _ = agree([pick(batch, np.arange(40))])
+    assert not any(name.startswith("a") for name in encoder.feature_names)
+
+
+def test_all_inputs_constant_is_refused() -> None:
+    """There is nothing to learn from."""
+    batch = Batch(np.ones((5, 2)), np.full((5, 1), "x", dtype=object), np.arange(5.0))
+    with pytest.raises(DataError, match="every input is constant"):
+        agree([pick(batch, np.arange(5))])
+
+
+def test_an_encoder_survives_json() -> None:
+    """Bit for bit."""
+    encoder, _, _ = agree([pick(rows(5), np.arange(40))])
+    assert Encoder.from_dict(encoder.to_dict()) == encoder
+
+
+def test_real_stations_with_wind_directions_and_gaps() -> None:
+    """Beijing: sixteen compass labels, found from counts."""
+    file = SHARED / "beijing_air_quality_12_stations.csv.gz"
+    if not file.exists():
+        pytest.skip(f"{file.name} is not there")
+    data = DataSpec(
+        task=Task.REGRESSION,
+        target="hour",
+        columns=(
+            Column(name="temperature_c"),
+            Column(name="pm25_ug_m3"),
+            Column(name="wind_direction", kind=ColumnKind.CATEGORICAL),
+        ),
+    )
+    ignored = "site year month day pm10_ug_m3 so2_ug_m3 no2_ug_m3 co_ug_m3 o3_ug_m3 pressure_hpa"
+    ignored += " dew_point_c rain_mm wind_speed_m_s"
+    encoder, _, _ = agree([open_source(file, data, ignore=ignored.split())], data)
+    assert len(encoder.categorical[0].labels) == 16
+    assert encoder.rows == 84156
+    assert {feature.name for feature in encoder.missing} == {c.name for c in data.columns}

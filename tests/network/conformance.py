@@ -1,0 +1,143 @@
+"""What every network promises to the program: laws, to be run against each implementation.
+
+A law gets `run`: it runs a program once per node of a cohort, and returns each node's result.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+
+from edge_node.errors import NetworkError, NumericalError
+from edge_node.network.base import Network, decide
+
+__all__ = ["LAWS", "Law", "Run", "vector_of"]
+
+
+class Run(Protocol):
+    """Runs a program at every node; the first failure ends all, and is raised."""
+
+    async def __call__(self, program: Callable[[Network], Awaitable[Any]], /) -> Mapping[str, Any]:
+        """Each node's result, by name."""
+        ...
+
+
+Law = Callable[[Run], Awaitable[None]]
+
+
+def vector_of(node: str, step: str = "s", length: int = 200) -> np.ndarray:
+    """Numbers of many magnitudes, different at each node and step."""
+    random = np.random.default_rng([*node.encode(), 0, *step.encode()])
+    return random.normal(size=length) * 2.0 ** random.integers(-40, 40, size=length)
+
+
+async def sums_are_exact(run: Run) -> None:
+    """The sum of integers is the sum, to the last bit, and whatever is added to what first."""
+
+    async def program(network: Network) -> bytes:
+        vector = np.ldexp(np.rint(vector_of(network.node)), -20)
+        return (await network.sum("s", vector)).tobytes()
+
+    results = await run(program)
+    exact = sum(np.ldexp(np.rint(vector_of(node)), -20) for node in results)
+    assert set(results.values()) == {np.asarray(exact).tobytes()}
+
+
+async def everybody_gets_the_same_bytes(run: Run) -> None:
+    """Sums of any numbers; gathered mappings in the same order; and nobody can change them."""
+
+    async def program(network: Network) -> tuple[bytes, list[tuple[str, bytes]]]:
+        total = await network.sum("s", vector_of(network.node))
+        assert not total.flags.writeable
+        gathered = await network.gather("g", network.node.encode() * 3)
+        return total.tobytes(), list(gathered.items())
+
+    results = await run(program)
+    expected = [(node, node.encode() * 3) for node in sorted(results)]
+    plain = sum(vector_of(node) for node in results)
+    (total, gathered), *others = results.values()
+    np.testing.assert_allclose(np.frombuffer(total), plain, rtol=1e-12, atol=1e-15)
+    assert gathered == expected
+    assert all(other == (total, gathered) for other in others)
+
+
+async def empty_vectors_and_bytes_are_no_exception(run: Run) -> None:
+    """Nothing at all can be summed and gathered."""
+
+    async def program(network: Network) -> tuple[int, set[bytes]]:
+        total = await network.sum("s", np.zeros(0))
+        return total.size, set((await network.gather("g", b"")).values())
+
+    assert all(result == (0, {b""}) for result in (await run(program)).values())
+
+
+async def steps_follow_each_other(run: Run) -> None:
+    """Nodes that differ in speed don't mix up steps; each step has the whole cohort."""
+
+    async def program(network: Network) -> tuple[list[float], tuple[str, ...]]:
+        totals = []
+        for i in range(5):
+            for _ in range(ord(network.node[-1]) % 4):
+                await asyncio.sleep(0)
+            totals.append(float((await network.sum(f"s/{i}", np.array([i + 1.0])))[0]))
+        assert network.cohort("s/0") == network.cohort("s/4")
+        return totals, network.cohort("s/4")
+
+    results = await run(program)
+    expected = [(i + 1.0) * len(results) for i in range(5)], tuple(sorted(results))
+    assert all(result == expected for result in results.values())
+
+
+async def the_root_decides_once(run: Run) -> None:
+    """All agree who it is; its choice is everybody's; nobody else is asked."""
+    asked = []
+
+    async def program(network: Network) -> tuple[str, bytes]:
+        def choose() -> bytes:
+            asked.append(network.node)
+            return b"as " + network.node.encode() + b" says"
+
+        return network.root, await decide(network, "choice", choose)
+
+    ((root, choice),) = set((await run(program)).values())
+    assert choice == b"as " + root.encode() + b" says"
+    assert asked == [root]
+
+
+async def what_cannot_be_summed_is_refused(run: Run) -> None:
+    """NaN, infinite and large values, with their position; and one may try again."""
+
+    async def program(network: Network) -> float:
+        for bad in (np.nan, -np.inf, 2.0**56):
+            with pytest.raises(NumericalError, match="position 1 of 2"):
+                await network.sum("s", np.array([1.0, bad]))
+        return float((await network.sum("s", np.ones(1)))[0])
+
+    results = await run(program)
+    assert set(results.values()) == {float(len(results))}
+
+
+async def a_name_serves_once(run: Run) -> None:
+    """The cohort of a step would be ambiguous."""
+
+    async def program(network: Network) -> None:
+        await network.sum("s", np.ones(1))
+        with pytest.raises(NetworkError, match="used twice"):
+            await network.gather("s", b"")
+        with pytest.raises(NetworkError, match="not complete"):
+            network.cohort("t")
+
+    await run(program)
+
+
+LAWS: list[Law] = [
+    sums_are_exact,
+    everybody_gets_the_same_bytes,
+    empty_vectors_and_bytes_are_no_exception,
+    steps_follow_each_other,
+    the_root_decides_once,
+    what_cannot_be_summed_is_refused,
+    a_name_serves_once,
+]
