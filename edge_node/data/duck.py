@@ -15,7 +15,7 @@ from edge_node.errors import DataError
 
 __all__ = ["as_number", "as_text", "columns", "literal", "number", "opened", "quoted", "relation"]
 
-_SETTINGS = {
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,  # so that the order of rows is the file's
     "preserve_insertion_order": True,
     "enable_external_file_cache": False,  # memory must not grow with the file

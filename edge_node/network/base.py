@@ -39,7 +39,7 @@ class Network(Protocol):
 
         Args:
             step: the step's name, unique within the run.
-            vector: shape (k,), float64, finite, below 2**66 in absolute value; k is the same at
+            vector: shape (k,), float64, finite, below 2**56 in absolute value; k is the same at
                 all nodes.
 
         Raises:
