@@ -27,17 +27,24 @@ class Features:
 
     Attributes:
         kernel: the kernel.
-        landmarks: Z (r, d).
+        landmarks: Z (r, d), where the metric puts them.
         cholesky: L (r, r), lower triangular, K_ZZ = L L'.
+        metric: T (d, d): the kernel sees T x instead of x; None for the identity.
     """
 
     kernel: Kernel
     landmarks: Matrix
     cholesky: Matrix
+    metric: Matrix | None = None
 
     @classmethod
-    def build(cls, kernel: Kernel, landmarks: Matrix) -> "Features":
+    def build(cls, kernel: Kernel, landmarks: Matrix, metric: Matrix | None = None) -> "Features":
         """Factorise K_ZZ, as it is: no jitter is added.
+
+        Args:
+            kernel: the kernel.
+            landmarks: Z (r, d), where the metric puts them.
+            metric: T (d, d), or None for the identity.
 
         Raises:
             NumericalError: K_ZZ is not positive definite to rounding.
@@ -51,19 +58,23 @@ class Features:
                 found=f"landmark {failed} depends on those before it" if failed else "a NaN",
                 remedy="Prune the landmarks with `independent_landmarks`, or use fewer",
             )
-        return cls(kernel, landmarks, factor)
+        return cls(kernel, landmarks, factor, metric)
+
+    def place(self, X: Matrix) -> Matrix:
+        """Where the metric puts the rows of X (n, d): X T'."""
+        return X if self.metric is None else X @ self.metric.T
 
     def __call__(self, X: Matrix) -> Matrix:
-        """Phi (n, r) = (L^-1 k(Z, X))' for X (n, d), by one triangular solve in place."""
-        block = self.kernel(X, self.landmarks)
+        """Phi (n, r) = (L^-1 k(Z, T X))' for X (n, d), by one triangular solve in place."""
+        block = self.kernel(self.place(X), self.landmarks)
         if not block.size:
             return block
         columns: Matrix = blas.dtrsm(1.0, self.cholesky, block.T, lower=1, overwrite_b=1)
         return np.asarray(columns.T)
 
     def prior_variance(self, X: Matrix) -> Vector:
-        """k(x, x) for each row of X (n, d), shape (n,)."""
-        return self.kernel.diagonal(X)
+        """k(Tx, Tx) for each row of X (n, d), shape (n,)."""
+        return self.kernel.diagonal(self.place(X))
 
     def uncovered(self, X: Matrix) -> Vector:
         """k(x, x) - |phi(x)|^2 for each row of X (n, d), shape (n,).

@@ -168,7 +168,9 @@ def _features_to_arrays(features: Features) -> dict[str, NDArray[Any]]:
     """The kernel's names and numbers, the landmarks and their factor."""
     kernel = features.kernel
     numbers = [kernel.depth, kernel.weight_variance, kernel.bias_variance, kernel.bias]
+    metric = {} if features.metric is None else {"metric": features.metric}
     return {
+        **metric,
         "kernel_names": np.array([kernel.kind.value, kernel.activation.value]),
         "kernel_numbers": np.array(numbers, dtype=np.float64),
         "landmarks": features.landmarks,
@@ -180,7 +182,7 @@ def _features_from_arrays(arrays: Arrays) -> Features:
     kind, activation = arrays["kernel_names"].tolist()
     depth, *numbers = arrays["kernel_numbers"].tolist()
     kernel = Kernel(KernelKind(kind), Activation(activation), round(depth), *numbers)
-    return Features(kernel, arrays["landmarks"], arrays["cholesky"])
+    return Features(kernel, arrays["landmarks"], arrays["cholesky"], arrays.get("metric"))
 
 
 def _batches(X: Matrix) -> Iterator[slice]:
