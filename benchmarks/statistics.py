@@ -13,8 +13,8 @@ from scipy.linalg.blas import dsyrk
 
 from benchmarks.result import result
 from edge_node.config import Activation, KernelKind
+from edge_node.inference.dense import DenseKernel
 from edge_node.inference.features import Features
-from edge_node.inference.kernels import Kernel
 from edge_node.inference.landmarks import gaussian_landmarks, independent_landmarks
 from edge_node.inference.statistics import local_statistics
 
@@ -26,7 +26,7 @@ _INPUTS, _DEPTH, _CHUNK = 20, 3, 8192
 def measure_statistics(rows: int, landmarks: int, repeats: int) -> dict[str, Any]:
     """The best of several interleaved repeats of each, in seconds."""
     random = np.random.default_rng(0)
-    kernel = Kernel(KernelKind.NTK, Activation.RELU, _DEPTH, 2.0, 0.0)
+    kernel = DenseKernel(KernelKind.NTK, Activation.RELU, _DEPTH, 2.0, 0.0)
     points = gaussian_landmarks(np.eye(_INPUTS), landmarks, 0)
     features = Features.build(kernel, points[independent_landmarks(kernel, points)])
     X, y = random.normal(size=(rows, _INPUTS)), random.normal(size=rows)

@@ -7,6 +7,7 @@ order don't matter and every value does; it is bound into each plan and each mes
 
 import enum
 import hashlib
+import math
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,16 +95,17 @@ class DataSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The kernel and its candidates; noise, amplitude, depth and landmark kind are then chosen by
-    the evidence. ``weight_variance`` and ``bias_variance`` default to criticality (ReLU: 2, 0).
+    """A grid of kernels (kernels x activations x depths x biases) and of landmark kinds, from which
+    the evidence chooses, together with noise and amplitude. ``weight_variance`` and
+    ``bias_variance`` default to criticality (ReLU: 2, 0).
     """
 
-    kernel: KernelKind = KernelKind.NTK
-    activation: Activation = Activation.RELU
+    kernels: tuple[KernelKind, ...] = (KernelKind.NTK,)
+    activations: tuple[Activation, ...] = (Activation.RELU,)
     depths: tuple[int, ...] = (1, 2, 3)
+    biases: tuple[float, ...] = (1.0,)  # beta, the constant input coordinate
     weight_variance: float | None = None
     bias_variance: float | None = None
-    bias: float = 1.0  # beta, the constant input coordinate
     landmarks: int = 300
     landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.GAUSSIAN, LandmarkKind.KMEANS)
     min_rows_per_landmark: int = 5
@@ -212,9 +214,8 @@ def _complaints(spec: FederationSpec) -> list[str]:
         "`data.classes` is for classification only": (
             data.task is Task.REGRESSION and bool(data.classes)
         ),
-        "`model.depths` must be positive integers": not model.depths or min(model.depths) < 1,
+        **_grid_complaints(model),
         "`model.landmarks` must be at least 2": model.landmarks < 2,
-        "`model.landmark_kinds` is empty": not model.landmark_kinds,
         "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
         "`model.newton_steps` must be at least 1": model.newton_steps < 1,
         "`model.weight_variance` must be positive": (
@@ -230,3 +231,23 @@ def _complaints(spec: FederationSpec) -> list[str]:
         "`minimum_nodes` must be at least 1": spec.minimum_nodes < 1,
     }
     return [complaint for complaint, wrong in checks.items() if wrong]
+
+
+def _grid_complaints(model: ModelSpec) -> dict[str, bool]:
+    """Each axis of the grid has a value, and none twice: a candidate costs a sweep its share."""
+    axes = {
+        "kernels": model.kernels,
+        "activations": model.activations,
+        "depths": model.depths,
+        "biases": model.biases,
+        "landmark_kinds": model.landmark_kinds,
+    }
+    return {
+        **{f"`model.{name}` is empty": not values for name, values in axes.items()},
+        **{
+            f"`model.{name}` names a value twice": len(set(values)) != len(values)
+            for name, values in axes.items()
+        },
+        "`model.depths` must be positive integers": min(model.depths, default=1) < 1,
+        "`model.biases` must be finite": not all(map(math.isfinite, model.biases)),
+    }

@@ -37,7 +37,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     cohorts: Mapping[str, tuple[str, ...]]  # by step: whose contributions its total holds
     rows: int
     sweeps: int
-    depth: int
+    kernel: str  # in a few words
     landmark_kind: LandmarkKind
     landmarks: int
     log_evidence: float

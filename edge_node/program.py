@@ -32,7 +32,7 @@ from edge_node.inference.classes import LabelRows, class_offsets
 from edge_node.inference.evidence import Evidence, best_evidence
 from edge_node.inference.expansion import Expansion, local_expansion
 from edge_node.inference.features import Features
-from edge_node.inference.kernels import Kernel
+from edge_node.inference.kernels import Kernel, kernel_grid
 from edge_node.inference.landmarks import (
     gaussian_landmarks,
     independent_landmarks,
@@ -53,7 +53,7 @@ __all__ = ["infer"]
 class Candidate:
     """One member of the grid that the evidence chooses from, with its feature map."""
 
-    depth: int
+    kernel: Kernel
     landmark_kind: LandmarkKind
     features: Features
 
@@ -112,7 +112,7 @@ async def infer(network: Network, source: Source, spec: FederationSpec, *, run: 
         cohorts={step: network.cohort(step) for step in network.steps},
         rows=encoder.rows,
         sweeps=network.sweeps,
-        depth=chosen.depth,
+        kernel=str(chosen.kernel),
         landmark_kind=chosen.landmark_kind,
         landmarks=len(chosen.features.landmarks),
         log_evidence=posterior.log_evidence,
@@ -204,28 +204,24 @@ async def agree_labels(network: Network, source: Source, data: DataSpec) -> list
 async def agree_candidates(
     network: Network, rows: Rows, covariance: Matrix, model: ModelSpec
 ) -> list[Candidate]:
-    """The grid of depths and landmark kinds, each with landmarks that all nodes share."""
+    """The grid of kernels and landmark kinds, each with landmarks that all nodes share."""
     landmarks = {LandmarkKind.GAUSSIAN: gaussian_landmarks(covariance, model.landmarks, model.seed)}
     if LandmarkKind.KMEANS in model.landmark_kinds:
         landmarks[LandmarkKind.KMEANS] = await agree_centroids(
             network, rows, landmarks[LandmarkKind.GAUSSIAN], model
         )
-    grid = [(depth, kind) for kind in model.landmark_kinds for depth in model.depths]
-    kernels = [Kernel.from_spec(model, depth) for depth, _ in grid]
+    grid = [(kernel, kind) for kind in model.landmark_kinds for kernel in kernel_grid(model)]
 
     def choose_bases() -> bytes:
         """Which landmarks are independent enough, candidate by candidate."""
         return msgspec.json.encode(
-            [
-                independent_landmarks(kernel, landmarks[kind]).tolist()
-                for kernel, (_, kind) in zip(kernels, grid, strict=True)
-            ]
+            [independent_landmarks(kernel, landmarks[kind]).tolist() for kernel, kind in grid]
         )
 
     bases = msgspec.json.decode(await decide(network, "basis", choose_bases), type=list[list[int]])
     return [
-        Candidate(depth, kind, Features.build(kernel, landmarks[kind][basis]))
-        for (depth, kind), kernel, basis in zip(grid, kernels, bases, strict=True)
+        Candidate(kernel, kind, Features.build(kernel, landmarks[kind][basis]))
+        for (kernel, kind), basis in zip(grid, bases, strict=True)
     ]
 
 

@@ -78,7 +78,7 @@ def assert_same(models: list[Model], pooled: Model, queries: Batch) -> None:
         theirs = model.latent(queries)
         np.testing.assert_allclose(theirs[0], mean, rtol=1e-8, atol=1e-8 * np.abs(mean).max())
         np.testing.assert_allclose(theirs[1], sd, rtol=1e-8)
-        assert model.provenance.depth == pooled.provenance.depth
+        assert model.provenance.kernel == pooled.provenance.kernel
         assert model.provenance.landmark_kind == pooled.provenance.landmark_kind
         assert model.encoder == pooled.encoder
 
@@ -108,7 +108,7 @@ def test_any_partition_gives_the_pooled_posterior(
 @pytest.mark.parametrize("activation", Activation)
 def test_every_kernel_is_exact(kernel: KernelKind, activation: Activation) -> None:
     """Smooth kernels' matrices are ill-conditioned; the pruned basis keeps them exact."""
-    spec = spec_for(Task.REGRESSION, kernel=kernel, activation=activation, landmarks=40)
+    spec = spec_for(Task.REGRESSION, kernels=(kernel,), activations=(activation,), landmarks=40)
     batch = rows_for(spec, 80, 7)
     (pooled,) = learn(spec, [batch]).values()
     parts = [part(batch, rows) for rows in np.array_split(np.arange(80), [1, 2, 30])]

@@ -54,7 +54,7 @@ def summary(
         "secure_sum": True,
         "uncovered_share": provenance.uncovered_share,
         "evidence": provenance.log_evidence,
-        "depth": provenance.depth,
+        "kernel": provenance.kernel,
         "landmark_kind": provenance.landmark_kind.value,
         "landmarks": provenance.landmarks,
         "metrics": dict(outcome.metrics),

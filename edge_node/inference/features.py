@@ -53,7 +53,7 @@ class Features:
         if failed or not np.isfinite(factor).all():
             raise NumericalError(
                 "the landmarks' kernel matrix can't be factorised",
-                where=f"{kernel.kind} kernel, depth {kernel.depth}, {len(landmarks)} landmarks",
+                where=f"{kernel}, {len(landmarks)} landmarks",
                 expected="a positive definite matrix",
                 found=f"landmark {failed} depends on those before it" if failed else "a NaN",
                 remedy="Prune the landmarks with `independent_landmarks`, or use fewer",

@@ -19,14 +19,14 @@ from edge_node.config import Activation
 from edge_node.errors import ConfigurationError
 from edge_node.inference.arrays import Matrix
 from edge_node.inference.compiled import double_precision
-from edge_node.inference.kernels import Kernel
+from edge_node.inference.dense import DenseKernel
 
 __all__ = ["oracle"]
 
 _EXPERIMENTAL = "neural_tangents.experimental"
 
 
-def oracle(kernel: Kernel) -> Callable[[Matrix, Matrix], Matrix]:
+def oracle(kernel: DenseKernel) -> Callable[[Matrix, Matrix], Matrix]:
     """neural-tangents' version of ``kernel``: from X (n, d), Z (m, d) to (n, m), float64.
 
     Raises:

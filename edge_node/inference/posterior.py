@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 
-from edge_node.config import Activation, KernelKind
 from edge_node.errors import DataError
 from edge_node.inference.approximation import Approximation
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.evidence import Evidence
 from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, cholesky
-from edge_node.inference.kernels import Kernel
+from edge_node.inference.kernels import kernel_from_json, kernel_to_json
 from edge_node.inference.likelihood import average
 from edge_node.inference.statistics import Statistics
 
@@ -165,23 +164,18 @@ class ClassPosterior:
 
 
 def _features_to_arrays(features: Features) -> dict[str, NDArray[Any]]:
-    """The kernel's names and numbers, the landmarks and their factor."""
-    kernel = features.kernel
-    numbers = [kernel.depth, kernel.weight_variance, kernel.bias_variance, kernel.bias]
+    """The kernel, the landmarks and their factor."""
     metric = {} if features.metric is None else {"metric": features.metric}
     return {
         **metric,
-        "kernel_names": np.array([kernel.kind.value, kernel.activation.value]),
-        "kernel_numbers": np.array(numbers, dtype=np.float64),
+        "kernel": np.array(kernel_to_json(features.kernel)),
         "landmarks": features.landmarks,
         "cholesky": features.cholesky,
     }
 
 
 def _features_from_arrays(arrays: Arrays) -> Features:
-    kind, activation = arrays["kernel_names"].tolist()
-    depth, *numbers = arrays["kernel_numbers"].tolist()
-    kernel = Kernel(KernelKind(kind), Activation(activation), round(depth), *numbers)
+    kernel = kernel_from_json(arrays["kernel"].item())
     return Features(kernel, arrays["landmarks"], arrays["cholesky"], arrays.get("metric"))
 
 

@@ -6,11 +6,12 @@ import numpy as np
 
 from edge_node.config import Activation, KernelKind
 from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.dense import DenseKernel
 from edge_node.inference.features import Features
 from edge_node.inference.kernels import Kernel
 from edge_node.inference.landmarks import independent_landmarks
 
-NTK = Kernel(KernelKind.NTK, Activation.RELU, 2, 2.0, 0.0)
+NTK = DenseKernel(KernelKind.NTK, Activation.RELU, 2, 2.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,12 @@ from edge_node.config import Activation, KernelKind, ModelSpec
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix
 from edge_node.inference.features import Features
-from edge_node.inference.kernels import Kernel
+from edge_node.inference.kernels import Kernel, kernel_grid
 from edge_node.inference.landmarks import independent_landmarks
 
-SPECS = [ModelSpec(kernel=kind, activation=each) for kind in KernelKind for each in Activation]
-KERNELS = pytest.mark.parametrize(
-    "kernel",
-    [Kernel.from_spec(spec, depth=2) for spec in SPECS],
-    ids=[f"{spec.kernel}-{spec.activation}" for spec in SPECS],
-)
+EVERY = ModelSpec(kernels=tuple(KernelKind), activations=tuple(Activation), depths=(2,))
+KERNELS = pytest.mark.parametrize("kernel", kernel_grid(EVERY), ids=str)
+(SHALLOW, _, DEEP) = kernel_grid(ModelSpec())
 
 
 def normal(seed: int, *shape: int) -> Matrix:
@@ -64,7 +61,7 @@ def test_uncovered_variance_is_the_rest(kernel: Kernel, seed: int, m: int, d: in
 
 def test_rows_do_not_influence_each_other() -> None:
     """Features of a chunk are those of its rows."""
-    features, X = features_of(Kernel.from_spec(ModelSpec(), 3), normal(3, 20, 2)), normal(4, 9, 2)
+    features, X = features_of(DEEP, normal(3, 20, 2)), normal(4, 9, 2)
     together = features(X)
     assert together.flags.c_contiguous
     for x, phi in zip(X, together, strict=True):
@@ -73,13 +70,12 @@ def test_rows_do_not_influence_each_other() -> None:
 
 def test_no_rows_have_no_features() -> None:
     """An empty chunk is mapped to an empty block."""
-    features = features_of(Kernel.from_spec(ModelSpec(), 1), normal(5, 6, 2))
+    features = features_of(SHALLOW, normal(5, 6, 2))
     assert features(np.empty((0, 2))).shape == (0, 6)
 
 
 def test_dependent_landmarks_are_refused_not_jittered() -> None:
     """Duplicates make K_ZZ singular: an error with advice, instead of a silent change of model."""
     Z = normal(6, 10, 2)
-    kernel = Kernel.from_spec(ModelSpec(), depth=1)
     with pytest.raises(NumericalError, match=r"depends on those before.*independent_landmarks"):
-        Features.build(kernel, np.vstack([Z, np.zeros((2, 2)), Z[:1]]))
+        Features.build(SHALLOW, np.vstack([Z, np.zeros((2, 2)), Z[:1]]))

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_node.config import Activation, KernelKind, ModelSpec
+from edge_node.config import Activation, KernelKind
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.kernels import Kernel
+from edge_node.inference.dense import DenseKernel, critical_variances
 from edge_node.inference.landmarks import (
     gaussian_landmarks,
     independent_landmarks,
@@ -21,8 +21,8 @@ from edge_node.inference.landmarks import (
     kmeans_update,
 )
 
-RELU = Kernel.from_spec(ModelSpec(), depth=2)
-SMOOTH = Kernel.from_spec(ModelSpec(kernel=KernelKind.NNGP, activation=Activation.ERF), depth=2)
+RELU = DenseKernel(KernelKind.NTK, Activation.RELU, 2, 2.0, 0.0)
+SMOOTH = DenseKernel(KernelKind.NNGP, Activation.ERF, 2, *critical_variances(Activation.ERF))
 
 
 def normal(seed: int, *shape: int) -> Matrix:
@@ -195,7 +195,7 @@ def test_kmeans_finds_clusters() -> None:
 @pytest.mark.parametrize("kernel", [RELU, SMOOTH], ids=["relu-ntk", "erf-nngp"])
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 40), d=st.integers(1, 4))
-def test_duplicates_are_pruned(kernel: Kernel, seed: int, count: int, d: int) -> None:
+def test_duplicates_are_pruned(kernel: DenseKernel, seed: int, count: int, d: int) -> None:
     """One of each pair of duplicates is kept at most, and what is kept can be factorised."""
     Z = normal(seed, count, d)
     kept = independent_landmarks(kernel, np.vstack([Z, Z[::-1]]))
@@ -224,6 +224,6 @@ def test_what_is_dropped_was_carried_by_the_rest() -> None:
 
 def test_no_independent_landmark_is_an_error() -> None:
     """A kernel that is zero at all landmarks can't carry a model."""
-    kernel = Kernel(KernelKind.NTK, Activation.RELU, 1, 2.0, 0.0, bias=0.0)
+    kernel = DenseKernel(KernelKind.NTK, Activation.RELU, 1, 2.0, 0.0, bias=0.0)
     with pytest.raises(NumericalError, match="no landmark is independent"):
         independent_landmarks(kernel, np.zeros((4, 2)))

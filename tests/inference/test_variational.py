@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,7 +66,7 @@ def test_breast_cancer() -> None:
     X, queries, y, labels = train_test_split(X, y, test_size=0.2, random_state=0, stratify=y)
     X, queries = (X - X.mean(0)) / X.std(0), (queries - X.mean(0)) / X.std(0)
     landmarks = gaussian_landmarks(X.T @ X / len(X), 150, 0)
-    features = features_on(landmarks, replace(NTK, depth=1))
+    features = features_on(landmarks, msgspec.structs.replace(NTK, depth=1))
     posterior, state = pooled(X, y.astype(float), features)
     probabilities = posterior.predict_proba(queries)
     assert state.converged
