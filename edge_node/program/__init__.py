@@ -1,0 +1,82 @@
+"""The federation program: what every node runs, and what one machine would run with all the rows.
+
+It reads as mathematics. The only thing that happens between nodes is ``await network.sum`` and
+``decide``; everything else is a pure function of a node's own rows or of totals that all share.
+docs/design.md lists the steps, docs/model.md derives what they compute.
+"""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from edge_node.config import FederationSpec, Task
+from edge_node.data.encoder import EncodedRows
+from edge_node.data.source import Source
+from edge_node.inference.classes import LabelRows, class_offsets
+from edge_node.inference.evidence import Evidence
+from edge_node.inference.posterior import ClassPosterior, Posterior, solve
+from edge_node.model import Model, Provenance
+from edge_node.network.base import Network
+from edge_node.program.candidates import agree_candidates, agree_statistics, choose
+from edge_node.program.classifier import agree_classifier
+from edge_node.program.encoding import agree_encoding
+from edge_node.program.journal import Journal
+from edge_node.program.landmarks import agree_landmarks
+
+__all__ = ["infer"]
+
+
+async def infer(network: Network, source: Source, spec: FederationSpec, *, run: int = 0) -> Model:
+    """Run the program at one node.
+
+    Args:
+        network: the node's view of the federation.
+        source: the node's own rows.
+        spec: what the federation agreed on.
+        run: the number of this run, for the model's provenance.
+
+    Returns:
+        The model: the same at every node, and, to rounding, the same as with all rows in one place.
+
+    Raises:
+        DataError: this node's rows don't fit the schema.
+        NumericalError: the model can't be computed from the federation's totals.
+        NetworkError: a step could not be completed.
+    """
+    network = Journal(network)
+    encoder, covariance = await agree_encoding(network, source, spec.data)
+    rows = EncodedRows(source, encoder)
+    landmarks = await agree_landmarks(network, rows, covariance, spec.model)
+    candidates = await agree_candidates(network, landmarks, spec.model)
+    classification = spec.data.task is Task.CLASSIFICATION
+    offsets = (
+        class_offsets(np.array(encoder.class_counts), spec.data.classes) if classification else None
+    )
+    totals = await agree_statistics(
+        network, rows if offsets is None else LabelRows(rows, offsets), candidates
+    )
+    choice = await choose(network, totals)
+    chosen, statistics = candidates[choice.candidate], totals[choice.candidate]
+    posterior: Posterior | ClassPosterior
+    if offsets is None:
+        evidence = Evidence(choice.log_evidence, choice.noise, choice.amplitude)
+        posterior = solve(statistics, chosen.features, evidence)
+    else:
+        posterior = await agree_classifier(
+            network, rows, chosen.features, statistics, offsets, most_sweeps=spec.model.newton_steps
+        )
+    provenance = Provenance(
+        federation=spec.name,
+        spec_hash=spec.digest().hex(),
+        run=run,
+        cohorts={step: network.cohort(step) for step in network.steps},
+        rows=encoder.rows,
+        sweeps=network.sweeps,
+        kernel=str(chosen.kernel),
+        landmark_kind=chosen.landmark_kind,
+        landmarks=len(chosen.features.landmarks),
+        log_evidence=posterior.log_evidence,
+        uncovered_share=statistics.uncovered_share,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return Model(spec.data, encoder, posterior, provenance)
