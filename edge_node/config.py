@@ -61,6 +61,7 @@ class Activation(enum.StrEnum):
 
     RELU = "relu"
     ERF = "erf"
+    GELU = "gelu"
 
 
 class LandmarkKind(enum.StrEnum):

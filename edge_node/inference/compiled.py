@@ -13,10 +13,15 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_node.inference.arrays import Matrix
 
-__all__ = ["ArrayFunction", "aligned_empty", "compiled", "double_precision"]
+__all__ = ["ArrayFunction", "Pieces", "aligned_empty", "compiled", "double_precision"]
+
+_JAX_FROM = 1 << 19  # values in one call from which loading and compiling pay
+_NUMPY_PIECE = 1 << 15  # values at a time: NumPy's temporaries stay in a core's cache
+_JAX_PIECE = 1 << 18  # values at a time: one compiled shape, in the shared cache
 
 
 class ArrayFunction(Hashable, Protocol):
@@ -43,6 +48,32 @@ def compiled(function: ArrayFunction) -> Callable[..., Matrix]:
             return np.asarray(jitted(*arrays))
 
     return call
+
+
+class Pieces:
+    """An elementwise function of p (n, 1), q (1, m) and gap (n, m), a few rows at a time.
+
+    Small blocks are computed by NumPy. Large ones by JAX, in pieces of one shape.
+
+    Attributes:
+        rows: how many rows make a piece.
+    """
+
+    def __init__(self, function: ArrayFunction, shape: tuple[int, int]) -> None:
+        """For a block of ``shape`` in all."""
+        self._function = function
+        self._large = math.prod(shape) >= _JAX_FROM
+        self.rows = max(1, (_JAX_PIECE if self._large else _NUMPY_PIECE) // max(1, shape[1]))
+
+    def __call__(self, p: Matrix, q: Matrix, gap: Matrix) -> NDArray[np.float64]:
+        """The function of one piece: (..., n, m). A short one is padded for JAX."""
+        if not self._large:
+            values: Matrix = self._function.evaluate(np, p, q, gap)
+            return values
+        rows, spare = len(gap), ((0, self.rows - len(gap)), (0, 0))
+        if rows < self.rows:
+            p, gap = np.pad(p, spare, mode="edge"), np.pad(gap, spare)
+        return compiled(self._function)(p, q, gap)[..., :rows, :]
 
 
 def aligned_empty(shape: tuple[int, int]) -> Matrix:

@@ -1,4 +1,4 @@
-"""Kernels of infinitely wide dense networks: NTK and NNGP, ReLU and erf, any depth.
+"""Kernels of infinitely wide dense networks: NTK and NNGP; ReLU, erf and GELU; any depth.
 
 Inputs x (d,) are mapped to x~ = sqrt(d + 1) [x, beta], and the network is that of neural-tangents'
 convention with D = d + 1 inputs, so that the first dense layer's covariance is
@@ -12,7 +12,6 @@ one polynomial (``homogeneous``); everything else is the recursion (``layers``).
 Large blocks are computed by JAX, in pieces of one fixed shape; small ones by NumPy.
 """
 
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -21,17 +20,15 @@ import numpy as np
 
 from edge_node.config import Activation, KernelKind
 from edge_node.errors import ConfigurationError
+from edge_node.inference.activations import Signals
 from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.compiled import aligned_empty, compiled
+from edge_node.inference.compiled import Pieces, aligned_empty
 from edge_node.inference.distances import directions, gaps
-from edge_node.inference.homogeneous import fit_angular_function
-from edge_node.inference.layers import Signals, network_kernel
+from edge_node.inference.gradients import angular_gradient
+from edge_node.inference.homogeneous import AngularFunction, fit_angular_function
+from edge_node.inference.layers import Network
 
 __all__ = ["DenseKernel", "critical_variances"]
-
-_JAX_FROM = 1 << 19  # kernel values in one call from which loading and compiling pay
-_NUMPY_PIECE = 1 << 15  # values at a time: NumPy's temporaries stay in a core's cache
-_JAX_PIECE = 1 << 18  # values at a time: one compiled shape, in the shared cache
 
 
 def critical_variances(activation: Activation) -> tuple[float, float]:
@@ -47,12 +44,21 @@ def critical_variances(activation: Activation) -> tuple[float, float]:
         sw2 = (pi / 4) sqrt(1 + 4 q),   sb2 = q - sqrt(1 + 4 q) arcsin(2 q / (1 + 2 q)) / 2,
 
     a line with a parameter q. Taken is q = 1, hidden signals of unit variance: (1.756, 0.184).
-    phi is erf(u) itself, neural-tangents' ``Erf(a=1, b=1)``.
+
+    GELU, also at q = 1: with r = pi sqrt 3, E[phi'^2] = 1/3 + 2 / (3 r) and
+    E[phi^2] = 1/3 + 1 / (2 r) (the formulas of ``activations`` at p = q = S = 1), so
+
+        sw2 = 3 r / (r + 2),   sb2 = 1 / (2 r + 4): (2.194, 0.067).
     """
-    if activation is Activation.RELU:
-        return 2.0, 0.0
-    root = float(np.sqrt(5.0))
-    return np.pi / 4.0 * root, 1.0 - root * float(np.arcsin(2.0 / 3.0)) / 2.0
+    match activation:
+        case Activation.RELU:
+            return 2.0, 0.0
+        case Activation.ERF:
+            root = float(np.sqrt(5.0))
+            return np.pi / 4.0 * root, 1.0 - root * float(np.arcsin(2.0 / 3.0)) / 2.0
+        case Activation.GELU:
+            r = np.pi * float(np.sqrt(3.0))
+            return 3.0 * r / (r + 2.0), 1.0 / (2.0 * r + 4.0)
 
 
 class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
@@ -100,11 +106,9 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
         """The block k(X, Z) (n, m) between rows X (n, d) and Z (m, d), float64, C order."""
         (U, p), (V, q) = directions(self._signals(X)), directions(self._signals(Z))
         block = gaps(U, V, out=aligned_empty((len(U), len(V))))
-        large = block.size >= _JAX_FROM
-        rows = max(1, (_JAX_PIECE if large else _NUMPY_PIECE) // max(1, len(V)))
-        evaluate = partial(self._evaluate_compiled, rows) if large else partial(self.evaluate, np)
-        for start in range(0, len(U), rows):
-            piece = slice(start, start + rows)
+        evaluate = Pieces(self, (len(U), len(V)))
+        for start in range(0, len(U), evaluate.rows):
+            piece = slice(start, start + evaluate.rows)
             block[piece] = evaluate(p[piece, None], q[None, :], block[piece])
         return block
 
@@ -114,33 +118,59 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
         values: Vector = self.evaluate(np, p, p, np.zeros_like(p))
         return values
 
+    def gradient(self, X: Matrix, Z: Matrix, A: Matrix) -> Matrix:
+        """The gradients of f_c(x) = sum_j A[j, c] k(x, z_j) at each row of X.
+
+        Args:
+            X: rows (n, d).
+            Z: landmarks (m, d).
+            A: weights (m, q).
+
+        Returns:
+            Shape (q, n, d). Where a kernel has a kink (an NTK, at x = z) its share is zero.
+        """
+        slopes = Pieces(_Slopes(self), (len(X), len(Z)))
+        signals, others = self._signals(X), self._signals(Z)
+        gradient = angular_gradient(slopes, slopes.rows, signals, others, A)[:, :, :-1]
+        gradient *= np.sqrt(self.weight_variance)
+        return gradient
+
     def evaluate(self, xp: ModuleType, *arrays: Any) -> Any:
         """The kernel from p, q (squared lengths of signals) and gap (1 - cosine), which broadcast.
 
         ``xp`` is numpy or jax.numpy; elementwise, and the same formula for both.
         """
         p, q, gap = arrays
-        sw2, sb2 = self.weight_variance, self.bias_variance
-        if self.activation is Activation.RELU and sb2 == 0.0:
-            function = fit_angular_function(self.kind, self.depth)
-            if function is not None:
-                return ((sw2 / 2.0) ** self.depth * xp.sqrt(p)) * xp.sqrt(q) * function(xp, gap)
-        return network_kernel(
-            xp,
-            Signals(p, q, gap),
-            kind=self.kind,
-            activation=self.activation,
-            depth=self.depth,
-            weight_variance=sw2,
-            bias_variance=sb2,
-        )
+        if function := self._angular_function():
+            return self._scale * xp.sqrt(p) * xp.sqrt(q) * function(xp, gap)
+        return self._network.kernel(xp, Signals(p, q, gap))
 
-    def _evaluate_compiled(self, rows: int, p: Matrix, q: Matrix, gap: Matrix) -> Matrix:
-        """``evaluate`` by JAX; a last, shorter piece is padded, so that one program serves all."""
-        spare = ((0, rows - len(gap)), (0, 0))
-        if len(gap) < rows:
-            p, gap = np.pad(p, spare), np.pad(gap, spare)
-        return compiled(self)(p, q, gap)[: rows - spare[0][1]]
+    def slopes(self, xp: ModuleType, *arrays: Any) -> Any:
+        """The kernel's derivatives with respect to p and to the angle, stacked; p, q are positive.
+
+        Arguments as for ``evaluate``.
+        """
+        p, q, gap = arrays
+        function, derivative = self._angular_function(), self._angular_function(derivative=True)
+        if function and derivative:
+            ratio = self._scale * xp.sqrt(q) / xp.sqrt(p)
+            return xp.stack([0.5 * ratio * function(xp, gap), ratio * p * derivative(xp, gap)])
+        return xp.stack(self._network.slopes(xp, Signals(p, q, gap)))
+
+    @property
+    def _network(self) -> Network:
+        sw2, sb2 = self.weight_variance, self.bias_variance
+        return Network(self.kind, self.activation, self.depth, sw2, sb2)
+
+    @property
+    def _scale(self) -> float:
+        return (self.weight_variance / 2.0) ** self.depth
+
+    def _angular_function(self, *, derivative: bool = False) -> AngularFunction | None:
+        """All layers as one function of the angle, at sw2 = 2, where there is one."""
+        if self.activation is Activation.RELU and self.bias_variance == 0.0:
+            return fit_angular_function(self.kind, self.depth, derivative=derivative)
+        return None
 
     def _signals(self, X: Matrix) -> Matrix:
         """[sqrt(sw2) x, sqrt(sw2 beta^2 + sb2)]: inner products are S0."""
@@ -149,3 +179,12 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
         np.multiply(X, np.sqrt(self.weight_variance), out=signals[:, :d])
         signals[:, d] = np.sqrt(self.weight_variance * self.bias**2 + self.bias_variance)
         return signals
+
+
+class _Slopes(msgspec.Struct, frozen=True):
+    """``DenseKernel.slopes`` as an array function of its own."""
+
+    kernel: DenseKernel
+
+    def evaluate(self, xp: ModuleType, *arrays: Any) -> Any:
+        return self.kernel.slopes(xp, *arrays)

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from edge_node.inference.arrays import Matrix, Vector
 
-__all__ = ["directions", "gaps", "pair_distances"]
+__all__ = ["NEAR", "PAIRS_AT_ONCE", "Indices", "directions", "gaps", "pair_distances"]
 
 Indices = NDArray[np.intp]
 
-_NEAR = 1e-6
+NEAR = 1e-6
 """1 - cosine below which a pair is computed again. At the threshold the matrix product still knows
 the angle, 1.4e-3, to about 3e-13."""
 
 _STRIP = 1 << 14
 """Pairs at a time: they stay in a core's cache, and thin products take no second thread."""
 
-_PAIRS_AT_ONCE = 1 << 20
+PAIRS_AT_ONCE = 1 << 20
 """Numbers gathered at once: bounds memory to some 25 MB where most pairs are close."""
 
 
@@ -46,8 +46,8 @@ def gaps(A: Matrix, B: Matrix, out: Matrix) -> Matrix:
         np.matmul(A[start : start + height], B.T, out=strip)
         np.subtract(1.0, strip, out=strip)
         np.clip(strip, 0.0, 2.0, out=strip)
-        if strip.min(initial=2.0) < _NEAR:
-            rows, columns = np.nonzero(strip < _NEAR)
+        if strip.min(initial=2.0) < NEAR:
+            rows, columns = np.nonzero(strip < NEAR)
             strip[rows, columns] = pair_distances(A, B, rows + start, columns) / 2.0
     return out
 
@@ -55,7 +55,7 @@ def gaps(A: Matrix, B: Matrix, out: Matrix) -> Matrix:
 def pair_distances(A: Matrix, B: Matrix, rows: Indices, columns: Indices) -> Vector:
     """|A[i] - B[j]|^2 for each listed pair (i, j): a function of two rows alone, bit for bit."""
     distances = np.empty(len(rows))
-    step = max(1, _PAIRS_AT_ONCE // max(1, A.shape[1]))
+    step = max(1, PAIRS_AT_ONCE // max(1, A.shape[1]))
     for start in range(0, len(rows), step):
         chosen = slice(start, start + step)
         difference = A[rows[chosen]] - B[columns[chosen]]

@@ -6,8 +6,9 @@ smooth in s = sqrt(1 - |cos|) up to both ends. A Chebyshev interpolant in s for 
 cosine makes the kernel cost the same at any depth: a matrix product, a square root, a polynomial.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from edge_node.config import Activation, KernelKind
+from edge_node.inference.activations import Signals
 from edge_node.inference.arrays import Vector
-from edge_node.inference.layers import Signals, network_kernel
+from edge_node.inference.layers import Network
 
 __all__ = ["AngularFunction", "fit_angular_function"]
 
@@ -43,45 +45,49 @@ class AngularFunction:
 
 
 @lru_cache(maxsize=256)
-def fit_angular_function(kind: KernelKind, depth: int) -> AngularFunction | None:
+def fit_angular_function(
+    kind: KernelKind, depth: int, *, derivative: bool = False
+) -> AngularFunction | None:
     """Interpolate kappa_L, the recursion at sw2 = 2 between unit vectors.
+
+    Args:
+        kind: NTK or NNGP.
+        depth: L.
+        derivative: interpolate d kappa_L / dt instead, t the angle; it is as smooth.
 
     Returns:
         The function, within 3e-14 of the recursion's largest value on a fine grid; or None where
         the network is so deep that no short polynomial is.
     """
+    network = Network(kind, Activation.RELU, depth, weight_variance=2.0, bias_variance=0.0)
+    recursion = partial(_slope if derivative else _kernel, network)
+    grid = 2.0 * np.sin(np.linspace(0.0, np.pi / 2.0, 4001)[1:-1]) ** 2
+    exact = recursion(grid)
     for degree in _DEGREES:
         function = AngularFunction(
-            _interpolate(kind, depth, degree, obtuse=False),
-            _interpolate(kind, depth, degree, obtuse=True),
+            _interpolate(recursion, degree), _interpolate(lambda gap: recursion(2.0 - gap), degree)
         )
-        grid = 2.0 * np.sin(np.linspace(0.0, np.pi / 2.0, 4001)) ** 2
-        exact = _recursion(kind, depth, grid)
-        if np.abs(function(np, grid) - exact).max() <= _TOLERANCE * exact.max():
+        if np.abs(function(np, grid) - exact).max() <= _TOLERANCE * np.abs(exact).max():
             return function
     return None
 
 
-def _interpolate(kind: KernelKind, depth: int, degree: int, *, obtuse: bool) -> tuple[float, ...]:
+def _interpolate(function: Callable[[Vector], Vector], degree: int) -> tuple[float, ...]:
+    """Powers of u, highest first, for a function of gap = ((u + 1) / 2)^2 from 0 to 1."""
     u = chebyshev.chebpts1(degree + 1)
-    gap = ((u + 1.0) / 2.0) ** 2
-    values = _recursion(kind, depth, 2.0 - gap if obtuse else gap)
+    values = function(((u + 1.0) / 2.0) ** 2)
     powers = chebyshev.cheb2poly(chebyshev.chebfit(u, values, degree))
     return tuple(float(power) for power in powers[::-1])
 
 
-def _recursion(kind: KernelKind, depth: int, gap: Vector) -> Vector:
-    ones = np.ones_like(gap)
-    kernel: Vector = network_kernel(
-        np,
-        Signals(ones, ones, gap),
-        kind=kind,
-        activation=Activation.RELU,
-        depth=depth,
-        weight_variance=2.0,
-        bias_variance=0.0,
-    )
+def _kernel(network: Network, gap: Vector) -> Vector:
+    kernel: Vector = network.kernel(np, Signals(np.ones(1), np.ones(1), gap))
     return kernel
+
+
+def _slope(network: Network, gap: Vector) -> Vector:
+    slope: Vector = network.slopes(np, Signals(np.ones(1), np.ones(1), gap)).angle
+    return slope
 
 
 def _horner(xp: ModuleType, coefficients: tuple[float, ...], u: Any) -> Any:

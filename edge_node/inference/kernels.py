@@ -26,6 +26,16 @@ class Kernel(Protocol):
         """k(x, x) for each row of X (n, d), shape (n,)."""
         ...
 
+    def gradient(self, X: Matrix, Z: Matrix, A: Matrix) -> Matrix:
+        """The gradients of f_c(x) = sum_j A[j, c] k(x, z_j) at rows X (n, d): (q, n, d).
+
+        Args:
+            X: rows (n, d).
+            Z: landmarks (m, d).
+            A: weights (m, q).
+        """
+        ...
+
 
 def kernel_grid(model: ModelSpec) -> list[Kernel]:
     """All kernels of a spec, in the spec's order; variances that it doesn't give are critical."""

@@ -39,7 +39,11 @@ def oracle(kernel: DenseKernel) -> Callable[[Matrix, Matrix], Matrix]:
         W_std=math.sqrt(kernel.weight_variance),
         b_std=math.sqrt(kernel.bias_variance),
     )
-    activation = stax.Relu() if kernel.activation is Activation.RELU else stax.Erf()
+    activation = {
+        Activation.RELU: stax.Relu,
+        Activation.ERF: stax.Erf,
+        Activation.GELU: stax.Gelu,
+    }[kernel.activation]()
     _, _, kernel_fn = _quietly(stax.serial, *([dense, activation] * kernel.depth), dense)
 
     def evaluate(X: Matrix, Z: Matrix) -> Matrix:

@@ -3,22 +3,23 @@
 import itertools
 import subprocess
 import sys
-from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
 import scipy.special
+from exact import exact_kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.config import Activation, KernelKind
 from edge_node.errors import ConfigurationError
-from edge_node.inference import dense
-from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference import compiled as compiled_module
+from edge_node.inference.activations import Signals
+from edge_node.inference.arrays import Matrix
 from edge_node.inference.compiled import compiled
 from edge_node.inference.dense import DenseKernel, critical_variances
 from edge_node.inference.homogeneous import fit_angular_function
-from edge_node.inference.layers import Signals, network_kernel
+from edge_node.inference.layers import Network
 from edge_node.inference.oracle import oracle
 
 ARCHITECTURES = list(itertools.product(KernelKind, Activation, (1, 2, 3, 5, 10)))
@@ -26,7 +27,10 @@ OTHER_VARIANCES = (1.3, 0.2)
 BIASED = DenseKernel(KernelKind.NTK, Activation.RELU, 3, *OTHER_VARIANCES)
 DEFAULT = DenseKernel(KernelKind.NTK, Activation.RELU, 3, 2.0, 0.0)
 ERF = DenseKernel(KernelKind.NTK, Activation.ERF, 3, *critical_variances(Activation.ERF))
-EVERY_PATH = pytest.mark.parametrize("kernel", [DEFAULT, BIASED, ERF], ids=["relu", "bias", "erf"])
+GELU = DenseKernel(KernelKind.NTK, Activation.GELU, 3, *critical_variances(Activation.GELU))
+EVERY_PATH = pytest.mark.parametrize(
+    "kernel", [DEFAULT, BIASED, ERF, GELU], ids=["relu", "bias", "erf", "gelu"]
+)
 
 
 def normal(seed: int, *shape: int) -> Matrix:
@@ -37,7 +41,7 @@ def normal(seed: int, *shape: int) -> Matrix:
 @pytest.fixture
 def every_block_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send every block, however small, to JAX."""
-    monkeypatch.setattr(dense, "_JAX_FROM", 0)
+    monkeypatch.setattr(compiled_module, "_JAX_FROM", 0)
 
 
 @pytest.mark.parametrize(("kind", "activation", "depth"), ARCHITECTURES)
@@ -56,56 +60,13 @@ def test_agrees_with_neural_tangents(
     np.testing.assert_allclose(kernel(X, Z), expected, rtol=1e-10, atol=1e-12)
 
 
-def arctan(x: Decimal) -> Decimal:
-    """In the context's precision: halve the angle ten times, then the Taylor series."""
-    for _ in range(10):
-        x /= 1 + (1 + x * x).sqrt()
-    power, series = x, x
-    for k in range(3, 41, 2):
-        power *= -x * x
-        series += power / k
-    return 1024 * series
-
-
-def exact_kernel(kernel: DenseKernel, x: Vector, z: Vector) -> float:
-    """The recursion as the literature writes it, in 90 digits."""
-    with localcontext(prec=90):
-        sw2, sb2 = Decimal(kernel.weight_variance), Decimal(kernel.bias_variance)
-
-        def inner(a: Vector, b: Vector) -> Decimal:
-            products = (Decimal(float(s)) * Decimal(float(t)) for s, t in zip(a, b, strict=True))
-            return sw2 * (sum(products) + Decimal(kernel.bias) ** 2) + sb2
-
-        def arcsin(w: Decimal) -> Decimal:
-            return arctan(w / (1 - w * w).sqrt())
-
-        pi = 4 * arctan(Decimal(1))
-        p, q, s = inner(x, x), inner(z, z), inner(x, z)
-        theta = s
-        for _ in range(kernel.depth):
-            if kernel.activation is Activation.RELU:
-                scale = (p * q).sqrt()
-                angle = 2 * arctan(((scale - s) / (scale + s)).sqrt())
-                slope = (pi - angle) / (2 * pi)
-                s = (p * q - s * s).sqrt() / (2 * pi) + s * slope
-                p, q = p / 2, q / 2
-            else:
-                scale = ((1 + 2 * p) * (1 + 2 * q)).sqrt()
-                slope = 4 / pi / (scale * scale - 4 * s * s).sqrt()
-                s = 2 / pi * arcsin(2 * s / scale)
-                p, q = (2 / pi * arcsin(2 * v / (1 + 2 * v)) for v in (p, q))
-            p, q, s = (sw2 * v + sb2 for v in (p, q, s))
-            theta = s + sw2 * slope * theta
-        return float(theta if kernel.kind is KernelKind.NTK else s)
-
-
 @EVERY_PATH
 @pytest.mark.parametrize("distance", [1e-9, 1e-7, 1e-5, 1e-3, 1e-1, 1.0])
 def test_near_duplicates_keep_their_digits(kernel: DenseKernel, distance: float) -> None:
     """Where 1 - cos nearly vanishes, the kernel still agrees with 90-digit arithmetic to 1e-12."""
     X = 3.0 * normal(3, 6, 4)
     Z = X + distance * normal(4, 6, 4)
-    expected = [exact_kernel(kernel, x, z) for x, z in zip(X, Z, strict=True)]
+    expected = [float(exact_kernel(kernel, x, z)) for x, z in zip(X, Z, strict=True)]
     np.testing.assert_allclose(np.diag(kernel(X, Z)), expected, rtol=1e-12)
 
 
@@ -159,15 +120,9 @@ def test_one_polynomial_is_all_layers(kind: KernelKind, depth: int, weight_varia
     angles = np.concatenate([np.linspace(0.0, np.pi, 997), np.logspace(-9, 0, 300)])
     gap = 2.0 * np.sin(angles / 2.0) ** 2
     kernel = DenseKernel(kind, Activation.RELU, depth, weight_variance, 0.0)
-    exact = network_kernel(
-        np,
-        Signals(np.full_like(gap, 3.0), np.full_like(gap, 0.2), gap),
-        kind=kind,
-        activation=Activation.RELU,
-        depth=depth,
-        weight_variance=weight_variance,
-        bias_variance=0.0,
-    )
+    network = Network(kind, Activation.RELU, depth, weight_variance, 0.0)
+    signals = Signals(np.full_like(gap, 3.0), np.full_like(gap, 0.2), gap)
+    exact = network.kernel(np, signals)
     values = kernel.evaluate(np, np.array(3.0), np.array(0.2), gap)
     assert np.abs(values - exact).max() <= 1e-13 * exact.max()
 
@@ -177,7 +132,7 @@ def test_very_deep_networks_fall_back_to_the_recursion() -> None:
     kernel = DenseKernel(KernelKind.NTK, Activation.RELU, 60, 2.0, 0.0)
     assert fit_angular_function(kernel.kind, kernel.depth) is None
     X, Z = normal(10, 3, 2), normal(11, 3, 2)
-    expected = [exact_kernel(kernel, x, z) for x, z in zip(X, Z, strict=True)]
+    expected = [float(exact_kernel(kernel, x, z)) for x, z in zip(X, Z, strict=True)]
     np.testing.assert_allclose(np.diag(kernel(X, Z)), expected, rtol=1e-12)
 
 
@@ -185,18 +140,18 @@ def test_very_deep_networks_fall_back_to_the_recursion() -> None:
 @EVERY_PATH
 def test_jax_equals_numpy(kernel: DenseKernel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large blocks, computed in padded pieces by JAX, hold the numbers NumPy would give."""
-    monkeypatch.setattr(dense, "_JAX_PIECE", 70)  # 10 rows a piece: the last one has 3
+    monkeypatch.setattr(compiled_module, "_JAX_PIECE", 70)  # 10 rows a piece: the last one has 3
     X, Z = normal(12, 23, 4), normal(13, 7, 4)
     X[4] = Z[5]
     block = kernel(X, Z)
-    monkeypatch.setattr(dense, "_JAX_FROM", 1 << 60)
+    monkeypatch.setattr(compiled_module, "_JAX_FROM", 1 << 60)
     np.testing.assert_allclose(block, kernel(X, Z), rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.usefixtures("every_block_is_large")
 def test_compiled_once_whatever_the_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of any height share one compiled shape."""
-    monkeypatch.setattr(dense, "_JAX_PIECE", 60)
+    monkeypatch.setattr(compiled_module, "_JAX_PIECE", 60)
     shapes = []
 
     def spy(kernel: DenseKernel) -> object:
@@ -206,7 +161,7 @@ def test_compiled_once_whatever_the_number_of_rows(monkeypatch: pytest.MonkeyPat
 
         return call
 
-    monkeypatch.setattr(dense, "compiled", spy)
+    monkeypatch.setattr(compiled_module, "compiled", spy)
     for n in (1, 9, 10, 25):
         assert DEFAULT(normal(14, n, 2), normal(15, 6, 2)).shape == (n, 6)
     assert set(shapes) == {((10, 1), (1, 6), (10, 6))}
@@ -246,6 +201,10 @@ def test_critical_variances_are_at_the_edge_of_chaos(activation: Activation) -> 
     nodes, weights = np.polynomial.hermite_e.hermegauss(120)
     if activation is Activation.RELU:
         values, derivatives = np.maximum(nodes, 0.0), np.heaviside(nodes, 0.5)
+    elif activation is Activation.GELU:
+        probabilities = scipy.special.ndtr(nodes)
+        values = nodes * probabilities
+        derivatives = probabilities + nodes * np.exp(-(nodes**2) / 2) / np.sqrt(2 * np.pi)
     else:
         values = scipy.special.erf(nodes)
         derivatives = 2.0 / np.sqrt(np.pi) * np.exp(-(nodes**2))

@@ -152,7 +152,7 @@ def test_chunks_larger_than_one_pass_are_counted_whole(monkeypatch: pytest.Monke
     X, Z = normal(5, 101, 3), normal(6, 7, 3)
     expected = kmeans_counts(chunks(X, []), Z)
     monkeypatch.setattr("edge_node.inference.landmarks._VALUES_AT_ONCE", 70)
-    monkeypatch.setattr("edge_node.inference.distances._PAIRS_AT_ONCE", 9)
+    monkeypatch.setattr("edge_node.inference.distances.PAIRS_AT_ONCE", 9)
     np.testing.assert_array_equal(kmeans_counts(chunks(X, []), Z), expected)
     assert expected.sum() == len(X)
 
