@@ -6,10 +6,12 @@ import numpy as np
 
 from edge_node.config import Activation, KernelKind
 from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.conditional import local_conditional, solve_conditional
 from edge_node.inference.dense import DenseKernel
 from edge_node.inference.features import Features
 from edge_node.inference.kernels import Kernel
 from edge_node.inference.landmarks import independent_landmarks
+from edge_node.inference.posterior import Posterior
 
 NTK = DenseKernel(KernelKind.NTK, Activation.RELU, 2, 2.0, 0.0)
 
@@ -61,3 +63,9 @@ def split(rng: np.random.Generator, X: Matrix, y: Vector, sites: int):
     cuts = np.sort(rng.integers(0, len(X) + 1, sites - 1))
     parts = np.split(order, cuts)
     return [[(X[half], y[half]) for half in np.array_split(part, 2)] for part in parts]
+
+
+def learn(X: Matrix, y: Vector, features: Features, noise: float = 0.2) -> Posterior:
+    """The regression posterior in which each row answers for what the landmarks don't cover."""
+    (statistics,) = local_conditional([(X, y)], features, [noise])
+    return solve_conditional(statistics, features, statistics.evidence(noise))
