@@ -1,0 +1,49 @@
+"""The command line of a node: set it up, run it, ask it.
+
+Commands parse their arguments, call one function and print its result; what takes long to import
+is imported by the command that needs it.
+"""
+
+import click
+
+from edge_node import __version__, console
+from edge_node.cli.ask import predict
+from edge_node.cli.demo import demo
+from edge_node.cli.member import doctor, enrol, init, run, status
+
+__all__ = ["cli", "main"]
+
+_EPILOG = """\b
+Exit codes:
+  0 success                       5 identity: key, certificate, token
+  1 unexpected error              6 network: aggregator or peer
+  2 command line                  7 refused by a policy
+  3 configuration                 8 numerical failure
+  4 data: file, column, row       9 machine: port, directory, disk
+"""
+
+
+def main() -> None:
+    """The ``edge-node`` program."""
+    console.main(cli, program="edge-node")
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edge-node")
+def cli() -> None:
+    """Take part in a federation that learns one Gaussian-process posterior; your rows stay here.
+
+    \b
+    A node's life:
+      edge-node init --name hospital-a --data rows.csv --advertise a.example.org:7710
+      edge-node enrol TOKEN           with a token from `aggregator token hospital-a`
+      edge-node doctor                is everything in place?
+      edge-node run                   take part, and answer queries
+      edge-node predict --csv new.csv
+
+    All commands work on one directory: --dir, or the variable EDGE_NODE_DIR, or the present one.
+    """  # noqa: D301 - not raw: click looks for the character \b
+
+
+for _command in (init, enrol, run, status, predict, doctor, demo):
+    cli.add_command(_command)

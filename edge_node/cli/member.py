@@ -1,0 +1,164 @@
+"""Commands of a member: set up, enrol, examine and run a node, and ask how it is."""
+
+import asyncio
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_node import console
+from edge_node.cli.options import directory_option
+from edge_node.paths import NodePaths
+
+if TYPE_CHECKING:
+    from edge_node.serving.client import NodeStatus
+
+__all__ = ["doctor", "enrol", "init", "run", "status"]
+
+
+@click.command()
+@click.option("--name", required=True, help="The node's name, e.g. hospital-a.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="CSV or Parquet file with this site's rows.",
+)
+@click.option(
+    "--listen", default="0.0.0.0:7710", show_default=True, help="Where peers may connect."
+)
+@click.option(
+    "--advertise",
+    default="",
+    help="host:port by which peers reach it. [default: this host's name, port of --listen]",
+)
+@click.option(
+    "--no-inbound",
+    is_flag=True,
+    help="Accept no connection: the node becomes a leaf that only dials.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column of the file that the federation doesn't use; repeatable.",
+)
+@click.option("--threads", default=0, show_default=True, help="Processor threads to use; 0: all.")
+@directory_option
+@console.json_option
+def init(paths: NodePaths, as_json: bool, **settings: Any) -> None:
+    """Write the node file (node.toml). It is this site's own; edit it at will."""
+    from edge_node.setup import create_node
+
+    create_node(paths, **settings)
+    console.emit(
+        {"node": settings["name"], "directory": str(paths.root), "config": str(paths.config)},
+        as_json=as_json,
+        text=f"Wrote {paths.config}. Next: edge-node enrol TOKEN",
+    )
+
+
+@click.command()
+@click.argument("token")
+@click.option(
+    "--spec",
+    "expected",
+    type=click.Path(path_type=Path),
+    help="Refuse, unless the federation's spec is this one.",
+)
+@click.option("--timeout", default=20.0, show_default=True, help="Seconds for each exchange.")
+@directory_option
+@console.json_option
+def enrol(
+    paths: NodePaths, token: str, expected: Path | None, timeout: float, as_json: bool
+) -> None:
+    """Join a federation with a one-time TOKEN.
+
+    A key is made here and never leaves; the aggregator signs a certificate for it. The
+    federation's spec is received and kept in federation.toml: read it, it says what is learnt.
+    """
+    from edge_node.setup import enrol_node
+
+    result = enrol_node(paths, token, expected, timeout=timeout)
+    console.emit(result, as_json=as_json, text=_enrolled(result))
+
+
+def _enrolled(result: dict[str, str]) -> str:
+    return (
+        f"{result['node']} is a member of {result['federation']!r}.\n"
+        f"  certificate   {result['fingerprint']}, until {result['expires']}\n"
+        f"  spec          {result['spec']} (hash {result['spec_hash'][:16]})\n"
+        f"Next: edge-node doctor, then edge-node run"
+    )
+
+
+@click.command()
+@directory_option
+def run(paths: NodePaths) -> None:
+    """Take part in the federation and answer local queries, until stopped (SIGTERM, Ctrl-C)."""
+    from edge_node.node import run_node
+
+    console.configure_logging()
+    asyncio.run(run_node(paths))
+
+
+@click.command()
+@directory_option
+@console.json_option
+def status(paths: NodePaths, as_json: bool) -> None:
+    """Say what the running node does, whom it waits for, and whose posterior it holds."""
+    from edge_node.serving.client import status as ask
+
+    answer = ask(paths.root)
+    console.emit(
+        {key: _plain(value) for key, value in asdict(answer).items()},
+        as_json=as_json,
+        text=lambda: console.table(("", ""), _facts(answer)),
+    )
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _facts(answer: "NodeStatus") -> list[tuple[str, str]]:
+    """The status as lines for people; empty facts are left out."""
+    waiting = ", ".join(answer.waiting_for)
+    facts = {
+        "node": f"{answer.node} of {answer.federation!r}",
+        "phase": answer.phase,
+        "reason": answer.reason,
+        "run, epoch": f"{answer.run}, {answer.epoch}",
+        "step": answer.step,
+        "waiting for": waiting and f"{waiting}, for {answer.waiting_seconds:.0f} s",
+        "discovery": "reachable" if answer.discovery_reachable else "NOT reachable",
+        "posterior": answer.posterior_time
+        and f"of {', '.join(answer.cohort)}, {answer.posterior_time:%Y-%m-%d %H:%M} UTC",
+        "certificate": answer.certificate_expires
+        and f"until {answer.certificate_expires:%Y-%m-%d}",
+        "traffic": f"{answer.bytes_sent:,} bytes sent, {answer.bytes_received:,} received",
+    }
+    return [(name, str(value)) for name, value in facts.items() if value]
+
+
+@click.command()
+@directory_option
+@console.json_option
+def doctor(paths: NodePaths, as_json: bool) -> int:
+    """Check clock, key, certificate, names, ports, aggregator and data; name what is wrong.
+
+    The exit code is that of the worst finding, 0 if all is well.
+    """
+    from edge_node.doctor import examine
+
+    findings = examine(paths)
+    console.emit(
+        {"findings": [finding.as_dict() for finding in findings]},
+        as_json=as_json,
+        text=lambda: console.table(
+            ("", "check", "finding"), [(f.mark, f.check, f.text) for f in findings]
+        ),
+    )
+    return max((finding.exit_code for finding in findings), default=0)
