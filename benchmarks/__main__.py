@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from benchmarks.cpu import measure_cpu
+from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
 from edge_node import console
@@ -50,6 +51,15 @@ def wire(rows: int, landmarks: int, as_json: bool) -> None:
 def cpu(rows: int, landmarks: int, nodes: int, as_json: bool) -> None:
     """CPU seconds of a federation's node processes, against one process with all the rows."""
     _show(measure_cpu(rows, landmarks, nodes), as_json)
+
+
+@cli.command()
+@click.option("--landmarks", default=1000, show_default=True)
+@click.option("--repeats", default=5, show_default=True)
+@console.json_option
+def startup(landmarks: int, repeats: int, as_json: bool) -> None:
+    """Seconds from the start of `edge-node predict` to its answer, against 1.5 s."""
+    _show(measure_startup(landmarks, repeats), as_json)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.cpu import measure_cpu
+from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
 
@@ -25,3 +26,10 @@ def test_cpu() -> None:
     """A ratio of two measured times."""
     found = measure_cpu(1000, 30, nodes=3)
     assert found["ratio"] == found["figure"] / found["limit"] > 0
+
+
+def test_startup() -> None:
+    """A process that answers imports at least what it needs."""
+    found = measure_startup(30, repeats=1)
+    assert found["ratio"] == found["figure"] / found["limit"] > 0
+    assert found["figure"] > found["interpreter_seconds"] > 0

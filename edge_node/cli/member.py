@@ -1,6 +1,5 @@
 """Commands of a member: set up, enrol, examine and run a node, and ask how it is."""
 
-import asyncio
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -98,6 +97,8 @@ def _enrolled(result: dict[str, str]) -> str:
 @directory_option
 def run(paths: NodePaths) -> None:
     """Take part in the federation and answer local queries, until stopped (SIGTERM, Ctrl-C)."""
+    import asyncio
+
     from edge_node.node import run_node
 
     console.configure_logging()

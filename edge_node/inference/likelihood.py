@@ -16,7 +16,6 @@ from functools import cache
 
 import numpy as np
 from scipy.special import log_softmax, ndtr, ndtri
-from scipy.stats import qmc
 
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.classes import contrast
@@ -123,6 +122,8 @@ def _average_logistic(mean: Vector, variance: Vector) -> Expectations:
 @cache
 def _normal_points(dimension: int) -> Matrix:
     """Quasi-random standard normal points (2^8, dimension), in mirrored pairs."""
+    from scipy.stats import qmc  # half a second, and only for three classes or more
+
     points = qmc.Sobol(dimension, scramble=False).random_base2(_POINTS_LOG2)
     normal = ndtri(points + 0.5 / 2**_POINTS_LOG2)
     mirrored: Matrix = np.concatenate([normal, -normal])

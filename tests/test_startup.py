@@ -1,0 +1,27 @@
+"""What a command loads before it does anything."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = "jax scipy.stats sklearn matplotlib pandas networkx grpc cryptography rich asyncio"
+NUMERICAL = f"{HEAVY} numpy scipy duckdb pyarrow"
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [("edge_node.cli", NUMERICAL), ("edge_node.cli, edge_node.local", HEAVY)],
+    ids=["any command", "predict"],
+)
+def test_it_loads_nothing_that_it_does_not_need(modules: str, unwanted: str) -> None:
+    """Not even through others: a prompt that waits for JAX is no prompt."""
+    program = (
+        f"import sys, {modules}\n"
+        f"loaded = set({unwanted.split()}) & set(sys.modules)\n"
+        "sys.exit(f'imported: {loaded}' if loaded else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
