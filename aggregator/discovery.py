@@ -10,7 +10,7 @@ import grpc
 
 from aggregator.plan import Plan
 from aggregator.planner import decide
-from aggregator.presence import Phase, Presence, Report, heard
+from aggregator.presence import Phase, Presence, Report, heard, remembered
 from aggregator.registry import EnrolledNode, Heartbeat, Registry
 from aggregator.scene import Experience, Rules
 from edge_node.errors import IdentityError
@@ -37,13 +37,15 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         federation: its name.
         rules: what planning follows.
         registry: what must not be forgotten.
-        clock: UNIX seconds; presences live by it, too, so that they survive a restart.
+        clock: monotonic seconds; presences and planning live by it.
+        calendar: UNIX seconds, for what is written down.
     """
 
     federation: str
     rules: Rules
     registry: Registry
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+    calendar: Callable[[], float] = time.time
     _presences: dict[str, Presence] = field(default_factory=dict)
     _enrolled: dict[str, EnrolledNode] = field(default_factory=dict)
     _heard: dict[str, Heartbeat] = field(default_factory=dict)
@@ -54,14 +56,12 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
     def __post_init__(self) -> None:
         self.refresh()
         self._plan = self.registry.latest_plan()
-        now = self.clock()
-        for node, beat in self.registry.heartbeats().items():
-            if node in self._enrolled:
-                fingerprint = self._enrolled[node].fingerprint
-                alive = heard(
-                    None, node, fingerprint, beat.report, now=now, liveness=self.rules.liveness
-                )
-                self._presences[node] = alive  # has a full `liveness` to be heard again
+        now, beats = self.clock(), self.registry.heartbeats()
+        members = self._plan.by_node.keys() if self._plan else frozenset[str]()
+        for name in (beats.keys() | members) & self._enrolled.keys():
+            report = beats[name].report if name in beats else Report()
+            fingerprint = self._enrolled[name].fingerprint
+            self._presences[name] = remembered(name, fingerprint, report, now=now)
 
     def refresh(self) -> None:
         """Read the enrolled nodes anew."""
@@ -96,7 +96,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         )
         self._experience, self._waiting = decision.experience, decision.waiting
         if decision.plan is not None:
-            plan = replace(decision.plan, created=self.clock())
+            plan = replace(decision.plan, created=self.calendar())
             self.registry.save_plan(plan)
             self._plan = plan
             facts = {"epoch": plan.epoch, "run": plan.run, "nodes": len(plan.members)}
@@ -139,7 +139,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         self._presences[node.name] = heard(
             before, node.name, node.fingerprint, report, now=now, liveness=self.rules.liveness
         )
-        self._heard[node.name] = Heartbeat(node.name, report, now)
+        self._heard[node.name] = Heartbeat(node.name, report, self.calendar())
 
     def _copy_for(self, receiver: str, plan: Plan) -> discovery_pb2.Plan:
         """The plan, with the certificate of the receiver's parent to be pinned."""

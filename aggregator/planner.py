@@ -6,6 +6,7 @@
     a run complete               nodes joined or came back, and it is quiet:
                                  next epoch, next run, everyone
     complete, a member dies      nothing: the posterior stands
+    the aggregator restarted     wait until it has heard everyone it remembers, `liveness` at most
     too few survivors            wait for the lost ones, or for enough others to start a new run
 
 A run *starts* with `minimum_nodes`, and *goes on* with at least min(minimum_nodes, 3): a crash
@@ -59,12 +60,15 @@ def decide(
 
     Args:
         rules: of the federation spec.
-        presences: every enrolled node that was ever heard, with this federation's spec.
+        presences: every enrolled node that was ever heard, with this federation's spec; those
+            that were heard by an earlier process of the aggregator only are never planned.
         plan: the newest plan; None: there was none yet.
         experience: as the previous decision returned it; at first an empty one.
         now: the clock of the presences.
     """
     scene = Scene.of(rules, presences, plan, experience, now)
+    if scene.awaited:
+        return Decision(waiting=scene.just_started(), experience=experience)
     if scene.plan is None:
         return _start(scene, plan, "enough nodes have registered")
     if scene.here and scene.completed == len(scene.here):

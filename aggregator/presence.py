@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-__all__ = ["Phase", "Presence", "Report", "heard"]
+__all__ = ["Phase", "Presence", "Report", "heard", "remembered"]
 
 
 class Phase(enum.IntEnum):
@@ -48,6 +48,7 @@ class Presence:
         joined: when this process of the node was first heard, or was heard again after a silence.
         changed: when it reached its phase of its run.
         unreachable: since when, without a break, it can't reach a peer.
+        remembered: it has not been heard since the aggregator started, which is when ``heard`` is.
     """
 
     node: str
@@ -57,6 +58,12 @@ class Presence:
     joined: float
     changed: float
     unreachable: Mapping[str, float] = field(default_factory=dict)
+    remembered: bool = False
+
+
+def remembered(node: str, fingerprint: bytes, report: Report, *, now: float) -> Presence:
+    """What an aggregator that starts knows of a node: what it said before, not whether it lives."""
+    return Presence(node, fingerprint, report, now, now, now, remembered=True)
 
 
 def heard(
@@ -78,7 +85,7 @@ def heard(
     same = before.report.session == report.session
     if same and before.report.phase is Phase.REFUSED:
         report = replace(report, phase=Phase.REFUSED, reason=report.reason or before.report.reason)
-    stayed = same and now - before.heard <= liveness
+    stayed = same and not before.remembered and now - before.heard <= liveness
     state = (report.phase, report.run) == (before.report.phase, before.report.run)
     return replace(
         before,
@@ -87,4 +94,5 @@ def heard(
         joined=before.joined if stayed else now,
         changed=before.changed if state else now,
         unreachable={peer: before.unreachable.get(peer, now) for peer in report.unreachable},
+        remembered=False,
     )

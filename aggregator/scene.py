@@ -59,6 +59,7 @@ class Scene:
         rules: of the federation spec.
         everyone: all presences, by name.
         alive: those that may take part in a run.
+        awaited: those that a restarted aggregator has not heard yet, and not given up either.
         here: those of them that take part in the plan.
         plan: the newest plan; None: there was none yet.
         experience: of that plan and those before.
@@ -68,6 +69,7 @@ class Scene:
     rules: Rules
     everyone: Mapping[str, Presence]
     alive: Mapping[str, Presence]
+    awaited: frozenset[str]
     here: Mapping[str, Presence]
     plan: Plan | None
     experience: Experience
@@ -84,20 +86,24 @@ class Scene:
     ) -> Self:
         """Sort the presences. A plan for another spec is not one."""
         everyone = {each.node: each for each in presences}
+        recent = {
+            name: each for name, each in everyone.items() if now - each.heard <= rules.liveness
+        }
         alive = {
             name: each
-            for name, each in everyone.items()
-            if now - each.heard <= rules.liveness
+            for name, each in recent.items()
+            if not each.remembered
             and each.report.phase is not Phase.REFUSED
             and (name, each.report.session) not in experience.barred
         }
+        awaited = frozenset(name for name, each in recent.items() if each.remembered)
         plan = plan if plan and plan.spec_hash == rules.spec_hash else None
         here = {
             member.node: alive[member.node]
             for member in (plan.members if plan else ())
             if plan and member.node in alive and _follows(alive[member.node], member, plan)
         }
-        return cls(rules, everyone, alive, here, plan, experience, now)
+        return cls(rules, everyone, alive, awaited, here, plan, experience, now)
 
     @property
     def completed(self) -> int:
@@ -112,6 +118,12 @@ class Scene:
     def newcomers(self) -> list[str]:
         """Nodes that could take part and don't."""
         return sorted(self.alive.keys() - self.here.keys())
+
+    def just_started(self) -> str:
+        """`the aggregator has just started and waits to hear from hospital-b`."""
+        return (
+            f"the aggregator has just started and waits to hear from {listed(sorted(self.awaited))}"
+        )
 
     def not_enough(self) -> str:
         """`2 of 3 nodes have registered; waiting for hospital-b, last seen 40 s ago`."""
@@ -144,6 +156,8 @@ class Scene:
             return f"{name}, which refuses: {each.report.reason or 'no reason given'}"
         if (name, each.report.session) in self.experience.barred:
             return f"{name}, left out until it is restarted"
+        if each.remembered:
+            return f"{name}, not heard since the aggregator started"
         return f"{name}, last seen {self.now - each.heard:.0f} s ago"
 
 

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from aggregator.plan import Plan
 from aggregator.planner import Decision, decide
-from aggregator.presence import Phase, Presence, Report, heard
+from aggregator.presence import Phase, Presence, Report, heard, remembered
 from aggregator.scene import Rules
 
 RULES = Rules(minimum_nodes=3, liveness=15.0, settle=3.0, step=600.0, spec_hash=b"s" * 32)
@@ -51,6 +51,14 @@ class Federation:
     def silence(self, node: str) -> None:
         """A node's process dies."""
         del self.reports[node]
+
+    def restart_aggregator(self) -> None:
+        """It remembers what nodes said, not that they live, nor what it has experienced."""
+        self.last = Decision()
+        self.presences = {
+            node: remembered(node, each.fingerprint, each.report, now=self.now)
+            for node, each in self.presences.items()
+        }
 
     def wait(self, seconds: float) -> None:
         """Time passes; nodes that live heartbeat; waiting goes on."""
@@ -193,6 +201,46 @@ def test_a_restart():
     federation.say("b", Report("b:7710", b"2", epoch=1, run=1, phase=Phase.RUNNING))
     federation.wait(100)
     assert federation.decide() is None
+
+
+def test_the_aggregator_restarts():
+    """A run goes on as it was; nothing is planned before everybody was heard."""
+    federation = Federation("a", "b", "c").started()
+    federation.restart_aggregator()
+    federation.join("d")
+    assert federation.decide() is None
+    assert federation.last.waiting == (
+        "the aggregator has just started and waits to hear from a, b, c"
+    )
+    federation.wait(4)
+    assert federation.decide() is None
+    assert federation.last.waiting.startswith("d joins after the present run")
+    federation.complete()
+    federation.wait(3)
+    assert federation.decide().run == 2
+
+
+def test_the_aggregator_restarts_and_a_member_is_dead():
+    """It is waited for as long as it may be silent, and then left out."""
+    federation = Federation("a", "b", "c", "d").started()
+    federation.silence("d")
+    federation.restart_aggregator()
+    federation.wait(15)
+    assert federation.decide() is None
+    assert federation.last.waiting.endswith("waits to hear from d")
+    federation.wait(0.1)
+    assert federation.decide()
+    assert federation.members() == "abc"
+
+
+def test_the_aggregator_restarts_and_too_few_are_left():
+    """Whoever it has not heard is named as such: it can't say for how long it is gone."""
+    federation = Federation("a", "b", "c").started()
+    federation.silence("c")
+    federation.restart_aggregator()
+    federation.wait(16)
+    assert federation.decide() is None
+    assert federation.last.waiting.endswith("waiting for c, not heard since the aggregator started")
 
 
 def test_too_few_survivors():
@@ -486,6 +534,11 @@ class Life(RuleBasedStateMachine):
         self.federation.wait(seconds)
 
     @rule()
+    def restart(self) -> None:
+        """The aggregator is started anew."""
+        self.federation.restart_aggregator()
+
+    @rule()
     def settle(self) -> None:
         """Nothing happens for a while."""
         self.federation.wait(4.0)
@@ -506,6 +559,8 @@ class Life(RuleBasedStateMachine):
         alive = self.federation.presences
         assert all(self.federation.now - alive[node].heard <= 15.0 for node in members)
         assert all(alive[node].report.phase is not Phase.REFUSED for node in members)
+        assert not any(alive[node].remembered for node in members)
+        assert not any(alive[node].remembered for node in members)
         for member in plan.members:
             assert (member.node == plan.root) == (member.parent == "")
             assert member.parent == "" or plan.by_node[member.parent].address

@@ -1,0 +1,101 @@
+"""A discovery service with two clocks that move when told to, and nodes that call it by hand."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import grpc
+
+from aggregator.discovery import DiscoveryService
+from aggregator.registry import EnrolledNode, Registry
+from aggregator.scene import Rules
+from edge_node.security.authority import Authority
+from edge_node.security.identity import Identity
+from tangentmesh.v1 import discovery_pb2
+from tests.mesh import SPEC_HASH, issue
+
+RULES = Rules(minimum_nodes=2, liveness=15.0, settle=3.0, step=600.0, spec_hash=SPEC_HASH)
+SESSION = bytes(16)
+
+
+@dataclass(frozen=True)
+class Aborted(Exception):
+    """The service has ended a call with an error."""
+
+    code: grpc.StatusCode
+    details: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a servicer sees of a call: who makes it."""
+
+    identity: Identity
+
+    def auth_context(self) -> Mapping[str, list[bytes]]:
+        """As TLS would have authenticated it."""
+        return {"x509_pem_cert": [self.identity.certificate_pem]}
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        """End the call."""
+        raise Aborted(code, details)
+
+
+@dataclass
+class Discovered:
+    """The service of one registry; ``start`` after ``start`` is a restart."""
+
+    authority: Authority
+    registry: Registry
+    rules: Rules = RULES
+    now: float = 50.0
+    date: float = 1_800_000_000.0
+    identities: dict[str, Identity] = field(default_factory=dict)
+
+    def start(self) -> "Discovered":
+        """A new process."""
+        self.service = DiscoveryService(
+            self.authority.federation,
+            self.rules,
+            self.registry,
+            clock=lambda: self.now,
+            calendar=lambda: self.date,
+        )
+        return self
+
+    def enrol(self, *nodes: str) -> "Discovered":
+        """Give nodes a certificate."""
+        for node in nodes:
+            identity = self.identities[node] = issue(self.authority, node)
+            enrolled = EnrolledNode(node, identity.certificate_der, identity.fingerprint, self.date)
+            digest = node.encode()
+            self.registry.add_token(digest, node, expires_at=self.date)
+            self.registry.enrol(digest, node, now=self.date, issue=lambda made=enrolled: made)
+        return self
+
+    async def beat(self, node: str, **changes: object) -> discovery_pb2.HeartbeatReply:
+        """A node's heartbeat. Raises Aborted."""
+        usual: dict[str, object] = {
+            "address": f"{node}:7710",
+            "spec_hash": SPEC_HASH,
+            "session": SESSION,
+            "phase": discovery_pb2.PHASE_IDLE,
+        }
+        request = discovery_pb2.HeartbeatRequest(**(usual | changes))
+        return await self.service.Heartbeat(request, Call(self.identities[node]))
+
+    async def first_plan(self, *nodes: str) -> discovery_pb2.Plan:
+        """The plan that these nodes are given once it is quiet."""
+        for node in nodes:
+            await self.beat(node)
+        self.now += self.rules.settle
+        self.service.tick()
+        return (await self.beat(nodes[0])).plan
+
+
+@contextmanager
+def discovered(authority: Authority) -> Iterator[Discovered]:
+    """With a registry in memory."""
+    with Registry.open(":memory:") as registry:
+        yield Discovered(authority, registry)
