@@ -8,19 +8,19 @@ from typing import Any
 
 import grpc
 
+from aggregator.heartbeat import read_report
 from aggregator.plan import Plan
 from aggregator.planner import decide
-from aggregator.presence import Phase, Presence, Report, heard, remembered
+from aggregator.presence import Presence, Report, heard, remembered
 from aggregator.registry import EnrolledNode, Heartbeat, Registry
 from aggregator.scene import Experience, Rules
-from edge_node.errors import IdentityError
+from edge_node.errors import IdentityError, NetworkError
 from edge_node.security.credentials import caller
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
 __all__ = ["DiscoveryService"]
 
 _log = logging.getLogger(__name__)
-_PHASES = {int(phase): phase for phase in Phase}
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
                 f"the aggregator's federation.toml to the node"
             )
             raise _Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason)
-        now, report = self.clock(), _report(request)
+        report, now = self._report(node, request), self.clock()
         before = self._presences.get(node.name)
         if before is None or before.report.session != report.session:
             _log.info("%s is here", node.name, extra={"address": report.address or "no inbound"})
@@ -140,6 +140,13 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
             before, node.name, node.fingerprint, report, now=now, liveness=self.rules.liveness
         )
         self._heard[node.name] = Heartbeat(node.name, report, self.calendar())
+
+    def _report(self, node: EnrolledNode, request: discovery_pb2.HeartbeatRequest) -> Report:
+        epoch, run = (self._plan.epoch, self._plan.run) if self._plan else (0, 0)
+        try:
+            return read_report(request, node.name, epoch=epoch, run=run)
+        except NetworkError as error:
+            raise _Refusal(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
 
     def _copy_for(self, receiver: str, plan: Plan) -> discovery_pb2.Plan:
         """The plan, with the certificate of the receiver's parent to be pinned."""
@@ -149,18 +156,3 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
             if member.node == parent and parent in self._enrolled:
                 member.certificate = self._enrolled[parent].certificate
         return message
-
-
-def _report(request: discovery_pb2.HeartbeatRequest) -> Report:
-    return Report(
-        address=request.address,
-        session=request.session,
-        epoch=request.epoch,
-        run=request.run,
-        phase=_PHASES.get(int(request.phase), Phase.UNKNOWN),
-        step=request.step[:200],
-        waiting_for=tuple(request.waiting_for),
-        waiting=request.waiting.ToTimedelta().total_seconds(),
-        unreachable=tuple(request.unreachable),
-        reason=request.reason[:2000],
-    )
