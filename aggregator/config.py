@@ -6,6 +6,7 @@ ca/                the federation's certificate authority
 identity/          the aggregator's own key and certificate
 registry.sqlite    nodes, tokens, plans
 ports.json         the ports it is bound to, written at each start
+lock               held by the process that runs
 """
 
 import ipaddress
@@ -76,6 +77,11 @@ class Directory:
     def ports(self) -> Path:
         """``ports.json``."""
         return self.path / "ports.json"
+
+    @property
+    def lock(self) -> Path:
+        """``lock``."""
+        return self.path / "lock"
 
 
 def load_config(directory: Directory) -> AggregatorConfig:

@@ -8,9 +8,17 @@ from datetime import UTC, datetime
 import grpc
 import msgspec
 
-from aggregator.config import Directory, Ports, join_address, load_config, read_ports
+from aggregator.config import (
+    AggregatorConfig,
+    Directory,
+    Ports,
+    join_address,
+    load_config,
+    read_ports,
+)
 from aggregator.discovery import DiscoveryService
 from aggregator.enrolment import LEAF_LIFETIME, EnrolmentService
+from aggregator.lock import locked
 from aggregator.registry import Registry
 from aggregator.scene import Rules
 from edge_node.config import FederationSpec, load_spec
@@ -54,9 +62,16 @@ async def serve(directory: Directory) -> None:
 
     Raises:
         ConfigurationError, IdentityError: something in the directory is wrong.
-        MachineError: a port is in use, or the directory can't be written.
+        MachineError: a port is in use, another process works in the directory, or it can't be
+            written.
     """
-    config, spec = load_config(directory), load_spec(directory.spec)
+    config = load_config(directory)
+    with locked(directory):
+        await _serve(directory, config)
+
+
+async def _serve(directory: Directory, config: AggregatorConfig) -> None:
+    spec = load_spec(directory.spec)
     authority = Authority.load(directory.authority)
     identity = _identity(directory, authority, spec, config.hosts)
     with Registry.open(directory.registry) as registry:

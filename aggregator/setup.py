@@ -15,6 +15,7 @@ from aggregator.config import (
     read_ports,
     save_config,
 )
+from aggregator.draft import drafted
 from aggregator.plan import Plan
 from aggregator.presence import Phase
 from aggregator.registry import Registry
@@ -23,7 +24,7 @@ from edge_node.config import load_spec
 from edge_node.errors import ConfigurationError
 from edge_node.names import check_federation_name
 from edge_node.security.authority import Authority
-from edge_node.security.files import make_private_directory, write_atomically
+from edge_node.security.files import write_atomically
 from edge_node.security.identity import save_identity
 from edge_node.security.tokens import Token
 
@@ -39,28 +40,23 @@ def create(
     enrolment_port: int,
     listen: str,
 ) -> dict[str, Any]:
-    """Create a federation in an empty directory.
+    """Create a federation in a directory, wholly or not at all.
 
     Raises:
         ConfigurationError: there is one already, or the spec or a setting is wrong.
-        MachineError: the directory can't be written.
+        MachineError: the directory can't be written; it is as before.
     """
     spec = load_spec(spec_file)
     check_federation_name(spec.name, where=str(spec_file))
-    if directory.config.exists():
-        raise ConfigurationError(
-            "there is a federation in this directory already",
-            where=str(directory.config),
-            remedy="Use another --dir; a federation's spec can't be changed under its nodes",
-        )
     config = AggregatorConfig(hosts=hosts, port=port, enrolment_port=enrolment_port, listen=listen)
     check_config(config, where="command line")
-    make_private_directory(directory.path)
-    authority = Authority.create(directory.authority, spec.name)
-    save_identity(directory.identity, make_identity(authority, spec.name, hosts))
-    write_atomically(directory.spec, spec_file.read_bytes(), mode=0o644)
-    Registry.open(directory.registry).close()
-    save_config(directory, config)
+    text = spec_file.read_bytes()
+    with drafted(directory, text) as draft:
+        authority = Authority.create(draft.authority, spec.name)
+        save_identity(draft.identity, make_identity(authority, spec.name, hosts))
+        write_atomically(draft.spec, text, mode=0o644)
+        Registry.open(draft.registry).close()
+        save_config(draft, config)
     return {
         "federation": spec.name,
         "directory": str(directory.path),
