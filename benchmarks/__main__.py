@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from benchmarks.cpu import measure_cpu
+from benchmarks.kernel import measure_kernel
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
@@ -32,6 +33,16 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
 def statistics(rows: int, landmarks: int, repeats: int, as_json: bool) -> None:
     """Seconds of a node's statistics, against BLAS dsyrk of the same shape alone."""
     _show(measure_statistics(rows, landmarks, repeats), as_json)
+
+
+@cli.command()
+@click.option("--rows", default=8000, show_default=True)
+@click.option("--landmarks", default=1000, show_default=True)
+@click.option("--repeats", default=7, show_default=True)
+@console.json_option
+def kernel(rows: int, landmarks: int, repeats: int, as_json: bool) -> None:
+    """Seconds of a dense ReLU network's block, against neural-tangents on the same JAX."""
+    _show(measure_kernel(rows, landmarks, repeats), as_json)
 
 
 @cli.command()

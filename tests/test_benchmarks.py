@@ -3,9 +3,11 @@
 import pytest
 
 from benchmarks.cpu import measure_cpu
+from benchmarks.kernel import measure_kernel
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
+from edge_node.errors import ConfigurationError
 
 pytestmark = pytest.mark.slow
 
@@ -14,6 +16,17 @@ def test_statistics() -> None:
     """A ratio of two measured times."""
     found = measure_statistics(2000, 50, repeats=1)
     assert found["ratio"] == found["figure"] / found["limit"] > 0
+
+
+def test_kernel_keeps_its_digits() -> None:
+    """Against neural-tangents where rows are apart, in extended precision where they are not."""
+    try:
+        found = measure_kernel(700, 800, repeats=1)  # large enough for JAX
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+    assert found["ratio"] == found["figure"] / found["limit"] > 0
+    assert found["error"] < 1e-9
+    assert found["error_near"] < 1e-9
 
 
 def test_wire_is_close_to_the_least_possible() -> None:

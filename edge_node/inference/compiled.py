@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_node.inference.arrays import Matrix
+from edge_node.inference.arrays import Matrix, Vector
 
 __all__ = ["ArrayFunction", "Pieces", "aligned_empty", "compiled", "double_precision"]
 
@@ -33,19 +33,20 @@ class ArrayFunction(Hashable, Protocol):
 
 
 @lru_cache(maxsize=128)
-def compiled(function: ArrayFunction) -> Callable[..., Matrix]:
+def compiled(function: ArrayFunction) -> Callable[..., Any]:
     """``function.evaluate`` on float64 NumPy arrays, compiled once per shape.
 
-    The result is complete when the call returns: arguments may then be overwritten.
+    The result is a JAX array that may still be under way when the call returns: arguments must not
+    be overwritten before it has been read, by ``np.asarray``.
     """
     import jax
     import jax.numpy as jnp
 
     jitted = jax.jit(lambda *arrays: function.evaluate(jnp, *arrays))
 
-    def call(*arrays: Matrix) -> Matrix:
+    def call(*arrays: Matrix) -> Any:
         with double_precision(jax):
-            return np.asarray(jitted(*arrays))
+            return jitted(*arrays)
 
     return call
 
@@ -66,14 +67,43 @@ class Pieces:
         self.rows = max(1, (_JAX_PIECE if self._large else _NUMPY_PIECE) // max(1, shape[1]))
 
     def __call__(self, p: Matrix, q: Matrix, gap: Matrix) -> NDArray[np.float64]:
-        """The function of one piece: (..., n, m). A short one is padded for JAX."""
+        """The function of one piece: (..., n, m)."""
+        return np.asarray(self._start(p, q, gap))[..., : len(gap), :]
+
+    def fill(self, block: Matrix, p: Vector, q: Vector, prepare: Callable[[slice], object]) -> None:
+        """Fill ``block`` (n, m), whose shape is the whole block's, with values of the function.
+
+        Args:
+            block: ``aligned_empty``, so that JAX reads pieces of it in place.
+            p: (n,).
+            q: (m,).
+            prepare: puts the gaps of a piece's rows into ``block``. The next piece's are prepared
+                while JAX computes, so that no core waits.
+        """
+        waiting: tuple[slice, Any] | None = None
+        for start in range(0, len(block), self.rows):
+            piece = slice(start, start + self.rows)
+            prepare(piece)
+            started = self._start(p[piece, None], q[None, :], block[piece])
+            if waiting:
+                _finish(block, *waiting)
+            waiting = piece, started
+        if waiting:
+            _finish(block, *waiting)
+
+    def _start(self, p: Matrix, q: Matrix, gap: Matrix) -> Any:
+        """The function of one piece, perhaps still under way. A short one is padded for JAX."""
         if not self._large:
-            values: Matrix = self._function.evaluate(np, p, q, gap)
-            return values
-        rows, spare = len(gap), ((0, self.rows - len(gap)), (0, 0))
-        if rows < self.rows:
+            return self._function.evaluate(np, p, q, gap)
+        if len(gap) < self.rows:
+            spare = ((0, self.rows - len(gap)), (0, 0))
             p, gap = np.pad(p, spare, mode="edge"), np.pad(gap, spare)
-        return compiled(self._function)(p, q, gap)[..., :rows, :]
+        return compiled(self._function)(p, q, gap)
+
+
+def _finish(block: Matrix, piece: slice, values: Any) -> None:
+    rows = block[piece]
+    rows[:] = np.asarray(values)[: len(rows)]
 
 
 def aligned_empty(shape: tuple[int, int]) -> Matrix:

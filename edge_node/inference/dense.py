@@ -105,11 +105,10 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
     def __call__(self, X: Matrix, Z: Matrix) -> Matrix:
         """The block k(X, Z) (n, m) between rows X (n, d) and Z (m, d), float64, C order."""
         (U, p), (V, q) = directions(self._signals(X)), directions(self._signals(Z))
-        block = gaps(U, V, out=aligned_empty((len(U), len(V))))
-        evaluate = Pieces(self, (len(U), len(V)))
-        for start in range(0, len(U), evaluate.rows):
-            piece = slice(start, start + evaluate.rows)
-            block[piece] = evaluate(p[piece, None], q[None, :], block[piece])
+        block = aligned_empty((len(U), len(V)))
+        Pieces(self, block.shape).fill(
+            block, p, q, lambda piece: gaps(U[piece], V, out=block[piece])
+        )
         return block
 
     def diagonal(self, X: Matrix) -> Vector:

@@ -6,7 +6,7 @@ smooth in s = sqrt(1 - |cos|) up to both ends. A Chebyshev interpolant in s for 
 cosine makes the kernel cost the same at any depth: a matrix product, a square root, a polynomial.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import ModuleType
@@ -41,7 +41,11 @@ class AngularFunction:
     def __call__(self, xp: ModuleType, gap: Any) -> Any:
         """kappa_L where 1 - cos = ``gap``, by Horner's rule; ``xp`` is numpy or jax.numpy."""
         u = 2.0 * xp.sqrt(xp.minimum(gap, 2.0 - gap)) - 1.0
-        return xp.where(gap <= 1.0, _horner(xp, self.acute, u), _horner(xp, self.obtuse, u))
+        acute = gap <= 1.0
+        if xp is np:  # a choice costs a pass over memory: choose once, between two polynomials
+            return np.where(acute, _horner(self.acute, u), _horner(self.obtuse, u))
+        pairs = zip(self.acute, self.obtuse, strict=True)  # compiled, it is free: one polynomial
+        return _horner([xp.where(acute, *pair) for pair in pairs], u)
 
 
 @lru_cache(maxsize=256)
@@ -90,8 +94,8 @@ def _slope(network: Network, gap: Vector) -> Vector:
     return slope
 
 
-def _horner(xp: ModuleType, coefficients: tuple[float, ...], u: Any) -> Any:
-    value = xp.full_like(u, coefficients[0])
+def _horner(coefficients: Sequence[Any], u: Any) -> Any:
+    value = coefficients[0] + 0.0 * u
     for coefficient in coefficients[1:]:  # in place where arrays are mutable
         value *= u
         value += coefficient
