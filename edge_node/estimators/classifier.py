@@ -1,0 +1,83 @@
+"""The classifier."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from edge_node.config import Task
+from edge_node.estimators.estimator import Estimator, warn
+from edge_node.estimators.tables import InputError
+from edge_node.inference.arrays import Matrix
+from edge_node.model import ClassPredictions, Model
+
+__all__ = ["TangentMeshClassifier"]
+
+
+class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] # without type hints
+    """Gaussian-process classification under an infinitely wide network's kernel, federated or not.
+
+    Parameters and attributes are those of `edge_node.estimators.TangentMeshRegressor`.
+
+    Attributes:
+        classes_: the labels, ascending. A model on disk knows them as text only.
+    """
+
+    _task = Task.CLASSIFICATION
+
+    def fit(self, X: Any, y: ArrayLike, sites: ArrayLike | None = None) -> Self:
+        """Learn from rows, each at the node that its site names.
+
+        Args:
+            X: (n, d) as for `edge_node.estimators.TangentMeshRegressor.fit`.
+            y: (n,) labels of any type, of two classes or more.
+            sites: (n,) labels, one node in this process each; None: one node. A class may be
+                absent at a site.
+
+        Raises:
+            ValueError: X or y is not of this form; y has one class.
+            DataError: every input is constant.
+            ConfigurationError: a parameter is wrong.
+            NumericalError: the model can't be computed from these numbers.
+        """
+        labels = validate_data(self, y=y)
+        check_classification_targets(labels)
+        classes, indices = np.unique(labels, return_inverse=True)
+        if len(classes) == 1:
+            raise InputError(
+                "the target has one class: there is nothing to learn",
+                where="y",
+                expected="at least two classes",
+                found=f"{classes[0]} in every row",
+            )
+        names = tuple(map(str, classes))
+        self._learn(X, y, indices.astype(np.float64), sites, names)
+        self.classes_ = classes
+        return self
+
+    def predict_proba(self, X: Any) -> Matrix:
+        """Class probabilities (n, C) at X (n, d), in the order of ``classes_``; rows sum to one.
+
+        Raises:
+            NotFittedError: neither fitted nor loaded.
+            ValueError: X is not of the form that was learnt from.
+        """
+        rows = self._rows_to_answer(X)
+        answers = self.model_.predict(rows)
+        if not isinstance(answers, ClassPredictions):
+            raise TypeError("a classifier's model predicts probabilities")
+        warn(answers.warnings)
+        return answers.probabilities
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable label (n,) at X (n, d). Raises as `predict_proba`."""
+        probabilities = self.predict_proba(X)
+        labels: NDArray[Any] = self.classes_[np.argmax(probabilities, axis=1)]
+        return labels
+
+    def _keep(self, model: Model) -> None:
+        super()._keep(model)
+        self.classes_ = np.array(model.data.classes)

@@ -1,0 +1,81 @@
+"""The program over a federation in this process, from a script or from a notebook."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from edge_node.config import FederationSpec
+from edge_node.data.source import Source
+from edge_node.inference.arrays import Vector
+from edge_node.model import Model
+from edge_node.network.base import Network
+from edge_node.network.memory import MemoryFederation
+from edge_node.program import infer
+from edge_node.program.journal import Journal
+
+__all__ = ["Report", "learn"]
+
+T = TypeVar("T")
+Report = Callable[[str, float], None]
+"""Called with the step that is complete and the seconds since the start."""
+
+
+def learn(
+    spec: FederationSpec, sources: Mapping[str, Source], report: Report | None = None
+) -> dict[str, Model]:
+    """Run the program at one node a source, and return each node's model.
+
+    Args:
+        spec: what the nodes agree on.
+        sources: each node's rows.
+        report: is told of the first node's steps, which are everybody's.
+
+    Raises:
+        DataError: the rows don't fit the schema, or there is nothing to learn from them.
+        NumericalError: the model can't be computed from the totals.
+    """
+    federation = MemoryFederation(list(sources))
+
+    async def program(network: Network) -> Model:
+        """What each node runs."""
+        watched = report is not None and network.node == federation.nodes[0]
+        return await infer(
+            _Reported(network, report) if report is not None and watched else network,
+            sources[network.node],
+            spec,
+        )
+
+    return _completed(federation.run(program))
+
+
+def _completed(work: Coroutine[Any, Any, T]) -> T:
+    """The result of asynchronous work; in a thread of its own where a loop runs (notebooks)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+class _Reported(Journal):
+    """A network that tells of every step once it is complete."""
+
+    def __init__(self, network: Network, report: Report) -> None:
+        super().__init__(network)
+        self._report = report
+        self._started = time.monotonic()
+
+    async def sum(self, step: str, vector: Vector) -> Vector:
+        """As the network's; the step is reported."""
+        total = await super().sum(step, vector)
+        self._report(step, time.monotonic() - self._started)
+        return total
+
+    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+        """As the network's; the step is reported."""
+        gathered = await super().gather(step, data)
+        self._report(step, time.monotonic() - self._started)
+        return gathered

@@ -1,0 +1,88 @@
+"""The regressor."""
+
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import validate_data
+
+from edge_node.config import Task
+from edge_node.estimators.estimator import Estimator, warn
+from edge_node.inference.arrays import Vector
+from edge_node.model import IntervalPredictions
+
+__all__ = ["TangentMeshRegressor"]
+
+
+class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # without type hints
+    """Gaussian-process regression under an infinitely wide network's kernel, federated or not.
+
+    Parameters are the federation spec's (`edge_node.config.ModelSpec`), with its defaults; where
+    one is a sequence, the evidence chooses.
+
+    Args:
+        kernels: of "ntk", "nngp".
+        activations: of "relu", "erf", "gelu".
+        depths: numbers of hidden layers.
+        biases: the constant input coordinate.
+        weight_variance: of the infinite network; None: critical.
+        bias_variance: as ``weight_variance``.
+        landmarks: how many points span the model; time grows with their square, times rows.
+        landmark_kinds: of "gaussian", "kmeans".
+        min_rows_per_landmark: fewest rows that a k-means landmark averages.
+        kmeans_iterations: passes over the rows to place k-means landmarks.
+        newton_steps: passes at most for a classifier; a regressor needs none.
+        seed: of the Gaussian landmarks; the same seed gives the same model.
+        min_rows_per_category: a category with fewer rows is treated as none of the known ones.
+        verbose: show each step on standard error when it is complete.
+
+    Attributes:
+        model_: the `edge_node.model.Model`.
+        spec_: the `edge_node.config.FederationSpec` it was learnt under; not of a loaded one.
+        n_features_in_: how many columns X has.
+        feature_names_in_: their names, if X was a data frame.
+    """
+
+    _task = Task.REGRESSION
+
+    def fit(self, X: Any, y: ArrayLike, sites: ArrayLike | None = None) -> Self:
+        """Learn from rows, each at the node that its site names.
+
+        Args:
+            X: (n, d) numbers, or a data frame with numbers, text, booleans and categories; cells
+                may be missing.
+            y: (n,) finite numbers.
+            sites: (n,) labels, one node in this process each; None: one node. The model is the
+                same, to rounding.
+
+        Raises:
+            ValueError: X or y is not of this form.
+            DataError: there is nothing to learn: the target, or every input, is constant.
+            ConfigurationError: a parameter is wrong.
+            NumericalError: the model can't be computed from these numbers.
+        """
+        target = validate_data(self, y=y, y_numeric=True).astype(np.float64)
+        return self._learn(X, y, target, sites)
+
+    @overload
+    def predict(self, X: Any, return_std: Literal[False] = False) -> Vector: ...
+    @overload
+    def predict(self, X: Any, return_std: Literal[True]) -> tuple[Vector, Vector]: ...
+    def predict(self, X: Any, return_std: bool = False) -> Vector | tuple[Vector, Vector]:
+        """The target's mean (n,) at X (n, d), in its own unit.
+
+        Args:
+            X: rows as in `fit`.
+            return_std: also the standard deviation (n,) of a new observation, noise included.
+
+        Raises:
+            NotFittedError: neither fitted nor loaded.
+            ValueError: X is not of the form that was learnt from.
+        """
+        found = self._rows_to_answer(X)
+        answers = self.model_.predict(found)
+        if not isinstance(answers, IntervalPredictions):
+            raise TypeError("a regressor's model predicts intervals")
+        warn(answers.warnings)
+        return (answers.mean, answers.sd) if return_std else answers.mean

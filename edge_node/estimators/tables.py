@@ -1,0 +1,174 @@
+"""Tables in memory as the program's rows: NumPy arrays, and the data frames of any library.
+
+A data frame comes through Arrow, which pandas (2.2 and later), polars, DuckDB and others speak.
+Numbers are numeric columns; text, booleans and categories are categorical ones. Labels are written
+as DuckDB writes those of a Parquet file, so that an estimator and a daemon agree on them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike, NDArray
+
+from edge_node.config import Column, ColumnKind
+from edge_node.data.source import BATCH_ROWS, Batch, MemorySource
+from edge_node.errors import DataError
+
+__all__ = ["InputError", "columns_of", "is_frame", "rows_of", "sources_of", "table_of"]
+
+_NUMBERS = (
+    pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null
+)  # fmt: skip
+_LABELS = (
+    pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
+    pa.types.is_dictionary,
+)  # fmt: skip
+
+
+class InputError(DataError, ValueError):
+    """What an estimator was given can't be used; also the ValueError that scikit-learn expects."""
+
+
+def is_frame(X: object) -> bool:
+    """Whether X is a data frame (it has columns and speaks Arrow) rather than an array."""
+    return hasattr(X, "__arrow_c_stream__") and hasattr(X, "columns")
+
+
+def table_of(X: Any, names: Sequence[str]) -> pa.Table:
+    """A data frame, or an array (n, d) of objects, as an Arrow table with these column names.
+
+    Raises:
+        InputError: a column holds values of several types.
+    """
+    try:
+        if hasattr(X, "iloc"):  # pandas: without its index, which Arrow would take for a column
+            table = pa.Table.from_pandas(X, preserve_index=False)
+        elif is_frame(X):
+            table = pa.table(X)
+        else:
+            table = pa.table([pa.array(column, from_pandas=True) for column in X.T], list(names))
+        return table.rename_columns(list(names))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            "a column's cells differ in type",
+            where="X",
+            expected="numbers only, or text only, or booleans only in a column",
+            found=str(error),
+            remedy="Convert the column to one type",
+        ) from error
+
+
+def columns_of(table: pa.Table) -> tuple[Column, ...]:
+    """The schema's columns. Raises InputError for a type that is neither number nor label."""
+    return tuple(Column(name=field.name, kind=_kind(field)) for field in table.schema)
+
+
+def _kind(field: pa.Field) -> ColumnKind:
+    if any(test(field.type) for test in _NUMBERS):
+        return ColumnKind.NUMERIC
+    if any(test(field.type) for test in _LABELS):
+        return ColumnKind.CATEGORICAL
+    raise InputError(
+        "the column is neither of numbers nor of labels",
+        where=f"column {field.name!r}",
+        expected="numbers, text, booleans or categories",
+        found=str(field.type),
+        remedy="Convert it, for example a date to a number of days, or leave it out",
+    )
+
+
+def rows_of(table: pa.Table, columns: Sequence[Column]) -> Batch:
+    """The rows of a table, whose columns are read as the schema says.
+
+    Raises:
+        InputError: text or infinity in a numeric column.
+    """
+    held = dict(zip(table.column_names, table.columns, strict=True))
+    read: dict[ColumnKind, list[NDArray[Any]]] = {kind: [] for kind in ColumnKind}
+    for column in columns:
+        reader = _numbers if column.kind is ColumnKind.NUMERIC else _labels
+        read[column.kind].append(reader(held[column.name], column.name))
+    numeric, categorical = read[ColumnKind.NUMERIC], read[ColumnKind.CATEGORICAL]
+    return Batch(
+        np.column_stack(numeric) if numeric else np.empty((len(table), 0)),
+        np.column_stack(categorical) if categorical else np.empty((len(table), 0), dtype=object),
+    )
+
+
+def _numbers(cells: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+    """(n,), NaN where missing."""
+    try:
+        numbers = pc.cast(_plain(cells), pa.float64(), safe=False).to_numpy()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            "text in a numeric column", where=f"column {name!r}", found=str(error)
+        ) from error
+    if np.isinf(numbers).any():
+        raise InputError(
+            "an infinite number",
+            where=f"column {name!r}, row {int(np.argmax(np.isinf(numbers))) + 1}",
+            expected="a finite number, or none where it is missing",
+        )
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def _labels(cells: pa.ChunkedArray, name: str) -> NDArray[np.object_]:
+    """(n,) of str without surrounding space, None where missing."""
+    try:
+        text = pc.utf8_trim_whitespace(pc.cast(_plain(cells), pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            "the cells have no text", where=f"column {name!r}", found=str(error)
+        ) from error
+    present = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    labels: NDArray[np.object_] = present.to_numpy(zero_copy_only=False).astype(object)
+    return labels
+
+
+def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Categories as what they stand for."""
+    return cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) else cells
+
+
+def sources_of(batch: Batch, sites: ArrayLike | None) -> Mapping[str, MemorySource]:
+    """Each site's rows, in their order; all of them at one node for no ``sites``.
+
+    Args:
+        batch: all rows, with their targets.
+        sites: (n,) labels of any type; equal texts are the same site.
+
+    Raises:
+        InputError: a row has no site, or ``sites`` is not of the rows' length.
+    """
+    if sites is None:
+        return {"here": MemorySource(_parts(batch, np.arange(len(batch))))}
+    labels = np.asarray(sites, dtype=object)
+    if labels.shape != (len(batch),):
+        raise InputError(
+            "`sites` must name each row's site",
+            where="sites",
+            expected=f"shape ({len(batch)},)",
+            found=str(labels.shape),
+        )
+    for row, label in enumerate(labels, start=1):
+        if label is None or label != label:  # noqa: PLR0124 - only NaN differs from itself
+            raise InputError("a row has no site", where=f"sites, row {row}", found=repr(label))
+    names, owners = np.unique(labels.astype(str), return_inverse=True)
+    return {
+        str(name): MemorySource(_parts(batch, np.flatnonzero(owners == i)))
+        for i, name in enumerate(names)
+    }
+
+
+def _parts(batch: Batch, rows: NDArray[np.intp]) -> tuple[Batch, ...]:
+    chunks = np.split(rows, range(BATCH_ROWS, len(rows), BATCH_ROWS))
+    target = batch.target
+    return tuple(
+        Batch(
+            batch.numeric[each], batch.categorical[each], None if target is None else target[each]
+        )
+        for each in chunks
+    )
