@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 
 from aggregator.registry import EnrolledNode, Registry
-from edge_node.errors import IdentityError, RefusedError, TangentMeshError
+from edge_node.errors import IdentityError, MachineError, RefusedError, TangentMeshError
 from edge_node.security.authority import Authority
-from edge_node.security.certificates import der_of, fingerprint_of
+from edge_node.security.certificates import der_of, fingerprint_of, pem_of
 from edge_node.security.tokens import hash_secret
 from tangentmesh.v1 import enrolment_pb2, enrolment_pb2_grpc
 
@@ -34,14 +34,14 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
         registry: tokens and nodes.
         spec: the federation spec, TOML, for every new member.
         discovery: host:port of the discovery service, for every new member.
-        enrolled: is called after each enrolment.
+        enrolled: is told of each enrolment.
     """
 
     authority: Authority
     registry: Registry
     spec: str
     discovery: str
-    enrolled: Callable[[], None]
+    enrolled: Callable[[EnrolledNode], None]
     clock: Callable[[], float] = time.time
 
     async def GetAuthority(  # noqa: N802 - named by the protocol
@@ -55,34 +55,34 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
     ) -> enrolment_pb2.EnrolReply:
         """Consume the token and issue the certificate, in one transaction."""
         try:
-            certificate = await asyncio.to_thread(self._issue, request)
+            node = await asyncio.to_thread(self._issue, request)
         except IdentityError as error:
             await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, error, request.node)
         except RefusedError as error:
             await self._refuse(context, grpc.StatusCode.ALREADY_EXISTS, error, request.node)
+        except MachineError as error:  # the token is as good as before
+            await self._refuse(context, grpc.StatusCode.INTERNAL, error, request.node)
         except TangentMeshError as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error, request.node)
-        self.enrolled()
+        self.enrolled(node)
         _log.info("%s has enrolled", request.node)
         return enrolment_pb2.EnrolReply(
-            certificate=certificate,
+            certificate=pem_of(node.certificate, where=request.node),
             ca_certificate=self.authority.certificate_pem,
             spec=self.spec,
             discovery=self.discovery,
         )
 
-    def _issue(self, request: enrolment_pb2.EnrolRequest) -> bytes:
-        issued: list[bytes] = []
+    def _issue(self, request: enrolment_pb2.EnrolRequest) -> EnrolledNode:
         now = self.clock()
 
         def issue() -> EnrolledNode:
             pem = self.authority.issue(request.csr, node=request.node, lifetime=LEAF_LIFETIME)
-            issued.append(pem)
             der = der_of(pem)
             return EnrolledNode(request.node, der, fingerprint_of(der), now)
 
-        self.registry.enrol(hash_secret(request.token), request.node, now=now, issue=issue)
-        return issued[0]
+        digest = hash_secret(request.token)
+        return self.registry.enrol(digest, request.node, now=now, issue=issue)
 
     async def _refuse(
         self, context: Any, code: grpc.StatusCode, error: TangentMeshError, node: str

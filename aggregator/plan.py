@@ -3,6 +3,7 @@
 The value that the planner draws, the registry keeps and the discovery service hands out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -78,8 +79,12 @@ class Plan:
         """Whether a node that reports so holds the posterior of this plan's run."""
         return (report.phase, report.run) == (Phase.COMPLETE, self.run)
 
-    def to_message(self) -> discovery_pb2.Plan:
-        """The wire form, without certificates."""
+    @cached_property
+    def message(self) -> discovery_pb2.Plan:
+        """The wire form, without certificates; nobody changes it.
+
+        For ten thousand members it takes a tenth of a second, so it is made once.
+        """
         message = discovery_pb2.Plan(
             epoch=self.epoch,
             run=self.run,
@@ -99,9 +104,19 @@ class Plan:
         message.created.FromDatetime(datetime.fromtimestamp(self.created, UTC))
         return message
 
+    def copy_to(self, message: discovery_pb2.Plan, certificates: Mapping[str, bytes]) -> None:
+        """Fill the wire form in, with some members' certificates (DER)."""
+        message.CopyFrom(self.message)
+        for name, certificate in certificates.items():
+            message.members[self._places[name]].certificate = certificate
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {member.node: place for place, member in enumerate(self.members)}
+
     @classmethod
     def from_message(cls, message: discovery_pb2.Plan) -> Self:
-        """The inverse of ``to_message``."""
+        """The inverse of ``message``."""
         return cls(
             epoch=message.epoch,
             run=message.run,

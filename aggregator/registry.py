@@ -44,7 +44,11 @@ _BUSY_MILLISECONDS = 5000
 _PLANS_KEPT = 100
 
 _NEW_TOKEN = "Ask the federation's operator for a new token (`aggregator token NODE`)"  # noqa: S105
-_IN_MEMORY = ":memory:"
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: "End the program that keeps it locked",
+    sqlite3.SQLITE_FULL: "Free some space on the disk",
+    sqlite3.SQLITE_READONLY: "Make it writable for the user that runs this program",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ class Registry:
             (newest,) = cursor.execute("SELECT coalesce(max(epoch), 0) FROM plans").fetchone()
             if plan.epoch <= newest:
                 raise ValueError(f"epoch {plan.epoch} is not greater than {newest}")
-            message = plan.to_message().SerializeToString()
+            message = plan.message.SerializeToString()
             cursor.execute("INSERT INTO plans VALUES (?, ?)", (plan.epoch, message))
             cursor.execute("DELETE FROM plans WHERE epoch <= ?", (plan.epoch - _PLANS_KEPT,))
 
@@ -277,9 +281,10 @@ def _machine_errors(where: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more than is needed
         raise MachineError(
             "the registry can't be read or written",
             where=where,
             found=str(error),
-            remedy="Check the disk, and that the directory belongs to this user",
+            remedy=_REMEDIES.get(code, "Check the disk, and that the directory is this user's"),
         ) from error

@@ -1,4 +1,4 @@
-"""The aggregator's process: two ports, one registry, one timer."""
+"""The aggregator's process: two ports, one registry, two timers."""
 
 import asyncio
 import logging
@@ -86,7 +86,7 @@ async def _serve(directory: Directory, config: AggregatorConfig) -> None:
             registry,
             directory.spec.read_text(encoding="utf-8"),
             join_address(config.hosts[0], port),
-            discovery.refresh,
+            discovery.enrolled,
         )
         enrolment_pb2_grpc.add_EnrolmentServicer_to_server(enrolment, enrolment_server)
         address = join_address(config.listen, wanted.enrolment)
@@ -97,10 +97,10 @@ async def _serve(directory: Directory, config: AggregatorConfig) -> None:
         await enrolment_server.start()
         _log.info("listening", extra=msgspec.to_builtins(bound) | {"federation": spec.name})
         try:
-            await _tick_until_stopped(discovery, spec.timing.heartbeat / 2)
+            await _work_until_stopped(discovery, spec.timing.heartbeat / 2)
         finally:
             await asyncio.gather(server.stop(_GRACE), enrolment_server.stop(_GRACE))
-            discovery.flush()
+            await discovery.write()
 
 
 def _identity(
@@ -128,16 +128,15 @@ def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredent
     return port
 
 
-async def _tick_until_stopped(discovery: DiscoveryService, seconds: float) -> None:
+async def _work_until_stopped(discovery: DiscoveryService, seconds: float) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    while not stopped.is_set():
-        discovery.tick()
-        await asyncio.to_thread(discovery.flush)
-        try:
-            await asyncio.wait_for(stopped.wait(), seconds)
-        except TimeoutError:
-            continue
-    _log.info("stopping")
+    async with asyncio.TaskGroup() as group:
+        works = (discovery.keep_planning(seconds), discovery.keep_writing(seconds))
+        tasks = [group.create_task(work) for work in works]
+        await stopped.wait()
+        _log.info("stopping")
+        for task in tasks:
+            task.cancel()

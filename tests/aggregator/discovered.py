@@ -74,6 +74,12 @@ class Discovered:
             self.registry.enrol(digest, node, now=self.date, issue=lambda made=enrolled: made)
         return self
 
+    @property
+    def members(self) -> str:
+        """The cohort of the newest plan, as one word."""
+        plan = self.registry.latest_plan()
+        return "".join(member.node for member in plan.members) if plan else ""
+
     async def beat(self, node: str, **changes: object) -> discovery_pb2.HeartbeatReply:
         """A node's heartbeat. Raises Aborted."""
         usual: dict[str, object] = {
@@ -90,7 +96,7 @@ class Discovered:
         for node in nodes:
             await self.beat(node)
         self.now += self.rules.settle
-        self.service.tick()
+        await self.service.plan()
         return (await self.beat(nodes[0])).plan
 
 

@@ -564,7 +564,7 @@ class Life(RuleBasedStateMachine):
         for member in plan.members:
             assert (member.node == plan.root) == (member.parent == "")
             assert member.parent == "" or plan.by_node[member.parent].address
-        assert Plan.from_message(plan.to_message()) == plan
+        assert Plan.from_message(plan.message) == plan
         assert self.federation.decide() is None
 
 

@@ -1,0 +1,21 @@
+"""An aggregator and its nodes, in one process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from edge_node.security.authority import Authority
+from tests.aggregator.discovered import Discovered, discovered
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The federation's authority."""
+    return Authority.create(tmp_path_factory.mktemp("ca"), "discovery")
+
+
+@pytest.fixture
+def aggregator(authority: Authority) -> Iterator[Discovered]:
+    """An aggregator with the enrolled nodes a, b and c."""
+    with discovered(authority) as made:
+        yield made.enrol("a", "b", "c").start()
