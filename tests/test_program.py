@@ -146,7 +146,7 @@ def test_the_model_says_where_it_comes_from() -> None:
     provenance = models["node-01"].provenance
     assert provenance.cohort == ("node-00", "node-01", "node-02")
     assert provenance.rows == 40
-    assert provenance.sweeps == 12  # survey, labels (2), location, spread, k-means (6), statistics
+    assert provenance.sweeps == 10  # survey, labels, spread, k-means (6), statistics
     assert 0 <= provenance.uncovered_share <= 1
     assert provenance.spec_hash == spec.digest().hex()
 

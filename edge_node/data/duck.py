@@ -32,6 +32,7 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     try:
         with duckdb.connect(config=_SETTINGS) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it would go to standard output
             yield connection
     except duckdb.Error as error:
         raise DataError(

@@ -1,120 +1,237 @@
-"""The federation's category lists, from sums only.
+"""The federation's category lists, from sums only; rare labels are not in any sum of their bytes.
 
-Rows are counted in hash buckets. For buckets with enough rows in the whole federation the labels'
-bytes are summed, too: divided by the count they are the label again. The sum of squares tells a
-bucket that two labels share (its variance is not zero); then all is repeated with a larger table.
-Nobody learns who holds which label, and rare ones are not revealed at all.
+Every column has 40 tables of hash buckets, in which rows are counted over the whole federation. A
+label is common only if its bucket is in each of the tables (a count-min sketch: Cormode &
+Muthukrishnan 2005); nodes add up the bytes of common labels and of no others. A label that is rare
+itself gets through only where others fill its buckets in all tables. The shares of buckets that
+are not empty are known, so this has a known bound: unless their product is at most 2^-40, no byte
+is summed, and larger tables are tried.
+
+Bytes are summed per bucket of the first three tables, with rows and a checksum. A bucket with one
+label gives it away: bytes over rows. Its sums are taken out of its other two buckets, and so on
+until nothing is left (peeling, as in an invertible Bloom table: Goodrich & Mitzenmacher 2011). If
+something is left, larger tables are tried.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_node.data.source import Source
 from edge_node.errors import DataError
 
-__all__ = ["ATTEMPTS", "label_bytes", "label_counts", "read_labels"]
+__all__ = [
+    "ATTEMPTS",
+    "Sieve",
+    "Tally",
+    "add_labels",
+    "label_bytes",
+    "label_counts",
+    "read_labels",
+    "too_many",
+]
 
 Vector = NDArray[np.float64]
+Tally = Counter[bytes]
+"""How many of a node's rows hold each label (in UTF-8) of a column."""
 
 ATTEMPTS = 4
-_BUCKETS = 2048  # of the first attempt; each further one has eight times as many
+_TABLES = 40
+_BUCKETS = 128  # of each table at first; each further attempt has eight times as many
+_LEAK = 2.0**-40  # the largest probability with which a rare label's bytes may be summed
+_COPIES = 3  # tables in whose buckets bytes are summed
 _LONGEST = 64  # bytes of a label in UTF-8
+_MOST = 1 << 16  # labels of a column at one node: more don't fit the largest tables
+_WORDS = 2 + _LONGEST  # of a bucket: rows, checksum, bytes
 
 
-def label_counts(source: Source, columns: Sequence[int], attempt: int) -> Vector:
-    """Rows per bucket, (columns, buckets) flattened.
-
-    Args:
-        source: the node's rows.
-        columns: positions among the categorical columns.
-        attempt: 0 at first; decides the size of the table and the hash.
+def add_labels(tally: Tally, values: NDArray[np.object_], column: str) -> None:
+    """Count the labels of some rows (n,); missing ones (None) are left out.
 
     Raises:
-        DataError: a label is longer than 64 bytes.
+        DataError: a label is longer than 64 bytes, or there are more than 65,536 different ones.
     """
-    counts = np.zeros((len(columns), _buckets(attempt)))
-    for j, label, rows in _labels(source, columns):
-        counts[j, _bucket(label, j, attempt)] += rows
+    for label, rows in Counter(values.tolist()).items():
+        if label is not None:
+            tally[_utf8(label, column)] += rows
+    if len(tally) > _MOST:
+        raise too_many(repr(column), f"more than {_MOST} at this node")
+
+
+def label_counts(tallies: Sequence[Tally], columns: Sequence[int], attempt: int) -> Vector:
+    """Rows per bucket, (columns, tables, buckets) flattened.
+
+    Args:
+        tallies: the node's rows per label, of each unlisted column.
+        columns: which of them to count.
+        attempt: 0 at first; decides the size of the tables and their hashes.
+    """
+    counts = np.zeros((len(columns), _TABLES, _buckets(attempt)))
+    for place, column in enumerate(columns):
+        for label, rows in tallies[column].items():
+            counts[place, np.arange(_TABLES), _hashes(label, column, attempt)] += rows
     return counts.ravel()
 
 
-def label_bytes(
-    source: Source, columns: Sequence[int], attempt: int, common: NDArray[np.bool_]
-) -> Vector:
-    """Sums over rows of the labels' bytes and of their squares, for common buckets only.
+@dataclass(frozen=True)
+class Sieve:
+    """Which labels are common, as the federation's counts say.
 
-    Args:
-        source: the node's rows.
-        columns: as in ``label_counts``.
+    Attributes:
+        columns: the columns that were counted.
         attempt: as in ``label_counts``.
-        common: which buckets have enough rows in the federation, (columns * buckets,).
-
-    Returns:
-        (common buckets, 2, 64) flattened.
+        common: which buckets have enough rows, (columns, tables, buckets).
     """
-    place = np.cumsum(common) - 1
-    sums = np.zeros((int(common.sum()), 2, _LONGEST))
-    for j, label, rows in _labels(source, columns):
-        bucket = j * _buckets(attempt) + _bucket(label, j, attempt)
-        if common[bucket]:
-            content = np.zeros(_LONGEST)
-            content[: len(label)] = np.frombuffer(label, dtype=np.uint8)
-            sums[place[bucket]] += rows * np.stack([content, content**2])
+
+    columns: tuple[int, ...]
+    attempt: int
+    common: NDArray[np.bool_]
+
+    @classmethod
+    def read(cls, total: Vector, columns: Sequence[int], attempt: int, min_rows: int) -> "Sieve":
+        """The sieve of those columns whose tables are empty enough; the others are left out.
+
+        Args:
+            total: the federation's sum of ``label_counts``.
+            columns: as there.
+            attempt: as there.
+            min_rows: fewest rows of a common label.
+        """
+        counts = total.reshape(len(columns), _TABLES, _buckets(attempt))
+        occupied = np.mean(counts != 0, axis=2)
+        tight = np.prod(occupied, axis=1) <= _LEAK
+        kept = tuple(column for column, fits in zip(columns, tight, strict=True) if fits)
+        return cls(kept, attempt, counts[tight] >= min_rows)
+
+    @cached_property
+    def _slots(self) -> NDArray[np.int64]:
+        """Where the bytes of a common bucket are summed: (columns, 3, buckets)."""
+        common = self.common[:, :_COPIES]
+        slots: NDArray[np.int64] = np.cumsum(common).reshape(common.shape) - 1
+        return slots
+
+    @property
+    def size(self) -> int:
+        """How many buckets have bytes summed."""
+        return int(self.common[:, :_COPIES].sum())
+
+    def column_of(self, slot: int) -> int:
+        """The place of a slot's column among ``columns``."""
+        return int(np.searchsorted(self._slots[:, -1, -1], slot))
+
+    def slots(self, place: int, label: bytes) -> NDArray[np.int64] | None:
+        """A label's three slots, or None where it is not common."""
+        buckets = _hashes(label, self.columns[place], self.attempt)
+        if not self.common[place, np.arange(_TABLES), buckets].all():
+            return None
+        found: NDArray[np.int64] = self._slots[place, np.arange(_COPIES), buckets[:_COPIES]]
+        return found
+
+
+def label_bytes(tallies: Sequence[Tally], sieve: Sieve) -> Vector:
+    """Sums over rows of one, the checksum and the bytes of common labels: (slots, 66) flattened."""
+    sums = np.zeros((sieve.size, _WORDS))
+    for place, column in enumerate(sieve.columns):
+        for label, rows in tallies[column].items():
+            slots = sieve.slots(place, label)
+            if slots is not None:
+                sums[slots] += rows * _words(label)
     return sums.ravel()
 
 
-def read_labels(
-    total: Vector, counts: Vector, common: NDArray[np.bool_], columns: int
-) -> list[tuple[str, ...]] | None:
-    """Each column's labels, ascending; None if two labels share a bucket.
+def read_labels(total: Vector, sieve: Sieve, min_rows: int) -> dict[int, tuple[str, ...]]:
+    """The labels, ascending, of each column of the sieve that could be read.
 
     Args:
         total: the federation's sum of ``label_bytes``.
-        counts: the federation's sum of ``label_counts``.
-        common: as in ``label_bytes``.
-        columns: how many there are.
+        sieve: as there.
+        min_rows: a label with fewer rows in this sum (a node was lost since) is not listed.
     """
-    rows = counts[common]
-    sums = total.reshape(-1, 2, _LONGEST)
-    if np.any(sums[:, 1] * rows[:, None] != sums[:, 0] ** 2):
+    left = total.reshape(-1, _WORDS).copy()
+    found: list[list[str]] = [[] for _ in sieve.columns]
+    for place, label, rows in _peeled(left, sieve):
+        if rows >= min_rows:
+            found[place].append(label.decode())
+    unread = {sieve.column_of(int(slot)) for slot in np.flatnonzero(left.any(axis=1))}
+    return {
+        column: tuple(sorted(found[place]))
+        for place, column in enumerate(sieve.columns)
+        if place not in unread
+    }
+
+
+def _peeled(left: Vector, sieve: Sieve) -> Iterator[tuple[int, bytes, float]]:
+    """(column's place, label, rows) of label after label, each taken out of ``left``."""
+    waiting = list(range(len(left)))
+    while waiting:
+        slot = waiting.pop()
+        label = _alone(left[slot])
+        place = sieve.column_of(slot)
+        slots = None if label is None else sieve.slots(place, label)
+        if label is not None and slots is not None and slot in slots:
+            yield place, label, float(left[slot, 0])
+            left[slots] -= left[slot].copy()
+            waiting.extend(slots.tolist())
+
+
+def _alone(words: Vector) -> bytes | None:
+    """The only label in a slot; None where there is none, or more than one."""
+    if words[0] <= 0:
         return None
-    content = np.rint(sums[:, 0] / rows[:, None]).astype(np.uint8)
-    column_of = np.flatnonzero(common) // (len(common) // columns)
-    labels: list[list[str]] = [[] for _ in range(columns)]
-    for column, each in zip(column_of, content, strict=True):
-        labels[column].append(each.tobytes().rstrip(b"\0").decode())
-    return [tuple(sorted(each)) for each in labels]
+    content = words[2:] / words[0]
+    if np.any(content != np.rint(content)) or content.min() < 0 or content.max() > 255:
+        return None
+    label = content.astype(np.uint8).tobytes().rstrip(b"\0")
+    try:
+        label.decode()
+    except UnicodeDecodeError:
+        return None
+    return label if np.array_equal(words, words[0] * _words(label)) else None
 
 
-def _labels(source: Source, columns: Sequence[int]) -> Iterator[tuple[int, bytes, int]]:
-    """(place in ``columns``, label in UTF-8, rows), batch by batch; missing ones are left out."""
-    for batch in source.batches():
-        for j, column in enumerate(columns):
-            values = batch.categorical[:, column]
-            labels, rows = np.unique(values[values != None].astype(str), return_counts=True)  # noqa: E711 - elementwise
-            for label, count in zip(labels.tolist(), rows.tolist(), strict=True):
-                yield j, _utf8(label), count
+def _words(label: bytes) -> Vector:
+    """One, a checksum below 2^24, and the bytes: rows times these stay far below 2^53."""
+    words = np.zeros(_WORDS)
+    words[0] = 1.0
+    words[1] = int.from_bytes(hashlib.blake2b(label, digest_size=3).digest(), "little")
+    words[2 : 2 + len(label)] = np.frombuffer(label, dtype=np.uint8)
+    return words
 
 
-def _utf8(label: str) -> bytes:
+def _utf8(label: str, column: str) -> bytes:
     content = label.encode()
     if len(content) > _LONGEST or b"\0" in content:
         raise DataError(
-            "a category's label is too long to be agreed on",
-            expected=f"at most {_LONGEST} bytes",
-            found=repr(label[:80]),
+            "a category's label can't be agreed on",
+            where=f"column {column!r}",
+            expected=f"at most {_LONGEST} bytes in UTF-8, none of them zero",
+            found=f"{len(content)} bytes",
             remedy="Shorten it, or list the column's `categories` in the federation spec",
         )
     return content
+
+
+def too_many(columns: str, found: str) -> DataError:
+    """That no list of categories can be found."""
+    return DataError(
+        "too many different categories to be agreed on by sums",
+        where=f"column {columns}",
+        found=found,
+        remedy="List the column's `categories` in the federation spec, or leave the column out",
+    )
 
 
 def _buckets(attempt: int) -> int:
     return _BUCKETS << (3 * attempt)
 
 
-def _bucket(label: bytes, column: int, attempt: int) -> int:
-    digest = hashlib.blake2b(label, digest_size=8, salt=f"{column}/{attempt}".encode()).digest()
-    return int.from_bytes(digest, "little") % _buckets(attempt)
+def _hashes(label: bytes, column: int, attempt: int) -> NDArray[np.int64]:
+    """A label's bucket in each table (tables,): sixteen bits each of one long hash."""
+    content = f"{column}/{attempt}/".encode() + label
+    digest = hashlib.shake_128(content).digest(2 * _TABLES)
+    hashes: NDArray[np.int64] = np.frombuffer(digest, dtype="<u2").astype(np.int64)
+    return hashes % _buckets(attempt)

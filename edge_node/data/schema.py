@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from edge_node.config import Column, ColumnKind, DataSpec
 from edge_node.errors import DataError
 
-__all__ = ["categorical_columns", "check_columns", "clean_label", "numeric_columns"]
+__all__ = [
+    "categorical_columns",
+    "check_columns",
+    "clean_label",
+    "numeric_columns",
+    "places",
+    "unlisted_columns",
+]
 
 
 def numeric_columns(data: DataSpec) -> list[Column]:
@@ -16,6 +23,17 @@ def numeric_columns(data: DataSpec) -> list[Column]:
 def categorical_columns(data: DataSpec) -> list[Column]:
     """The schema's categorical columns, in its order."""
     return [column for column in data.columns if column.kind is ColumnKind.CATEGORICAL]
+
+
+def unlisted_columns(data: DataSpec) -> list[int]:
+    """Positions, among the categorical columns, of those whose categories the spec doesn't list."""
+    return [i for i, column in enumerate(categorical_columns(data)) if not column.categories]
+
+
+def places(data: DataSpec) -> list[tuple[ColumnKind, int]]:
+    """Where a batch holds each input column: numeric ones first, then categorical."""
+    numeric = [(ColumnKind.NUMERIC, i) for i in range(len(numeric_columns(data)))]
+    return numeric + [(ColumnKind.CATEGORICAL, i) for i in range(len(categorical_columns(data)))]
 
 
 def check_columns(

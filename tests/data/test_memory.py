@@ -13,7 +13,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from edge_node.config import Column, DataSpec, Task
-from edge_node.data.encoding import local_survey
+from edge_node.data.survey import local_survey
 from edge_node.data.source import open_source
 columns = tuple(Column(name=f"x{i}") for i in range(8))
 data = DataSpec(task=Task.REGRESSION, target="y", columns=columns)
