@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_node import __version__, console
+from edge_node.errors import NetworkError
 from edge_node.names import check_node_name
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def cli() -> None:
     All commands work on one directory: --dir, or AGGREGATOR_DIR, or the present one. Its ca/ folder
     holds the key that makes members: guard it.
 
-    Exit codes: 0 success, 2 command line, 3 configuration, 5 identity, 7 refused, 9 machine.
+    Exit codes: 0 success, 2 command line, 3 configuration, 5 identity, 6 a node is missing or a run
+    is stalled (`status --check`), 7 refused, 9 machine.
     """
 
 
@@ -122,14 +124,24 @@ def run(directory: "Directory") -> None:
 
 
 @cli.command()
+@click.option(
+    "--check", is_flag=True, help="For monitoring: exit with 6 unless all is well, and say why."
+)
 @directory_option
 @console.json_option
-def status(directory: "Directory", as_json: bool) -> None:
+def status(directory: "Directory", check: bool, as_json: bool) -> None:
     """Show nodes and plan, from the registry: it works with the server down, too."""
-    from aggregator.setup import describe
+    from aggregator.status import describe
 
     facts = describe(directory)
     console.emit(facts, as_json=as_json, text=lambda: console.table(*_lines(facts)))
+    if check and facts["problems"]:
+        raise NetworkError(
+            "the federation is not well",
+            where=facts["federation"],
+            found="; ".join(facts["problems"]),
+            remedy="Look at these nodes' `edge-node status`, and at the aggregator's log",
+        )
 
 
 def _lines(facts: dict[str, Any]) -> tuple[list[str], list[list[object]]]:

@@ -1,10 +1,8 @@
-"""What the operator's commands do: create a federation, make tokens, describe what is known."""
+"""What the operator's commands change: create a federation, make tokens."""
 
 import time
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from aggregator.config import (
     AggregatorConfig,
@@ -16,8 +14,6 @@ from aggregator.config import (
     save_config,
 )
 from aggregator.draft import drafted
-from aggregator.plan import Plan
-from aggregator.presence import Phase
 from aggregator.registry import Registry
 from aggregator.server import make_identity
 from edge_node.config import load_spec
@@ -28,7 +24,7 @@ from edge_node.security.files import write_atomically
 from edge_node.security.identity import save_identity
 from edge_node.security.tokens import Token
 
-__all__ = ["create", "create_token", "describe"]
+__all__ = ["create", "create_token"]
 
 
 def create(
@@ -85,52 +81,3 @@ def create_token(directory: Directory, node: str, *, seconds: float, replace: bo
         expires = time.time() + seconds
         registry.add_token(token.secret_hash(), node, expires_at=expires, replace=replace)
     return token.encode()
-
-
-def describe(directory: Directory) -> dict[str, Any]:
-    """Everything the registry knows, for people and programs; times are UNIX seconds."""
-    config = load_config(directory)
-    spec = load_spec(directory.spec)
-    with Registry.open(directory.registry) as registry:
-        beats, plan = registry.heartbeats(), registry.latest_plan()
-        nodes = []
-        for node in registry.nodes():
-            beat = beats.get(node.name)
-            report = beat.report if beat else None
-            nodes.append(
-                {
-                    "node": node.name,
-                    "enrolled_at": node.enrolled_at,
-                    "fingerprint": node.fingerprint.hex(),
-                    "last_seen": beat.last_seen if beat else None,
-                    "address": report.address if report else "",
-                    "phase": (report.phase if report else Phase.UNKNOWN).name.lower(),
-                    "run": report.run if report else 0,
-                    "step": report.step if report else "",
-                    "waiting_for": list(report.waiting_for) if report else [],
-                    "waiting_seconds": report.waiting if report else 0.0,
-                    "reason": report.reason if report else "",
-                }
-            )
-    return {
-        "federation": spec.name,
-        "spec_hash": spec.digest().hex(),
-        "minimum_nodes": spec.minimum_nodes,
-        "ports": msgspec.to_builtins(read_ports(directory, config)),
-        "nodes": nodes,
-        "plan": _plan(plan) if plan else None,
-    }
-
-
-def _plan(plan: Plan) -> dict[str, Any]:
-    return {
-        "epoch": plan.epoch,
-        "run": plan.run,
-        "root": plan.root,
-        "created": plan.created,
-        "members": [
-            {"node": member.node, "address": member.address, "parent": member.parent}
-            for member in plan.members
-        ],
-        "edges": [list(edge) for edge in plan.edges],
-    }

@@ -1,0 +1,104 @@
+"""What is known of a federation, read from the registry: it works with the server down, too."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from aggregator.config import Directory, load_config, read_ports
+from aggregator.plan import Plan
+from aggregator.presence import Phase
+from aggregator.registry import EnrolledNode, Heartbeat, Registry
+from aggregator.scene import listed
+from edge_node.config import FederationSpec, load_spec
+
+__all__ = ["describe"]
+
+_WRITING = 2.0  # heartbeats' time until one is on disk, however the machine is loaded
+
+
+def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any]:
+    """Everything the registry knows, for people and programs; times are UNIX seconds.
+
+    ``problems`` holds a sentence for each enrolled node that is missing or refuses, and for a run
+    that doesn't begin or go on; nothing if all is well.
+
+    Raises:
+        ConfigurationError: there is no federation, or a file is wrong.
+        MachineError: the registry can't be read.
+    """
+    now = time.time() if now is None else now
+    config = load_config(directory)
+    spec = load_spec(directory.spec)
+    with Registry.open(directory.registry) as registry:
+        beats, plan = registry.heartbeats(), registry.latest_plan()
+        enrolled = registry.nodes()
+    return {
+        "federation": spec.name,
+        "spec_hash": spec.digest().hex(),
+        "minimum_nodes": spec.minimum_nodes,
+        "ports": msgspec.to_builtins(read_ports(directory, config)),
+        "nodes": [_node(node, beats.get(node.name)) for node in enrolled],
+        "plan": _plan(plan) if plan else None,
+        "problems": _problems(spec, enrolled, beats, plan, now),
+    }
+
+
+def _node(node: EnrolledNode, beat: Heartbeat | None) -> dict[str, Any]:
+    report = beat.report if beat else None
+    return {
+        "node": node.name,
+        "enrolled_at": node.enrolled_at,
+        "fingerprint": node.fingerprint.hex(),
+        "last_seen": beat.last_seen if beat else None,
+        "address": report.address if report else "",
+        "phase": (report.phase if report else Phase.UNKNOWN).name.lower(),
+        "run": report.run if report else 0,
+        "step": report.step if report else "",
+        "waiting_for": list(report.waiting_for) if report else [],
+        "waiting_seconds": report.waiting if report else 0.0,
+        "reason": report.reason if report else "",
+    }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "epoch": plan.epoch,
+        "run": plan.run,
+        "root": plan.root,
+        "created": plan.created,
+        "members": [
+            {"node": member.node, "address": member.address, "parent": member.parent}
+            for member in plan.members
+        ],
+        "edges": [list(edge) for edge in plan.edges],
+    }
+
+
+def _problems(
+    spec: FederationSpec,
+    enrolled: list[EnrolledNode],
+    beats: dict[str, Heartbeat],
+    plan: Plan | None,
+    now: float,
+) -> list[str]:
+    """What somebody should look into."""
+    found = ((node.name, _problem(spec, beats.get(node.name), now)) for node in enrolled)
+    problems = [f"{name} {problem}" for name, problem in found if problem]
+    if plan is None or plan.spec_hash != spec.digest():
+        problems.append(f"no run has begun; it needs {spec.minimum_nodes} nodes")
+    return problems
+
+
+def _problem(spec: FederationSpec, beat: Heartbeat | None, now: float) -> str:
+    """What is wrong with a node; empty: nothing."""
+    if beat is None:
+        return "is missing: it was never seen"
+    report, silence, timing = beat.report, now - beat.last_seen, spec.timing
+    if silence > timing.liveness + _WRITING * timing.heartbeat:
+        return f"is missing: last seen {silence:.0f} s ago"
+    if report.phase is Phase.REFUSED:
+        return f"refuses: {report.reason or 'no reason given'}"
+    if report.phase is Phase.RUNNING and report.waiting >= timing.step:
+        return f"is stalled: it has waited {report.waiting:.0f} s for {listed(report.waiting_for)}"
+    return ""

@@ -1,0 +1,126 @@
+"""What `aggregator status --check` finds, and how it ends."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator import setup
+from aggregator.cli import cli
+from aggregator.config import Directory
+from aggregator.plan import Member, Plan
+from aggregator.presence import Phase, Report
+from aggregator.registry import EnrolledNode, Heartbeat, Registry
+from aggregator.status import describe
+from edge_node import console
+from edge_node.config import load_spec
+
+NOW = 1_800_000_000.0
+WELL = Report(address="a:1", session=bytes(16), epoch=1, run=1, phase=Phase.COMPLETE)
+SPEC = """
+name = "hospitals"
+minimum_nodes = 2
+[timing]
+heartbeat = 2
+liveness = 15
+step = 600
+[data]
+task = "regression"
+target = "y"
+columns = [{name = "x"}]
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    """A federation in which a and b have enrolled, were heard just now and hold the posterior."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    made = Directory(tmp_path / "aggregator")
+    setup.create(
+        made, tmp_path / "spec.toml", hosts=("h",), port=1, enrolment_port=2, listen="127.0.0.1"
+    )
+    with Registry.open(made.registry) as registry:
+        for node in "ab":
+            enrol(registry, node)
+            registry.record([Heartbeat(node, WELL, NOW)])
+        members = (Member("a", "a:1", b"a" * 32, ""), Member("b", "b:1", b"b" * 32, "a"))
+        spec_hash = load_spec(made.spec).digest()
+        registry.save_plan(Plan(1, 1, spec_hash, "a", members, (("a", "b"),)))
+    return made
+
+
+def enrol(registry: Registry, node: str) -> None:
+    """Token and enrolment."""
+    certificate = EnrolledNode(node, b"DER", node.encode() * 32, NOW)
+    registry.add_token(node.encode(), node, expires_at=NOW)
+    registry.enrol(node.encode(), node, now=NOW, issue=lambda: certificate)
+
+
+def hear(directory: Directory, node: str, **changes: Any) -> None:
+    """A heartbeat reaches the registry."""
+    with Registry.open(directory.registry) as registry:
+        registry.record([Heartbeat(node, replace(WELL, **changes), NOW)])
+
+
+def test_all_is_well(directory: Directory) -> None:
+    """While a run goes on, too, and with a heartbeat that is not on disk yet."""
+    assert describe(directory, now=NOW)["problems"] == []
+    hear(directory, "b", phase=Phase.RUNNING, waiting_for=("a",), waiting=599.0)
+    assert describe(directory, now=NOW + 19)["problems"] == []
+
+
+def test_a_missing_node(directory: Directory) -> None:
+    """Silent for longer than `liveness`, or never seen."""
+    with Registry.open(directory.registry) as registry:
+        registry.record([Heartbeat("b", WELL, NOW - 40)])
+        enrol(registry, "c")
+    assert describe(directory, now=NOW)["problems"] == [
+        "b is missing: last seen 40 s ago",
+        "c is missing: it was never seen",
+    ]
+
+
+def test_a_stalled_run(directory: Directory) -> None:
+    """Who waits for whom, and for how long."""
+    hear(directory, "b", phase=Phase.RUNNING, waiting_for=("a",), waiting=600.0)
+    problems = describe(directory, now=NOW)["problems"]
+    assert problems == ["b is stalled: it has waited 600 s for a"]
+
+
+def test_a_refusal(directory: Directory) -> None:
+    """With its reason."""
+    hear(directory, "b", phase=Phase.REFUSED, reason="no rows")
+    assert describe(directory, now=NOW)["problems"] == ["b refuses: no rows"]
+
+
+def test_no_run(directory: Directory) -> None:
+    """The plan in the registry is for another spec: nothing runs."""
+    directory.spec.write_text(SPEC.replace('"y"', '"z"'))
+    assert describe(directory, now=NOW)["problems"] == ["no run has begun; it needs 2 nodes"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_exit_codes(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch, capsys: Any, as_json: bool
+) -> None:
+    """0, or 6 and the reasons on standard error; without --check always 0."""
+    arguments = ["status", "--dir", str(directory.path)] + ["--json"] * as_json
+
+    def ends_with(*more: str) -> int:
+        with pytest.raises(SystemExit) as caught:
+            console.main(cli, [*arguments, *more])
+        return int(caught.value.code or 0)
+
+    monkeypatch.setattr("time.time", lambda: NOW)
+    assert ends_with("--check") == 0
+    hear(directory, "b", phase=Phase.REFUSED, reason="no rows")
+    assert ends_with() == 0
+    capsys.readouterr()
+    assert ends_with("--check") == 6
+    out, err = capsys.readouterr()
+    assert "b refuses: no rows" in err
+    if as_json:
+        assert json.loads(out)["problems"] == ["b refuses: no rows"]
+        assert json.loads(err)["exit_code"] == 6
