@@ -4,6 +4,8 @@ import asyncio
 import inspect
 import pickle
 import re
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from edge_node.config import ColumnKind, ModelSpec
 from edge_node.data.source import MemorySource, open_source
 from edge_node.errors import ConfigurationError, DataError
-from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor
+from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor, learning
 from edge_node.model import Model
 from edge_node.network.memory import MemoryFederation
 from edge_node.paths import NodePaths
@@ -192,6 +194,41 @@ async def test_a_loop_may_be_running() -> None:
     inside = TangentMeshRegressor(**SMALL).fit(X, y).predict(X)
     outside = await asyncio.to_thread(lambda: TangentMeshRegressor(**SMALL).fit(X, y).predict(X))
     np.testing.assert_array_equal(inside, outside)
+
+
+async def test_an_interrupt_ends_the_work() -> None:
+    """As a notebook's "interrupt the kernel": nothing is left running behind the cell."""
+    ended = []
+
+    async def forever() -> None:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            learning.completed(forever())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended
+
+
+def test_one_node_alone_can_be_interrupted() -> None:
+    """It never waits for another node, and yet Ctrl-C at a terminal ends it at the next step."""
+    fitted = TangentMeshRegressor(**SMALL).fit(*REGRESSION)
+    batch = replace(fitted._rows_to_answer(REGRESSION[0]), target=REGRESSION[1])
+    steps = []
+
+    def report(step: str, _: float) -> None:
+        steps.append(step)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        learning.learn(fitted.spec_, {"alone": MemorySource((batch,))}, report)
+    assert steps == ["survey"]
 
 
 def test_a_daemons_model_loads(tmp_path: Path) -> None:

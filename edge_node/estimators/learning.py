@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, TypeVar
 
 from edge_node.config import FederationSpec
@@ -15,7 +16,7 @@ from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 from edge_node.program.journal import Journal
 
-__all__ = ["Report", "learn"]
+__all__ = ["Report", "completed", "learn"]
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]
@@ -40,30 +41,35 @@ def learn(
 
     async def program(network: Network) -> Model:
         """What each node runs."""
-        watched = report is not None and network.node == federation.nodes[0]
-        return await infer(
-            _Reported(network, report) if report is not None and watched else network,
-            sources[network.node],
-            spec,
-        )
+        if network.node == federation.nodes[0]:
+            network = _Watched(network, report)
+        return await infer(network, sources[network.node], spec)
 
-    return _completed(federation.run(program))
+    return completed(federation.run(program))
 
 
-def _completed(work: Coroutine[Any, Any, T]) -> T:
-    """The result of asynchronous work; in a thread of its own where a loop runs (notebooks)."""
+def completed(work: Coroutine[Any, Any, T]) -> T:
+    """The result of asynchronous work; in a thread of its own where a loop runs (notebooks).
+
+    An interrupt ends the work when it waits next, and is raised.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+    with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as pool:
+        task = loop.create_task(work)
+        try:
+            return pool.submit(loop.run_until_complete, task).result()
+        except KeyboardInterrupt:
+            loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
-class _Reported(Journal):
-    """A network that tells of every step once it is complete."""
+class _Watched(Journal):
+    """A network that tells of every step once it is complete, and can be interrupted there."""
 
-    def __init__(self, network: Network, report: Report) -> None:
+    def __init__(self, network: Network, report: Report | None) -> None:
         super().__init__(network)
         self._report = report
         self._started = time.monotonic()
@@ -71,11 +77,16 @@ class _Reported(Journal):
     async def sum(self, step: str, vector: Vector) -> Vector:
         """As the network's; the step is reported."""
         total = await super().sum(step, vector)
-        self._report(step, time.monotonic() - self._started)
+        await self._complete(step)
         return total
 
     async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
         """As the network's; the step is reported."""
         gathered = await super().gather(step, data)
-        self._report(step, time.monotonic() - self._started)
+        await self._complete(step)
         return gathered
+
+    async def _complete(self, step: str) -> None:
+        if self._report is not None:
+            self._report(step, time.monotonic() - self._started)
+        await asyncio.sleep(0)  # one node alone never waits for another: let an interrupt in
