@@ -50,10 +50,14 @@ class ColumnKind(enum.StrEnum):
 
 
 class KernelKind(enum.StrEnum):
-    """Which infinite-width kernel: a trained network's (NTK) or a random one's (NNGP)."""
+    """Which kernel: an infinitely wide network's, trained (NTK) or at random (NNGP), or a classical
+    one of the distance.
+    """
 
     NTK = "ntk"
     NNGP = "nngp"
+    MATERN32 = "matern32"
+    RBF = "rbf"
 
 
 class Activation(enum.StrEnum):
@@ -96,8 +100,9 @@ class DataSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A grid of kernels (kernels x activations x depths x biases) and of landmark kinds, from which
-    the evidence chooses, together with noise and amplitude. ``weight_variance`` and
+    """A grid of kernels (networks: kernels x activations x depths x biases; others: kernels x
+    lengthscales) and of landmark kinds, from which the evidence chooses, together with noise and
+    amplitude. ``weight_variance`` and
     ``bias_variance`` default to criticality (ReLU: 2, 0).
     """
 
@@ -105,6 +110,7 @@ class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     activations: tuple[Activation, ...] = (Activation.RELU,)
     depths: tuple[int, ...] = (1, 2, 3)
     biases: tuple[float, ...] = (1.0,)  # beta, the constant input coordinate
+    lengthscales: tuple[float, ...] = (1.0,)  # of matern32 and rbf, in units of sqrt(inputs)
     weight_variance: float | None = None
     bias_variance: float | None = None
     landmarks: int = 300
@@ -241,6 +247,7 @@ def _grid_complaints(model: ModelSpec) -> dict[str, bool]:
         "activations": model.activations,
         "depths": model.depths,
         "biases": model.biases,
+        "lengthscales": model.lengthscales,
         "landmark_kinds": model.landmark_kinds,
     }
     return {
@@ -251,4 +258,7 @@ def _grid_complaints(model: ModelSpec) -> dict[str, bool]:
         },
         "`model.depths` must be positive integers": min(model.depths, default=1) < 1,
         "`model.biases` must be finite": not all(map(math.isfinite, model.biases)),
+        "`model.lengthscales` must be positive": not all(
+            0 < length < math.inf for length in model.lengthscales
+        ),
     }

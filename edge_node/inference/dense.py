@@ -13,7 +13,7 @@ Large blocks are computed by JAX, in pieces of one fixed shape; small ones by Nu
 """
 
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -28,7 +28,9 @@ from edge_node.inference.gradients import angular_gradient
 from edge_node.inference.homogeneous import AngularFunction, fit_angular_function
 from edge_node.inference.layers import Network
 
-__all__ = ["DenseKernel", "critical_variances"]
+__all__ = ["NETWORKS", "DenseKernel", "critical_variances"]
+
+NETWORKS = (KernelKind.NTK, KernelKind.NNGP)
 
 
 def critical_variances(activation: Activation) -> tuple[float, float]:
@@ -83,8 +85,11 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
     bias_variance: float
     bias: float = 1.0
 
+    differentiable: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         ranges = {
+            "kind": (" or ".join(NETWORKS), self.kind in NETWORKS),
             "depth": ("at least 1", self.depth >= 1),
             "weight_variance": ("positive", 0.0 < self.weight_variance < np.inf),
             "bias_variance": ("zero or positive", 0.0 <= self.bias_variance < np.inf),

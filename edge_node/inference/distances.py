@@ -5,12 +5,23 @@ close pairs that is nothing: they are listed, and computed again from difference
 then depends on its two rows alone, however rows are chunked.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.inference.arrays import Matrix, Vector
 
-__all__ = ["NEAR", "PAIRS_AT_ONCE", "Indices", "directions", "gaps", "pair_distances"]
+__all__ = [
+    "NEAR",
+    "PAIRS_AT_ONCE",
+    "Indices",
+    "directions",
+    "gaps",
+    "pair_distances",
+    "squared_distances",
+    "strips",
+]
 
 Indices = NDArray[np.intp]
 
@@ -40,16 +51,33 @@ def gaps(A: Matrix, B: Matrix, out: Matrix) -> Matrix:
 
     Near zero the relative error is small: |a - b|^2 / 2; identical rows give exactly 0.
     """
-    height = max(1, _STRIP // max(1, len(B)))
-    for start in range(0, len(A), height):
-        strip = out[start : start + height]
-        np.matmul(A[start : start + height], B.T, out=strip)
+    for rows_at_once in strips(len(A), len(B)):
+        strip = out[rows_at_once]
+        np.matmul(A[rows_at_once], B.T, out=strip)
         np.subtract(1.0, strip, out=strip)
         np.clip(strip, 0.0, 2.0, out=strip)
         if strip.min(initial=2.0) < NEAR:
             rows, columns = np.nonzero(strip < NEAR)
-            strip[rows, columns] = pair_distances(A, B, rows + start, columns) / 2.0
+            strip[rows, columns] = pair_distances(A[rows_at_once], B, rows, columns) / 2.0
     return out
+
+
+def squared_distances(A: Matrix, B: Matrix) -> Matrix:
+    """|a - b|^2 of every pair of rows ``A`` (n, k), ``B`` (m, k): (n, m).
+
+    Near zero the relative error is small, as for ``gaps``; identical rows give exactly 0.
+    """
+    lengths = np.sum(np.square(A), axis=1)[:, None] + np.sum(np.square(B), axis=1)
+    squares: Matrix = lengths - 2.0 * (A @ B.T)
+    rows, columns = np.nonzero(squares < NEAR * lengths)
+    squares[rows, columns] = pair_distances(A, B, rows, columns)
+    return squares
+
+
+def strips(n: int, m: int) -> Iterator[slice]:
+    """Rows of an (n, m) block, as many at a time as stay in a core's cache."""
+    height = max(1, _STRIP // max(1, m))
+    return (slice(start, start + height) for start in range(0, n, height))
 
 
 def pair_distances(A: Matrix, B: Matrix, rows: Indices, columns: Indices) -> Vector:

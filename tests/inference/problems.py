@@ -1,7 +1,5 @@
 """Small problems that the inference tests share: kernels, features, targets, splits over sites."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from edge_node.config import Activation, KernelKind
@@ -12,24 +10,11 @@ from edge_node.inference.features import Features
 from edge_node.inference.kernels import Kernel
 from edge_node.inference.landmarks import independent_landmarks
 from edge_node.inference.posterior import Posterior
+from edge_node.inference.stationary import StationaryKernel
 
 NTK = DenseKernel(KernelKind.NTK, Activation.RELU, 2, 2.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Rbf:
-    """The kernel that scikit-learn knows, too."""
-
-    length: float = 1.5
-
-    def __call__(self, X: Matrix, Z: Matrix) -> Matrix:
-        """exp(-|x - z|^2 / 2 l^2)."""
-        squares = np.square(X[:, None, :] - Z[None, :, :]).sum(axis=2)
-        return np.exp(-0.5 * squares / self.length**2)
-
-    def diagonal(self, X: Matrix) -> Vector:
-        """One."""
-        return np.ones(len(X))
+SMOOTH = StationaryKernel(KernelKind.RBF, 1.5 / np.sqrt(2.0))
+"""For two inputs scikit-learn's RBF(1.5)."""
 
 
 def normal(seed: int, *shape: int) -> Matrix:

@@ -17,12 +17,12 @@ from edge_node.inference import compiled as compiled_module
 from edge_node.inference.activations import Signals
 from edge_node.inference.arrays import Matrix
 from edge_node.inference.compiled import compiled
-from edge_node.inference.dense import DenseKernel, critical_variances
+from edge_node.inference.dense import NETWORKS, DenseKernel, critical_variances
 from edge_node.inference.homogeneous import fit_angular_function
 from edge_node.inference.layers import Network
 from edge_node.inference.oracle import oracle
 
-ARCHITECTURES = list(itertools.product(KernelKind, Activation, (1, 2, 3, 5, 10)))
+ARCHITECTURES = list(itertools.product(NETWORKS, Activation, (1, 2, 3, 5, 10)))
 OTHER_VARIANCES = (1.3, 0.2)
 BIASED = DenseKernel(KernelKind.NTK, Activation.RELU, 3, *OTHER_VARIANCES)
 DEFAULT = DenseKernel(KernelKind.NTK, Activation.RELU, 3, 2.0, 0.0)
@@ -103,7 +103,7 @@ def test_symmetric_and_bounded(kernel: DenseKernel, seed: int, n: int, d: int) -
 
 
 @settings(deadline=None, max_examples=30)
-@given(factor=st.floats(1e-3, 1e3), depth=st.integers(1, 6), kind=st.sampled_from(KernelKind))
+@given(factor=st.floats(1e-3, 1e3), depth=st.integers(1, 6), kind=st.sampled_from(NETWORKS))
 def test_relu_without_biases_is_homogeneous(factor: float, depth: int, kind: KernelKind) -> None:
     """Scaling one side's [x, beta] scales the kernel."""
     kernel = DenseKernel(kind, Activation.RELU, depth, 2.0, 0.0, bias=0.0)
@@ -111,7 +111,7 @@ def test_relu_without_biases_is_homogeneous(factor: float, depth: int, kind: Ker
     np.testing.assert_allclose(kernel(factor * X, Z), factor * kernel(X, Z), rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("kind", KernelKind)
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("depth", [1, 2, 3, 5, 10, 20])
 @pytest.mark.parametrize("weight_variance", [2.0, 0.9])
 def test_one_polynomial_is_all_layers(kind: KernelKind, depth: int, weight_variance: float) -> None:
@@ -183,7 +183,7 @@ def test_few_rows_do_not_import_jax() -> None:
 import sys
 import numpy as np
 from edge_node.config import Activation, KernelKind
-from edge_node.inference.dense import DenseKernel
+from edge_node.inference.dense import NETWORKS, DenseKernel
 kernel = DenseKernel(KernelKind.NTK, Activation.RELU, 3, 2.0, 0.0)
 assert kernel(np.ones((10, 4)), np.ones((1000, 4))).shape == (10, 1000)
 assert "jax" not in sys.modules
@@ -238,3 +238,9 @@ def test_values_out_of_range_are_refused(
     """A kernel that can't be is refused when it is made, by name."""
     with pytest.raises(ConfigurationError, match=f"kernel's {name} is out of range"):
         DenseKernel(KernelKind.NTK, Activation.RELU, *values)
+
+
+def test_a_kind_that_is_no_network_is_refused() -> None:
+    """Other kernels are other classes."""
+    with pytest.raises(ConfigurationError, match="expected ntk or nngp, found rbf"):
+        DenseKernel(KernelKind.RBF, Activation.RELU, 1, 2.0, 0.0)

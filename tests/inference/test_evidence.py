@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import Rbf, features_on, normal, regression
+from problems import SMOOTH, features_on, normal, regression
 from scipy.stats import multivariate_normal
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -66,7 +66,7 @@ def test_the_best_noise_beats_a_fine_grid() -> None:
 def test_with_all_rows_as_landmarks_it_is_scikit_learns() -> None:
     """Nothing is left uncovered, so the bound is the log marginal likelihood."""
     X, y = regression(4, rows=25, inputs=2)
-    features = Features.build(Rbf(), X)  # type: ignore[arg-type]
+    features = Features.build(SMOOTH, X)
     found = best_evidence(local_statistics([(X, y)], features))
     kernel = ConstantKernel(found.amplitude) * RBF(1.5) + WhiteKernel(found.noise_variance)
     peer = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-300).fit(X, y)

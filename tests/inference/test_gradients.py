@@ -12,12 +12,12 @@ from edge_node.inference import compiled
 from edge_node.inference.activations import Signals
 from edge_node.inference.arrays import Matrix
 from edge_node.inference.compiled import double_precision
-from edge_node.inference.dense import DenseKernel, critical_variances
+from edge_node.inference.dense import NETWORKS, DenseKernel, critical_variances
 from edge_node.inference.layers import Network
 
 KERNELS = [
     DenseKernel(kind, activation, depth, *variances, bias=0.7)
-    for kind, activation, depth in itertools.product(KernelKind, Activation, (1, 2, 4))
+    for kind, activation, depth in itertools.product(NETWORKS, Activation, (1, 2, 4))
     for variances in (critical_variances(activation), (1.3, 0.2))
 ]
 EVERY = pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: f"{k} sb2 {k.bias_variance:.1g}")
@@ -45,7 +45,7 @@ def test_agrees_with_exact_differences(
     assert error.max() <= tolerance * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("kind", KernelKind)
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("activation", Activation)
 def test_opposite_rows(kind: KernelKind, activation: Activation) -> None:
     """Nearly antipodal signals, which only a network without any bias sees."""
@@ -102,7 +102,7 @@ def test_a_coinciding_landmark_pulls_along_the_row_only(kernel: DenseKernel) -> 
     np.testing.assert_allclose(gradient, differences, rtol=1e-7, atol=1e-8)
 
 
-@pytest.mark.parametrize("kind", KernelKind)
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("activation", Activation)
 def test_zero_rows_are_finite(kind: KernelKind, activation: Activation) -> None:
     """The origin, with and without biases: the limit where the kernel is smooth."""

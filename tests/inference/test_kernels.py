@@ -5,17 +5,27 @@ import pytest
 from edge_node.config import Activation, KernelKind, ModelSpec, parse_spec
 from edge_node.errors import ConfigurationError
 from edge_node.inference.dense import DenseKernel, critical_variances
-from edge_node.inference.kernels import kernel_from_json, kernel_grid, kernel_to_json
+from edge_node.inference.kernels import Kernel, kernel_from_json, kernel_grid, kernel_to_json
 
 EVERY = ModelSpec(
-    kernels=tuple(KernelKind), activations=tuple(Activation), depths=(1, 3), biases=(0.1, 1.0)
+    kernels=tuple(KernelKind),
+    activations=tuple(Activation),
+    depths=(1, 3),
+    biases=(0.1, 1.0),
+    lengthscales=(0.5, 1.0, 2.0),
 )
 
 
 def test_the_grid_is_a_product_in_the_specs_order() -> None:
-    """Every kernel of every activation at every depth with every bias, each once."""
+    """Every network of every activation at every depth with every bias, each once; classical
+    kernels with every lengthscale.
+    """
     grid = kernel_grid(EVERY)
-    assert len(grid) == len(set(grid)) == len(set(map(str, grid))) == 2 * len(Activation) * 2 * 2
+    size = 2 * len(Activation) * 2 * 2 + 2 * 3
+    assert len(grid) == len(set(grid)) == len(set(map(str, grid))) == size
+    assert list(map(str, grid[-3:])) == [
+        f"rbf lengthscale {length}" for length in ("0.5", "1", "2")
+    ]
     assert list(map(str, kernel_grid(ModelSpec()))) == [
         f"ntk relu depth {depth} bias 1" for depth in (1, 2, 3)
     ]
@@ -31,7 +41,7 @@ def test_variances_are_critical_unless_given() -> None:
 
 
 @pytest.mark.parametrize("kernel", kernel_grid(EVERY), ids=str)
-def test_a_kernel_survives_being_written_down(kernel: DenseKernel) -> None:
+def test_a_kernel_survives_being_written_down(kernel: Kernel) -> None:
     """JSON and back, without loss."""
     assert kernel_from_json(kernel_to_json(kernel)) == kernel
 
@@ -51,6 +61,8 @@ def test_what_is_no_kernel_is_refused() -> None:
         ("depths = [0]", "`model.depths` must be positive"),
         ("biases = []", "`model.biases` is empty"),
         ("biases = [inf]", "`model.biases` must be finite"),
+        ("lengthscales = []", "`model.lengthscales` is empty"),
+        ("lengthscales = [1, 0]", "`model.lengthscales` must be positive"),
         ("kernel = 'ntk'", "unknown field `kernel`"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import Rbf, classification, features_on, normal, regression, split
+from problems import SMOOTH, classification, features_on, normal, regression, split
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
@@ -55,7 +55,7 @@ def test_it_is_the_dense_gaussian_process() -> None:
 def test_with_all_rows_as_landmarks_it_is_scikit_learns() -> None:
     """The exact Gaussian process."""
     X, y = regression(4, rows=25, inputs=2)
-    posterior = learn(X, y, Features.build(Rbf(), X))  # type: ignore[arg-type]
+    posterior = learn(X, y, Features.build(SMOOTH, X))
     kernel = ConstantKernel(posterior.amplitude) * RBF(1.5)
     kernel += WhiteKernel(posterior.noise_variance)
     peer = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-300).fit(X, y)
@@ -103,9 +103,9 @@ def test_noise_free_targets_are_reproduced() -> None:
 
 
 def test_without_rows_nearby_the_prior_remains() -> None:
-    """The Rbf kernel far away: mean zero, variance a."""
+    """The RBF kernel far away: mean zero, variance a."""
     X, y = regression(4, rows=25, inputs=2)
-    posterior = learn(X, y, Features.build(Rbf(), X))  # type: ignore[arg-type]
+    posterior = learn(X, y, Features.build(SMOOTH, X))
     mean, variance = posterior.predict(np.full((1, 2), 1e3))
     assert mean.item() == 0
     assert variance.item() == pytest.approx(posterior.amplitude)
