@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 STUBS := proto
+# of the base images that deploy/Dockerfile is for, whatever Python .venv has
+IMAGE_PYTHON := 3.11
 SUPPORTED := import sys; version = sys.version_info[:2]; \
     (3, 11) <= version <= (3, 13) or sys.exit("make: expected Python 3.11, 3.12 or 3.13, found \
     %d.%d at %s; name another: make PYTHON=python3.12 ..." % (version + (sys.executable,)))
@@ -70,6 +72,8 @@ lock: .venv-lock/bin/uv ## Write the pins again (make lock UPGRADE=--upgrade: to
 	    --output-file requirements.txt
 	$< pip compile pyproject.toml --constraint requirements.txt $(LOCK) $(UPGRADE) \
 	    --output-file requirements-runtime.txt
+	$< pip compile --group build --constraint requirements.txt $(LOCK) $(UPGRADE) \
+	    --output-file requirements-build.txt
 
 .venv-lock/bin/uv: Makefile
 	$(PYTHON) -m venv .venv-lock
@@ -77,9 +81,8 @@ lock: .venv-lock/bin/uv ## Write the pins again (make lock UPGRADE=--upgrade: to
 
 wheels: setup ## Download what an image needs, for builds that reach no package index
 	$(BIN)/python -m pip download --quiet --require-hashes --no-deps --dest wheels \
-	    -r requirements-runtime.txt
-	$(BIN)/python -m pip download --quiet --dest wheels \
-	    "$$(grep -o '^hatchling==[^ ]*' requirements.txt)"
+	    --only-binary :all: --python-version $(IMAGE_PYTHON) \
+	    -r requirements-runtime.txt -r requirements-build.txt
 
 docker-base: ## Make a base image from Debian packages, where no image registry is reached
 	deploy/base-image.sh
