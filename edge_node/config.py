@@ -28,6 +28,7 @@ __all__ = [
     "NodeConfig",
     "Task",
     "TimingSpec",
+    "Which",
     "check_spec",
     "load_node_config",
     "load_spec",
@@ -68,6 +69,14 @@ class Activation(enum.StrEnum):
     GELU = "gelu"
 
 
+class Which(enum.StrEnum):
+    """Which posterior answers: all sites' one, refined with this site's rows, or the better."""
+
+    AUTO = "auto"
+    GLOBAL = "global"
+    SITE = "site"
+
+
 class LandmarkKind(enum.StrEnum):
     """Where landmarks come from; none of them is anybody's row."""
 
@@ -104,12 +113,15 @@ class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lengthscales) and of landmark kinds, from which the evidence chooses, together with noise and
     amplitude. ``weight_variance`` and
     ``bias_variance`` default to criticality (ReLU: 2, 0).
+
+    Then a metric on the inputs is learnt, and for regression each site refines the posterior with
+    its own rows (docs/model.md).
     """
 
     kernels: tuple[KernelKind, ...] = (KernelKind.NTK,)
     activations: tuple[Activation, ...] = (Activation.RELU,)
-    depths: tuple[int, ...] = (1, 2, 3)
-    biases: tuple[float, ...] = (1.0,)  # beta, the constant input coordinate
+    depths: tuple[int, ...] = (1, 2)
+    biases: tuple[float, ...] = (1.0, 2.0)  # beta, the constant input coordinate
     lengthscales: tuple[float, ...] = (1.0,)  # of matern32 and rbf, in units of sqrt(inputs)
     weight_variance: float | None = None
     bias_variance: float | None = None
@@ -117,7 +129,13 @@ class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.GAUSSIAN, LandmarkKind.KMEANS)
     min_rows_per_landmark: int = 5
     kmeans_iterations: int = 3
-    newton_steps: int = 12  # at most; classification stops earlier by itself
+    metric_sweeps: int = 3  # at most; 0 keeps the inputs as they are
+    metric_shrinkages: tuple[float, ...] = (0.0, 0.5)  # towards the identity: 0 is the gradients'
+    cross_validation_rows: int = 2000  # with fewer rows held-out scores choose the metric
+    newton_steps: int = 12  # at most; classification stops earlier. 0: one sweep is all
+    site_refinement: bool = True  # regression: sites' own rows on top of what all share
+    site_block_rows: int = 2000  # rows whose dependence a site keeps, per block
+    site_rows: int = 8000  # rows that a site keeps in blocks; it holds them beside the model
     seed: int = 0
 
 
@@ -224,7 +242,10 @@ def _complaints(spec: FederationSpec) -> list[str]:
         **_grid_complaints(model),
         "`model.landmarks` must be at least 2": model.landmarks < 2,
         "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
-        "`model.newton_steps` must be at least 1": model.newton_steps < 1,
+        "`model.newton_steps` must not be negative": model.newton_steps < 0,
+        **_metric_complaints(model),
+        "`model.site_block_rows` must be at least 1": model.site_block_rows < 1,
+        "`model.site_rows` must not be negative": model.site_rows < 0,
         "`model.weight_variance` must be positive": (
             model.weight_variance is not None and not 0 < model.weight_variance < float("inf")
         ),
@@ -261,4 +282,17 @@ def _grid_complaints(model: ModelSpec) -> dict[str, bool]:
         "`model.lengthscales` must be positive": not all(
             0 < length < math.inf for length in model.lengthscales
         ),
+    }
+
+
+def _metric_complaints(model: ModelSpec) -> dict[str, bool]:
+    shrinkages = model.metric_shrinkages
+    return {
+        "`model.metric_sweeps` must not be negative": model.metric_sweeps < 0,
+        "`model.metric_shrinkages` must be distinct numbers from 0 up to, but not, 1": (
+            not shrinkages
+            or len(set(shrinkages)) != len(shrinkages)
+            or not all(0 <= value < 1 for value in shrinkages)
+        ),
+        "`model.cross_validation_rows` must not be negative": model.cross_validation_rows < 0,
     }

@@ -1,7 +1,8 @@
 """What a node holds when the program has run: encoder, posterior, and where they come from.
 
-A model answers queries by itself, with the aggregator and all peers down. On disk it is one NumPy
-archive without pickles, replaced atomically.
+A model answers queries by itself, with the aggregator and all peers down. On disk it is a NumPy
+archive without pickles, replaced atomically; a site's own rows, which refine it, lie in a second
+one beside it, and are for this site alone.
 """
 
 import io
@@ -13,19 +14,22 @@ from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from edge_node.config import DataSpec, LandmarkKind, Task
+from edge_node.config import DataSpec, LandmarkKind, Task, Which
 from edge_node.data.encoder import Encoder
 from edge_node.data.source import Batch
 from edge_node.errors import DataError
 from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.features import Features
 from edge_node.inference.posterior import ClassPosterior, Posterior
+from edge_node.inference.refinement import Refinement
 from edge_node.security.files import write_atomically
 
 __all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +39,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     spec_hash: str  # hexadecimal
     run: int
     cohorts: Mapping[str, tuple[str, ...]]  # by step: whose contributions its total holds
+    learnt_in: str  # the step whose total the posterior is made of
     rows: int
     sweeps: int
     kernel: str  # in a few words
@@ -47,7 +52,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cohort(self) -> tuple[str, ...]:
         """The nodes whose rows the posterior was learnt from."""
-        return self.cohorts["statistics"]
+        return self.cohorts[self.learnt_in]
 
 
 @dataclass(frozen=True)
@@ -97,22 +102,30 @@ Predictions: TypeAlias = IntervalPredictions | ClassPredictions
 
 @dataclass(frozen=True)
 class Model:
-    """Encoder and posterior under one schema, with their provenance."""
+    """Encoder and posterior under one schema, with their provenance.
+
+    ``refinement`` is this site's own, where it has one (regression).
+    """
 
     data: DataSpec
     encoder: Encoder
     posterior: Posterior | ClassPosterior
     provenance: Provenance
+    refinement: Refinement | None = None
 
-    def predict(self, batch: Batch, *, level: float = 0.95) -> Predictions:
+    def predict(
+        self, batch: Batch, *, level: float = 0.95, which: Which = Which.AUTO
+    ) -> Predictions:
         """Predict a batch's targets.
 
         Args:
             batch: raw rows, as `edge_node.data.source` reads them; the target is not looked at.
             level: probability that an interval holds a new observation (regression).
+            which: the posterior that answers; by default the one with the higher evidence. For
+                rows far from all of the site's own the global one always does.
 
         Raises:
-            DataError: ``level`` is not strictly between 0 and 1.
+            DataError: ``level`` is not strictly between 0 and 1, or this node has no refinement.
         """
         if not 0 < level < 1:
             raise DataError(
@@ -124,14 +137,17 @@ class Model:
             return ClassPredictions(
                 self.data.classes, self.posterior.predict_proba(inputs), warnings
             )
-        mean, variance = self.posterior.predict(inputs)
-        deviation = np.sqrt(variance + self.posterior.noise_variance)
+        mean, variance = self._observation(inputs, self._answering(which))
+        deviation = np.sqrt(variance)
         mean, deviation = self.encoder.unscale(mean, deviation)
         half_width = ndtri((1 + level) / 2) * deviation
         return IntervalPredictions(mean, deviation, mean - half_width, mean + half_width, warnings)
 
     def latent(self, batch: Batch) -> tuple[Matrix, Matrix]:
-        """Mean and sd of the latent function at a batch, standardised units: (n, outputs) each."""
+        """Mean and sd of the latent function that all nodes share, at a batch.
+
+        Standardised units, (n, outputs) each.
+        """
         inputs = self.encoder.encode(batch)
         if isinstance(self.posterior, ClassPosterior):
             contrasts, covariance = self.posterior.latent(inputs)
@@ -139,19 +155,46 @@ class Model:
         mean, variance = self.posterior.predict(inputs)
         return mean[:, None], np.sqrt(variance)[:, None]
 
+    def _answering(self, which: Which) -> Refinement | None:
+        """The refinement, where it is asked for or better."""
+        refinement = self.refinement
+        if which is Which.SITE and refinement is None:
+            raise DataError(
+                "this node holds no posterior of its own",
+                where="posterior",
+                expected="auto or global",
+                found="site",
+                remedy="Refinement is for regression, and `model.site_refinement` turns it on",
+            )
+        if which is Which.GLOBAL or refinement is None:
+            return None
+        better = refinement.posterior.log_evidence > self.posterior.log_evidence
+        return refinement if which is Which.SITE or better else None
+
+    def _observation(self, inputs: Matrix, refinement: Refinement | None) -> tuple[Vector, Vector]:
+        """Mean and variance (n,) of new observations, in standardised units."""
+        assert isinstance(self.posterior, Posterior)  # noqa: S101 - classes went elsewhere
+        if refinement is None:
+            mean, variance = self.posterior.predict(inputs)
+            return mean, variance + self.posterior.noise_variance
+        mean, variance, answered = refinement.predict(inputs)
+        variance += refinement.noise_variance
+        if not answered.all():
+            mean[~answered], variance[~answered] = self._observation(inputs[~answered], None)
+        return mean, variance
+
     def save(self, path: Path) -> None:
-        """Write the model to one file, atomically. Raises MachineError."""
+        """Write the model beside what is this site's alone, atomically. Raises MachineError."""
         header = {
             "format": _FORMAT,
             "data": msgspec.to_builtins(self.data),
             "encoder": self.encoder.to_dict(),
             "provenance": msgspec.to_builtins(self.provenance),
         }
-        buffer = io.BytesIO()
         text = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
-        arrays: dict[str, Any] = {"header": text, **self.posterior.to_arrays()}
-        np.savez(buffer, **arrays)
-        write_atomically(path, buffer.getvalue())
+        if self.refinement is not None:
+            _write(_site_path(path), {"header": text, **self.refinement.to_arrays()})
+        _write(path, {"header": text, **self.posterior.to_arrays()})
 
     @classmethod
     def load(cls, path: Path) -> "Model":
@@ -161,18 +204,20 @@ class Model:
             DataError: there is none, or the file is damaged or of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            header = msgspec.json.decode(arrays.pop("header").tobytes())
+            arrays = _read(path)
+            text = arrays.pop("header").tobytes()
+            header = msgspec.json.decode(text)
             if header["format"] != _FORMAT:
                 raise ValueError(f"format {header['format']}")
             data = msgspec.convert(header["data"], DataSpec)
             kind = ClassPosterior if data.task is Task.CLASSIFICATION else Posterior
+            posterior = kind.from_arrays(arrays)
             return cls(
                 data,
                 Encoder.from_dict(header["encoder"]),
-                kind.from_arrays(arrays),
+                posterior,
                 msgspec.convert(header["provenance"], Provenance),
+                _read_refinement(_site_path(path), text, posterior.features),
             )
         except FileNotFoundError as error:
             raise DataError(
@@ -188,3 +233,28 @@ class Model:
                 found=str(error),
                 remedy="Delete it; the node learns it again in the next run",
             ) from error
+
+
+def _site_path(path: Path) -> Path:
+    """Where a site's own part of the model at ``path`` lies."""
+    return path.with_suffix(f".site{path.suffix}")
+
+
+def _read_refinement(path: Path, header: bytes, features: Features) -> Refinement | None:
+    """The site's part, if there is one and it belongs to the model with this header."""
+    if not path.exists():
+        return None
+    arrays = _read(path)
+    own = arrays.pop("header").tobytes() == header
+    return Refinement.from_arrays(arrays, features) if own else None
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

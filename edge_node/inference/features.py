@@ -6,7 +6,7 @@ out at x, k(x, x) - |phi(x)|^2 >= 0, is the variance of the residual process (Sn
 2006).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import blas, lapack
@@ -59,6 +59,10 @@ class Features:
                 remedy="Prune the landmarks with `independent_landmarks`, or use fewer",
             )
         return cls(kernel, landmarks, factor, metric)
+
+    def at_place(self) -> "Features":
+        """The same map, for inputs that are where the metric puts them."""
+        return replace(self, metric=None)
 
     def place(self, X: Matrix) -> Matrix:
         """Where the metric puts the rows of X (n, d): X T'."""

@@ -18,6 +18,7 @@ from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.distances import pair_distances
 from edge_node.inference.kernels import Kernel
+from edge_node.inference.metric import place_exactly
 from edge_node.rounding import round_significant
 
 __all__ = [
@@ -81,15 +82,23 @@ def _semidefinite_root(C: Matrix) -> Matrix:
     return root
 
 
-def kmeans_counts(rows: Rows, landmarks: Matrix) -> Vector:
-    """How many rows are nearest to each landmark (m, d): (m,)."""
+def kmeans_counts(rows: Rows, landmarks: Matrix, metric: Matrix | None = None) -> Vector:
+    """How many rows are nearest to each landmark (m, d): (m,).
+
+    Args:
+        rows: this node's.
+        landmarks: (m, d).
+        metric: T (d, d): near is where it puts them; None for the identity.
+    """
     counts = np.zeros(len(landmarks))
-    for _, labels in _assignments(rows, landmarks):
+    for _, labels in _assignments(rows, landmarks, metric):
         counts += np.bincount(labels, minlength=len(landmarks))
     return counts
 
 
-def kmeans_sums(rows: Rows, landmarks: Matrix, eligible: NDArray[np.bool_]) -> Vector:
+def kmeans_sums(
+    rows: Rows, landmarks: Matrix, eligible: NDArray[np.bool_], metric: Matrix | None = None
+) -> Vector:
     """Sums of the rows nearest to each landmark, zero where not eligible.
 
     Args:
@@ -97,12 +106,13 @@ def kmeans_sums(rows: Rows, landmarks: Matrix, eligible: NDArray[np.bool_]) -> V
             exact whatever their order.
         landmarks: (m, d).
         eligible: (m,), which landmarks have enough rows in the whole federation to be averaged.
+        metric: as for ``kmeans_counts``; the rows that are summed are as they were.
 
     Returns:
         Shape (m * d,).
     """
     sums = np.zeros_like(landmarks)
-    for X, labels in _assignments(rows, landmarks):
+    for X, labels in _assignments(rows, landmarks, metric):
         members = np.flatnonzero(eligible[labels])
         shape = (len(landmarks), len(members))
         belongs = csr_array((np.ones(len(members)), (labels[members], range(len(members)))), shape)
@@ -131,13 +141,15 @@ def kmeans_update(landmarks: Matrix, counts: Vector, sums: Vector, min_rows: int
     return np.where(eligible, round_significant(means), landmarks)
 
 
-def _assignments(rows: Rows, landmarks: Matrix) -> Iterator[tuple[Matrix, Indices]]:
+def _assignments(
+    rows: Rows, landmarks: Matrix, metric: Matrix | None
+) -> Iterator[tuple[Matrix, Indices]]:
     """Chunks of rows, each with the index of its nearest landmark."""
-    step = max(1, _VALUES_AT_ONCE // len(landmarks))
+    step, placed = max(1, _VALUES_AT_ONCE // len(landmarks)), place_exactly(landmarks, metric)
     for X, _ in rows:
         for start in range(0, len(X), step):
             chunk = X[start : start + step]
-            yield chunk, _nearest(chunk, landmarks)
+            yield chunk, _nearest(place_exactly(chunk, metric), placed)
 
 
 def _nearest(X: Matrix, Z: Matrix) -> Indices:

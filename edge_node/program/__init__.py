@@ -13,15 +13,16 @@ from edge_node.config import FederationSpec, Task
 from edge_node.data.encoder import EncodedRows
 from edge_node.data.source import Source
 from edge_node.inference.classes import LabelRows, class_offsets
-from edge_node.inference.evidence import Evidence
-from edge_node.inference.posterior import ClassPosterior, Posterior, solve
+from edge_node.inference.posterior import ClassPosterior, Posterior
+from edge_node.inference.refinement import Refinement
 from edge_node.model import Model, Provenance
 from edge_node.network.base import Network
-from edge_node.program.candidates import agree_candidates, agree_statistics, choose
 from edge_node.program.classifier import agree_classifier
 from edge_node.program.encoding import agree_encoding
 from edge_node.program.journal import Journal
 from edge_node.program.landmarks import agree_landmarks
+from edge_node.program.metric import learn_features
+from edge_node.program.noise import agree_posteriors
 
 __all__ = ["infer"]
 
@@ -47,36 +48,31 @@ async def infer(network: Network, source: Source, spec: FederationSpec, *, run: 
     encoder, covariance = await agree_encoding(network, source, spec.data)
     rows = EncodedRows(source, encoder)
     landmarks = await agree_landmarks(network, rows, covariance, spec.model)
-    candidates = await agree_candidates(network, landmarks, spec.model)
-    classification = spec.data.task is Task.CLASSIFICATION
-    offsets = (
-        class_offsets(np.array(encoder.class_counts), spec.data.classes) if classification else None
-    )
-    totals = await agree_statistics(
-        network, rows if offsets is None else LabelRows(rows, offsets), candidates
-    )
-    choice = await choose(network, totals)
-    chosen, statistics = candidates[choice.candidate], totals[choice.candidate]
     posterior: Posterior | ClassPosterior
-    if offsets is None:
-        evidence = Evidence(choice.log_evidence, choice.noise, choice.amplitude)
-        posterior = solve(statistics, chosen.features, evidence)
-    else:
-        posterior = await agree_classifier(
-            network, rows, chosen.features, statistics, offsets, most_sweeps=spec.model.newton_steps
+    refinement: Refinement | None = None
+    if spec.data.task is Task.CLASSIFICATION:
+        offsets = class_offsets(np.array(encoder.class_counts), spec.data.classes)
+        labels = LabelRows(rows, offsets)
+        learnt = await learn_features(network, labels, encoder.rows, landmarks, spec.model)
+        posterior, learnt_in = await agree_classifier(
+            network, rows, learnt, offsets, most_sweeps=spec.model.newton_steps
         )
+    else:
+        learnt = await learn_features(network, rows, encoder.rows, landmarks, spec.model)
+        posterior, refinement, learnt_in = await agree_posteriors(network, rows, learnt, spec.model)
     provenance = Provenance(
         federation=spec.name,
         spec_hash=spec.digest().hex(),
         run=run,
         cohorts={step: network.cohort(step) for step in network.steps},
+        learnt_in=learnt_in,
         rows=encoder.rows,
-        sweeps=network.sweeps,
-        kernel=str(chosen.kernel),
-        landmark_kind=chosen.landmark_kind,
-        landmarks=len(chosen.features.landmarks),
+        sweeps=len(network.sums),
+        kernel=str(learnt.candidate.kernel),
+        landmark_kind=learnt.candidate.landmark_kind,
+        landmarks=len(learnt.features.landmarks),
         log_evidence=posterior.log_evidence,
-        uncovered_share=statistics.uncovered_share,
+        uncovered_share=learnt.statistics.uncovered_share,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return Model(spec.data, encoder, posterior, provenance)
+    return Model(spec.data, encoder, posterior, provenance, refinement)

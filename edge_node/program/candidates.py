@@ -1,85 +1,152 @@
-"""Agreeing on a candidate: kernels and landmarks, of which the evidence takes one."""
+"""Agreeing on a model among candidates: feature maps, what they learn, and their evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import numpy as np
+from scipy.linalg import cho_solve
 
-from edge_node.config import LandmarkKind, ModelSpec
+from edge_node.config import LandmarkKind
 from edge_node.inference.arrays import Matrix, Rows
 from edge_node.inference.classes import LabelRows
-from edge_node.inference.evidence import best_evidence
+from edge_node.inference.evidence import Evidence, best_evidence
 from edge_node.inference.features import Features
-from edge_node.inference.kernels import Kernel, kernel_grid
+from edge_node.inference.gaussian import cholesky
+from edge_node.inference.kernels import Kernel
 from edge_node.inference.landmarks import independent_landmarks
+from edge_node.inference.metric import place_exactly
 from edge_node.inference.statistics import Statistics, local_statistics
 from edge_node.network.base import Network, decide
 
-__all__ = ["Candidate", "Choice", "agree_candidates", "agree_statistics", "choose"]
+__all__ = [
+    "AnyRows",
+    "Candidate",
+    "Learnt",
+    "agree_evidence",
+    "agree_features",
+    "agree_learnt",
+    "agree_statistics",
+    "best",
+]
+
+AnyRows = Rows | LabelRows
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One member of the grid that the evidence chooses from, with its feature map."""
+    """A kernel, with the metric and the landmarks under which it is tried.
+
+    Attributes:
+        kernel: the kernel.
+        landmark_kind: where the landmarks come from.
+        landmarks: Z (m, d), as rows are encoded.
+        metric: T (d, d), or None for the identity.
+    """
 
     kernel: Kernel
     landmark_kind: LandmarkKind
+    landmarks: Matrix
+    metric: Matrix | None = None
+
+    @property
+    def placed(self) -> Matrix:
+        """The landmarks (m, d), where the metric puts them."""
+        return place_exactly(self.landmarks, self.metric)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What the federation's rows say about a candidate.
+
+    Attributes:
+        candidate: the candidate.
+        features: its feature map, on landmarks that are independent.
+        statistics: the federation's sums.
+        evidence: the noise and amplitude that they speak for.
+        step: the step in which they were summed.
+    """
+
+    candidate: Candidate
     features: Features
+    statistics: Statistics
+    evidence: Evidence
+    step: str
+
+    @cached_property
+    def weights(self) -> Matrix:
+        """The mean of u, (r,) or (r, q)."""
+        message = self.statistics.message
+        B = message.precision + self.evidence.noise * np.eye(message.size)
+        weights: Matrix = cho_solve((cholesky(B), True), message.shift, check_finite=False)
+        return weights
 
 
-class Choice(msgspec.Struct, frozen=True):
-    """What the root chose from the statistics of all candidates."""
+async def agree_features(
+    network: Network, step: str, candidates: Sequence[Candidate]
+) -> list[Features]:
+    """Each candidate's feature map: the root decides which landmarks are independent enough."""
 
-    candidate: int
-    log_evidence: float
-    noise: float
-    amplitude: float
-
-
-async def agree_candidates(
-    network: Network, landmarks: Mapping[LandmarkKind, Matrix], model: ModelSpec
-) -> list[Candidate]:
-    """The grid of kernels and landmark kinds, each with landmarks that all nodes share."""
-    grid = [(kernel, kind) for kind in landmarks for kernel in kernel_grid(model)]
-
-    def choose_bases() -> bytes:
-        """Which landmarks are independent enough, candidate by candidate."""
+    def independent() -> bytes:
         return msgspec.json.encode(
-            [independent_landmarks(kernel, landmarks[kind]).tolist() for kernel, kind in grid]
+            [independent_landmarks(each.kernel, each.placed).tolist() for each in candidates]
         )
 
-    bases = msgspec.json.decode(await decide(network, "basis", choose_bases), type=list[list[int]])
+    bases = msgspec.json.decode(await decide(network, step, independent), type=list[list[int]])
     return [
-        Candidate(kernel, kind, Features.build(kernel, landmarks[kind][basis]))
-        for (kernel, kind), basis in zip(grid, bases, strict=True)
+        Features.build(each.kernel, each.placed[basis], each.metric)
+        for each, basis in zip(candidates, bases, strict=True)
     ]
 
 
 async def agree_statistics(
-    network: Network, rows: Rows | LabelRows, candidates: Sequence[Candidate]
+    network: Network, step: str, work: Sequence[tuple[AnyRows, Features]]
 ) -> list[Statistics]:
-    """The Gaussian messages of all candidates, multiplied over the tree in one sweep.
+    """The Gaussian messages of several sets of rows and features, multiplied in one sweep.
 
     A product of messages in canonical form is the sum of their parameters, so the sum over the
     tree is Gaussian belief propagation (`edge_node.inference.propagation`).
     """
-    outputs = rows.outputs if isinstance(rows, LabelRows) else None
-    local = [local_statistics(rows, each.features, outputs).pack() for each in candidates]
-    total = await network.sum("statistics", np.concatenate(local))
+    outputs = [rows.outputs if isinstance(rows, LabelRows) else None for rows, _ in work]
+    local = [
+        local_statistics(rows, features, q).pack()
+        for (rows, features), q in zip(work, outputs, strict=True)
+    ]
+    total = await network.sum(step, np.concatenate(local))
     parts = np.split(total, np.cumsum([len(vector) for vector in local])[:-1])
     return [
-        Statistics.unpack(part, len(each.features.landmarks), outputs)
-        for part, each in zip(parts, candidates, strict=True)
+        Statistics.unpack(part, len(features.landmarks), q)
+        for part, (_, features), q in zip(parts, work, outputs, strict=True)
     ]
 
 
-async def choose(network: Network, totals: Sequence[Statistics]) -> Choice:
-    """The candidate with the highest evidence, with its noise and amplitude."""
+async def agree_evidence(
+    network: Network, step: str, totals: Sequence[Statistics]
+) -> list[Evidence]:
+    """The noise, amplitude and evidence of each, found once."""
+    found = await decide(
+        network, step, lambda: msgspec.json.encode([vars(best_evidence(each)) for each in totals])
+    )
+    return [Evidence(**each) for each in msgspec.json.decode(found)]
 
-    def by_evidence() -> bytes:
-        found = [best_evidence(statistics) for statistics in totals]
-        best = int(np.argmax([evidence.log_evidence for evidence in found]))
-        return msgspec.json.encode(Choice(best, **vars(found[best])))
 
-    return msgspec.json.decode(await decide(network, "choice", by_evidence), type=Choice)
+async def agree_learnt(
+    network: Network,
+    suffix: str,
+    candidates: Sequence[Candidate],
+    rows: Sequence[AnyRows],
+) -> list[Learnt]:
+    """What each candidate learns from its rows: a basis, a sweep of statistics, the evidence."""
+    features = await agree_features(network, f"basis/{suffix}", candidates)
+    step = f"statistics/{suffix}"
+    totals = await agree_statistics(network, step, list(zip(rows, features, strict=True)))
+    evidences = await agree_evidence(network, f"choice/{suffix}", totals)
+    return [
+        Learnt(*each, step) for each in zip(candidates, features, totals, evidences, strict=True)
+    ]
+
+
+def best(learnt: Sequence[Learnt]) -> Learnt:
+    """The one with the highest evidence."""
+    return max(learnt, key=lambda each: each.evidence.log_evidence)

@@ -7,39 +7,43 @@ import numpy as np
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Rows, Vector
 from edge_node.inference.expansion import Expansion, local_expansion
-from edge_node.inference.features import Features
 from edge_node.inference.posterior import ClassPosterior
-from edge_node.inference.statistics import Statistics
 from edge_node.inference.variational import Step, VariationalState
 from edge_node.network.base import Network, decide
+from edge_node.program.candidates import Learnt
 
 __all__ = ["agree_classifier"]
 
 
 async def agree_classifier(
-    network: Network,
-    rows: Rows,
-    features: Features,
-    statistics: Statistics,
-    offsets: Vector,
-    *,
-    most_sweeps: int,
-) -> ClassPosterior:
-    """The classifier's posterior by natural-gradient steps: one sweep each, the root chooses."""
-    size, outputs = len(features.landmarks), len(offsets) - 1
-    state = VariationalState.start(size, outputs, statistics.prior_power / statistics.count)
-    expansion = Expansion.from_labels(statistics, offsets)  # at zero: summed already
+    network: Network, rows: Rows, learnt: Learnt, offsets: Vector, *, most_sweeps: int
+) -> tuple[ClassPosterior, str]:
+    """The classifier's posterior, and the step whose total it is made of.
+
+    Natural-gradient steps: one sweep each, the root chooses. The first comes from the label
+    regression that was summed already; with ``most_sweeps`` zero it is the only one.
+    """
+    features, outputs = learnt.features, len(offsets) - 1
+    size, scale = len(features.landmarks), learnt.statistics.prior_power / learnt.statistics.count
+    state = VariationalState.start(size, outputs, scale)
+    expansion = Expansion.from_labels(learnt.statistics, offsets)
+    step = trial_in = kept_in = learnt.step
     for i in range(most_sweeps + 1):
         chosen = await decide(network, f"newton/{i}/step", partial(_choose, state, expansion))
-        state = state.advance(expansion, Step.unpack(np.frombuffer(chosen)))
+        before, state = state, state.advance(expansion, Step.unpack(np.frombuffer(chosen)))
+        kept_in = kept_in if state.kept is before.kept else trial_in
+        trial_in = step
         if state.converged or i == most_sweeps:
             break
+        step = f"newton/{i}"
         local = local_expansion(rows, features, state.trial, offsets)
-        total = await network.sum(f"newton/{i}", local.pack())
-        expansion = Expansion.unpack(total, size, outputs)
+        expansion = Expansion.unpack(await network.sum(step, local.pack()), size, outputs)
+    if most_sweeps == 0:
+        bound = learnt.evidence.log_evidence
+        return ClassPosterior(features, state.trial, offsets, bound), learnt.step
     if not np.isfinite(state.bound):
         raise NumericalError("the classifier's posterior was not found")
-    return ClassPosterior(features, state.kept, offsets, state.bound)
+    return ClassPosterior(features, state.kept, offsets, state.bound), kept_in
 
 
 def _choose(state: VariationalState, expansion: Expansion) -> bytes:

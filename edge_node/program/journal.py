@@ -14,7 +14,7 @@ class Journal:
     def __init__(self, network: Network) -> None:
         self._network = network
         self.steps: list[str] = []
-        self.sweeps = 0  # sums over the tree; a gather shares a choice
+        self.sums: list[str] = []  # sweeps over the tree; the other steps share a choice
 
     @property
     def node(self) -> str:
@@ -34,7 +34,7 @@ class Journal:
         """As the network's; the step is noted."""
         total = await self._network.sum(step, vector)
         self.steps.append(step)
-        self.sweeps += 1
+        self.sums.append(step)
         return total
 
     async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:

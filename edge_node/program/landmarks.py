@@ -1,7 +1,11 @@
 """Agreeing on landmarks: points that are nobody's row."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from edge_node.config import LandmarkKind, ModelSpec
-from edge_node.inference.arrays import Matrix, Rows
+from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.landmarks import (
     gaussian_landmarks,
     kmeans_counts,
@@ -20,19 +24,47 @@ async def agree_landmarks(
     gaussian = gaussian_landmarks(covariance, model.landmarks, model.seed)
     landmarks = {LandmarkKind.GAUSSIAN: gaussian}
     if LandmarkKind.KMEANS in model.landmark_kinds:
-        landmarks[LandmarkKind.KMEANS] = await agree_centroids(network, rows, gaussian, model)
+        centroids = gaussian
+        for i in range(model.kmeans_iterations):
+            (centroids,) = await agree_centroids(
+                network, f"kmeans/{i}", rows, [(centroids, None)], model.min_rows_per_landmark
+            )
+        landmarks[LandmarkKind.KMEANS] = centroids
     return {kind: landmarks[kind] for kind in model.landmark_kinds}
 
 
-async def agree_centroids(network: Network, rows: Rows, start: Matrix, model: ModelSpec) -> Matrix:
-    """Lloyd's k-means over the whole federation, from sums only.
+async def agree_centroids(
+    network: Network,
+    step: str,
+    rows: Rows,
+    clusterings: Sequence[tuple[Matrix, Matrix | None]],
+    min_rows: int,
+) -> list[Matrix]:
+    """An iteration of Lloyd's k-means over the whole federation, from sums only.
 
-    Counts come first: a landmark with fewer rows than ``min_rows_per_landmark`` is not summed.
+    Counts come first: a centroid with fewer rows than ``min_rows`` is not summed.
+
+    Args:
+        network: the network.
+        step: the name of the two sums.
+        rows: this node's.
+        clusterings: centroids (m, d), and the metric in which they are near rows; several ride
+            in the same sums.
+        min_rows: fewest rows that a centroid may be an average of.
     """
-    centroids = start
-    for i in range(model.kmeans_iterations):
-        counts = await network.sum(f"kmeans/{i}/counts", kmeans_counts(rows, centroids))
-        eligible = counts >= model.min_rows_per_landmark
-        sums = await network.sum(f"kmeans/{i}/sums", kmeans_sums(rows, centroids, eligible))
-        centroids = kmeans_update(centroids, counts, sums, model.min_rows_per_landmark)
-    return centroids
+    local = [kmeans_counts(rows, *each) for each in clusterings]
+    counts = _split(await network.sum(f"{step}/counts", np.concatenate(local)), local)
+    local = [
+        kmeans_sums(rows, centroids, count >= min_rows, metric)
+        for (centroids, metric), count in zip(clusterings, counts, strict=True)
+    ]
+    sums = _split(await network.sum(f"{step}/sums", np.concatenate(local)), local)
+    return [
+        kmeans_update(centroids, count, total, min_rows)
+        for (centroids, _), count, total in zip(clusterings, counts, sums, strict=True)
+    ]
+
+
+def _split(total: Vector, parts: Sequence[Vector]) -> list[Vector]:
+    """The total of what was joined from ``parts``, taken apart again."""
+    return np.split(total, np.cumsum([len(part) for part in parts])[:-1])

@@ -14,7 +14,7 @@ from edge_node.inference.landmarks import independent_landmarks
 
 EVERY = ModelSpec(kernels=tuple(KernelKind), activations=tuple(Activation), depths=(2,))
 KERNELS = pytest.mark.parametrize("kernel", kernel_grid(EVERY), ids=str)
-(SHALLOW, _, DEEP) = kernel_grid(ModelSpec())
+(SHALLOW, _, DEEP) = kernel_grid(ModelSpec(depths=(1, 2, 3), biases=(1.0,)))
 
 
 def normal(seed: int, *shape: int) -> Matrix:

@@ -1,0 +1,204 @@
+"""Agreeing on a feature map: a candidate of the grid, then the metric that its gradients ask for.
+
+Each repetition takes one small sweep of gradients and one of statistics; k-means landmarks move
+once more, to where the metric puts the rows. Where rows are many, the evidence says when to stop.
+Where they are few it doesn't notice that the metric has seen the same rows; there, models learnt
+without a fold of the rows are scored on that fold.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import msgspec
+import numpy as np
+
+from edge_node.config import LandmarkKind, ModelSpec
+from edge_node.inference.arrays import Matrix
+from edge_node.inference.classes import LabelRows
+from edge_node.inference.folds import FOLDS, FoldRows, Predictor, best_score, local_scores
+from edge_node.inference.gaussian import pack_symmetric, unpack_symmetric
+from edge_node.inference.kernels import kernel_grid
+from edge_node.inference.metric import gradient_outer_product, metric_from
+from edge_node.inference.statistics import Statistics
+from edge_node.network.base import Network, decide
+from edge_node.program.candidates import (
+    AnyRows,
+    Candidate,
+    Learnt,
+    agree_evidence,
+    agree_learnt,
+    agree_statistics,
+    best,
+)
+from edge_node.program.landmarks import agree_centroids
+
+__all__ = ["learn_features"]
+
+_FOLD_LANDMARKS = 4
+"""A fold must hold at least as many rows as this many landmarks' averages: sums of a few rows are
+rows. Fewer rows than FOLDS times that keep the inputs as they are."""
+
+
+async def learn_features(
+    network: Network,
+    rows: AnyRows,
+    count: int,
+    landmarks: Mapping[LandmarkKind, Matrix],
+    model: ModelSpec,
+) -> Learnt:
+    """The feature map that the federation's rows ask for, and what they say in it.
+
+    Args:
+        network: the network.
+        rows: this node's.
+        count: how many rows the federation has.
+        landmarks: Z (m, d) of each kind.
+        model: the grid, and how often the metric is improved.
+    """
+    grid = [
+        Candidate(kernel, kind, landmarks[kind])
+        for kind in landmarks
+        for kernel in kernel_grid(model)
+    ]
+    learnt = best(await agree_learnt(network, "0", grid, [rows] * len(grid)))
+    if not model.metric_sweeps:
+        return learnt
+    if count >= model.cross_validation_rows:
+        return await _by_evidence(network, rows, learnt, model)
+    if count >= FOLDS * _FOLD_LANDMARKS * model.min_rows_per_landmark:
+        return await _by_folds(network, rows, learnt, model)
+    return learnt
+
+
+async def _by_evidence(network: Network, rows: AnyRows, learnt: Learnt, model: ModelSpec) -> Learnt:
+    """Repeat until the evidence falls."""
+    for i in range(1, model.metric_sweeps + 1):
+        lane = _Lane(rows, learnt, model.metric_shrinkages)
+        candidates = await _agree_metrics(network, i, [lane])
+        candidates = await _recentre(network, i, rows, candidates, model.min_rows_per_landmark)
+        improved = best(await agree_learnt(network, f"{i}", candidates, [rows] * len(candidates)))
+        if improved.evidence.log_evidence <= learnt.evidence.log_evidence:
+            break
+        learnt = improved
+    return learnt
+
+
+async def _recentre(
+    network: Network, i: int, rows: AnyRows, candidates: Sequence[Candidate], min_rows: int
+) -> list[Candidate]:
+    """Move k-means landmarks to where the new metric puts the rows."""
+    if candidates[0].landmark_kind is not LandmarkKind.KMEANS:
+        return list(candidates)
+    clusterings = [(each.landmarks, each.metric) for each in candidates]
+    moved = await agree_centroids(network, f"kmeans-{i}", rows, clusterings, min_rows)
+    return [
+        replace(each, landmarks=centroids)
+        for each, centroids in zip(candidates, moved, strict=True)
+    ]
+
+
+async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: ModelSpec) -> Learnt:
+    """Repeat with all rows and without each fold, side by side; take what predicts the folds."""
+    folds = [_fold(rows, fold, inside=True) for fold in range(FOLDS)]
+    held_in = [rows, *(_fold(rows, fold, inside=False) for fold in range(FOLDS))]
+    start = [learnt, *await _without_folds(network, folds, learnt)]
+    lanes = [
+        _Lane(own, each, model.metric_shrinkages) for own, each in zip(held_in, start, strict=True)
+    ]
+    tried: list[list[Learnt]] = []  # a trial: with all rows, then without each fold
+    for i in range(1, model.metric_sweeps + 1):
+        candidates = await _agree_metrics(network, i, lanes)
+        widths = [lane for lane in lanes for _ in lane.shrinkages]
+        found = await agree_learnt(network, f"{i}", candidates, [lane.rows for lane in widths])
+        lanes = [
+            _Lane(lane.rows, each, (shrinkage,))
+            for lane, each, shrinkage in zip(
+                widths, found, (s for lane in lanes for s in lane.shrinkages), strict=True
+            )
+        ]
+        trials = len(model.metric_shrinkages)
+        tried += [found[trial::trials] for trial in range(trials)]
+    chosen = await _agree_trial(network, folds, start, tried)
+    return learnt if chosen is None else tried[chosen][0]
+
+
+async def _without_folds(
+    network: Network, folds: Sequence[AnyRows], learnt: Learnt
+) -> list[Learnt]:
+    """What is learnt without each fold under the same features: sums of the other folds' sums."""
+    parts = await agree_statistics(
+        network, "statistics/folds", [(fold, learnt.features) for fold in folds]
+    )
+    totals = [
+        reduce(Statistics.__add__, (part for g, part in enumerate(parts) if g != fold))
+        for fold in range(FOLDS)
+    ]
+    evidences = await agree_evidence(network, "choice/folds", totals)
+    return [
+        replace(learnt, statistics=total, evidence=evidence)
+        for total, evidence in zip(totals, evidences, strict=True)
+    ]
+
+
+async def _agree_trial(
+    network: Network,
+    folds: Sequence[AnyRows],
+    start: Sequence[Learnt],
+    tried: Sequence[Sequence[Learnt]],
+) -> int | None:
+    """Which trial predicts the folds it hasn't seen better than no metric does; None if none."""
+    scores = [
+        local_scores(rows, _predictor(start[f]), [_predictor(trial[f]) for trial in tried])
+        for f, rows in enumerate(folds, start=1)
+    ]
+    total = await network.sum("scores", np.sum(scores, axis=0))
+    chosen = await decide(network, "trial", lambda: msgspec.json.encode(best_score(total)))
+    return msgspec.json.decode(chosen, type=int | None)
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """Rows to learn from, what was learnt from them so far, and metrics to be tried next."""
+
+    rows: AnyRows
+    learnt: Learnt
+    shrinkages: tuple[float, ...]
+
+
+async def _agree_metrics(network: Network, i: int, lanes: Sequence[_Lane]) -> list[Candidate]:
+    """Each lane's candidate under each metric that it tries, in their order.
+
+    One sweep of gradients; the root takes the matrices' roots, since rounding differs.
+    """
+    size = lanes[0].learnt.candidate.landmarks.shape[1]
+    local = [
+        pack_symmetric(gradient_outer_product(lane.rows, lane.learnt.features, lane.learnt.weights))
+        for lane in lanes
+    ]
+    total = await network.sum(f"gradients/{i}", np.concatenate(local))
+    sums = [unpack_symmetric(part, size) for part in total.reshape(len(lanes), -1)]
+
+    def roots() -> bytes:
+        return np.array(
+            [
+                metric_from(M, s)
+                for lane, M in zip(lanes, sums, strict=True)
+                for s in lane.shrinkages
+            ]
+        ).tobytes()
+
+    metrics = np.frombuffer(await decide(network, f"metric/{i}", roots)).reshape(-1, size, size)
+    owners = [lane.learnt.candidate for lane in lanes for _ in lane.shrinkages]
+    return [replace(each, metric=T) for each, T in zip(owners, metrics, strict=True)]
+
+
+def _fold(rows: AnyRows, fold: int, *, inside: bool) -> AnyRows:
+    """A fold's rows, or all others; labels stay labels."""
+    if isinstance(rows, LabelRows):
+        return replace(rows, rows=FoldRows(rows.rows, fold, inside))
+    return FoldRows(rows, fold, inside)
+
+
+def _predictor(learnt: Learnt) -> Predictor:
+    return Predictor(learnt.features, learnt.weights, learnt.evidence)
