@@ -1,15 +1,20 @@
 """The benchmarks' command line."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from benchmarks.accuracy import WAYS, measure_accuracy, summarise, write_csv, write_short
 from benchmarks.cpu import measure_cpu
+from benchmarks.datasets import COLLECTIONS
 from benchmarks.kernel import measure_kernel
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
 from edge_node import console
+from edge_node.config import ModelSpec
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,6 +76,67 @@ def cpu(rows: int, landmarks: int, nodes: int, as_json: bool) -> None:
 def startup(landmarks: int, repeats: int, as_json: bool) -> None:
     """Seconds from the start of `edge-node predict` to its answer, against 1.5 s."""
     _show(measure_startup(landmarks, repeats), as_json)
+
+
+@cli.command()
+@click.argument("sets", nargs=-1)
+@click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
+@click.option("--folds", default=3, show_default=True, help="Splits of each set, from the first.")
+@click.option("--split", "how", type=click.Choice(["clustered", "iid"]), default="clustered")
+@click.option("--nodes", default=16, show_default=True)
+@click.option("--landmarks", default=1000, show_default=True)
+@click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
+@click.option("--sweeps", default=3, show_default=True, help="Of the metric, at most.")
+@click.option("--way", "ways", multiple=True, default=WAYS, show_default=True)
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write every split's figures.")
+@console.json_option
+def accuracy(
+    *,
+    sets: tuple[str, ...],
+    data: Path,
+    folds: int,
+    how: str,
+    nodes: int,
+    landmarks: int,
+    block_rows: int,
+    sweeps: int,
+    ways: tuple[str, ...],
+    file: Path | None,
+    as_json: bool,
+) -> None:
+    """RMSE or accuracy, and calibration, of a federation on real SETS; all of them by default."""
+    model = ModelSpec(
+        landmarks=landmarks,
+        metric_sweeps=sweeps,
+        site_block_rows=block_rows,
+        site_rows=max(8000, block_rows),
+    )
+    rows = []
+    for row in measure_accuracy(
+        sets or tuple(COLLECTIONS),
+        data,
+        model=model,
+        nodes=nodes,
+        how=how,
+        folds=folds,
+        ways=ways,
+        tell=console.explain,
+    ):
+        rows.append(row)
+        console.explain("  " + "  ".join(f"{k} {v}" for k, v in write_short(row).items()))
+    if file is not None:
+        write_csv(rows, file, "python -m benchmarks " + " ".join(sys.argv[1:]))
+    summary = summarise(rows)
+    console.emit(
+        {"benchmark": "accuracy", "summary": summary},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(summary)),
+    )
+
+
+def _cells(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    fields = tuple(dict.fromkeys(key for row in rows for key in row))
+    return fields, [tuple(str(write_short(row).get(f, "")) for f in fields) for row in rows]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,276 @@
+"""How well a federation predicts, against the same rows pooled, each site alone, and a peer.
+
+Rows of a set are spread over nodes that hold different regions of the input space (``clustered``),
+random shares (``iid``), or over the data's own sites. Every way runs the daemons' program:
+
+    federated   the posterior that all nodes share
+    site        each node's refined one, for test rows of its own region (regression)
+    plain       as federated, without a metric (classification)
+    pooled      one node with all rows
+    alone       each node with its own rows only, for test rows of its own region
+    sklearn     scikit-learn's exact Gaussian process on the pooled rows, where it fits
+
+Figures are on test rows; regression targets are in units of the training rows' sd.
+"""
+
+import asyncio
+import csv
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.datasets import Problem, Split, load, take
+from edge_node.config import FederationSpec, ModelSpec, Task, Which
+from edge_node.data.source import Batch, MemorySource
+from edge_node.errors import TangentMeshError
+from edge_node.inference import metrics
+from edge_node.model import ClassPredictions, Model, Predictions
+from edge_node.network.memory import MemoryFederation
+from edge_node.program import infer
+
+__all__ = ["WAYS", "measure_accuracy", "summarise", "write_csv", "write_short"]
+
+WAYS = ("federated", "site", "plain", "pooled", "alone", "sklearn")
+
+_SKLEARN_ROWS = 1500  # its likelihood costs the cube, some fifty times
+
+Row = dict[str, Any]
+Labels = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One split of one problem over nodes."""
+
+    problem: Problem
+    model: ModelSpec
+    split: Split
+    owners: Labels  # of the training rows
+    test_owners: Labels  # whose region a test row lies in
+
+    @property
+    def spec(self) -> FederationSpec:
+        return FederationSpec(name=self.problem.name, data=self.problem.data, model=self.model)
+
+    @property
+    def train(self) -> Batch:
+        return take(self.problem.batch, self.split.train)
+
+    @property
+    def test(self) -> Batch:
+        return take(self.problem.batch, self.split.test)
+
+    def parts(self) -> dict[str, Batch]:
+        """Each node's training rows."""
+        return {
+            str(owner): take(self.train, np.flatnonzero(self.owners == owner))
+            for owner in np.unique(self.owners)
+        }
+
+
+def measure_accuracy(
+    names: Sequence[str],
+    data: Path,
+    *,
+    model: ModelSpec,
+    nodes: int,
+    how: str,
+    folds: int,
+    ways: Sequence[str],
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Row]:
+    """A row of figures per set, split and way."""
+    for name in names:
+        problem = load(name, data)
+        for split in problem.splits[:folds]:
+            owners, test_owners = _spread(problem, split, nodes, how)
+            case = _Case(problem, model, split, owners, test_owners)
+            tell(f"{name}, {split.name}, {len(np.unique(owners))} nodes")
+            spread = how if problem.sites is None else "sites"
+            for way, figures in _measure(case, ways):
+                yield {"set": name, "spread": spread, "split": split.name, "way": way, **figures}
+
+
+def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    regression = case.problem.data.task is Task.REGRESSION
+    if {"federated", "site"} & set(ways):
+        began = time.perf_counter()
+        models = _learn(case.spec, case.parts())
+        seconds = time.perf_counter() - began
+        first = next(iter(models.values()))
+        facts = {
+            "seconds": round(seconds, 1),
+            "sweeps": first.provenance.sweeps,
+            "kernel": first.provenance.kernel,
+            "landmark_kind": str(first.provenance.landmark_kind),
+        }
+        if "federated" in ways:
+            answers = first.predict(case.test, which=Which.GLOBAL)
+            yield "federated", {**_figures(case, [answers], [...], first), **facts}
+        if "site" in ways and regression:
+            yield "site", _by_owner(case, models, Which.AUTO, first)
+    if "plain" in ways and not regression:
+        spec = msgspec.structs.replace(
+            case.spec, model=msgspec.structs.replace(case.model, metric_sweeps=0)
+        )
+        model = next(iter(_learn(spec, case.parts()).values()))
+        yield "plain", _figures(case, [model.predict(case.test)], [...], model)
+    unrefined = msgspec.structs.replace(
+        case.spec, model=msgspec.structs.replace(case.model, site_refinement=False)
+    )
+    if "pooled" in ways:
+        (model,) = _learn(unrefined, {"pooled": case.train}).values()
+        yield "pooled", _figures(case, [model.predict(case.test)], [...], model)
+    if "alone" in ways:
+        alone = {owner: _alone(unrefined, part) for owner, part in case.parts().items()}
+        found = {owner: model for owner, model in alone.items() if model is not None}
+        if len(found) == len(alone):
+            yield "alone", _by_owner(case, found, Which.GLOBAL, next(iter(found.values())))
+    if "sklearn" in ways and len(case.split.train) <= _SKLEARN_ROWS:
+        yield "sklearn", _sklearn(case)
+
+
+def _learn(spec: FederationSpec, parts: Mapping[str, Batch]) -> dict[str, Model]:
+    sources = {name: MemorySource((part,)) for name, part in parts.items()}
+    federation = MemoryFederation(list(sources))
+    return asyncio.run(federation.run(lambda net: infer(net, sources[net.node], spec)))
+
+
+def _alone(spec: FederationSpec, part: Batch) -> Model | None:
+    """A site by itself; None where it can't learn, as without one of the classes."""
+    try:
+        return _learn(spec, {"alone": part})["alone"]
+    except TangentMeshError:
+        return None
+
+
+def _by_owner(case: _Case, models: Mapping[str, Model], which: Which, scale: Model) -> Row:
+    """Each test row answered by the node in whose region it lies."""
+    rows = [np.flatnonzero(case.test_owners == owner) for owner in models]
+    answers = [
+        model.predict(take(case.test, own), which=which)
+        for model, own in zip(models.values(), rows, strict=True)
+    ]
+    return _figures(case, answers, rows, scale)
+
+
+def _figures(case: _Case, answers: Sequence[Predictions], rows: Sequence[Any], scale: Model) -> Row:
+    """The figures of answers to parts of the test rows."""
+    y = case.test.target
+    assert y is not None  # noqa: S101 - test rows have targets
+    if isinstance(answers[0], ClassPredictions):
+        probabilities = np.empty((len(y), len(answers[0].classes)))
+        for answer, own in zip(answers, rows, strict=True):
+            assert isinstance(answer, ClassPredictions)  # noqa: S101 - as the first
+            probabilities[own] = answer.probabilities
+        return {
+            "accuracy": metrics.accuracy(y, probabilities),
+            "log_loss": metrics.log_loss(y, probabilities),
+            "ece": metrics.ece(y, probabilities),
+        }
+    mean, sd = np.empty(len(y)), np.empty(len(y))
+    for answer, own in zip(answers, rows, strict=True):
+        assert not isinstance(answer, ClassPredictions)  # noqa: S101 - as the first
+        mean[own], sd[own] = answer.mean, answer.sd
+    train = case.train.target
+    assert train is not None  # noqa: S101 - training rows have targets
+    return _regression_figures(y, mean, sd, float(train.std()))
+
+
+def _regression_figures(y: Any, mean: Any, sd: Any, unit: float) -> Row:
+    y, mean, variance = y / unit, mean / unit, (sd / unit) ** 2
+    return {
+        "rmse": metrics.rmse(y, mean),
+        "nll": metrics.nll(y, mean, variance),
+        "coverage95": metrics.coverage(y, mean, variance),
+    }
+
+
+def _spread(problem: Problem, split: Split, nodes: int, how: str) -> tuple[Labels, Labels]:
+    """The node of each training row, and of each test row."""
+    if problem.sites is not None:
+        return problem.sites[split.train], problem.sites[split.test]
+    if how == "iid":
+        random = np.random.default_rng(0)
+        labels = [random.integers(0, nodes, len(part)) for part in (split.train, split.test)]
+    else:
+        from sklearn.cluster import KMeans  # a second of import time
+
+        X = np.nan_to_num(problem.batch.numeric)
+        deviation = X[split.train].std(axis=0)
+        X = (X - X[split.train].mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+        means = KMeans(nodes, n_init=2, random_state=0).fit(X[split.train])
+        labels = [means.labels_, means.predict(X[split.test])]
+    train, test = (np.array([f"node-{i:02d}" for i in each], dtype=object) for each in labels)
+    return train, test
+
+
+def _sklearn(case: _Case) -> Row:
+    """Matern-3/2 with a length per input and noise, or RBF for classes; by marginal likelihood."""
+    from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(case.train.numeric)
+    X, X_test = scaler.transform(case.train.numeric), scaler.transform(case.test.numeric)
+    y, y_test = case.train.target, case.test.target
+    assert y is not None  # noqa: S101 - benchmarks' rows have targets
+    assert y_test is not None  # noqa: S101
+    lengths = np.full(X.shape[1], np.sqrt(X.shape[1]))
+    if case.problem.data.task is Task.CLASSIFICATION:
+        classifier = GaussianProcessClassifier(ConstantKernel() * RBF(lengths[0]), random_state=0)
+        probabilities = classifier.fit(X, y).predict_proba(X_test)
+        return {
+            "accuracy": metrics.accuracy(y_test, probabilities),
+            "log_loss": metrics.log_loss(y_test, probabilities),
+            "ece": metrics.ece(y_test, probabilities),
+        }
+    kernel = ConstantKernel() * Matern(lengths, nu=1.5) + WhiteKernel(0.1)
+    unit = float(y.std())
+    process = GaussianProcessRegressor(kernel, random_state=0).fit(X, (y - y.mean()) / unit)
+    mean, sd = process.predict(X_test, return_std=True)
+    return _regression_figures((y_test - y.mean()) / unit, mean, sd, 1.0)
+
+
+def summarise(rows: Iterable[Row]) -> list[Row]:
+    """Mean and standard error over splits, per set, spread and way."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["set"], row["spread"], row["way"]), []).append(row)
+    return [
+        {"set": name, "spread": spread, "way": way, "splits": len(group), **_averages(group)}
+        for (name, spread, way), group in groups.items()
+    ]
+
+
+def _averages(group: Sequence[Row]) -> Row:
+    figures: Row = {}
+    for key in ("rmse", "nll", "coverage95", "accuracy", "log_loss", "ece", "seconds", "sweeps"):
+        values = np.array([row[key] for row in group if key in row], dtype=float)
+        if len(values):
+            figures[key] = float(values.mean())
+        if len(values) > 1 and key not in ("seconds", "sweeps"):
+            figures[f"{key}_se"] = float(values.std(ddof=1) / np.sqrt(len(values)))
+    return figures
+
+
+def write_csv(rows: Sequence[Row], path: Path, command: str) -> None:
+    """The rows, under a comment with the command that makes them."""
+    fields = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(f"# {command}\n")
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(write_short(row))
+
+
+def write_short(row: Row) -> Row:
+    """Numbers to five digits."""
+    return {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}

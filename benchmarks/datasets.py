@@ -1,0 +1,176 @@
+"""The data sets of docs/model.md's tables, with the splits that their literature uses.
+
+The files are not part of the project (``--data`` says where they are). Each is a gzip CSV.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from edge_node.config import ColumnKind, DataSpec, Task
+from edge_node.data.source import Batch
+from edge_node.demo.datasets import Dataset, load_csv
+from edge_node.errors import DataError
+
+__all__ = ["COLLECTIONS", "Problem", "Split", "load", "take"]
+
+Indices = NDArray[np.intp]
+
+_REGRESSION = [
+    "airfoil",
+    "bike",
+    "concrete",
+    "elevators",
+    "energy",
+    "keggdirected",
+    "kin40k",
+    "parkinsons",
+    "pol",
+    "protein",
+    "wine",
+    "yacht",
+]
+_CLASSIFICATION = [
+    "balance-scale",
+    "blood",
+    "conn-bench-sonar-mines-rocks",
+    "ecoli",
+    "glass",
+    "ionosphere",
+    "parkinsons",
+    "seeds",
+]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which rows are learnt from, and which predictions are judged by."""
+
+    name: str
+    train: Indices
+    test: Indices
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows, splits, and where rows have natural sites, those (n,)."""
+
+    name: str
+    data: DataSpec
+    batch: Batch
+    splits: tuple[Split, ...]
+    sites: NDArray[np.object_] | None = None
+
+
+def load(name: str, folder: Path) -> Problem:
+    """Read a data set by name. Raises DataError: not there, or no such set."""
+    if name not in COLLECTIONS:
+        raise DataError("no such data set", expected=", ".join(COLLECTIONS), found=name)
+    return COLLECTIONS[name](folder)
+
+
+def take(batch: Batch, rows: Indices) -> Batch:
+    """Some of a batch's rows."""
+    target = None if batch.target is None else batch.target[rows]
+    return Batch(batch.numeric[rows], batch.categorical[rows], target)
+
+
+def _regression(name: str, folder: Path) -> Problem:
+    """Ten 90/10 splits: the test rows of split k are those with fold = k."""
+    path = folder / "uci_regression" / f"{name}.csv.gz"
+    raw = load_csv(path, "fold", task=Task.REGRESSION)
+    target = raw.table.column_names[-2]  # fold is the last
+    dataset = load_csv(path, target, task=Task.REGRESSION, ignore=("fold",))
+    fold = raw.table["fold"].to_numpy()
+    splits = tuple(
+        Split(f"fold {k}", np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(10)
+    )
+    return Problem(name, dataset.data, _batch(dataset), splits)
+
+
+def _classification(name: str, folder: Path) -> Problem:
+    """The four train/test splits of Fernandez-Delgado et al. (2014): columns cv1 to cv4."""
+    path = folder / "uci_classification" / f"{name}.csv.gz"
+    parts = ("tune", "cv1", "cv2", "cv3", "cv4")
+    dataset = load_csv(path, "class", task=Task.CLASSIFICATION, ignore=parts)
+    raw = load_csv(path, "class", task=Task.CLASSIFICATION)
+    splits = tuple(
+        Split(cv, _where(raw.table[cv], "train"), _where(raw.table[cv], "test")) for cv in parts[1:]
+    )
+    return Problem(name, dataset.data, _batch(dataset), splits)
+
+
+def _beijing(folder: Path) -> Problem:
+    """Twelve stations' PM2.5 from weather and gases, without PM10; the last year is the test."""
+    dataset = load_csv(
+        folder / "beijing_air_quality_12_stations.csv.gz",
+        "pm25_ug_m3",
+        site_column="site",
+        ignore=("pm10_ug_m3",),
+    )
+    month = 12 * dataset.table["year"].to_numpy() + dataset.table["month"].to_numpy()
+    late = month >= 12 * 2016 + 3
+    split = Split("last year", np.flatnonzero(~late), np.flatnonzero(late))
+    return Problem("beijing", dataset.data, _batch(dataset), (split,), _sites(dataset))
+
+
+def _patients(folder: Path) -> Problem:
+    """42 patients' UPDRS from voice recordings at home; each one's last quarter is the test."""
+    dataset = load_csv(
+        folder / "parkinsons_telemonitoring_patients.csv.gz",
+        "total_updrs",
+        site_column="site",
+        ignore=("motor_updrs",),
+    )
+    sites, days = _sites(dataset), dataset.table["days_since_recruitment"].to_numpy()
+    late = np.zeros(len(days), dtype=bool)
+    for site in np.unique(sites):
+        own = sites == site
+        late |= own & (days > np.quantile(days[own], 0.75))
+    split = Split("last quarter", np.flatnonzero(~late), np.flatnonzero(late))
+    return Problem("parkinsons-patients", dataset.data, _batch(dataset), (split,), sites)
+
+
+def _batch(dataset: Dataset) -> Batch:
+    """A table's columns as the program's arrays."""
+    data, table = dataset.data, dataset.table
+    names = {kind: [c.name for c in data.columns if c.kind is kind] for kind in ColumnKind}
+    numeric = [pc.cast(table[name], pa.float64()) for name in names[ColumnKind.NUMERIC]]
+    labels = [table[name].to_pylist() for name in names[ColumnKind.CATEGORICAL]]
+    rows = table.num_rows
+    target = table[data.target]
+    if data.task is Task.CLASSIFICATION:
+        classes = {label: i for i, label in enumerate(data.classes)}
+        y = np.array([classes[label] for label in target.to_pylist()], dtype=np.float64)
+    else:
+        y = pc.cast(target, pa.float64()).to_numpy()
+    return Batch(
+        np.column_stack([np.empty((rows, 0)), *(column.to_numpy() for column in numeric)]),
+        np.array(labels, dtype=object).reshape(len(labels), rows).T,
+        y,
+    )
+
+
+def _sites(dataset: Dataset) -> NDArray[np.object_]:
+    return np.array(dataset.table[dataset.site_column or ""].to_pylist(), dtype=object)
+
+
+def _where(column: pa.ChunkedArray, value: str) -> Indices:
+    return np.flatnonzero(np.array(column.to_pylist(), dtype=object) == value)
+
+
+COLLECTIONS: Mapping[str, Callable[[Path], Problem]] = {
+    **{name: partial(_regression, name) for name in _REGRESSION},
+    **{
+        f"{name}-classes" if name in _REGRESSION else name: partial(_classification, name)
+        for name in _CLASSIFICATION
+    },
+    "beijing": _beijing,
+    "parkinsons-patients": _patients,
+}
