@@ -1,11 +1,17 @@
 """DuckDB as we use it: one thread, quoted names, CSV without guessing, and errors translated.
 
-This is the only module that calls DuckDB, so its exceptions become ours here.
+This is the only module that calls DuckDB, so its exceptions become ours here. A file is a table of
+cells; a cell is read as a number or as text by one rule each, whatever the file's type:
+
+- a number is what DuckDB casts to DOUBLE, but for digits grouped by underscores;
+- a text is what is written, without surrounding space. Numbers that a Parquet file holds as such
+  have one spelling: whole ones print like integers.
 """
 
 import csv
 import gzip
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +19,22 @@ import duckdb
 
 from edge_node.errors import DataError
 
-__all__ = ["as_number", "as_text", "columns", "literal", "number", "opened", "quoted", "relation"]
+__all__ = [
+    "SPACE",
+    "as_number",
+    "as_text",
+    "columns",
+    "is_number",
+    "is_text",
+    "literal",
+    "number",
+    "opened",
+    "quoted",
+    "relation",
+]
+
+SPACE = " \t\r\n\f\v"
+"""What is cut from both ends of a text."""
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,  # so that the order of rows is the file's
@@ -21,6 +42,10 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_file_cache": False,  # memory must not grow with the file
     "memory_limit": "256MiB",
 }
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT",
+          "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")  # fmt: skip
+_FLOATS = ("FLOAT", "DOUBLE")
+_PLAIN = ("VARCHAR", "BOOLEAN", "DATE", "TIME", "UUID")  # beside ENUM(...) and TIMESTAMP ...
 
 
 @contextmanager
@@ -34,19 +59,38 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect(config=_SETTINGS) as connection:
             connection.execute("SET enable_progress_bar = false")  # it would go to standard output
             yield connection
-    except duckdb.Error as error:
-        raise DataError(
-            "the file can't be read",
-            where=str(path),
-            found=_without_rows(str(error)),
-            remedy="Correct the file; CSV needs commas, a header and as many cells in each row",
-        ) from error
+    except (duckdb.Error, OSError) as error:  # OSError: Arrow's, around DuckDB's, while streaming
+        raise _translated(str(error), path) from error
 
 
-def _without_rows(message: str) -> str:
-    """DuckDB's explanation, without the rows that it quotes: logs are read by others."""
-    lines = [line for line in message.splitlines() if not line.startswith("Original Line")]
-    return "; ".join(line for line in lines[:3] if line.strip())[:300]
+def _translated(message: str, path: Path) -> DataError:
+    """What DuckDB says, without the rows that it quotes: logs are read by others."""
+    line = re.search(r"CSV Error on Line: (\d+)", message)
+    where = f"{path}: line {line[1]}, row {int(line[1]) - 1}" if line else str(path)
+    if cells := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
+        return DataError(
+            f"a row has too {'few' if int(cells[2]) < int(cells[1]) else 'many'} cells",
+            where=where,
+            expected=f"{cells[1]}, as in the header",
+            found=cells[2],
+            remedy='Correct the row; a cell with a comma or a line break stands in "quotes"',
+        )
+    for sign, problem, remedy in (
+        ("not utf-8", "the text is not UTF-8", "Save the file as UTF-8"),
+        ("unterminated quote", "a quoted cell doesn't end", 'Close the ", or double it'),
+        ("Maximum line size", "a line is longer than 2,000,000 bytes", "Look for a stray quote"),
+        ("GZIP", "the compressed file is damaged", "Copy it again"),
+        ("invalid state", "not well-formed CSV", "Write it anew with one kind of line end"),
+    ):
+        if sign in message:
+            return DataError(problem, where=where, remedy=remedy)
+    return DataError(
+        "the file can't be read",
+        where=where,
+        expected="Parquet" if _is_parquet(path) else "CSV with commas and a header",
+        found=message.splitlines()[0][:200],
+        remedy="Write it anew; if it should be right, tell the project what stands here",
+    )
 
 
 def columns(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
@@ -60,16 +104,25 @@ def _header(path: Path) -> list[str]:
     """The column names of a CSV file.
 
     Raises:
-        DataError: what DuckDB would repair in silence: no header, other separators, a name twice.
+        DataError: what DuckDB would repair in silence or can't read: no header, other separators, a
+            name twice or empty.
     """
     try:
         with (gzip.open if path.suffix == ".gz" else open)(
             path, "rt", encoding="utf-8-sig", newline=""
         ) as file:
             header = next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
+    except UnicodeDecodeError as error:
         raise DataError(
-            "the file can't be read as CSV", where=str(path), found=str(error)
+            "the text is not UTF-8", where=str(path), remedy="Save the file as UTF-8"
+        ) from error
+    except (OSError, csv.Error, EOFError) as error:
+        raise DataError(
+            "the file can't be read as CSV",
+            where=str(path),
+            expected="text, compressed if its name ends in .gz",
+            found=str(error),
+            remedy="Correct the file or its name",
         ) from error
     if not header:
         raise DataError("the file is empty", where=str(path), expected="a header and rows")
@@ -80,10 +133,27 @@ def _header(path: Path) -> list[str]:
             found=header[0][:80],
             remedy="Write it with commas, and decimal points in numbers",
         )
-    for name in header:
-        if header.count(name) > 1:
-            raise DataError("two columns have the same name", where=str(path), found=repr(name))
+    _check_names(header, path)
     return header
+
+
+def _check_names(header: list[str], path: Path) -> None:
+    if "" in header:
+        raise DataError(
+            "a column has no name",
+            where=f"{path}: column {header.index('') + 1} of {len(header)}",
+            remedy="Name it in the header, or write the file without it (pandas: index=False)",
+        )
+    folded = [name.casefold() for name in header]
+    for name in header:
+        if folded.count(name.casefold()) > 1:
+            raise DataError(
+                "two columns have the same name",
+                where=str(path),
+                expected="names that differ, not in upper and lower case only",
+                found=repr(name),
+                remedy="Rename one of them",
+            )
 
 
 def relation(path: Path) -> str:
@@ -101,19 +171,47 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix in {".parquet", ".pq"}
 
 
-def as_number(column: str) -> str:
+def is_number(kind: str) -> bool:
+    """Whether cells of a DuckDB type can be read as numbers (text: one by one)."""
+    return kind in {*_WHOLE, *_FLOATS, "BOOLEAN", "VARCHAR"} or _is_decimal(kind)
+
+
+def is_text(kind: str) -> bool:
+    """Whether cells of a DuckDB type can be read as text."""
+    plain = kind in _PLAIN or kind.startswith(("ENUM", "TIMESTAMP", "TIME "))
+    return (plain and not kind.endswith("]")) or is_number(kind)
+
+
+def as_number(column: str, types: Mapping[str, str]) -> str:
     """SQL: the cell as a number, NaN where it is missing."""
-    return f"coalesce({number(column)}, 'NaN'::DOUBLE)"
+    return f"coalesce({number(column, types)}, 'NaN'::DOUBLE)"
 
 
-def number(column: str) -> str:
+def number(column: str, types: Mapping[str, str]) -> str:
     """SQL: the cell as a number, NULL where it is missing or none."""
-    return f"TRY_CAST({quoted(column)} AS DOUBLE)"
+    cast = f"TRY_CAST({quoted(column)} AS DOUBLE)"
+    if types[column] != "VARCHAR":
+        return cast
+    return f"CASE WHEN NOT contains({quoted(column)}, '_') THEN {cast} END"
 
 
-def as_text(column: str) -> str:
+def as_text(column: str, types: Mapping[str, str]) -> str:
     """SQL: the cell as text without surrounding space, NULL where it is missing."""
-    return f"nullif(trim(CAST({quoted(column)} AS VARCHAR)), '')"
+    name, kind = quoted(column), types[column]
+    if kind in _FLOATS:
+        return (
+            f"CASE WHEN isnan({name}) THEN NULL WHEN {name} = trunc({name}) "
+            f"AND abs({name}) < {2**53} THEN CAST(CAST({name} AS BIGINT) AS VARCHAR) "
+            f"ELSE CAST({name} AS VARCHAR) END"
+        )
+    text = f"CAST({name} AS VARCHAR)"
+    if _is_decimal(kind) and not kind.endswith(",0)"):
+        text = f"rtrim(rtrim({text}, '0'), '.')"
+    return f"nullif(trim({text}, {literal(SPACE)}), '')"
+
+
+def _is_decimal(kind: str) -> bool:
+    return kind.startswith("DECIMAL") and not kind.endswith("]")
 
 
 def quoted(name: str) -> str:

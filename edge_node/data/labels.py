@@ -26,6 +26,7 @@ from edge_node.errors import DataError
 
 __all__ = [
     "ATTEMPTS",
+    "LONGEST",
     "Sieve",
     "Tally",
     "add_labels",
@@ -40,13 +41,13 @@ Tally = Counter[bytes]
 """How many of a node's rows hold each label (in UTF-8) of a column."""
 
 ATTEMPTS = 4
+LONGEST = 64  # bytes of a label in UTF-8
 _TABLES = 40
 _BUCKETS = 128  # of each table at first; each further attempt has eight times as many
 _LEAK = 2.0**-40  # the largest probability with which a rare label's bytes may be summed
 _COPIES = 3  # tables in whose buckets bytes are summed
-_LONGEST = 64  # bytes of a label in UTF-8
 _MOST = 1 << 16  # labels of a column at one node: more don't fit the largest tables
-_WORDS = 2 + _LONGEST  # of a bucket: rows, checksum, bytes
+_WORDS = 2 + LONGEST  # of a bucket: rows, checksum, bytes
 
 
 def add_labels(tally: Tally, values: NDArray[np.object_], column: str) -> None:
@@ -204,11 +205,11 @@ def _words(label: bytes) -> Vector:
 
 def _utf8(label: str, column: str) -> bytes:
     content = label.encode()
-    if len(content) > _LONGEST or b"\0" in content:
+    if len(content) > LONGEST or b"\0" in content:
         raise DataError(
             "a category's label can't be agreed on",
             where=f"column {column!r}",
-            expected=f"at most {_LONGEST} bytes in UTF-8, none of them zero",
+            expected=f"at most {LONGEST} bytes in UTF-8, none of them zero",
             found=f"{len(content)} bytes",
             remedy="Shorten it, or list the column's `categories` in the federation spec",
         )

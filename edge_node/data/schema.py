@@ -1,8 +1,10 @@
 """Which columns a file, or a row, must have."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from edge_node.config import Column, ColumnKind, DataSpec
+from edge_node.data.duck import SPACE
 from edge_node.errors import DataError
 
 __all__ = [
@@ -76,8 +78,20 @@ def check_columns(
 
 
 def clean_label(value: float | str | None) -> str | None:
-    """A category's label: text without surrounding space, None where it is missing."""
-    return None if value is None else str(value).strip() or None
+    """A category's label: text without surrounding space, None where it is missing.
+
+    Text counts as it is written: "3", "3.0" and "03" are three labels. A number has one spelling,
+    the same as in a Parquet file: a whole one prints like an integer (3.0 is "3").
+    """
+    if isinstance(value, str):
+        return value.strip(SPACE) or None
+    if value is None or value != value:  # noqa: PLR0124 - NaN
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Integral) or (abs(value) < 2**53 and value == int(value)):
+        return str(int(value))
+    return repr(float(value))
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

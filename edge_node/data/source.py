@@ -2,7 +2,8 @@
 
 DuckDB reads the file. It is checked once, when it is opened, so that what is wrong can be named by
 column and row before anything is sent; then it is streamed, in the file's order, as often as the
-program passes over it. Memory doesn't grow with the number of rows.
+program passes over it, and must be the same file each time. Memory doesn't grow with the number of
+rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.config import DataSpec, Task
-from edge_node.data.checks import problems
+from edge_node.data.checks import LARGEST, count_rows
 from edge_node.data.duck import as_number, as_text, columns, opened, relation
 from edge_node.data.schema import (
     categorical_columns,
@@ -22,6 +23,7 @@ from edge_node.data.schema import (
     clean_label,
     numeric_columns,
 )
+from edge_node.data.stamp import Stamp, changed
 from edge_node.errors import DataError
 
 __all__ = [
@@ -82,18 +84,38 @@ class FileSource:
     data: DataSpec
     rows: int
     with_target: bool
+    types: Mapping[str, str]
+    stamp: Stamp
 
     def batches(self) -> Iterator[Batch]:
-        """Stream the file in its own order. Raises DataError if it can't be read any more."""
-        selected = [as_number(c.name) for c in numeric_columns(self.data)]
-        selected += [as_text(c.name) for c in categorical_columns(self.data)]
+        """Stream the file in its own order.
+
+        Raises:
+            DataError: it can't be read any more, or has changed since it was opened.
+        """
+        self.stamp.check(self.path)
+        rows = 0
+        try:
+            with opened(self.path) as connection:
+                for record in connection.sql(self._query()).to_arrow_reader(BATCH_ROWS):
+                    batch = self._batch([cells.to_numpy(zero_copy_only=False) for cells in record])
+                    rows += len(batch)
+                    yield batch
+        except DataError as error:
+            self.stamp.check(self.path)  # a file that is being replaced reads as a damaged one
+            error.where += f", after row {rows}"
+            raise
+        self.stamp.check(self.path)
+        if rows != self.rows:
+            raise changed(self.path, expected=f"{self.rows} rows", found=f"{rows}")
+
+    def _query(self) -> str:
+        selected = [as_number(c.name, self.types) for c in numeric_columns(self.data)]
+        selected += [as_text(c.name, self.types) for c in categorical_columns(self.data)]
         if self.with_target:
             regression = self.data.task is Task.REGRESSION
-            selected.append((as_number if regression else as_text)(self.data.target))
-        query = f"SELECT {', '.join(selected)} FROM {relation(self.path)}"  # noqa: S608 - quoted
-        with opened(self.path) as connection:
-            for record in connection.sql(query).to_arrow_reader(BATCH_ROWS):
-                yield self._batch([column.to_numpy(zero_copy_only=False) for column in record])
+            selected.append((as_number if regression else as_text)(self.data.target, self.types))
+        return f"SELECT {', '.join(selected)} FROM {relation(self.path)}"  # noqa: S608 - quoted
 
     def _batch(self, columns: list[NDArray[Any]]) -> Batch:
         numbers = len(numeric_columns(self.data))
@@ -110,7 +132,9 @@ class FileSource:
         target = columns[inputs]
         if self.data.task is Task.CLASSIFICATION:
             index = {label: i for i, label in enumerate(self.data.classes)}
-            target = np.array([index[label] for label in target])
+            target = np.array([index.get(label, -1) for label in target])
+            if target.min(initial=0) < 0:
+                raise changed(self.path, expected="known classes", found="another one")
         return Batch(numeric, categorical, np.asarray(target, dtype=np.float64))
 
 
@@ -131,16 +155,14 @@ def open_source(
     """
     if not path.is_file():
         raise DataError("no such file", where=str(path), remedy="Check the path")
+    stamp = Stamp.of(path)
     with opened(path) as connection:
         types = columns(connection, path)
         check_columns(list(types), data, ignore=ignore, with_target=with_target, where=str(path))
-        query = f"SELECT count(*) FROM {relation(path)}"  # noqa: S608 - quoted
-        (rows,) = connection.execute(query).fetchone() or (0,)
-        if rows == 0:
-            raise DataError("the file has no rows", where=str(path), expected="at least one")
-        for problem in problems(data, types, with_target):
-            problem.raise_if_any(connection, path)
-    return FileSource(path, data, rows, with_target)
+        rows = count_rows(connection, path, data, types, with_target=with_target)
+    if rows == 0:
+        raise DataError("the file has no rows", where=str(path), expected="at least one")
+    return FileSource(path, data, rows, with_target, types, stamp)
 
 
 def batch_from_rows(rows: Sequence[Mapping[str, float | str | None]], data: DataSpec) -> Batch:
@@ -165,15 +187,18 @@ def batch_from_rows(rows: Sequence[Mapping[str, float | str | None]], data: Data
 
 
 def _to_number(value: float | str | None, column: str, row: int) -> float:
+    """As in a file: empty or NaN is missing, and digits are not grouped."""
+    text = isinstance(value, str) and (not value.isascii() or "_" in value)
     try:
         number = float("nan") if value is None or value == "" else float(value)
-    except ValueError:
-        number = float("inf")
-    if np.isinf(number):
+    except (ValueError, OverflowError):
+        text = True
+    if text or abs(number) > LARGEST:
         raise DataError(
             "not a finite number in a numeric column",
             where=f"column {column!r}, row {row}",
-            expected="a number, or nothing where it is missing",
-            found=repr(value),
+            expected=f"a number up to {LARGEST:g}, or nothing where it is missing",
+            found=repr(value)[:80],
+            remedy="Correct the value",
         )
     return number
