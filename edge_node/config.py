@@ -226,19 +226,9 @@ def _parse(text: str, kind: type[Config], where: str) -> Config:
 
 def _complaints(spec: FederationSpec) -> list[str]:
     """What a type can't say: ranges, duplicates, references between keys."""
-    data, model, timing = spec.data, spec.model, spec.timing
-    names = [column.name for column in data.columns]
+    model, timing = spec.model, spec.timing
     checks = {
-        "`data.columns` is empty: name at least one input": not names,
-        "`data.columns` names a column twice": len(set(names)) != len(names),
-        f"target {data.target!r} is also an input column": data.target in names,
-        "classification needs at least two distinct `data.classes`": (
-            data.task is Task.CLASSIFICATION
-            and (len(data.classes) < 2 or len(set(data.classes)) != len(data.classes))
-        ),
-        "`data.classes` is for classification only": (
-            data.task is Task.REGRESSION and bool(data.classes)
-        ),
+        **_data_complaints(spec.data),
         **_grid_complaints(model),
         "`model.landmarks` must be at least 2": model.landmarks < 2,
         "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
@@ -259,6 +249,39 @@ def _complaints(spec: FederationSpec) -> list[str]:
         "`minimum_nodes` must be at least 1": spec.minimum_nodes < 1,
     }
     return [complaint for complaint, wrong in checks.items() if wrong]
+
+
+def _data_complaints(data: DataSpec) -> dict[str, bool]:
+    """Columns and classes; labels are compared as text without surrounding space."""
+    names = [column.name for column in data.columns]
+    labelled = {"data.classes": data.classes} | {
+        f"data.columns: {column.name}.categories": column.categories for column in data.columns
+    }
+    return {
+        "`data.columns` is empty: name at least one input": not names,
+        "`data.columns` names a column twice": len(set(names)) != len(names),
+        f"target {data.target!r} is also an input column": data.target in names,
+        "classification needs at least two distinct `data.classes`": (
+            data.task is Task.CLASSIFICATION and len(set(data.classes)) < 2
+        ),
+        "`data.classes` is for classification only": (
+            data.task is Task.REGRESSION and bool(data.classes)
+        ),
+        '`categories` are for columns of `kind = "categorical"` only': any(
+            column.categories and column.kind is ColumnKind.NUMERIC for column in data.columns
+        ),
+        "`data.min_rows_per_category` must be at least 1": data.min_rows_per_category < 1,
+        **{
+            f"`{where}` names a label twice": len(set(labels)) != len(labels)
+            for where, labels in labelled.items()
+        },
+        **{
+            f"`{where}` has a label that is empty or begins or ends with space: no cell is it": any(
+                label != label.strip() or not label for label in labels
+            )
+            for where, labels in labelled.items()
+        },
+    }
 
 
 def _grid_complaints(model: ModelSpec) -> dict[str, bool]:

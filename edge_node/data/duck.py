@@ -64,7 +64,7 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _translated(message: str, path: Path) -> DataError:
-    """What DuckDB says, without the rows that it quotes: logs are read by others."""
+    """What DuckDB says, without the rows and cells that it quotes: logs are read by others."""
     line = re.search(r"CSV Error on Line: (\d+)", message)
     where = f"{path}: line {line[1]}, row {int(line[1]) - 1}" if line else str(path)
     if cells := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
@@ -88,7 +88,7 @@ def _translated(message: str, path: Path) -> DataError:
         "the file can't be read",
         where=where,
         expected="Parquet" if _is_parquet(path) else "CSV with commas and a header",
-        found=message.splitlines()[0][:200],
+        found=re.sub("'[^']*'|\"[^\"]*\"", "...", message.splitlines()[0])[:200],
         remedy="Write it anew; if it should be right, tell the project what stands here",
     )
 
