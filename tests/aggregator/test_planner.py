@@ -233,6 +233,21 @@ def test_the_aggregator_restarts_and_a_member_is_dead():
     assert federation.members() == "abc"
 
 
+def test_the_aggregator_restarts_before_the_first_plan():
+    """It is quiet when none has been heard again for a while; the first ones don't go ahead."""
+    federation = Federation("a", "b", "c")
+    federation.restart_aggregator()
+    late = federation.reports.pop("c")
+    federation.wait(10)
+    assert federation.decide() is None
+    federation.say("c", late)
+    assert federation.decide() is None
+    assert federation.last.waiting.startswith("3 nodes are here")
+    federation.wait(3)
+    assert federation.decide()
+    assert federation.members() == "abc"
+
+
 def test_the_aggregator_restarts_and_too_few_are_left():
     """Whoever it has not heard is named as such: it can't say for how long it is gone."""
     federation = Federation("a", "b", "c").started()
