@@ -9,12 +9,13 @@ import click
 from benchmarks.accuracy import WAYS, measure_accuracy, summarise, write_csv, write_short
 from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS
+from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
 from edge_node import console
-from edge_node.config import ModelSpec
+from edge_node.config import KernelKind, LandmarkKind, ModelSpec
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -125,13 +126,45 @@ def accuracy(
         rows.append(row)
         console.explain("  " + "  ".join(f"{k} {v}" for k, v in write_short(row).items()))
     if file is not None:
-        write_csv(rows, file, "python -m benchmarks " + " ".join(sys.argv[1:]))
+        write_csv(rows, file, _command())
     summary = summarise(rows)
     console.emit(
         {"benchmark": "accuracy", "summary": summary},
         as_json=as_json,
         text=lambda: console.table(*_cells(summary)),
     )
+
+
+@cli.command()
+@click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
+@click.option("--landmarks", default=600, show_default=True)
+@click.option("--indicator/--no-indicator", default=True, help="Whether the hospital is an input.")
+@click.option("--sweeps", default=12, show_default=True, help="For the classifier; 0: one in all.")
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@console.json_option
+def hospitals(
+    *, data: Path, landmarks: int, indicator: bool, sweeps: int, file: Path | None, as_json: bool
+) -> None:
+    """Heart disease at four hospitals: a federation, each hospital alone, and pooled peers."""
+    model = ModelSpec(
+        kernels=(KernelKind.NTK, KernelKind.NNGP),
+        landmarks=landmarks,
+        landmark_kinds=(LandmarkKind.GAUSSIAN,),
+        metric_sweeps=0,
+        newton_steps=sweeps,
+    )
+    rows = measure_hospitals(data, model, indicator=indicator)
+    if file is not None:
+        write_csv(rows, file, _command())
+    console.emit(
+        {"benchmark": "hospitals", "rows": rows},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(rows)),
+    )
+
+
+def _command() -> str:
+    return "python -m benchmarks " + " ".join(sys.argv[1:])
 
 
 def _cells(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

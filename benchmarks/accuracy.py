@@ -34,7 +34,15 @@ from edge_node.model import ClassPredictions, Model, Predictions
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 
-__all__ = ["WAYS", "measure_accuracy", "summarise", "write_csv", "write_short"]
+__all__ = [
+    "WAYS",
+    "learn",
+    "learn_alone",
+    "measure_accuracy",
+    "summarise",
+    "write_csv",
+    "write_short",
+]
 
 WAYS = ("federated", "site", "plain", "pooled", "alone", "sklearn")
 
@@ -101,7 +109,7 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
     regression = case.problem.data.task is Task.REGRESSION
     if {"federated", "site"} & set(ways):
         began = time.perf_counter()
-        models = _learn(case.spec, case.parts())
+        models = learn(case.spec, case.parts())
         seconds = time.perf_counter() - began
         first = next(iter(models.values()))
         facts = {
@@ -119,16 +127,16 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
         spec = msgspec.structs.replace(
             case.spec, model=msgspec.structs.replace(case.model, metric_sweeps=0)
         )
-        model = next(iter(_learn(spec, case.parts()).values()))
+        model = next(iter(learn(spec, case.parts()).values()))
         yield "plain", _figures(case, [model.predict(case.test)], [...], model)
     unrefined = msgspec.structs.replace(
         case.spec, model=msgspec.structs.replace(case.model, site_refinement=False)
     )
     if "pooled" in ways:
-        (model,) = _learn(unrefined, {"pooled": case.train}).values()
+        (model,) = learn(unrefined, {"pooled": case.train}).values()
         yield "pooled", _figures(case, [model.predict(case.test)], [...], model)
     if "alone" in ways:
-        alone = {owner: _alone(unrefined, part) for owner, part in case.parts().items()}
+        alone = {owner: learn_alone(unrefined, part) for owner, part in case.parts().items()}
         found = {owner: model for owner, model in alone.items() if model is not None}
         if len(found) == len(alone):
             yield "alone", _by_owner(case, found, Which.GLOBAL, next(iter(found.values())))
@@ -136,16 +144,17 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
         yield "sklearn", _sklearn(case)
 
 
-def _learn(spec: FederationSpec, parts: Mapping[str, Batch]) -> dict[str, Model]:
+def learn(spec: FederationSpec, parts: Mapping[str, Batch]) -> dict[str, Model]:
+    """Run the program over one node a part; each node's model."""
     sources = {name: MemorySource((part,)) for name, part in parts.items()}
     federation = MemoryFederation(list(sources))
     return asyncio.run(federation.run(lambda net: infer(net, sources[net.node], spec)))
 
 
-def _alone(spec: FederationSpec, part: Batch) -> Model | None:
+def learn_alone(spec: FederationSpec, part: Batch) -> Model | None:
     """A site by itself; None where it can't learn, as without one of the classes."""
     try:
-        return _learn(spec, {"alone": part})["alone"]
+        return learn(spec, {"alone": part})["alone"]
     except TangentMeshError:
         return None
 

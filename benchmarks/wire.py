@@ -14,12 +14,14 @@ from benchmarks.federations import regression_spec, write_rows
 from benchmarks.result import result
 from edge_node.data.source import open_source
 from edge_node.demo.federation import LocalFederation
-from edge_node.network.memory import MemoryFederation
+from edge_node.network.base import Vector
+from edge_node.network.memory import MemoryFederation, MemoryNetwork
 from edge_node.program import infer
 
 __all__ = ["measure_wire"]
 
 _NODES = 3
+_BYTES = 16  # a masked word
 _DEADLINE = 600.0
 
 
@@ -33,17 +35,31 @@ def measure_wire(rows: int, landmarks: int) -> dict[str, Any]:
             statuses = federation.wait_complete(deadline=_DEADLINE)
             parents = federation.topology().parents
         leaf = next(n for n, p in parents.items() if p and n not in parents.values())
-        source = open_source(pooled, spec.data)
-        alone = MemoryFederation(["pooled"])
+        alone, source = _Tally(["pooled"]), open_source(pooled, spec.data)
         asyncio.run(alone.run(lambda network: infer(network, source, spec)))
-    choices = ("basis", "choice")
-    least = sum(size for step, size in alone.log if not step.startswith(choices))
     return result(
         "wire",
         statuses[leaf].bytes_sent,
-        least,
+        _BYTES * alone.numbers,
         "bytes",
         rows=rows,
         landmarks=landmarks,
         nodes=_NODES,
     )
+
+
+class _Tally(MemoryFederation):
+    """Counts the numbers that a node contributes to sums; what is gathered is shared choices."""
+
+    numbers = 0
+
+    def network(self, node: str) -> MemoryNetwork:
+        network = super().network(node)
+        sum_ = network.sum
+
+        async def counted(step: str, vector: Vector) -> Vector:
+            self.numbers += len(vector)
+            return await sum_(step, vector)
+
+        network.sum = counted  # type: ignore[method-assign]
+        return network
