@@ -51,14 +51,15 @@ class ColumnKind(enum.StrEnum):
 
 
 class KernelKind(enum.StrEnum):
-    """Which kernel: an infinitely wide network's, trained (NTK) or at random (NNGP), or a classical
-    one of the distance.
+    """Which kernel: an infinitely wide network's, trained (NTK) or at random (NNGP); a classical
+    one of the distance; a trained convolutional network's, for images.
     """
 
     NTK = "ntk"
     NNGP = "nngp"
     MATERN32 = "matern32"
     RBF = "rbf"
+    CONV_NTK = "conv-ntk"
 
 
 class Activation(enum.StrEnum):
@@ -111,8 +112,8 @@ class DataSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A grid of kernels (networks: kernels x activations x depths x biases; others: kernels x
     lengthscales) and of landmark kinds, from which the evidence chooses, together with noise and
-    amplitude. ``weight_variance`` and
-    ``bias_variance`` default to criticality (ReLU: 2, 0).
+    amplitude. ``weight_variance`` and ``bias_variance`` default to criticality (ReLU: 2, 0).
+    With ``image`` the columns, in their order, are pixels: row by row, channels side by side.
 
     Then a metric on the inputs is learnt, and for regression each site refines the posterior with
     its own rows (docs/model.md).
@@ -123,6 +124,7 @@ class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     depths: tuple[int, ...] = (1, 2)
     biases: tuple[float, ...] = (1.0, 2.0)  # beta, the constant input coordinate
     lengthscales: tuple[float, ...] = (1.0,)  # of matern32 and rbf, in units of sqrt(inputs)
+    image: tuple[int, int, int] | None = None  # height, width, channels: columns are pixels
     weight_variance: float | None = None
     bias_variance: float | None = None
     landmarks: int = 300
@@ -234,6 +236,7 @@ def _complaints(spec: FederationSpec) -> list[str]:
         "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
         "`model.newton_steps` must not be negative": model.newton_steps < 0,
         **_metric_complaints(model),
+        **_image_complaints(spec.data, model),
         "`model.site_block_rows` must be at least 1": model.site_block_rows < 1,
         "`model.site_rows` must not be negative": model.site_rows < 0,
         "`model.weight_variance` must be positive": (
@@ -318,4 +321,21 @@ def _metric_complaints(model: ModelSpec) -> dict[str, bool]:
             or not all(0 <= value < 1 for value in shrinkages)
         ),
         "`model.cross_validation_rows` must not be negative": model.cross_validation_rows < 0,
+    }
+
+
+def _image_complaints(data: DataSpec, model: ModelSpec) -> dict[str, bool]:
+    kinds = {column.kind for column in data.columns}
+    return {
+        "`conv-ntk` needs `model.image`, for example [8, 8, 1]": (
+            KernelKind.CONV_NTK in model.kernels and model.image is None
+        ),
+        "`model.image` must be height, width and channels, and each column one pixel's number": (
+            model.image is not None
+            and (
+                min(model.image) < 1
+                or math.prod(model.image) != len(data.columns)
+                or kinds != {ColumnKind.NUMERIC}
+            )
+        ),
     }

@@ -67,9 +67,17 @@ def local_spread(source: Source, data: DataSpec, survey: Survey, labels: Labels)
 
 
 def read_spread(
-    total: Vector, data: DataSpec, survey: Survey, labels: Labels
+    total: Vector, data: DataSpec, survey: Survey, labels: Labels, *, pixels: bool = False
 ) -> tuple[Encoder, Matrix]:
     """The encoder, and the covariance (d, d) of its inputs.
+
+    Args:
+        total: the federation's ``local_spread``.
+        data: the schema.
+        survey: the first sum.
+        labels: of each categorical column.
+        pixels: the numeric columns are an image's. They keep their places, also those that are
+            constant, and share one scale: a margin that hardly varies must not become loud.
 
     Raises:
         DataError: fewer than two rows; the target is constant, or all inputs are.
@@ -89,6 +97,11 @@ def read_spread(
     varies = variance > _CONSTANT + 1e-12 * mean**2
     scale = np.ones(size)
     scale[:numbers] = round_significant(np.sqrt(np.where(varies, variance, 1.0)))[:numbers]
+    if pixels and varies[:numbers].any():
+        units = np.array([number.scale for number in raw.numeric])
+        power = np.mean(np.where(varies, variance, 0.0)[:numbers] * units**2)
+        scale[:numbers] = round_significant(np.sqrt(power)) / units
+        varies[:numbers] = True
     scaled = covariance[np.ix_(varies, varies)] / np.outer(scale[varies], scale[varies])
     encoder = msgspec.structs.replace(
         _scaled(raw, mean, scale, varies),

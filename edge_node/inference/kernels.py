@@ -8,6 +8,7 @@ import msgspec
 
 from edge_node.config import KernelKind, ModelSpec
 from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.convolutional import ConvolutionalKernel
 from edge_node.inference.dense import DenseKernel, critical_variances
 from edge_node.inference.stationary import STATIONARY, StationaryKernel
 
@@ -55,13 +56,18 @@ def kernel_grid(model: ModelSpec) -> list[Kernel]:
     return grid
 
 
-def _networks(kind: KernelKind, model: ModelSpec) -> Iterator[DenseKernel]:
+def _networks(kind: KernelKind, model: ModelSpec) -> Iterator[Kernel]:
     for activation in model.activations:
         sw2, sb2 = critical_variances(activation)
         sw2 = sw2 if model.weight_variance is None else model.weight_variance
         sb2 = sb2 if model.bias_variance is None else model.bias_variance
-        for depth, bias in product(model.depths, model.biases):
-            yield DenseKernel(kind, activation, depth, sw2, sb2, bias)
+        if kind is KernelKind.CONV_NTK:
+            image = model.image or (0, 0, 0)  # which the kernel refuses
+            for depth in model.depths:
+                yield ConvolutionalKernel(image, activation, depth, sw2, sb2)
+        else:
+            for depth, bias in product(model.depths, model.biases):
+                yield DenseKernel(kind, activation, depth, sw2, sb2, bias)
 
 
 def kernel_to_json(kernel: Kernel) -> str:
@@ -71,4 +77,4 @@ def kernel_to_json(kernel: Kernel) -> str:
 
 def kernel_from_json(text: str) -> Kernel:
     """The inverse of ``kernel_to_json``. Raises ValueError for anything else."""
-    return msgspec.json.decode(text, type=DenseKernel | StationaryKernel)
+    return msgspec.json.decode(text, type=ConvolutionalKernel | DenseKernel | StationaryKernel)

@@ -45,7 +45,9 @@ async def infer(network: Network, source: Source, spec: FederationSpec, *, run: 
         NetworkError: a step could not be completed.
     """
     network = Journal(network)
-    encoder, covariance = await agree_encoding(network, source, spec.data)
+    encoder, covariance = await agree_encoding(
+        network, source, spec.data, pixels=spec.model.image is not None
+    )
     rows = EncodedRows(source, encoder)
     landmarks = await agree_landmarks(network, rows, covariance, spec.model)
     posterior: Posterior | ClassPosterior

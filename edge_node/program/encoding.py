@@ -26,9 +26,11 @@ __all__ = ["agree_encoding"]
 
 
 async def agree_encoding(
-    network: Network, source: Source, data: DataSpec
+    network: Network, source: Source, data: DataSpec, *, pixels: bool = False
 ) -> tuple[Encoder, Matrix]:
     """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes.
+
+    ``pixels`` says that the numeric columns are an image's: all are kept, at one scale.
 
     A node may be lost between two steps: whatever is divided is divided by a count of its own sum.
     """
@@ -38,7 +40,7 @@ async def agree_encoding(
     survey = read_survey(total[: len(local.vector)], data)
     labels = await agree_labels(network, local.tallies, total[len(local.vector) :], data)
     spread = await network.sum("spread", local_spread(source, data, survey, labels))
-    return read_spread(spread, data, survey, labels)
+    return read_spread(spread, data, survey, labels, pixels=pixels)
 
 
 async def agree_labels(

@@ -62,7 +62,7 @@ async def learn_features(
         for kernel in kernel_grid(model)
     ]
     learnt = best(await agree_learnt(network, "0", grid, [rows] * len(grid)))
-    if not model.metric_sweeps:
+    if not (model.metric_sweeps and learnt.candidate.kernel.differentiable):
         return learnt
     if count >= model.cross_validation_rows:
         return await _by_evidence(network, rows, learnt, model)

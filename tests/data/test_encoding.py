@@ -251,3 +251,23 @@ def test_real_stations_with_wind_directions_and_gaps() -> None:
     assert len(encoder.categorical[0].labels) == 16
     assert encoder.rows == 84156
     assert {feature.name for feature in encoder.missing} == {c.name for c in data.columns}
+
+
+def test_pixels_keep_their_places_at_one_scale() -> None:
+    """A constant one stays, as zeros; one that hardly varies stays quiet; the mean power is one."""
+    data = DataSpec(
+        task=Task.REGRESSION, target="y", columns=tuple(Column(name=f"p{i}") for i in range(4))
+    )
+    random = np.random.default_rng(5)
+    pixels = 100.0 + random.normal(size=(50, 4)) * [2.0, 0.0, 1e-3, 1.0]
+    source = MemorySource((Batch(pixels, np.empty((50, 0), dtype=object), pixels[:, 0]),))
+
+    async def program(network: Network) -> tuple[Encoder, np.ndarray]:
+        return await agree_encoding(network, source, data, pixels=True)
+
+    encoder, covariance = asyncio.run(MemoryFederation(["a"]).run(program))["a"]
+    X = encoder.encode(next(iter(source.batches())))
+    scale = np.sqrt(pixels.var(axis=0).mean())
+    np.testing.assert_allclose(X, (pixels - pixels.mean(axis=0)) / scale, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(covariance, np.cov(X.T, bias=True), atol=1e-8)
+    assert encoder.warnings == ()

@@ -5,14 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_node.config import Activation, KernelKind, ModelSpec
+from edge_node.config import Activation, ModelSpec
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix
+from edge_node.inference.dense import NETWORKS
 from edge_node.inference.features import Features
 from edge_node.inference.kernels import Kernel, kernel_grid
 from edge_node.inference.landmarks import independent_landmarks
+from edge_node.inference.stationary import STATIONARY
 
-EVERY = ModelSpec(kernels=tuple(KernelKind), activations=tuple(Activation), depths=(2,))
+EVERY = ModelSpec(kernels=(*NETWORKS, *STATIONARY), activations=tuple(Activation), depths=(2,))
 KERNELS = pytest.mark.parametrize("kernel", kernel_grid(EVERY), ids=str)
 (SHALLOW, _, DEEP) = kernel_grid(ModelSpec(depths=(1, 2, 3), biases=(1.0,)))
 
