@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from edge_node.config import Which
 from edge_node.data.source import open_source
 from edge_node.model import ClassPredictions, IntervalPredictions, Model, Predictions
 from edge_node.paths import NodePaths
@@ -16,8 +17,10 @@ from edge_node.paths import NodePaths
 __all__ = ["predict_file", "saved_input"]
 
 
-def predict_file(paths: NodePaths, file: Path, *, level: float = 0.95) -> Predictions:
-    """Predict every row of a CSV or Parquet file.
+def predict_file(
+    paths: NodePaths, file: Path, *, level: float = 0.95, which: Which = Which.AUTO
+) -> Predictions:
+    """Predict every row of a CSV or Parquet file; arguments as for `Model.predict`.
 
     Raises:
         DataError: there is no posterior yet, or the file doesn't fit the schema (file, column and
@@ -25,7 +28,7 @@ def predict_file(paths: NodePaths, file: Path, *, level: float = 0.95) -> Predic
     """
     model = Model.load(paths.model)
     source = open_source(file, model.data, with_target=False)
-    return _joined([model.predict(batch, level=level) for batch in source.batches()])
+    return _joined([model.predict(batch, level=level, which=which) for batch in source.batches()])
 
 
 def _joined(parts: list[Predictions]) -> Predictions:

@@ -131,13 +131,14 @@ class Model:
             raise DataError(
                 "not a probability", where="level", expected="0 < level < 1", found=str(level)
             )
+        refinement = self._answering(which)
         inputs = self.encoder.encode(batch)
         warnings = tuple(self.encoder.warnings_for(batch))
         if isinstance(self.posterior, ClassPosterior):
             return ClassPredictions(
                 self.data.classes, self.posterior.predict_proba(inputs), warnings
             )
-        mean, variance = self._observation(inputs, self._answering(which))
+        mean, variance = self._observation(inputs, refinement)
         deviation = np.sqrt(variance)
         mean, deviation = self.encoder.unscale(mean, deviation)
         half_width = ndtri((1 + level) / 2) * deviation

@@ -7,7 +7,7 @@ is imported by the command that needs it.
 import click
 
 from edge_node import __version__, console
-from edge_node.cli.ask import predict
+from edge_node.cli.ask import explain, predict, score
 from edge_node.cli.demo import demo
 from edge_node.cli.member import doctor, enrol, init, run, status
 
@@ -40,10 +40,11 @@ def cli() -> None:
       edge-node doctor                is everything in place?
       edge-node run                   take part, and answer queries
       edge-node predict --csv new.csv
+      edge-node score, explain        how good is it, and what matters to it?
 
     All commands work on one directory: --dir, or the variable EDGE_NODE_DIR, or the present one.
     """  # noqa: D301 - not raw: click looks for the character \b
 
 
-for _command in (init, enrol, run, status, predict, doctor, demo):
+for _command in (init, enrol, run, status, predict, score, explain, doctor, demo):
     cli.add_command(_command)

@@ -12,10 +12,11 @@ import click
 
 from edge_node import console
 from edge_node.cli.options import directory_option
+from edge_node.config import Which
 from edge_node.paths import NodePaths
 from edge_node.security.files import write_atomically
 
-__all__ = ["predict"]
+__all__ = ["explain", "predict", "score"]
 
 
 @click.command()
@@ -31,25 +32,42 @@ __all__ = ["predict"]
 @click.option(
     "--level", default=0.95, show_default=True, help="Probability that an interval holds the value."
 )
+@click.option(
+    "--posterior",
+    type=click.Choice([str(which) for which in Which]),
+    default=str(Which.AUTO),
+    show_default=True,
+    help="All nodes' posterior, refined by this site's rows, or the better of the two.",
+)
+@click.option(
+    "--samples", type=click.IntRange(min=1), help="Joint draws of the function, so many, instead."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@click.option(
+    "--time",
+    type=click.FloatRange(min=0.0),
+    help="The network's mean after training for so long, instead; 1 is near the posterior's.",
+)
 @directory_option
 @console.json_option
 def predict(
-    paths: NodePaths, file: Path | None, out: Path | None, level: float, as_json: bool
+    *, paths: NodePaths, file: Path | None, out: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Predict from the local posterior; works with the daemon, aggregator and all peers down.
 
     Prints CSV in the order of the rows: mean, sd, lower and upper of a new observation; or the
     label and the probability of each class.
     """
-    from edge_node.local import predict_file, saved_input
+    from edge_node.local import saved_input
 
+    if options["samples"] and options["time"] is not None:
+        raise click.UsageError("give --samples or --time, not both")
     if file is None and sys.stdin.isatty():
         raise click.UsageError("give --csv FILE, or pipe CSV rows into the command")
     with nullcontext(file) if file else saved_input(sys.stdin.buffer) as path:
-        predictions = predict_file(paths, path, level=level)
-    for warning in predictions.warnings:
+        rows, warnings = _answers(paths, path, **options)
+    for warning in warnings:
         console.explain(f"Warning: {warning}")
-    rows, warnings = predictions.rows(), list(predictions.warnings)
     text = _csv(rows)
     if as_json:
         text = json.dumps({"predictions": rows, "warnings": warnings}) + "\n"
@@ -57,6 +75,31 @@ def predict(
         click.echo(text, nl=False)
     else:
         write_atomically(out, text.encode(), mode=0o644)
+
+
+def _answers(
+    paths: NodePaths,
+    path: Path,
+    *,
+    level: float,
+    posterior: str,
+    samples: int | None,
+    seed: int,
+    time: float | None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows to print, and warnings."""
+    if samples:
+        from edge_node.insight import sample_file
+
+        return sample_file(paths, path, samples, seed), []
+    if time is not None:
+        from edge_node.insight import trained_file
+
+        return trained_file(paths, path, time), []
+    from edge_node.local import predict_file
+
+    predictions = predict_file(paths, path, level=level, which=Which(posterior))
+    return predictions.rows(), list(predictions.warnings)
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
@@ -72,3 +115,49 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(flat)
     return text.getvalue()
+
+
+@click.command()
+@click.option(
+    "--csv",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Rows with their target. [default: this node's own rows, each left out in turn]",
+)
+@directory_option
+@console.json_option
+def score(paths: NodePaths, file: Path | None, as_json: bool) -> None:
+    """Say how well the local posterior predicts rows whose target is known.
+
+    RMSE and negative log likelihood in the target's unit, coverage of 95 % intervals, the best
+    training time; or accuracy, log loss and calibration error. Nothing leaves this machine.
+    """
+    from edge_node.insight import score_file, score_own
+
+    rows = score_file(paths, file) if file else score_own(paths)
+    console.emit({"scores": rows}, as_json=as_json, text=lambda: console.table(*_cells(rows)))
+
+
+@click.command()
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a PNG, SVG or PDF file.")
+@directory_option
+@console.json_option
+def explain(paths: NodePaths, plot: Path | None, as_json: bool) -> None:
+    """Say how much each input matters to the model: its share of the learnt metric."""
+    from edge_node.insight import draw_relevance
+    from edge_node.insight import explain as relevance
+
+    rows = relevance(paths)
+    if plot is not None:
+        draw_relevance(rows, plot)
+    console.emit({"inputs": rows}, as_json=as_json, text=lambda: console.table(*_cells(rows)))
+
+
+def _cells(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """A table's header and lines; numbers to four digits."""
+    names = tuple(dict.fromkeys(name for row in rows for name in row))
+    return names, [tuple(_short(row.get(name, "")) for name in names) for row in rows]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

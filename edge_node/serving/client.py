@@ -30,9 +30,17 @@ def predict(
     rows: Sequence[Mapping[str, float | str | None]],
     *,
     level: float = 0.95,
+    posterior: str = "auto",
     timeout: float = 60.0,
 ) -> list[dict[str, Any]]:
     """Predictions for rows given by column name, from the daemon's posterior.
+
+    Args:
+        directory: the node's.
+        rows: by column name; None is missing.
+        level: probability that an interval holds a new observation (regression).
+        posterior: ``auto``, ``global`` or ``site``.
+        timeout: seconds.
 
     Returns:
         For each row, ``mean, sd, lower, upper`` or ``label, probabilities``.
@@ -41,7 +49,7 @@ def predict(
         DataError: a row doesn't fit the schema.
         NetworkError: no node runs there, or it holds no posterior yet.
     """
-    request = pb.PredictRequest(rows=[_row(row) for row in rows], level=level)
+    request = pb.PredictRequest(rows=[_row(row) for row in rows], level=level, posterior=posterior)
     with _channel(directory) as channel:
         try:
             reply = rpc.LocalStub(channel).Predict(request, timeout=timeout)

@@ -11,8 +11,9 @@ from typing import Any
 
 import grpc
 
+from edge_node.config import Which
 from edge_node.data.source import batch_from_rows
-from edge_node.errors import MachineError, TangentMeshError
+from edge_node.errors import DataError, MachineError, TangentMeshError
 from edge_node.model import Model, Predictions
 from edge_node.security.files import make_private_directory
 from edge_node.serving.endpoint import socket_path, target
@@ -107,7 +108,10 @@ class _Local(rpc.LocalServicer):
 
 def _predict(model: Model, request: pb.PredictRequest) -> Predictions:
     rows = [{name: _value(cell) for name, cell in row.cells.items()} for row in request.rows]
-    return model.predict(batch_from_rows(rows, model.data), level=request.level or _DEFAULT_LEVEL)
+    level, which = request.level or _DEFAULT_LEVEL, request.posterior or Which.AUTO
+    if which not in list(Which):
+        raise DataError("no such posterior", expected=", ".join(Which), found=which)
+    return model.predict(batch_from_rows(rows, model.data), level=level, which=Which(which))
 
 
 def _value(cell: pb.Cell) -> float | str | None:

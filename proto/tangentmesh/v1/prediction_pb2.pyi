@@ -32,12 +32,14 @@ class Row(_message.Message):
     def __init__(self, cells: _Optional[_Mapping[str, Cell]] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("rows", "level")
+    __slots__ = ("rows", "level", "posterior")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
+    POSTERIOR_FIELD_NUMBER: _ClassVar[int]
     rows: _containers.RepeatedCompositeFieldContainer[Row]
     level: float
-    def __init__(self, rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., level: _Optional[float] = ...) -> None: ...
+    posterior: str
+    def __init__(self, rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., level: _Optional[float] = ..., posterior: _Optional[str] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("mean", "sd", "lower", "upper", "label", "probabilities")
