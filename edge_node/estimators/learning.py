@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -21,6 +21,8 @@ __all__ = ["Report", "completed", "learn"]
 T = TypeVar("T")
 Report = Callable[[str, float], None]
 """Called with the step that is complete and the seconds since the start."""
+
+_SIGNALS = 0.2  # seconds; an interrupt that comes just before a wait is heard after it only
 
 
 def learn(
@@ -58,9 +60,13 @@ def completed(work: Coroutine[Any, Any, T]) -> T:
     except RuntimeError:
         return asyncio.run(work)
     with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # interrupted while it starts a thread, a pool forgets it
         task = loop.create_task(work)
         try:
-            return pool.submit(loop.run_until_complete, task).result()
+            future = pool.submit(loop.run_until_complete, task)
+            while not wait([future], timeout=_SIGNALS).done:
+                pass
+            return future.result()
         except KeyboardInterrupt:
             loop.call_soon_threadsafe(task.cancel)
             raise
