@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from edge_node.config import Task
+from edge_node.data.schema import clean_label
 from edge_node.estimators.estimator import Estimator, warn
 from edge_node.estimators.tables import InputError
 from edge_node.inference.arrays import Matrix
@@ -53,7 +54,7 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
                 expected="at least two classes",
                 found=f"{classes[0]} in every row",
             )
-        names = tuple(map(str, classes))
+        names = tuple(clean_label(label) or "" for label in classes.tolist())
         self._learn(X, y, indices.astype(np.float64), sites, names)
         self.classes_ = classes
         return self

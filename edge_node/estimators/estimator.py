@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -30,6 +31,7 @@ from edge_node.estimators.tables import (
     columns_of,
     is_frame,
     rows_of,
+    rows_of_numbers,
     sources_of,
     table_of,
 )
@@ -50,15 +52,23 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         *,
         kernels: Sequence[str] = ("ntk",),
         activations: Sequence[str] = ("relu",),
-        depths: Sequence[int] = (1, 2, 3),
-        biases: Sequence[float] = (1.0,),
+        depths: Sequence[int] = (1, 2),
+        biases: Sequence[float] = (1.0, 2.0),
+        lengthscales: Sequence[float] = (1.0,),
+        image: tuple[int, int, int] | None = None,
         weight_variance: float | None = None,
         bias_variance: float | None = None,
         landmarks: int = 300,
         landmark_kinds: Sequence[str] = ("gaussian", "kmeans"),
         min_rows_per_landmark: int = 5,
         kmeans_iterations: int = 3,
+        metric_sweeps: int = 3,
+        metric_shrinkages: Sequence[float] = (0.0, 0.5),
+        cross_validation_rows: int = 2000,
         newton_steps: int = 12,
+        site_refinement: bool = True,
+        site_block_rows: int = 2000,
+        site_rows: int = 8000,
         seed: int = 0,
         min_rows_per_category: int = 5,
         verbose: bool = False,
@@ -67,13 +77,21 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.activations = activations
         self.depths = depths
         self.biases = biases
+        self.lengthscales = lengthscales
+        self.image = image
         self.weight_variance = weight_variance
         self.bias_variance = bias_variance
         self.landmarks = landmarks
         self.landmark_kinds = landmark_kinds
         self.min_rows_per_landmark = min_rows_per_landmark
         self.kmeans_iterations = kmeans_iterations
+        self.metric_sweeps = metric_sweeps
+        self.metric_shrinkages = metric_shrinkages
+        self.cross_validation_rows = cross_validation_rows
         self.newton_steps = newton_steps
+        self.site_refinement = site_refinement
+        self.site_block_rows = site_block_rows
+        self.site_rows = site_rows
         self.seed = seed
         self.min_rows_per_category = min_rows_per_category
         self.verbose = verbose
@@ -129,7 +147,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         spec = self._spec(columns, str(getattr(y, "name", None) or "y"), classes, len(sources))
         check_spec(spec, where=type(self).__name__)
         models = learn(spec, sources, self._report if self.verbose else None)
-        self._keep(next(iter(models.values())))
+        first = next(iter(models.values()))
+        self._keep(first if sites is None else replace(first, refinement=None))
+        self.sites_ = {name: _sharing(model, first) for name, model in models.items()}
         self.spec_ = spec
         return self
 
@@ -148,16 +168,18 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         numbers = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2
         )
-        return _numeric(numbers), tuple(Column(name=name) for name in self._names())
+        columns = tuple(Column(name=name) for name in self._names())
+        return rows_of_numbers(numbers, columns), columns
 
     def _rows_to_answer(self, X: Any) -> Batch:
         """Rows in the schema's columns. Raises NotFittedError, InputError or ValueError."""
         check_is_fitted(self)
         columns = self.model_.data.columns
         if all(column.kind is ColumnKind.NUMERIC for column in columns) and not is_frame(X):
-            return _numeric(
-                validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
+            numbers = validate_data(
+                self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan"
             )
+            return rows_of_numbers(numbers, columns)
         X = validate_data(
             self, X, reset=False, skip_check_array=is_frame(X), dtype=None, ensure_all_finite=False
         )
@@ -174,9 +196,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         """What daemons would be given for the same model. Raises ConfigurationError."""
         while any(column.name == target for column in columns):
             target += "_"
-        settings = {
-            each.name: getattr(self, each.name) for each in msgspec.structs.fields(ModelSpec)
-        }
+        parameters = self.get_params().items()
+        settings = {k: v for k, v in parameters if k in ModelSpec.__struct_fields__}
         try:
             model = msgspec.convert(_plain(settings), ModelSpec)
         except msgspec.ValidationError as error:
@@ -196,8 +217,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         console.explain(f"[{type(self).__name__}] {seconds:7.1f} s  {step}")
 
 
-def _numeric(X: Any) -> Batch:
-    return Batch(X, np.empty((len(X), 0), dtype=object))
+def _sharing(model: Model, first: Model) -> Model:
+    """A site's model with what all models have in common held once."""
+    own = model.refinement
+    if own is not None and first.refinement is not None:
+        own = replace(own, posterior=first.refinement.posterior)
+    return replace(model, posterior=first.posterior, refinement=own)
 
 
 def _plain(value: Any) -> Any:

@@ -7,10 +7,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 
-from edge_node.config import Task
+from edge_node.config import Task, Which
 from edge_node.estimators.estimator import Estimator, warn
+from edge_node.estimators.tables import InputError
 from edge_node.inference.arrays import Vector
-from edge_node.model import IntervalPredictions
+from edge_node.model import IntervalPredictions, Model
 
 __all__ = ["TangentMeshRegressor"]
 
@@ -22,23 +23,33 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
     one is a sequence, the evidence chooses.
 
     Args:
-        kernels: of "ntk", "nngp".
+        kernels: of "ntk", "nngp", "conv_ntk" (of images), "matern32", "rbf".
         activations: of "relu", "erf", "gelu".
         depths: numbers of hidden layers.
         biases: the constant input coordinate.
+        lengthscales: of "matern32" and "rbf", in units of sqrt(inputs).
+        image: height, width and channels, if the columns are pixels: row by row, channels side by
+            side; it takes neural-tangents.
         weight_variance: of the infinite network; None: critical.
         bias_variance: as ``weight_variance``.
         landmarks: how many points span the model; time grows with their square, times rows.
         landmark_kinds: of "gaussian", "kmeans".
         min_rows_per_landmark: fewest rows that a k-means landmark averages.
         kmeans_iterations: passes over the rows to place k-means landmarks.
+        metric_sweeps: passes at most to learn a metric on the inputs; 0 keeps them as they are.
+        metric_shrinkages: of the metric towards the identity.
+        cross_validation_rows: with fewer rows held-out scores choose the metric, not the evidence.
         newton_steps: passes at most for a classifier; a regressor needs none.
+        site_refinement: whether each site refines the posterior with its own rows (regressor).
+        site_block_rows: rows whose dependence a site keeps, per block.
+        site_rows: rows that a site keeps in blocks.
         seed: of the Gaussian landmarks; the same seed gives the same model.
         min_rows_per_category: a category with fewer rows is treated as none of the known ones.
         verbose: show each step on standard error when it is complete.
 
     Attributes:
-        model_: the `edge_node.model.Model`.
+        model_: the `edge_node.model.Model`: what all sites share, or, of one node, its own.
+        sites_: each site's own model by its name, which is the label's text; not of a loaded one.
         spec_: the `edge_node.config.FederationSpec` it was learnt under; not of a loaded one.
         n_features_in_: how many columns X has.
         feature_names_in_: their names, if X was a data frame.
@@ -66,23 +77,57 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         return self._learn(X, y, target, sites)
 
     @overload
-    def predict(self, X: Any, return_std: Literal[False] = False) -> Vector: ...
+    def predict(
+        self, X: Any, return_std: Literal[False] = ..., *, site: object = ..., which: str = ...
+    ) -> Vector: ...
     @overload
-    def predict(self, X: Any, return_std: Literal[True]) -> tuple[Vector, Vector]: ...
-    def predict(self, X: Any, return_std: bool = False) -> Vector | tuple[Vector, Vector]:
+    def predict(
+        self, X: Any, return_std: Literal[True], *, site: object = ..., which: str = ...
+    ) -> tuple[Vector, Vector]: ...
+    def predict(
+        self, X: Any, return_std: bool = False, *, site: object = None, which: str = "auto"
+    ) -> Vector | tuple[Vector, Vector]:
         """The target's mean (n,) at X (n, d), in its own unit.
 
         Args:
             X: rows as in `fit`.
             return_std: also the standard deviation (n,) of a new observation, noise included.
+            site: answer as the node of this site would. None: as a single node, or a loaded one,
+                would; or, learnt at several sites, with the posterior that they share.
+            which: posterior: "global", which all nodes share; "site", refined with the rows of the
+                node that answers; or "auto", the one with the higher evidence.
 
         Raises:
             NotFittedError: neither fitted nor loaded.
-            ValueError: X is not of the form that was learnt from.
+            ValueError: X is not of the form that was learnt from; no such site or posterior.
+            DataError: the node that answers has no posterior of its own.
         """
-        found = self._rows_to_answer(X)
-        answers = self.model_.predict(found)
+        rows = self._rows_to_answer(X)
+        answers = self._at(site).predict(rows, which=_which(which))
         if not isinstance(answers, IntervalPredictions):
             raise TypeError("a regressor's model predicts intervals")
         warn(answers.warnings)
         return (answers.mean, answers.sd) if return_std else answers.mean
+
+    def _at(self, site: object) -> Model:
+        """The model that answers."""
+        if site is None:
+            return self.model_
+        sites: dict[str, Model] = getattr(self, "sites_", {})
+        if str(site) not in sites:
+            raise InputError(
+                "no such site",
+                where="site",
+                expected=" or ".join(["None", *map(repr, sites)]),
+                found=repr(site),
+                remedy="Name one of the sites that `fit` was given",
+            )
+        return sites[str(site)]
+
+
+def _which(name: str) -> Which:
+    if name not in list(Which):
+        raise InputError(
+            "no such posterior", where="which", expected=" or ".join(Which), found=repr(name)
+        )
+    return Which(name)

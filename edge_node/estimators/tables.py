@@ -1,8 +1,8 @@
 """Tables in memory as the program's rows: NumPy arrays, and the data frames of any library.
 
 A data frame comes through Arrow, which pandas (2.2 and later), polars, DuckDB and others speak.
-Numbers are numeric columns; text, booleans and categories are categorical ones. Labels are written
-as DuckDB writes those of a Parquet file, so that an estimator and a daemon agree on them.
+Numbers are numeric columns; text, booleans and categories are categorical ones. A cell becomes a
+label by the daemons' rule, so that an estimator and a daemon agree on it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,20 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from edge_node.config import Column, ColumnKind
+from edge_node.data.checks import LARGEST
+from edge_node.data.schema import clean_label
 from edge_node.data.source import BATCH_ROWS, Batch, MemorySource
 from edge_node.errors import DataError
 
-__all__ = ["InputError", "columns_of", "is_frame", "rows_of", "sources_of", "table_of"]
+__all__ = [
+    "InputError",
+    "columns_of",
+    "is_frame",
+    "rows_of",
+    "rows_of_numbers",
+    "sources_of",
+    "table_of",
+]
 
 _NUMBERS = (
     pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null
@@ -84,53 +94,73 @@ def rows_of(table: pa.Table, columns: Sequence[Column]) -> Batch:
     """The rows of a table, whose columns are read as the schema says.
 
     Raises:
-        InputError: text or infinity in a numeric column.
+        InputError: text, or a number that is too large, in a numeric column; a column of neither
+            numbers nor labels.
     """
-    held = dict(zip(table.column_names, table.columns, strict=True))
     read: dict[ColumnKind, list[NDArray[Any]]] = {kind: [] for kind in ColumnKind}
     for column in columns:
-        reader = _numbers if column.kind is ColumnKind.NUMERIC else _labels
-        read[column.kind].append(reader(held[column.name], column.name))
-    numeric, categorical = read[ColumnKind.NUMERIC], read[ColumnKind.CATEGORICAL]
+        field, cells = table.field(column.name), table[column.name]
+        _kind(field)
+        numeric = column.kind is ColumnKind.NUMERIC
+        read[column.kind].append(_numbers(cells, column.name) if numeric else _labels(cells))
+    empty = np.empty((len(table), 0))
     return Batch(
-        np.column_stack(numeric) if numeric else np.empty((len(table), 0)),
-        np.column_stack(categorical) if categorical else np.empty((len(table), 0), dtype=object),
+        np.column_stack([empty, *read[ColumnKind.NUMERIC]]),
+        np.column_stack([empty.astype(object), *read[ColumnKind.CATEGORICAL]]),
     )
+
+
+def rows_of_numbers(X: NDArray[np.float64], columns: Sequence[Column]) -> Batch:
+    """The rows of an array (n, d) under a schema of numeric columns, of which there are d.
+
+    Raises:
+        InputError: a number is too large.
+    """
+    for values, column in zip(X.T, columns, strict=True):
+        _check_size(values, column.name)
+    return Batch(X, np.empty((len(X), 0), dtype=object))
 
 
 def _numbers(cells: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
     """(n,), NaN where missing."""
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.cast(cells.type.value_type)
     try:
-        numbers = pc.cast(_plain(cells), pa.float64(), safe=False).to_numpy()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        numbers = np.asarray(pc.cast(cells, pa.float64(), safe=False), dtype=np.float64)
+    except pa.ArrowInvalid as error:
         raise InputError(
-            "text in a numeric column", where=f"column {name!r}", found=str(error)
+            "text in a numeric column",
+            where=f"column {name!r}",
+            expected="numbers",
+            found=str(error),
+            remedy="Correct the cell",
         ) from error
-    if np.isinf(numbers).any():
+    _check_size(numbers, name)
+    return numbers
+
+
+def _check_size(numbers: NDArray[np.float64], name: str) -> None:
+    beyond = np.flatnonzero(np.abs(numbers) > LARGEST)
+    if len(beyond):
         raise InputError(
-            "an infinite number",
-            where=f"column {name!r}, row {int(np.argmax(np.isinf(numbers))) + 1}",
-            expected="a finite number, or none where it is missing",
+            "not a finite number in a numeric column",
+            where=f"column {name!r}, row {beyond[0] + 1}",
+            expected=f"a number up to {LARGEST:g}, or none where it is missing",
+            found=f"{numbers[beyond[0]]:g}",
+            remedy="Correct the cell, or leave the row out",
         )
-    return np.asarray(numbers, dtype=np.float64)
 
 
-def _labels(cells: pa.ChunkedArray, name: str) -> NDArray[np.object_]:
-    """(n,) of str without surrounding space, None where missing."""
-    try:
-        text = pc.utf8_trim_whitespace(pc.cast(_plain(cells), pa.string()))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(
-            "the cells have no text", where=f"column {name!r}", found=str(error)
-        ) from error
-    present = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-    labels: NDArray[np.object_] = present.to_numpy(zero_copy_only=False).astype(object)
-    return labels
-
-
-def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Categories as what they stand for."""
-    return cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) else cells
+def _labels(cells: pa.ChunkedArray) -> NDArray[np.object_]:
+    """(n,) of str, None where missing."""
+    encoded = cells.combine_chunks()
+    if not pa.types.is_dictionary(encoded.type):
+        encoded = encoded.dictionary_encode()
+    labels = [*map(clean_label, encoded.dictionary.to_pylist()), None]
+    found: NDArray[np.object_] = np.array(labels, dtype=object)[
+        encoded.indices.fill_null(len(labels) - 1).to_numpy()
+    ]
+    return found
 
 
 def sources_of(batch: Batch, sites: ArrayLike | None) -> Mapping[str, MemorySource]:
