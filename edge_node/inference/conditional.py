@@ -31,7 +31,8 @@ from edge_node.inference.evidence import Evidence
 from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, cholesky
 from edge_node.inference.posterior import Posterior
-from edge_node.inference.statistics import SymmetricSum, blocks
+from edge_node.inference.statistics import SymmetricSum
+from edge_node.inference.streaming import accumulate
 
 __all__ = ["ConditionalStatistics", "local_conditional", "solve_conditional"]
 
@@ -115,17 +116,32 @@ def local_conditional(
         features: phi, r of them.
         noises: positive, in units of the amplitude.
     """
-    size = len(features.landmarks)
-    sums = [_Sum(size, noise) for noise in noises]
-    for X, y in blocks(rows):
-        Phi = features(X)
-        uncovered = features.prior_variance(X) - np.einsum("ij,ij->i", Phi, Phi)
-        for each in sums:
-            each.add(Phi, np.maximum(uncovered, 0.0), y)
-    return [each.statistics() for each in sums]
+    (total,) = accumulate(rows, lambda: [_Sum(features, noises)])
+    return total.statistics()
 
 
 class _Sum:
+    """Running statistics for each of some s2."""
+
+    def __init__(self, features: Features, noises: Sequence[float]) -> None:
+        self._features = features
+        self._sums = [_NoiseSum(len(features.landmarks), noise) for noise in noises]
+
+    def add(self, X: Matrix, y: Vector) -> None:
+        Phi = self._features(X)
+        uncovered = self._features.prior_variance(X) - np.einsum("ij,ij->i", Phi, Phi)
+        for each in self._sums:
+            each.add(Phi, np.maximum(uncovered, 0.0), y)
+
+    def merge(self, other: Self) -> None:
+        for each, part in zip(self._sums, other._sums, strict=True):
+            each.merge(part)
+
+    def statistics(self) -> list[ConditionalStatistics]:
+        return [each.statistics() for each in self._sums]
+
+
+class _NoiseSum:
     """Running statistics for one s2."""
 
     def __init__(self, size: int, noise: float) -> None:
@@ -141,6 +157,13 @@ class _Sum:
         self._count += len(y)
         self._quadratic += float((y**2 / R).sum())
         self._log_determinant += float(np.log(R).sum())
+
+    def merge(self, other: Self) -> None:
+        self._precision.merge(other._precision)
+        self._shift += other._shift
+        self._count += other._count
+        self._quadratic += other._quadratic
+        self._log_determinant += other._log_determinant
 
     def statistics(self) -> ConditionalStatistics:
         message = Gaussian(self._precision.matrix(), self._shift)

@@ -22,9 +22,12 @@ from edge_node.inference.classes import contrast, one_hot
 from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, pack_symmetric, packed_size, unpack_symmetric
 from edge_node.inference.likelihood import average, pairs, softmax_curvature
-from edge_node.inference.statistics import BLOCK_ROWS, Statistics, SymmetricSum, blocks
+from edge_node.inference.statistics import Statistics, SymmetricSum
+from edge_node.inference.streaming import BLOCK_ROWS, accumulate
 
 __all__ = ["Expansion", "local_expansion"]
+
+_LEAST_ROWS = 64  # per block, however many contrasts share a core's cache
 
 
 @dataclass(frozen=True)
@@ -119,22 +122,52 @@ def local_expansion(
     Raises:
         NumericalError: a target is not a class index.
     """
-    size, q, Q = len(features.landmarks), approximation.outputs, contrast(len(offsets))
-    log_likelihood, uncovered, gradient = 0.0, 0.0, np.zeros((size, q))
-    sums = {(j, k): SymmetricSum(size) if j == k else np.zeros((size, size)) for j, k in pairs(q)}
-    for X, y in blocks(rows, max(64, BLOCK_ROWS // q)):
-        Phi, target = features(X), one_hot(y, len(offsets))
-        residual = np.maximum(features.prior_variance(X) - np.square(Phi).sum(axis=1), 0.0)
-        expected = average(offsets, *approximation.latent(Phi, residual))
-        log_likelihood += float(np.vdot(target, expected.log_probabilities))
-        gradient += Phi.T @ ((target - expected.probabilities) @ Q)
-        for (j, k), w in zip(pairs(q), expected.curvature.T, strict=True):
-            block = sums[j, k]
-            if isinstance(block, SymmetricSum):
-                block.add(Phi * np.sqrt(np.maximum(w, 0.0))[:, None])
-                uncovered += float(0.5 * w @ residual)
+    (total,) = accumulate(
+        rows,
+        lambda: [_Sum(features, approximation, offsets)],
+        max(_LEAST_ROWS, BLOCK_ROWS // approximation.outputs),
+    )
+    return total.expansion()
+
+
+class _Sum:
+    """A running expansion."""
+
+    def __init__(self, features: Features, approximation: Approximation, offsets: Vector) -> None:
+        size, q = len(features.landmarks), approximation.outputs
+        self._features, self._approximation, self._offsets = features, approximation, offsets
+        self._log_likelihood, self._uncovered = 0.0, 0.0
+        self._gradient = np.zeros((size, q))
+        self._diagonal = [SymmetricSum(size) for _ in range(q)]
+        self._mixed = {(j, k): np.zeros((size, size)) for j, k in pairs(q) if j != k}
+
+    def add(self, X: Matrix, y: Vector) -> None:
+        classes = len(self._offsets)
+        Phi, target = self._features(X), one_hot(y, classes)
+        residual = self._features.prior_variance(X) - np.square(Phi).sum(axis=1)
+        residual = np.maximum(residual, 0.0)
+        expected = average(self._offsets, *self._approximation.latent(Phi, residual))
+        self._log_likelihood += float(np.vdot(target, expected.log_probabilities))
+        self._gradient += Phi.T @ ((target - expected.probabilities) @ contrast(classes))
+        for (j, k), w in zip(pairs(len(self._diagonal)), expected.curvature.T, strict=True):
+            if j == k:
+                self._diagonal[j].add(Phi * np.sqrt(np.maximum(w, 0.0))[:, None])
+                self._uncovered += float(0.5 * w @ residual)
             else:
-                block += Phi.T @ (Phi * w[:, None])
-    curvature = [sums[pair] for pair in pairs(q)]
-    matrices = [block.matrix() if isinstance(block, SymmetricSum) else block for block in curvature]
-    return Expansion(log_likelihood, uncovered, gradient, np.stack(matrices))
+                self._mixed[j, k] += Phi.T @ (Phi * w[:, None])
+
+    def merge(self, other: Self) -> None:
+        self._log_likelihood += other._log_likelihood
+        self._uncovered += other._uncovered
+        self._gradient += other._gradient
+        for ours, theirs in zip(self._diagonal, other._diagonal, strict=True):
+            ours.merge(theirs)
+        for pair, block in self._mixed.items():
+            block += other._mixed[pair]
+
+    def expansion(self) -> Expansion:
+        curvature = [
+            self._diagonal[j].matrix() if j == k else self._mixed[j, k]
+            for j, k in pairs(len(self._diagonal))
+        ]
+        return Expansion(self._log_likelihood, self._uncovered, self._gradient, np.stack(curvature))

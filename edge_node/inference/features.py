@@ -7,13 +7,16 @@ out at x, k(x, x) - |phi(x)|^2 >= 0, is the variance of the residual process (Sn
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg import blas, lapack
+from scipy.linalg import lapack
 
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.blas import solve_rows
 from edge_node.inference.kernels import Kernel
+from edge_node.inference.whitening import Whitening, whitening
 
 __all__ = ["Features"]
 
@@ -70,11 +73,18 @@ class Features:
 
     def __call__(self, X: Matrix) -> Matrix:
         """Phi (n, r) = (L^-1 k(Z, T X))' for X (n, d), by one triangular solve in place."""
-        block = self.kernel(self.place(X), self.landmarks)
-        if not block.size:
-            return block
-        columns: Matrix = blas.dtrsm(1.0, self.cholesky, block.T, lower=1, overwrite_b=1)
-        return np.asarray(columns.T)
+        block = self.covariances(X)
+        solve_rows(self.cholesky, block)
+        return block
+
+    def covariances(self, X: Matrix) -> Matrix:
+        """k(T X, Z) (n, r) for X (n, d): what ``whitening`` makes Phi of, or sums over Phi."""
+        return self.kernel(self.place(X), self.landmarks)
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """How sums over rows are whitened."""
+        return whitening(self.cholesky)
 
     def prior_variance(self, X: Matrix) -> Vector:
         """k(Tx, Tx) for each row of X (n, d), shape (n,)."""

@@ -33,7 +33,7 @@ from edge_node.errors import DataError, NumericalError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.features import Features
 from edge_node.inference.posterior import Posterior
-from edge_node.inference.statistics import blocks
+from edge_node.inference.streaming import blocks
 
 __all__ = ["TIMES", "GradientFlow", "best_time", "choose_time", "local_scores"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.evidence import Evidence
 from edge_node.inference.features import Features
-from edge_node.inference.statistics import blocks
+from edge_node.inference.streaming import blocks
 
 __all__ = ["FOLDS", "FoldRows", "Predictor", "best_score", "fold_of", "local_scores"]
 

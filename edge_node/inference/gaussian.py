@@ -8,7 +8,7 @@ semi-definite Lambda. Several outputs that share one precision are kept as colum
 Reference: Bishop 2006, section 2.3; Koller & Friedman 2009, section 14.2.1 (canonical forms).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import Self
@@ -19,7 +19,15 @@ from scipy.linalg import cho_solve, solve_triangular
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Vector
 
-__all__ = ["Gaussian", "cholesky", "pack_symmetric", "packed_size", "product", "unpack_symmetric"]
+__all__ = [
+    "Gaussian",
+    "cholesky",
+    "pack_symmetric",
+    "packed_size",
+    "product",
+    "symmetric",
+    "unpack_symmetric",
+]
 
 
 @dataclass(frozen=True)
@@ -141,11 +149,30 @@ def packed_size(size: int) -> int:
 
 def pack_symmetric(matrix: Matrix) -> Vector:
     """The upper triangle (r (r + 1) / 2,), row by row."""
-    return matrix[np.triu_indices(len(matrix))]
+    packed = np.empty(packed_size(len(matrix)))
+    for row, part in zip(matrix, _triangle_rows(packed, len(matrix)), strict=True):
+        part[:] = row[len(row) - len(part) :]
+    return packed
 
 
 def unpack_symmetric(vector: Vector, size: int) -> Matrix:
     """The symmetric matrix (r, r) of which ``vector`` is the upper triangle."""
-    matrix = np.zeros((size, size))
-    matrix[np.triu_indices(size)] = vector
-    return matrix + np.triu(matrix, 1).T
+    matrix = np.empty((size, size))
+    for row, part in enumerate(_triangle_rows(vector, size)):
+        matrix[row, row:] = matrix[row:, row] = part
+    return matrix
+
+
+def symmetric(lower: Matrix) -> Matrix:
+    """The symmetric matrix (r, r) of which ``lower`` holds the lower triangle."""
+    matrix: Matrix = np.tril(lower)
+    matrix += np.tril(lower, -1).T
+    return matrix
+
+
+def _triangle_rows(packed: Vector, size: int) -> Iterator[Vector]:
+    """Views of a packed upper triangle's rows."""
+    start = 0
+    for length in range(size, 0, -1):
+        yield packed[start : start + length]
+        start += length

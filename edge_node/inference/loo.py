@@ -25,7 +25,7 @@ from scipy.special import ndtri
 from edge_node.errors import DataError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.posterior import Posterior
-from edge_node.inference.statistics import blocks
+from edge_node.inference.streaming import blocks
 
 __all__ = ["LooScores", "leave_one_out", "leave_one_out_predictions"]
 

@@ -16,7 +16,8 @@ from scipy.linalg import solve_triangular
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Rows
 from edge_node.inference.features import Features
-from edge_node.inference.statistics import SymmetricSum, blocks
+from edge_node.inference.statistics import SymmetricSum
+from edge_node.inference.streaming import blocks
 from edge_node.rounding import round_absolute
 
 __all__ = ["gradient_outer_product", "metric_from", "place_exactly"]

@@ -6,24 +6,20 @@ n, tr Y'Y and sum k(x, x) it is all that the posterior and its evidence need (Ti
 every s2 at once. Rows are streamed: memory doesn't grow with their number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
 
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Rows, Vector
+from edge_node.inference.blas import add_gram
 from edge_node.inference.features import Features
-from edge_node.inference.gaussian import Gaussian
+from edge_node.inference.gaussian import Gaussian, symmetric
+from edge_node.inference.streaming import accumulate
 
-__all__ = ["Statistics", "SymmetricSum", "blocks", "local_statistics"]
-
-BLOCK_ROWS = 256
-"""Rows per block of features: enough that updating the (r, r) sum is amortised, and few enough that
-numpy's BLAS multiplies on one thread: its threads and those of scipy's BLAS wait for each other
-(measured at r = 500 and 1000: 1.2 times one dsyrk over all rows; 2 to 5 times with 1024 rows)."""
+__all__ = ["Statistics", "SymmetricSum", "local_statistics", "statistics_of_each"]
 
 
 @dataclass(frozen=True)
@@ -92,48 +88,70 @@ def local_statistics(rows: Rows, features: Features, outputs: int | None = None)
     Raises:
         NumericalError: the result is not finite.
     """
-    size = len(features.landmarks)
-    count, target_power, prior_power = 0, 0.0, 0.0
-    precision, shift = SymmetricSum(size), Gaussian.flat(size, outputs).shift
-    for X, Y in blocks(rows):
-        Phi = features(X)
-        precision.add(Phi)
-        shift += Phi.T @ Y
-        count += len(X)
-        target_power += float(np.vdot(Y, Y))
-        prior_power += float(features.prior_variance(X).sum())
-    message = Gaussian(precision.matrix(), shift)
-    statistics = Statistics(count, target_power, prior_power, message)
-    if not np.isfinite(statistics.pack()).all():
-        raise NumericalError(
-            "the statistics of this node's rows are not finite",
-            expected="finite encoded inputs and targets",
-            remedy="Look for extreme values in the data file",
-        )
+    (statistics,) = statistics_of_each(rows, [features], outputs)
     return statistics
 
 
-def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]]:
-    """The same rows in blocks of at most ``size``; empty chunks are skipped."""
-    for X, y in rows:
-        for start in range(0, len(X), size):
-            yield X[start : start + size], y[start : start + size]
+def statistics_of_each(
+    rows: Rows, candidates: Sequence[Features], outputs: int | None = None
+) -> list[Statistics]:
+    """``local_statistics`` for several feature maps, in one pass over the rows together."""
+    sums = accumulate(rows, lambda: [_Sum(features, outputs) for features in candidates])
+    return [each.statistics() for each in sums]
+
+
+class _Sum:
+    """Running statistics for one feature map."""
+
+    def __init__(self, features: Features, outputs: int | None) -> None:
+        size = len(features.landmarks)
+        self._features, self._whitening = features, features.whitening
+        self._gram, self._shift = SymmetricSum(size), Gaussian.flat(size, outputs).shift
+        self._count, self._target_power, self._prior_power = 0, 0.0, 0.0
+
+    def add(self, X: Matrix, Y: Vector) -> None:
+        block = self._features.covariances(X)
+        self._whitening.turn(block)
+        self._gram.add(block)
+        self._shift += block.T @ Y
+        self._count += len(X)
+        self._target_power += float(np.vdot(Y, Y))
+        self._prior_power += float(self._features.prior_variance(X).sum())
+
+    def merge(self, other: Self) -> None:
+        self._gram.merge(other._gram)
+        self._shift += other._shift
+        self._count += other._count
+        self._target_power += other._target_power
+        self._prior_power += other._prior_power
+
+    def statistics(self) -> Statistics:
+        gram, shift = self._gram.matrix(), self._shift
+        message = Gaussian(self._whitening.gram(gram), self._whitening.shift(shift))
+        statistics = Statistics(self._count, self._target_power, self._prior_power, message)
+        if not np.isfinite(statistics.pack()).all():
+            raise NumericalError(
+                "the statistics of this node's rows are not finite",
+                expected="finite encoded inputs and targets",
+                remedy="Look for extreme values in the data file",
+            )
+        return statistics
 
 
 class SymmetricSum:
-    """A running sum of A'A (r, r): BLAS rank-k updates in place, one triangle, no copies."""
+    """A running sum of A'A (r, r): BLAS rank-k updates in place, of one triangle."""
 
     def __init__(self, size: int) -> None:
-        self._sum = np.zeros((size, size), order="F")
+        self._lower = np.zeros((size, size))
 
     def add(self, A: Matrix) -> None:
-        """Add A'A for A (n, r), whichever way A lies in memory."""
-        if A.flags.f_contiguous:
-            dsyrk(1.0, A, beta=1.0, c=self._sum, trans=1, overwrite_c=1)
-        else:
-            dsyrk(1.0, np.ascontiguousarray(A).T, beta=1.0, c=self._sum, overwrite_c=1)
+        """Add A'A for A (n, r); one that isn't in C order is copied."""
+        add_gram(np.ascontiguousarray(A), self._lower)
+
+    def merge(self, other: Self) -> None:
+        """Add what another sum holds."""
+        self._lower += other._lower
 
     def matrix(self) -> Matrix:
         """The sum so far, (r, r), symmetric."""
-        upper: Matrix = np.triu(self._sum)
-        return upper + np.triu(upper, 1).T
+        return symmetric(self._lower)

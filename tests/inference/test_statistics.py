@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from problems import features_on, normal, regression, split
 
 from edge_node.errors import NumericalError
-from edge_node.inference import statistics as module
+from edge_node.inference import streaming as module
 from edge_node.inference.arrays import Matrix
-from edge_node.inference.statistics import Statistics, SymmetricSum, blocks, local_statistics
+from edge_node.inference.statistics import Statistics, SymmetricSum, local_statistics
+from edge_node.inference.streaming import blocks
 
 FEATURES = features_on(normal(5, 15, 3))
 

@@ -216,7 +216,7 @@ def test_a_step_that_loses_is_drawn_halfway_back() -> None:
     np.testing.assert_allclose(after.trial.message.precision, halfway)
     between = sorted([state.kept.amplitude, state.trial.amplitude])
     assert between[0] <= after.trial.amplitude <= between[1]
-    same = replace(good, log_likelihood=after.bound + after.trial.divergence)
+    same = replace(good, log_likelihood=after.bound + after.trial.divergence - 1e-9)
     last = after.advance(same, after.choose(same))
     assert last.converged
     assert last.kept is state.kept

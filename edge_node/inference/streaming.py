@@ -1,0 +1,116 @@
+"""Sums over rows with all cores: each core adds blocks of rows to sums of its own.
+
+A core's blocks are small enough for the caches, its BLAS calls take no other thread, and its sums
+are added to the others' once, at the end. Which rows go to which sum depends on the chunks and on
+the number of threads alone, and so do the digits of the result.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from typing import Protocol, Self, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+from edge_node.inference.arrays import Matrix, Rows, Vector
+
+__all__ = ["BLOCK_ROWS", "RunningSum", "accumulate", "blocks"]
+
+BLOCK_ROWS = 1024
+"""Rows per block: a rank-k update of (1000, 1000) reaches BLAS's full speed from k = 512 on."""
+
+_MOST_THREADS = 8
+"""Each has its own sums: memory is bounded on a machine with many cores, too."""
+
+_turn = threading.RLock()  # BLAS's number of threads is the process's: one pass at a time
+
+
+class RunningSum(Protocol):
+    """Something that rows are added to."""
+
+    def add(self, X: Matrix, y: Vector) -> None:
+        """Add a block of rows X (n, d), y (n,) or (n, q)."""
+        ...
+
+    def merge(self, other: Self) -> None:
+        """Add what another sum holds."""
+        ...
+
+
+Sum = TypeVar("Sum", bound=RunningSum)
+
+
+def accumulate(
+    rows: Rows, new: Callable[[], Sequence[Sum]], size: int = BLOCK_ROWS
+) -> Sequence[Sum]:
+    """Add all rows to each of some sums, in one pass with as many threads as BLAS may take.
+
+    Args:
+        rows: chunks (X (n, d), y (n,) or (n, q)).
+        new: makes the sums, empty; called once a thread.
+        size: rows per block, at most.
+
+    Returns:
+        Sums in the order of ``new``. The same chunks and threads give the same bits.
+    """
+    with _cores() as threads:
+        parts = [new() for _ in range(threads)]
+        _share(rows, parts, size)
+    first, *others = parts
+    for part in others:
+        for total, each in zip(first, part, strict=True):
+            total.merge(each)
+    return first
+
+
+def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]]:
+    """The same rows in blocks of at most ``size``; empty chunks are skipped."""
+    for X, y in rows:
+        for start in range(0, len(X), size):
+            yield X[start : start + size], y[start : start + size]
+
+
+def _share(rows: Rows, parts: Sequence[Sequence[RunningSum]], size: int) -> None:
+    """Each chunk in equal shares to the threads; the next chunk is read meanwhile."""
+    threads, running = len(parts), list[Future[None]]()
+    with ThreadPoolExecutor(threads) as pool:
+        for X, y in rows:
+            _finish(running)
+            cuts = [len(X) * i // threads for i in range(threads + 1)]
+            shares = [(X[start:stop], y[start:stop]) for start, stop in pairwise(cuts)]
+            running = [
+                pool.submit(_add, sums, share, size)
+                for sums, share in zip(parts, shares, strict=True)
+            ]
+        _finish(running)
+
+
+def _add(sums: Sequence[RunningSum], chunk: tuple[Matrix, Vector], size: int) -> None:
+    for X, y in blocks([chunk], size):
+        for each in sums:
+            each.add(X, y)
+
+
+def _finish(running: Sequence[Future[None]]) -> None:
+    """Wait for all; raise what one of them raised."""
+    for each in running:
+        each.result()
+
+
+@contextmanager
+def _cores() -> Iterator[int]:
+    """How many threads BLAS may take; inside, each of its calls takes one."""
+    with _turn:
+        blas = _blas()
+        allowed = max((library["num_threads"] for library in blas.info()), default=1)
+        with blas.limit(limits=1):
+            yield min(allowed, _MOST_THREADS)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """NumPy's and SciPy's."""
+    return ThreadpoolController().select(user_api="blas")

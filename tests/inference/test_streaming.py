@@ -1,0 +1,102 @@
+"""Sums with all cores: every row once, the same bits every time, errors handed on."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from problems import features_on, normal, regression
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.conditional import local_conditional
+from edge_node.inference.statistics import local_statistics, statistics_of_each
+from edge_node.inference.streaming import BLOCK_ROWS, accumulate
+
+CHUNKS = [(normal(i, rows, 2), np.arange(float(rows))) for i, rows in enumerate((0, 5, 3000, 1, 0))]
+ROWS = sum(len(X) for X, _ in CHUNKS)
+
+
+class Seen:
+    """Counts rows, notes blocks and threads."""
+
+    def __init__(self) -> None:
+        self.rows, self.largest, self.threads = 0, 0, set[int]()
+
+    def add(self, X: Matrix, y: Vector) -> None:
+        """A block."""
+        assert len(X) == len(y)
+        self.rows += len(X)
+        self.largest = max(self.largest, len(X))
+        self.threads.add(threading.get_ident())
+        assert all(each["num_threads"] == 1 for each in blas_info())
+
+    def merge(self, other: "Seen") -> None:
+        """All of it."""
+        self.rows += other.rows
+        self.largest = max(self.largest, other.largest)
+        self.threads |= other.threads
+
+
+def blas_info() -> list[dict[str, object]]:
+    """NumPy's and SciPy's BLAS."""
+    return ThreadpoolController().select(user_api="blas").info()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_row_is_seen_once(threads: int) -> None:
+    """By as many threads as BLAS may take, in blocks; BLAS itself takes one, and is given back."""
+    with threadpool_limits(threads, user_api="blas"):
+        before = blas_info()
+        allowed = max(each["num_threads"] for each in before)
+        first, second = accumulate(CHUNKS, lambda: [Seen(), Seen()], 100)
+        assert blas_info() == before
+    assert first.rows == second.rows == ROWS
+    assert first.largest <= 100
+    assert len(first.threads) <= allowed
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_rows_give_the_same_bits(threads: int) -> None:
+    """However the threads happen to run."""
+    X, y = regression(0, rows=2 * BLOCK_ROWS + 77)
+    features, rows = features_on(normal(5, 150, 3)), [(X[:2000], y[:2000]), (X[2000:], y[2000:])]
+    with threadpool_limits(threads, user_api="blas"):
+        found = {local_statistics(rows, features).pack().tobytes() for _ in range(5)}
+        assert len(found) == 1
+        noises = {local_conditional(rows, features, [0.1])[0].pack().tobytes() for _ in range(5)}
+        assert len(noises) == 1
+
+
+def test_candidates_share_a_pass() -> None:
+    """Each gets what it would get alone, and rows are read once."""
+    X, y = regression(0)
+    candidates = [features_on(normal(i, 12, 3)) for i in range(3)]
+    once = iter([(X[:50], y[:50]), (X[50:], y[50:])])
+    together = statistics_of_each(once, candidates)
+    for features, found in zip(candidates, together, strict=True):
+        assert np.array_equal(
+            found.pack(), local_statistics([(X[:50], y[:50]), (X[50:], y[50:])], features).pack()
+        )
+
+
+def test_an_error_in_a_thread_is_the_callers() -> None:
+    """And BLAS has its threads back."""
+
+    class Failing(Seen):
+        def add(self, X: Matrix, y: Vector) -> None:
+            raise ArithmeticError("in a thread")
+
+    before = blas_info()
+    with pytest.raises(ArithmeticError, match="in a thread"):
+        accumulate(CHUNKS, lambda: [Failing()])
+    assert blas_info() == before
+
+
+def test_passes_take_turns() -> None:
+    """Several in one process leave BLAS's threads as they were."""
+    before = blas_info()
+    with ThreadPoolExecutor(4) as pool:
+        passes = [pool.submit(accumulate, CHUNKS, lambda: [Seen()]) for _ in range(8)]
+        assert all(each.result()[0].rows == ROWS for each in passes)
+    assert blas_info() == before
