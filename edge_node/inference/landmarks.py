@@ -99,7 +99,10 @@ def kmeans_counts(rows: Rows, landmarks: Matrix, metric: Matrix | None = None) -
 def kmeans_sums(
     rows: Rows, landmarks: Matrix, eligible: NDArray[np.bool_], metric: Matrix | None = None
 ) -> Vector:
-    """Sums of the rows nearest to each landmark, zero where not eligible.
+    """How many rows are nearest to each landmark, and their sum; zero where not eligible.
+
+    The count rides with its sum, because a node may be lost after ``kmeans_counts``: both are of
+    the same rows.
 
     Args:
         rows: this node's; each number is taken to the nearest multiple of 2^-30, so that sums are
@@ -109,18 +112,19 @@ def kmeans_sums(
         metric: as for ``kmeans_counts``; the rows that are summed are as they were.
 
     Returns:
-        Shape (m * d,).
+        Shape (m * (1 + d),): each landmark's count, then its sum.
     """
-    sums = np.zeros_like(landmarks)
+    counts, sums = np.zeros(len(landmarks)), np.zeros_like(landmarks)
     for X, labels in _assignments(rows, landmarks, metric):
         members = np.flatnonzero(eligible[labels])
         shape = (len(landmarks), len(members))
         belongs = csr_array((np.ones(len(members)), (labels[members], range(len(members)))), shape)
+        counts += np.bincount(labels[members], minlength=len(landmarks))
         sums += np.asarray(belongs @ (np.rint(X[members] * _GRID) / _GRID))
-    return sums.ravel()
+    return np.column_stack([counts, sums]).ravel()
 
 
-def kmeans_update(landmarks: Matrix, counts: Vector, sums: Vector, min_rows: int) -> Matrix:
+def kmeans_update(landmarks: Matrix, total: Vector, min_rows: int) -> Matrix:
     """Move each landmark with at least ``min_rows`` rows to their mean (Lloyd 1982).
 
     The others stay where they are, at points that no row decided, and are kept to the end: leaving
@@ -128,16 +132,16 @@ def kmeans_update(landmarks: Matrix, counts: Vector, sums: Vector, min_rows: int
     and 500, at least 5 rows a landmark), because they are what covers the sparse regions.
 
     Args:
-        landmarks: (m, d), the ones that counts and sums were computed with.
-        counts: (m,), the federation's total of ``kmeans_counts``.
-        sums: (m * d,), the federation's total of ``kmeans_sums``.
+        landmarks: (m, d), the ones that the sums were computed with.
+        total: (m * (1 + d),), the federation's total of ``kmeans_sums``.
         min_rows: fewest rows that a landmark may be an average of.
 
     Returns:
         (m, d), rounded to 32 significant bits.
     """
-    eligible = (counts >= min_rows)[:, None]
-    means = sums.reshape(landmarks.shape) / np.where(eligible, counts[:, None], 1.0)
+    counts, sums = np.split(total.reshape(len(landmarks), -1), [1], axis=1)
+    eligible = counts >= min_rows
+    means = sums / np.where(eligible, counts, 1.0)
     return np.where(eligible, round_significant(means), landmarks)
 
 

@@ -42,7 +42,9 @@ async def agree_centroids(
 ) -> list[Matrix]:
     """An iteration of Lloyd's k-means over the whole federation, from sums only.
 
-    Counts come first: a centroid with fewer rows than ``min_rows`` is not summed.
+    Counts come first: a centroid with fewer rows than ``min_rows`` is not summed. Sums bring their
+    own counts: if a node is lost in between, a centroid is an average of the rows that are left, or
+    stays where it was if too few are.
 
     Args:
         network: the network.
@@ -60,8 +62,8 @@ async def agree_centroids(
     ]
     sums = _split(await network.sum(f"{step}/sums", np.concatenate(local)), local)
     return [
-        kmeans_update(centroids, count, total, min_rows)
-        for (centroids, _), count, total in zip(clusterings, counts, sums, strict=True)
+        kmeans_update(centroids, total, min_rows)
+        for (centroids, _), total in zip(clusterings, sums, strict=True)
     ]
 
 

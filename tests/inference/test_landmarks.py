@@ -102,10 +102,8 @@ def lattice_rows(draw: st.DrawFn) -> tuple[Matrix, Matrix, list[int]]:
 def run_kmeans(rows: list[tuple[Matrix, Vector]], Z: Matrix, min_rows: int) -> Matrix:
     """Three iterations of federated k-means, with each chunk at a node of its own."""
     for _ in range(3):
-        counts = sum(kmeans_counts([chunk], Z) for chunk in rows)
-        eligible = counts >= min_rows
-        sums = sum(kmeans_sums([chunk], Z, eligible) for chunk in rows)
-        Z = kmeans_update(Z, counts, sums, min_rows)
+        eligible = sum(kmeans_counts([chunk], Z) for chunk in rows) >= min_rows
+        Z = kmeans_update(Z, sum(kmeans_sums([chunk], Z, eligible) for chunk in rows), min_rows)
     return Z
 
 
@@ -165,9 +163,10 @@ def test_sums_leave_out_landmarks_with_too_few_rows() -> None:
     assert 0 < eligible.sum() < len(Z)
     nearest = np.argmin(np.square(X[:, None] - Z).sum(axis=2), axis=1)
     summed = [X[(nearest == j) & eligible[j]].sum(axis=0) for j in range(len(Z))]
-    sums = kmeans_sums(chunks(X, []), Z, eligible).reshape(Z.shape)
-    np.testing.assert_allclose(sums, summed, atol=1e-7)
-    assert not sums[~eligible].any()
+    total = kmeans_sums(chunks(X, []), Z, eligible).reshape(len(Z), -1)
+    np.testing.assert_array_equal(total[:, 0], np.where(eligible, counts, 0))
+    np.testing.assert_allclose(total[:, 1:], summed, atol=1e-7)
+    assert not total[~eligible].any()
 
 
 @settings(deadline=None, max_examples=30)
