@@ -23,7 +23,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
     one is a sequence, the evidence chooses.
 
     Args:
-        kernels: of "ntk", "nngp", "conv_ntk" (of images), "matern32", "rbf".
+        kernels: of "ntk", "nngp", "conv-ntk" (of images), "matern32", "rbf".
         activations: of "relu", "erf", "gelu".
         depths: numbers of hidden layers.
         biases: the constant input coordinate.
