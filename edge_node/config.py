@@ -8,12 +8,14 @@ order don't matter and every value does; it is bound into each plan and each mes
 import enum
 import hashlib
 import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from edge_node.budget import message_bytes, most_landmarks
 from edge_node.errors import ConfigurationError
 
 __all__ = [
@@ -79,10 +81,12 @@ class Which(enum.StrEnum):
 
 
 class LandmarkKind(enum.StrEnum):
-    """Where landmarks come from; none of them is anybody's row."""
+    """Where landmarks come from; none of them is anybody's row. ``auto``: every kind there is."""
 
     GAUSSIAN = "gaussian"
     KMEANS = "kmeans"
+    PUBLIC = "public"
+    AUTO = "auto"
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,6 +118,7 @@ class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lengthscales) and of landmark kinds, from which the evidence chooses, together with noise and
     amplitude. ``weight_variance`` and ``bias_variance`` default to criticality (ReLU: 2, 0).
     With ``image`` the columns, in their order, are pixels: row by row, channels side by side.
+    ``public`` landmarks are the rows of a file that all nodes have, known by its SHA-256.
 
     Then a metric on the inputs is learnt, and for regression each site refines the posterior with
     its own rows (docs/model.md).
@@ -127,8 +132,10 @@ class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image: tuple[int, int, int] | None = None  # height, width, channels: columns are pixels
     weight_variance: float | None = None
     bias_variance: float | None = None
-    landmarks: int = 300
-    landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.GAUSSIAN, LandmarkKind.KMEANS)
+    landmarks: int = 300  # at most
+    landmark_bytes: int | None = None  # at most, of a candidate's largest message: see budget.py
+    landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.AUTO,)
+    public_landmarks_sha256: str = ""  # of the file's bytes, in hexadecimal digits
     min_rows_per_landmark: int = 5
     kmeans_iterations: int = 3
     metric_sweeps: int = 3  # at most; 0 keeps the inputs as they are
@@ -139,6 +146,14 @@ class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     site_block_rows: int = 2000  # rows whose dependence a site keeps, per block
     site_rows: int = 8000  # rows that a site keeps in blocks; it holds them beside the model
     seed: int = 0
+
+    @property
+    def tried_landmark_kinds(self) -> tuple[LandmarkKind, ...]:
+        """The kinds that the evidence chooses from: for ``auto``, public ones if there are any."""
+        if LandmarkKind.AUTO not in self.landmark_kinds:
+            return self.landmark_kinds
+        public = (LandmarkKind.PUBLIC,) if self.public_landmarks_sha256 else ()
+        return (LandmarkKind.GAUSSIAN, LandmarkKind.KMEANS, *public)
 
 
 class TimingSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,6 +174,19 @@ class FederationSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timing: TimingSpec = TimingSpec()
     minimum_nodes: int = 3  # the first run starts when this many have registered
 
+    @property
+    def outputs(self) -> int:
+        """How many functions are learnt: one, or one fewer than there are classes."""
+        return max(1, len(self.data.classes) - 1)
+
+    @property
+    def landmark_count(self) -> int:
+        """How many landmarks each candidate begins with: as many as both limits allow."""
+        model = self.model
+        if model.landmark_bytes is None:
+            return model.landmarks
+        return min(model.landmarks, most_landmarks(model.landmark_bytes, self.outputs))
+
     def digest(self) -> bytes:
         """SHA-256 of the canonical form (32 bytes)."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
@@ -171,6 +199,7 @@ class NodeConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: str  # CSV or Parquet file with this site's rows
     listen: str = "0.0.0.0:7710"  # empty: accepts no inbound connection, becomes a leaf
     advertise: str = ""  # host:port that peers dial; empty with an empty `listen`
+    public_landmarks: str = ""  # the file that the spec's `public_landmarks_sha256` is of
     ignore: tuple[str, ...] = ()  # columns of the file that the federation does not use
     threads: int = 0  # 0: all cores
 
@@ -232,8 +261,7 @@ def _complaints(spec: FederationSpec) -> list[str]:
     checks = {
         **_data_complaints(spec.data),
         **_grid_complaints(model),
-        "`model.landmarks` must be at least 2": model.landmarks < 2,
-        "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
+        **_landmark_complaints(spec),
         "`model.newton_steps` must not be negative": model.newton_steps < 0,
         **_metric_complaints(model),
         **_image_complaints(spec.data, model),
@@ -308,6 +336,30 @@ def _grid_complaints(model: ModelSpec) -> dict[str, bool]:
         "`model.lengthscales` must be positive": not all(
             0 < length < math.inf for length in model.lengthscales
         ),
+    }
+
+
+def _landmark_complaints(spec: FederationSpec) -> dict[str, bool]:
+    model, fewest = spec.model, message_bytes(2, spec.outputs)
+    digest, tried = model.public_landmarks_sha256, model.tried_landmark_kinds
+    return {
+        "`model.landmarks` must be at least 2": model.landmarks < 2,
+        f"`model.landmark_bytes` must be at least {fewest}, for 2 landmarks": (
+            model.landmark_bytes is not None and model.landmark_bytes < fewest
+        ),
+        "`model.landmark_kinds`: auto is every kind there is, and stands alone": (
+            LandmarkKind.AUTO in model.landmark_kinds and len(model.landmark_kinds) > 1
+        ),
+        "`model.public_landmarks_sha256` must be 64 digits 0-9, a-f: `sha256sum FILE`": (
+            bool(digest) and not re.fullmatch("[0-9a-f]{64}", digest)
+        ),
+        "`public` landmarks need `model.public_landmarks_sha256`: `sha256sum FILE`": (
+            LandmarkKind.PUBLIC in tried and not digest
+        ),
+        "`model.public_landmarks_sha256` is for `public` or `auto` landmarks": (
+            bool(digest) and LandmarkKind.PUBLIC not in tried
+        ),
+        "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
     }
 
 

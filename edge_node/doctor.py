@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_spec
+from edge_node.data.public import read_public_landmarks
 from edge_node.data.source import open_source
 from edge_node.errors import (
     ConfigurationError,
@@ -66,6 +67,7 @@ def examine(paths: NodePaths) -> list[Finding]:
         "state directory": patient.state_directory,
         "key and certificate": patient.certificate,
         "data file": patient.data_file,
+        "public landmarks": patient.public_landmarks,
         "listening port": patient.port,
         "advertised address": patient.advertised,
         "aggregator and clock": patient.aggregator,
@@ -136,6 +138,11 @@ class _Patient:
         path = self._paths.root / self._config.data
         source = open_source(path, self._spec.data, ignore=self._config.ignore)
         return f"{source.rows} rows fit the schema"
+
+    def public_landmarks(self) -> str:
+        paths = self._paths
+        rows = read_public_landmarks(paths.root, self._config, self._spec, where=paths.config)
+        return "none in the spec" if rows is None else f"{len(rows)} rows of the spec's file"
 
     def port(self) -> str:
         if not self._config.listen:

@@ -19,7 +19,8 @@ from datetime import datetime
 from threadpoolctl import threadpool_limits
 
 from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_spec
-from edge_node.data.source import FileSource, open_source
+from edge_node.data.public import read_public_landmarks
+from edge_node.data.source import Batch, FileSource, open_source
 from edge_node.errors import ConfigurationError, DataError, TangentMeshError
 from edge_node.model import Model
 from edge_node.names import split_address
@@ -50,7 +51,8 @@ async def run_node(paths: NodePaths) -> None:
 
     Raises:
         ConfigurationError, IdentityError: the directory isn't a node's, or not enrolled.
-        DataError: the data file doesn't fit the federation's schema.
+        DataError: the data file, or that of public landmarks, isn't what the federation's spec
+            says.
         MachineError: a port is in use, or the directory can't be written.
     """
     config = load_node_config(paths.config)
@@ -66,8 +68,9 @@ async def run_node(paths: NodePaths) -> None:
         )
     source = open_source(paths.root / config.data, spec.data, ignore=config.ignore)
     _log.info("data fits the schema", extra={"rows": source.rows, "file": str(source.path)})
+    public = read_public_landmarks(paths.root, config, spec, where=paths.config)
     with threadpool_limits(config.threads or None):
-        node = Node(paths, config, spec, identity, source)
+        node = Node(paths, config, spec, identity, source, public)
         async with node.running():
             await _until_stopped()
     _log.info("stopped")
@@ -82,6 +85,7 @@ class Node:
     spec: FederationSpec
     identity: Identity
     source: FileSource
+    public: Batch | None = None  # public landmarks, where the spec has any
     session: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     address: str = ""  # what peers dial, once it is known
     phase: Phase = Phase.IDLE
@@ -251,7 +255,9 @@ class Node:
         """The program in a thread of its own: it computes while this loop talks."""
         proxy = ThreadedNetwork(network, asyncio.get_running_loop())
         return await asyncio.to_thread(
-            lambda: asyncio.run(infer(proxy, self.source, self.spec, run=network.run))
+            lambda: asyncio.run(
+                infer(proxy, self.source, self.spec, public=self.public, run=network.run)
+            )
         )
 
     async def _watch(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge_node.budget import message_bytes
 from edge_node.config import (
     Activation,
     Column,
@@ -17,11 +18,12 @@ from edge_node.config import (
     DataSpec,
     FederationSpec,
     KernelKind,
+    LandmarkKind,
     ModelSpec,
     Task,
 )
 from edge_node.data.source import Batch, MemorySource
-from edge_node.errors import DataError, NumericalError
+from edge_node.errors import ConfigurationError, DataError, NumericalError
 from edge_node.inference.dense import NETWORKS
 from edge_node.inference.stationary import STATIONARY
 from edge_node.model import Model
@@ -67,11 +69,15 @@ def part(batch: Batch, rows: np.ndarray) -> Batch:
     return Batch(batch.numeric[rows], batch.categorical[rows], target)
 
 
-def learn(spec: FederationSpec, parts: list[Batch]) -> dict[str, Model]:
+def learn(
+    spec: FederationSpec, parts: list[Batch], public: Batch | None = None
+) -> dict[str, Model]:
     """One node a part."""
     sources = {f"node-{i:02d}": MemorySource((each,)) for i, each in enumerate(parts)}
     federation = MemoryFederation(list(sources))
-    return asyncio.run(federation.run(lambda net: infer(net, sources[net.node], spec)))
+    return asyncio.run(
+        federation.run(lambda net: infer(net, sources[net.node], spec, public=public))
+    )
 
 
 def assert_same(models: list[Model], pooled: Model, queries: Batch) -> None:
@@ -119,6 +125,60 @@ def test_every_kernel_is_exact(kernel: KernelKind, activation: Activation) -> No
     (pooled,) = learn(spec, [batch]).values()
     parts = [part(batch, rows) for rows in np.array_split(np.arange(80), [1, 2, 30])]
     assert_same(list(learn(spec, parts).values()), pooled, batch)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_public_landmarks_give_the_pooled_posterior(task: Task) -> None:
+    """As other kinds do; they are the given rows, the first of them if there are too many."""
+    kinds = (LandmarkKind.PUBLIC,)
+    digest = 64 * "0"  # who reads the file compares it
+    spec = spec_for(task, landmark_kinds=kinds, public_landmarks_sha256=digest, metric_sweeps=0)
+    batch, public = rows_for(spec, 60, 5), rows_for(spec, 20, 6)
+    (pooled,) = learn(spec, [batch], public).values()
+    parts = [part(batch, rows) for rows in np.array_split(np.arange(60), [1, 30])]
+    assert_same(list(learn(spec, parts, public).values()), pooled, batch)
+    assert pooled.provenance.landmark_kind is LandmarkKind.PUBLIC
+    given = {row.tobytes() for row in pooled.encoder.encode(public)[:15]}
+    assert {row.tobytes() for row in pooled.posterior.features.landmarks} <= given
+    with pytest.raises(ConfigurationError, match="public landmarks are not given"):
+        learn(spec, [batch])
+
+
+def test_auto_tries_every_kind_there_is() -> None:
+    """Public landmarks where the function varies win; ones from far away lose, without a trace."""
+    spec = spec_for(Task.REGRESSION, depths=(1,), metric_sweeps=0)
+    batch = rows_for(spec, 60, 7)
+    far = replace(batch, numeric=np.full_like(batch.numeric, 3e10))
+    model = msgspec.structs.replace(spec.model, public_landmarks_sha256=64 * "0")
+    (without,) = learn(spec, [batch]).values()
+    among = msgspec.structs.replace(spec, model=model)
+    (lost,) = learn(among, [batch], far).values()
+    assert_same([lost], without, batch)
+    assert lost.provenance.landmark_kind is not LandmarkKind.PUBLIC
+    (won,) = learn(among, [batch], part(batch, np.arange(30, 45))).values()
+    assert won.provenance.landmark_kind is LandmarkKind.PUBLIC
+
+
+@pytest.mark.parametrize(("task", "classes"), TASKS)
+@pytest.mark.parametrize("spare", [0, 15])
+def test_a_byte_budget_is_the_largest_message(task: Task, classes: int, spare: int) -> None:
+    """One candidate's sweep takes the bytes foreseen; a word less, and it has a landmark less."""
+    settings_: dict[str, object] = {
+        "depths": (1,),
+        "biases": (1.0,),
+        "landmark_kinds": (LandmarkKind.GAUSSIAN,),
+        "metric_sweeps": 0,
+        "newton_steps": 1,
+    }
+    budget = message_bytes(9, max(1, classes - 1)) + spare
+    spec = spec_for(task, classes, landmark_bytes=budget, **settings_)
+    source = MemorySource((rows_for(spec, 60, 3),))
+    federation = MemoryFederation(["one"])
+    models = asyncio.run(federation.run(lambda net: infer(net, source, spec)))
+    assert models["one"].provenance.landmarks == spec.landmark_count == 9
+    sent = {step: size for step, size in federation.log if step in ("statistics/0", "newton/0")}
+    assert budget - 16 - spare <= max(sent.values()) <= budget
+    assert spec_for(task, classes, landmark_bytes=budget - spare - 1).landmark_count == 8
 
 
 def test_a_class_absent_at_a_site_and_a_site_with_one_row() -> None:

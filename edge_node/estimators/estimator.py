@@ -59,7 +59,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         weight_variance: float | None = None,
         bias_variance: float | None = None,
         landmarks: int = 300,
-        landmark_kinds: Sequence[str] = ("gaussian", "kmeans"),
+        landmark_bytes: int | None = None,
+        landmark_kinds: Sequence[str] = ("auto",),
         min_rows_per_landmark: int = 5,
         kmeans_iterations: int = 3,
         metric_sweeps: int = 3,
@@ -82,6 +83,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.weight_variance = weight_variance
         self.bias_variance = bias_variance
         self.landmarks = landmarks
+        self.landmark_bytes = landmark_bytes
         self.landmark_kinds = landmark_kinds
         self.min_rows_per_landmark = min_rows_per_landmark
         self.kmeans_iterations = kmeans_iterations

@@ -32,8 +32,10 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
             side; it takes neural-tangents.
         weight_variance: of the infinite network; None: critical.
         bias_variance: as ``weight_variance``.
-        landmarks: how many points span the model; time grows with their square, times rows.
-        landmark_kinds: of "gaussian", "kmeans".
+        landmarks: how many points span the model, at most; time grows with their square, times
+            rows.
+        landmark_bytes: at most so many bytes of a candidate's largest message (None: any).
+        landmark_kinds: of "gaussian", "kmeans"; or "auto", which is both.
         min_rows_per_landmark: fewest rows that a k-means landmark averages.
         kmeans_iterations: passes over the rows to place k-means landmarks.
         metric_sweeps: passes at most to learn a metric on the inputs; 0 keeps them as they are.

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_node.config import FederationSpec, Task
 from edge_node.data.encoder import EncodedRows
-from edge_node.data.source import Source
+from edge_node.data.source import Batch, Source
 from edge_node.inference.classes import LabelRows, class_offsets
 from edge_node.inference.posterior import ClassPosterior, Posterior
 from edge_node.inference.refinement import Refinement
@@ -27,19 +27,28 @@ from edge_node.program.noise import agree_posteriors
 __all__ = ["infer"]
 
 
-async def infer(network: Network, source: Source, spec: FederationSpec, *, run: int = 0) -> Model:
+async def infer(
+    network: Network,
+    source: Source,
+    spec: FederationSpec,
+    *,
+    public: Batch | None = None,
+    run: int = 0,
+) -> Model:
     """Run the program at one node.
 
     Args:
         network: the node's view of the federation.
         source: the node's own rows.
         spec: what the federation agreed on.
+        public: public landmarks, as rows, where the spec has any: the same at every node.
         run: the number of this run, for the model's provenance.
 
     Returns:
         The model: the same at every node, and, to rounding, the same as with all rows in one place.
 
     Raises:
+        ConfigurationError: the spec has public landmarks, and none are given.
         DataError: this node's rows don't fit the schema.
         NumericalError: the model can't be computed from the federation's totals.
         NetworkError: a step could not be completed.
@@ -49,7 +58,7 @@ async def infer(network: Network, source: Source, spec: FederationSpec, *, run: 
         network, source, spec.data, pixels=spec.model.image is not None
     )
     rows = EncodedRows(source, encoder)
-    landmarks = await agree_landmarks(network, rows, covariance, spec.model)
+    landmarks = await agree_landmarks(network, rows, covariance, spec, public)
     posterior: Posterior | ClassPosterior
     refinement: Refinement | None = None
     if spec.data.task is Task.CLASSIFICATION:

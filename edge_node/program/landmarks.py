@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_node.config import LandmarkKind, ModelSpec
+from edge_node.config import FederationSpec, LandmarkKind
+from edge_node.data.encoder import EncodedRows
+from edge_node.data.source import Batch
+from edge_node.errors import ConfigurationError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.landmarks import (
     gaussian_landmarks,
@@ -18,19 +21,42 @@ __all__ = ["agree_centroids", "agree_landmarks"]
 
 
 async def agree_landmarks(
-    network: Network, rows: Rows, covariance: Matrix, model: ModelSpec
+    network: Network,
+    rows: EncodedRows,
+    covariance: Matrix,
+    spec: FederationSpec,
+    public: Batch | None = None,
 ) -> dict[LandmarkKind, Matrix]:
-    """Landmarks (m, d) of every kind that the spec names."""
-    gaussian = gaussian_landmarks(covariance, model.landmarks, model.seed)
+    """Landmarks (m, d) of every kind that the spec names.
+
+    Args:
+        network: the network.
+        rows: this node's, and how they are encoded.
+        covariance: (d, d), of the encoded inputs.
+        spec: the federation's.
+        public: the rows that are public landmarks, the same at every node; those beyond the
+            spec's count are left out.
+
+    Raises:
+        ConfigurationError: the spec has public landmarks, and none are given.
+    """
+    model, kinds = spec.model, spec.model.tried_landmark_kinds
+    gaussian = gaussian_landmarks(covariance, spec.landmark_count, model.seed)
     landmarks = {LandmarkKind.GAUSSIAN: gaussian}
-    if LandmarkKind.KMEANS in model.landmark_kinds:
+    if LandmarkKind.PUBLIC in kinds:
+        if public is None:
+            raise ConfigurationError(
+                "the federation's public landmarks are not given", where=f"node {network.node}"
+            )
+        landmarks[LandmarkKind.PUBLIC] = rows.encoder.encode(public)[: spec.landmark_count]
+    if LandmarkKind.KMEANS in kinds:
         centroids = gaussian
         for i in range(model.kmeans_iterations):
             (centroids,) = await agree_centroids(
                 network, f"kmeans/{i}", rows, [(centroids, None)], model.min_rows_per_landmark
             )
         landmarks[LandmarkKind.KMEANS] = centroids
-    return {kind: landmarks[kind] for kind in model.landmark_kinds}
+    return {kind: landmarks[kind] for kind in kinds}
 
 
 async def agree_centroids(

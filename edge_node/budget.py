@@ -1,0 +1,40 @@
+"""How many landmarks a budget of bytes allows.
+
+What a node sends in one step is largest where every pair of landmarks has a number of its own: the
+statistics of one candidate, and for more than two classes the curvature, which has such a triangle
+for every pair of contrasts. On the wire a number is a masked word of 16 bytes.
+"""
+
+from math import isqrt
+
+__all__ = ["message_bytes", "most_landmarks"]
+
+_WORD_BYTES = 16
+_HEAD = 3  # words beside the Gaussian message
+
+
+def message_bytes(landmarks: int, outputs: int) -> int:
+    """Bytes of one candidate's largest message.
+
+    Args:
+        landmarks: m, how many.
+        outputs: q, 1 for regression, one fewer than there are classes otherwise.
+
+    Returns:
+        16 bytes for each of 3 + m q + q (q + 1) / 2 x m (m + 1) / 2 words.
+    """
+    triangles = outputs * (outputs + 1) // 2
+    words = _HEAD + landmarks * outputs + triangles * (landmarks * (landmarks + 1) // 2)
+    return _WORD_BYTES * words
+
+
+def most_landmarks(budget: int, outputs: int) -> int:
+    """The largest m with ``message_bytes(m, outputs)`` at most ``budget``; 0 if there is none.
+
+    With t = q (q + 1) / 2 triangles and w words beside the head it is the integer part of the root
+    of t m^2 + (2 q + t) m = 2 w.
+    """
+    words = budget // _WORD_BYTES - _HEAD
+    triangles = outputs * (outputs + 1) // 2
+    linear = 2 * outputs + triangles
+    return max(0, (isqrt(max(0, linear**2 + 8 * triangles * words)) - linear) // (2 * triangles))
