@@ -46,10 +46,13 @@ class Task(enum.StrEnum):
 
 
 class ColumnKind(enum.StrEnum):
-    """How a column is encoded: standardised, or one-hot over the federated category list."""
+    """How a column is encoded: standardised, or one-hot over the federated category list. A site
+    column is a categorical one that each node fills with its name, unless its rows have it.
+    """
 
     NUMERIC = "numeric"
     CATEGORICAL = "categorical"
+    SITE = "site"
 
 
 class KernelKind(enum.StrEnum):
@@ -104,13 +107,21 @@ class Column(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DataSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The schema that every node's file must fit. ``classes`` are the target's labels, in order."""
+    """The schema that every node's file must fit. ``classes`` are the target's labels, in order.
+
+    At most one column is of ``kind = "site"``.
+    """
 
     task: Task
     target: str
     columns: tuple[Column, ...]
     classes: tuple[str, ...] = ()
     min_rows_per_category: int = 5
+
+    @property
+    def site_column(self) -> str | None:
+        """The name of the column that nodes fill with their names, if there is one."""
+        return next((each.name for each in self.columns if each.kind is ColumnKind.SITE), None)
 
 
 class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -285,11 +296,14 @@ def _complaints(spec: FederationSpec) -> list[str]:
 def _data_complaints(data: DataSpec) -> dict[str, bool]:
     """Columns and classes; labels are compared as text without surrounding space."""
     names = [column.name for column in data.columns]
+    sites = [column.name for column in data.columns if column.kind is ColumnKind.SITE]
     labelled = {"data.classes": data.classes} | {
         f"data.columns: {column.name}.categories": column.categories for column in data.columns
     }
     return {
         "`data.columns` is empty: name at least one input": not names,
+        "`data.columns` needs an input beside the site's": bool(names) and names == sites,
+        '`data.columns` has more than one of `kind = "site"`': len(sites) > 1,
         "`data.columns` names a column twice": len(set(names)) != len(names),
         f"target {data.target!r} is also an input column": data.target in names,
         "classification needs at least two distinct `data.classes`": (
@@ -298,7 +312,7 @@ def _data_complaints(data: DataSpec) -> dict[str, bool]:
         "`data.classes` is for classification only": (
             data.task is Task.REGRESSION and bool(data.classes)
         ),
-        '`categories` are for columns of `kind = "categorical"` only': any(
+        '`categories` are for columns of `kind = "categorical"` and "site" only': any(
             column.categories and column.kind is ColumnKind.NUMERIC for column in data.columns
         ),
         "`data.min_rows_per_category` must be at least 1": data.min_rows_per_category < 1,

@@ -135,8 +135,9 @@ class _Patient:
         return f"SAN {identity.node}, until {identity.expires:%Y-%m-%d}, in {days} days"
 
     def data_file(self) -> str:
-        path = self._paths.root / self._config.data
-        source = open_source(path, self._spec.data, ignore=self._config.ignore)
+        config = self._config
+        path = self._paths.root / config.data
+        source = open_source(path, self._spec.data, ignore=config.ignore, site=config.name)
         return f"{source.rows} rows fit the schema"
 
     def public_landmarks(self) -> str:

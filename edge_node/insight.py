@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_node.config import Task, Which, load_node_config
 from edge_node.data.encoder import EncodedRows
+from edge_node.data.site import site_of
 from edge_node.data.source import Batch, FileSource, open_source
 from edge_node.errors import DataError
 from edge_node.inference import metrics
@@ -61,7 +62,7 @@ def score_file(paths: NodePaths, file: Path) -> list[Row]:
         DataError: there is no posterior yet, or the file doesn't fit the schema.
     """
     model = Model.load(paths.model)
-    source = open_source(file, model.data)
+    source = open_source(file, model.data, site=site_of(paths, model.data))
     ways = [Which.GLOBAL] if model.refinement is None else [Which.GLOBAL, Which.SITE]
     scored = [{"posterior": str(way), **_figures(model, source, way)} for way in ways]
     if isinstance(model.posterior, Posterior):
@@ -113,7 +114,8 @@ def score_own(paths: NodePaths) -> list[Row]:
             where=str(paths.model),
             remedy="Score rows that took no part: edge-node score --csv FILE",
         )
-    source = open_source(paths.root / config.data, model.data, ignore=config.ignore)
+    file = paths.root / config.data
+    source = open_source(file, model.data, ignore=config.ignore, site=config.name)
     scores = leave_one_out(EncodedRows(source, model.encoder), model.posterior)
     scores = scores.rescaled(model.encoder.target_scale)
     return [
@@ -137,7 +139,7 @@ def sample_file(paths: NodePaths, file: Path, draws: int, seed: int) -> list[Row
         DataError: there is no posterior yet, the file doesn't fit the schema or has too many rows.
     """
     model = Model.load(paths.model)
-    X, random = _inputs(model, file), np.random.default_rng(seed)
+    X, random = _inputs(paths, model, file), np.random.default_rng(seed)
     if isinstance(model.posterior, ClassPosterior):
         drawn = sample_probabilities(model.posterior, X, draws, random)
         names = [f"p_{label}_{i + 1}" for label in model.data.classes for i in range(draws)]
@@ -156,13 +158,13 @@ def trained_file(paths: NodePaths, file: Path, t: float) -> list[Row]:
     model = Model.load(paths.model)
     if not isinstance(model.posterior, Posterior):
         raise DataError("training time is for regression", where="--time")
-    mean = GradientFlow.of(model.posterior).predict(_inputs(model, file), t)
+    mean = GradientFlow.of(model.posterior).predict(_inputs(paths, model, file), t)
     scaled, _ = model.encoder.unscale(mean, mean)
     return _rows(["mean"], scaled[:, None])
 
 
-def _inputs(model: Model, file: Path) -> Matrix:
-    source = open_source(file, model.data, with_target=False)
+def _inputs(paths: NodePaths, model: Model, file: Path) -> Matrix:
+    source = open_source(file, model.data, with_target=False, site=site_of(paths, model.data))
     return np.concatenate([model.encoder.encode(batch) for batch in source.batches()])
 
 

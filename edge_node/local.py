@@ -10,6 +10,7 @@ from typing import IO
 import numpy as np
 
 from edge_node.config import Which
+from edge_node.data.site import site_of
 from edge_node.data.source import open_source
 from edge_node.model import ClassPredictions, IntervalPredictions, Model, Predictions
 from edge_node.paths import NodePaths
@@ -27,7 +28,7 @@ def predict_file(
             row are named).
     """
     model = Model.load(paths.model)
-    source = open_source(file, model.data, with_target=False)
+    source = open_source(file, model.data, with_target=False, site=site_of(paths, model.data))
     return _joined([model.predict(batch, level=level, which=which) for batch in source.batches()])
 
 

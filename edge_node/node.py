@@ -66,7 +66,9 @@ async def run_node(paths: NodePaths) -> None:
             found=config.name,
             remedy="Set `name` back, or enrol under the new name",
         )
-    source = open_source(paths.root / config.data, spec.data, ignore=config.ignore)
+    source = open_source(
+        paths.root / config.data, spec.data, ignore=config.ignore, site=config.name
+    )
     _log.info("data fits the schema", extra={"rows": source.rows, "file": str(source.path)})
     public = read_public_landmarks(paths.root, config, spec, where=paths.config)
     with threadpool_limits(config.threads or None):

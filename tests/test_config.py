@@ -41,6 +41,11 @@ def test_a_spec_is_read() -> None:
         ('"north", "south"', '"north", "north"', "c.categories` names a label twice"),
         ('"north", "south"', '"north", ""', "c.categories` has a label that is empty"),
         ('kind = "categorical", ', "", '`categories` are for columns of `kind = "categorical"`'),
+        (
+            '{ name = "a" }',
+            '{ name = "a", kind = "site" }, { name = "b", kind = "site" }',
+            "one of",
+        ),
         ("classes", "min_rows_per_category = 0\nclasses", "must be at least 1"),
         ("classes", "clases", "clases"),
         ('"classification"', '"regression"', "for classification only"),
@@ -51,6 +56,13 @@ def test_a_spec_that_could_not_be_meant(before: str, after: str, complaint: str)
     assert before in GOOD
     with pytest.raises(ConfigurationError, match=complaint):
         parse_spec(GOOD.replace(before, after, 1))
+
+
+def test_a_site_column_is_not_the_only_input() -> None:
+    """A node's name alone says nothing about a row."""
+    text = GOOD.split("columns")[0] + 'columns = [{ name = "where", kind = "site" }]\n'
+    with pytest.raises(ConfigurationError, match="an input beside the site's"):
+        parse_spec(text)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def numeric_columns(data: DataSpec) -> list[Column]:
 
 
 def categorical_columns(data: DataSpec) -> list[Column]:
-    """The schema's categorical columns, in its order."""
-    return [column for column in data.columns if column.kind is ColumnKind.CATEGORICAL]
+    """The schema's categorical columns, the site's among them, in its order."""
+    return [column for column in data.columns if column.kind is not ColumnKind.NUMERIC]
 
 
 def unlisted_columns(data: DataSpec) -> list[int]:

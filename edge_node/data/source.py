@@ -23,6 +23,7 @@ from edge_node.data.schema import (
     clean_label,
     numeric_columns,
 )
+from edge_node.data.site import place_to_fill, without_site
 from edge_node.data.stamp import Stamp, changed
 from edge_node.errors import DataError
 
@@ -86,6 +87,7 @@ class FileSource:
     with_target: bool
     types: Mapping[str, str]
     stamp: Stamp
+    site: tuple[int, str] | None = None  # a categorical column that the file lacks, and its label
 
     def batches(self) -> Iterator[Batch]:
         """Stream the file in its own order.
@@ -127,6 +129,8 @@ class FileSource:
         categorical = np.empty((rows, inputs - numbers), dtype=object)
         for j, column in enumerate(columns[numbers:inputs]):
             categorical[:, j] = column
+        if self.site is not None:
+            categorical = np.insert(categorical, *self.site, axis=1)
         if not self.with_target:
             return Batch(numeric, categorical)
         target = columns[inputs]
@@ -139,7 +143,12 @@ class FileSource:
 
 
 def open_source(
-    path: Path, data: DataSpec, *, ignore: Sequence[str] = (), with_target: bool = True
+    path: Path,
+    data: DataSpec,
+    *,
+    ignore: Sequence[str] = (),
+    with_target: bool = True,
+    site: str | None = None,
 ) -> FileSource:
     """Check a file against the schema, from the first row to the last.
 
@@ -148,6 +157,7 @@ def open_source(
         data: the schema.
         ignore: columns of the file that aren't used.
         with_target: False for rows to predict: the target's column may be there or not.
+        site: fills the schema's site column where the file has none; None: the file must have it.
 
     Raises:
         DataError: what is wrong, with file, column, row (the first data row is row 1), what was
@@ -158,21 +168,32 @@ def open_source(
     stamp = Stamp.of(path)
     with opened(path) as connection:
         types = columns(connection, path)
-        check_columns(list(types), data, ignore=ignore, with_target=with_target, where=str(path))
-        rows = count_rows(connection, path, data, types, with_target=with_target)
+        filled = place_to_fill(data, types, site)
+        held = without_site(data) if filled else data
+        check_columns(list(types), held, ignore=ignore, with_target=with_target, where=str(path))
+        rows = count_rows(connection, path, held, types, with_target=with_target)
     if rows == 0:
         raise DataError("the file has no rows", where=str(path), expected="at least one")
-    return FileSource(path, data, rows, with_target, types, stamp)
+    return FileSource(path, held, rows, with_target, types, stamp, filled)
 
 
-def batch_from_rows(rows: Sequence[Mapping[str, float | str | None]], data: DataSpec) -> Batch:
+def batch_from_rows(
+    rows: Sequence[Mapping[str, float | str | None]], data: DataSpec, *, site: str | None = None
+) -> Batch:
     """Rows by column name, as a program sends them; the target, if given, is not looked at.
+
+    Args:
+        rows: the cells of each.
+        data: the schema.
+        site: fills the schema's site column in rows that lack it.
 
     Raises:
         DataError: no rows, a missing or extra column, text or infinity in a numeric column.
     """
     if not rows:
         raise DataError("there are no rows", expected="at least one")
+    if site is not None and data.site_column is not None:
+        rows = [{data.site_column: site} | dict(row) for row in rows]
     for i, row in enumerate(rows, start=1):
         check_columns(list(row), data, ignore=(), with_target=False, where=f"row {i}")
     numeric = [

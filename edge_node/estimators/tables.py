@@ -97,16 +97,19 @@ def rows_of(table: pa.Table, columns: Sequence[Column]) -> Batch:
         InputError: text, or a number that is too large, in a numeric column; a column of neither
             numbers nor labels.
     """
-    read: dict[ColumnKind, list[NDArray[Any]]] = {kind: [] for kind in ColumnKind}
+    numbers: list[NDArray[np.float64]] = []
+    labels: list[NDArray[np.object_]] = []
     for column in columns:
         field, cells = table.field(column.name), table[column.name]
         _kind(field)
-        numeric = column.kind is ColumnKind.NUMERIC
-        read[column.kind].append(_numbers(cells, column.name) if numeric else _labels(cells))
+        if column.kind is ColumnKind.NUMERIC:
+            numbers.append(_numbers(cells, column.name))
+        else:
+            labels.append(_labels(cells))
     empty = np.empty((len(table), 0))
     return Batch(
-        np.column_stack([empty, *read[ColumnKind.NUMERIC]]),
-        np.column_stack([empty.astype(object), *read[ColumnKind.CATEGORICAL]]),
+        np.column_stack([empty, *numbers]),
+        np.column_stack([empty.astype(object), *labels]),
     )
 
 

@@ -90,8 +90,9 @@ class _Local(rpc.LocalServicer):
                 "this node holds no posterior yet: `edge-node status` says what it waits for",
             )
         assert model is not None  # noqa: S101 - abort has raised
+        site = self._status().node if model.data.site_column else None
         try:
-            predictions = await asyncio.to_thread(_predict, model, request)
+            predictions = await asyncio.to_thread(_predict, model, request, site)
         except TangentMeshError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return pb.PredictReply(
@@ -106,12 +107,13 @@ class _Local(rpc.LocalServicer):
         return self._status().to_message()
 
 
-def _predict(model: Model, request: pb.PredictRequest) -> Predictions:
+def _predict(model: Model, request: pb.PredictRequest, site: str | None) -> Predictions:
     rows = [{name: _value(cell) for name, cell in row.cells.items()} for row in request.rows]
     level, which = request.level or _DEFAULT_LEVEL, request.posterior or Which.AUTO
     if which not in list(Which):
         raise DataError("no such posterior", expected=", ".join(Which), found=which)
-    return model.predict(batch_from_rows(rows, model.data), level=level, which=Which(which))
+    batch = batch_from_rows(rows, model.data, site=site)
+    return model.predict(batch, level=level, which=Which(which))
 
 
 def _value(cell: pb.Cell) -> float | str | None:
