@@ -7,9 +7,11 @@ nothing leaves the process.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from types import MappingProxyType
 from typing import TypeVar
+
+import numpy as np
 
 from edge_node.errors import NetworkError
 from edge_node.network import fixed_point
@@ -66,9 +68,7 @@ class MemoryFederation:
             await asyncio.gather(*tasks.values(), return_exceptions=True)
         return {node: task.result() for node, task in tasks.items()}
 
-    async def exchange(
-        self, node: str, sequence: int, step: str, own: Contribution
-    ) -> Mapping[str, Contribution]:
+    async def exchange(self, node: str, sequence: int, step: str, own: Contribution) -> "_Round":
         """Give a node's contribution to a step, and wait for everybody's."""
         while len(self._rounds) <= sequence:
             self._rounds.append(_Round(step, asyncio.get_running_loop().create_future()))
@@ -78,7 +78,7 @@ class MemoryFederation:
             self.log.append((step, max(map(_size, current.contributions.values()))))
             current.complete.set_result(None)
         await asyncio.shield(current.complete)
-        return current.contributions
+        return current
 
 
 class MemoryNetwork:
@@ -107,26 +107,19 @@ class MemoryNetwork:
 
     async def sum(self, step: str, vector: Vector) -> Vector:
         """The sum of all nodes' vectors, in the ring. Raises NumericalError, NetworkError."""
-        words = await self._exchange(step, fixed_point.encode(vector))
-        lengths = {node: len(each) for node, each in words.items()}
-        if len(set(lengths.values())) > 1:
-            raise NetworkError(
-                "the nodes' vectors differ in length", where=f"step {step}", found=str(lengths)
-            )
-        total = fixed_point.decode(reduce(fixed_point.add, words.values()))
-        total.setflags(write=False)
-        return total
+        return (await self._exchange(step, fixed_point.encode(vector))).total
 
     async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
         """Every node's bytes, by node name."""
-        return MappingProxyType(dict(sorted((await self._exchange(step, data)).items())))
+        contributions = (await self._exchange(step, data)).contributions
+        return MappingProxyType(dict(sorted(contributions.items())))  # type: ignore[arg-type]
 
-    async def _exchange(self, step: str, own: T) -> Mapping[str, T]:
+    async def _exchange(self, step: str, own: Contribution) -> "_Round":
         if step in self._steps:
             raise NetworkError("a step's name was used twice", where=f"step {step} at {self._node}")
         sequence = len(self._steps)
         self._steps.append(step)
-        return await self._federation.exchange(self._node, sequence, step, own)  # type: ignore[arg-type,return-value]
+        return await self._federation.exchange(self._node, sequence, step, own)
 
 
 class _Round:
@@ -146,6 +139,19 @@ class _Round:
                 found=f"step {step}",
             )
         self.contributions[node] = own
+
+    @cached_property
+    def total(self) -> Vector:
+        """The sum of vectors, taken once for all nodes."""
+        words = {node: np.asarray(each) for node, each in self.contributions.items()}
+        lengths = {node: len(each) for node, each in words.items()}
+        if len(set(lengths.values())) > 1:
+            raise NetworkError(
+                "the nodes' vectors differ in length", where=f"step {self.step}", found=str(lengths)
+            )
+        total = fixed_point.decode(reduce(fixed_point.add, words.values()))
+        total.setflags(write=False)
+        return total
 
 
 def _size(contribution: Contribution) -> int:
