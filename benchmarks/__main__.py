@@ -88,6 +88,14 @@ def startup(landmarks: int, repeats: int, as_json: bool) -> None:
 @click.option("--landmarks", default=1000, show_default=True)
 @click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
 @click.option("--sweeps", default=3, show_default=True, help="Of the metric, at most.")
+@click.option(
+    "--landmark-kind",
+    "kinds",
+    multiple=True,
+    default=["gaussian", "kmeans"],
+    show_default=True,
+    help="Landmarks to choose from.",
+)
 @click.option("--way", "ways", multiple=True, default=WAYS, show_default=True)
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write every split's figures.")
 @console.json_option
@@ -101,6 +109,7 @@ def accuracy(
     landmarks: int,
     block_rows: int,
     sweeps: int,
+    kinds: tuple[str, ...],
     ways: tuple[str, ...],
     file: Path | None,
     as_json: bool,
@@ -108,6 +117,7 @@ def accuracy(
     """RMSE or accuracy, and calibration, of a federation on real SETS; all of them by default."""
     model = ModelSpec(
         landmarks=landmarks,
+        landmark_kinds=tuple(map(LandmarkKind, kinds)),
         metric_sweeps=sweeps,
         site_block_rows=block_rows,
         site_rows=max(8000, block_rows),
