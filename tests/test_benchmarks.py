@@ -1,15 +1,95 @@
 """Benchmarks run, and say what they measured against what. No time is asserted."""
 
+from pathlib import Path
+
 import pytest
 
+from benchmarks.accuracy import WAYS, measure_accuracy, summarise, write_csv
 from benchmarks.cpu import measure_cpu
+from benchmarks.datasets import COLLECTIONS, load
+from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
-from edge_node.errors import ConfigurationError
+from edge_node.config import KernelKind, LandmarkKind, ModelSpec
+from edge_node.errors import ConfigurationError, DataError
 
 pytestmark = pytest.mark.slow
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+needs_data = pytest.mark.skipif(not SHARED.exists(), reason=f"no data sets at {SHARED}")
+QUICK = ModelSpec(landmarks=60, depths=(1,), biases=(2.0,), landmark_kinds=(LandmarkKind.KMEANS,))
+
+
+@needs_data
+@pytest.mark.parametrize("name", COLLECTIONS)
+def test_every_data_set_can_be_read(name: str) -> None:
+    """Rows, inputs and targets fit; no test row is learnt from."""
+    problem = load(name, SHARED)
+    for split in problem.splits:
+        assert not set(split.train) & set(split.test)
+        assert len(split.train) > len(split.test) > 0
+    assert problem.batch.target is not None
+    assert problem.batch.numeric.shape[0] == len(problem.batch.target)
+    kinds = [problem.batch.numeric.shape[1], problem.batch.categorical.shape[1]]
+    assert sum(kinds) == len(problem.data.columns)
+
+
+@needs_data
+def test_accuracy_of_a_regression(tmp_path: Path) -> None:
+    """Federated equals pooled; both are far better than the mean; figures are summarised."""
+    rows = list(
+        measure_accuracy(
+            ["yacht"], SHARED, model=QUICK, nodes=4, how="clustered", folds=2, ways=WAYS
+        )
+    )
+    found = {row["way"]: row for row in summarise(rows)}
+    assert set(found) == {"federated", "site", "pooled", "alone", "sklearn"}
+    assert found["federated"]["rmse"] == pytest.approx(found["pooled"]["rmse"], rel=1e-8)
+    assert found["federated"]["rmse"] < 0.5
+    assert found["federated"]["splits"] == 2
+    assert found["federated"]["rmse_se"] > 0
+    write_csv(rows, tmp_path / "rows.csv", "a command")
+    first, header, *lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert first == "# a command"
+    assert header.startswith("set,spread,split,way,rmse,nll,coverage95")
+    assert len(lines) == len(rows)
+
+
+@needs_data
+def test_accuracy_of_a_classification() -> None:
+    """A plain model rides along; a site has no posterior of its own."""
+    rows = list(
+        measure_accuracy(["seeds"], SHARED, model=QUICK, nodes=3, how="iid", folds=1, ways=WAYS)
+    )
+    found = {row["way"]: row for row in rows}
+    assert set(found) == {"federated", "plain", "pooled", "alone", "sklearn"}
+    assert found["federated"]["accuracy"] > 0.85
+    assert found["federated"]["log_loss"] == pytest.approx(found["pooled"]["log_loss"], rel=1e-8)
+
+
+@needs_data
+def test_hospitals_by_flambys_protocol() -> None:
+    """Its numbers of test rows, and better than each hospital alone, in few sweeps."""
+    model = ModelSpec(
+        kernels=(KernelKind.NNGP,),
+        landmarks=200,
+        landmark_kinds=(LandmarkKind.GAUSSIAN,),
+        metric_sweeps=0,
+    )
+    found = {row["way"]: row for row in measure_hospitals(SHARED, model, indicator=True)}
+    assert found["federated"]["sweeps"] <= 12
+    assert found["federated"]["accuracy"] > 0.79
+    assert found["federated"]["accuracy"] > found["alone"]["accuracy"]
+    assert found["federated"]["ece"] < 0.05
+    assert found["federated"]["log_loss"] == pytest.approx(found["pooled"]["log_loss"], rel=1e-8)
+
+
+def test_an_unknown_set_is_refused(tmp_path: Path) -> None:
+    """By name, with those that are known."""
+    with pytest.raises(DataError, match=r"no such data set.*kin40k.*found kin50k"):
+        load("kin50k", tmp_path)
 
 
 def test_statistics() -> None:
