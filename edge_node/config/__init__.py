@@ -1,0 +1,42 @@
+"""What is configured: a federation spec that all nodes share, and a node file that its site owns.
+
+Both are TOML, read into frozen values. Unknown keys are refused: a misspelt setting must never
+be a silent default. The spec's hash is taken over its canonical form, so that comments and key
+order don't matter and every value does; it is bound into each plan and each message.
+"""
+
+from edge_node.config.checks import check_spec
+from edge_node.config.files import load_node_config, load_spec, parse_spec
+from edge_node.config.spec import (
+    Activation,
+    Column,
+    ColumnKind,
+    DataSpec,
+    FederationSpec,
+    KernelKind,
+    LandmarkKind,
+    ModelSpec,
+    NodeConfig,
+    Task,
+    TimingSpec,
+    Which,
+)
+
+__all__ = [
+    "Activation",
+    "Column",
+    "ColumnKind",
+    "DataSpec",
+    "FederationSpec",
+    "KernelKind",
+    "LandmarkKind",
+    "ModelSpec",
+    "NodeConfig",
+    "Task",
+    "TimingSpec",
+    "Which",
+    "check_spec",
+    "load_node_config",
+    "load_spec",
+    "parse_spec",
+]

@@ -1,0 +1,167 @@
+"""What a spec's types can't say: ranges, duplicates, references between keys."""
+
+import math
+import re
+
+import msgspec
+
+from edge_node.budget import message_bytes
+from edge_node.config.spec import (
+    ColumnKind,
+    DataSpec,
+    FederationSpec,
+    KernelKind,
+    LandmarkKind,
+    ModelSpec,
+    Task,
+)
+from edge_node.errors import ConfigurationError
+
+__all__ = ["check_spec"]
+
+
+def check_spec(spec: FederationSpec, *, where: str) -> None:
+    """Check what types can't say. Raises ConfigurationError."""
+    for complaint in _complaints(spec):
+        raise ConfigurationError(complaint, where=where, remedy="Correct the spec")
+
+
+def _complaints(spec: FederationSpec) -> list[str]:
+    """What a type can't say: ranges, duplicates, references between keys."""
+    model, timing = spec.model, spec.timing
+    checks = {
+        **_data_complaints(spec.data),
+        **_grid_complaints(model),
+        **_landmark_complaints(spec),
+        "`model.newton_steps` must not be negative": model.newton_steps < 0,
+        **_metric_complaints(model),
+        **_image_complaints(spec.data, model),
+        "`model.site_block_rows` must be at least 1": model.site_block_rows < 1,
+        "`model.site_rows` must not be negative": model.site_rows < 0,
+        "`model.weight_variance` must be positive": (
+            model.weight_variance is not None and not 0 < model.weight_variance < float("inf")
+        ),
+        "`model.bias_variance` must not be negative": (
+            model.bias_variance is not None and not 0 <= model.bias_variance < float("inf")
+        ),
+        "`timing` values must be positive": not all(
+            0 < seconds < float("inf") for seconds in msgspec.structs.astuple(timing)
+        ),
+        "`timing.liveness` must exceed `timing.heartbeat`": timing.liveness <= timing.heartbeat,
+        "`minimum_nodes` must be at least 1": spec.minimum_nodes < 1,
+    }
+    return [complaint for complaint, wrong in checks.items() if wrong]
+
+
+def _data_complaints(data: DataSpec) -> dict[str, bool]:
+    """Columns and classes; labels are compared as text without surrounding space."""
+    names = [column.name for column in data.columns]
+    sites = [column.name for column in data.columns if column.kind is ColumnKind.SITE]
+    labelled = {"data.classes": data.classes} | {
+        f"data.columns: {column.name}.categories": column.categories for column in data.columns
+    }
+    return {
+        "`data.columns` is empty: name at least one input": not names,
+        "`data.columns` needs an input beside the site's": bool(names) and names == sites,
+        '`data.columns` has more than one of `kind = "site"`': len(sites) > 1,
+        "`data.columns` names a column twice": len(set(names)) != len(names),
+        f"target {data.target!r} is also an input column": data.target in names,
+        "classification needs at least two distinct `data.classes`": (
+            data.task is Task.CLASSIFICATION and len(set(data.classes)) < 2
+        ),
+        "`data.classes` is for classification only": (
+            data.task is Task.REGRESSION and bool(data.classes)
+        ),
+        '`categories` are for columns of `kind = "categorical"` and "site" only': any(
+            column.categories and column.kind is ColumnKind.NUMERIC for column in data.columns
+        ),
+        "`data.min_rows_per_category` must be at least 1": data.min_rows_per_category < 1,
+        **{
+            f"`{where}` names a label twice": len(set(labels)) != len(labels)
+            for where, labels in labelled.items()
+        },
+        **{
+            f"`{where}` has a label that is empty or begins or ends with space: no cell is it": any(
+                label != label.strip() or not label for label in labels
+            )
+            for where, labels in labelled.items()
+        },
+    }
+
+
+def _grid_complaints(model: ModelSpec) -> dict[str, bool]:
+    """Each axis of the grid has a value, and none twice: a candidate costs a sweep its share."""
+    axes = {
+        "kernels": model.kernels,
+        "activations": model.activations,
+        "depths": model.depths,
+        "biases": model.biases,
+        "lengthscales": model.lengthscales,
+        "landmark_kinds": model.landmark_kinds,
+    }
+    return {
+        **{f"`model.{name}` is empty": not values for name, values in axes.items()},
+        **{
+            f"`model.{name}` names a value twice": len(set(values)) != len(values)
+            for name, values in axes.items()
+        },
+        "`model.depths` must be positive integers": min(model.depths, default=1) < 1,
+        "`model.biases` must be finite": not all(map(math.isfinite, model.biases)),
+        "`model.lengthscales` must be positive": not all(
+            0 < length < math.inf for length in model.lengthscales
+        ),
+    }
+
+
+def _landmark_complaints(spec: FederationSpec) -> dict[str, bool]:
+    model, fewest = spec.model, message_bytes(2, spec.outputs)
+    digest, tried = model.public_landmarks_sha256, model.tried_landmark_kinds
+    return {
+        "`model.landmarks` must be at least 2": model.landmarks < 2,
+        f"`model.landmark_bytes` must be at least {fewest}, for 2 landmarks": (
+            model.landmark_bytes is not None and model.landmark_bytes < fewest
+        ),
+        "`model.landmark_kinds`: auto is every kind there is, and stands alone": (
+            LandmarkKind.AUTO in model.landmark_kinds and len(model.landmark_kinds) > 1
+        ),
+        "`model.public_landmarks_sha256` must be 64 digits 0-9, a-f: `sha256sum FILE`": (
+            bool(digest) and not re.fullmatch("[0-9a-f]{64}", digest)
+        ),
+        "`public` landmarks need `model.public_landmarks_sha256`: `sha256sum FILE`": (
+            LandmarkKind.PUBLIC in tried and not digest
+        ),
+        "`model.public_landmarks_sha256` is for `public` or `auto` landmarks": (
+            bool(digest) and LandmarkKind.PUBLIC not in tried
+        ),
+        "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
+    }
+
+
+def _metric_complaints(model: ModelSpec) -> dict[str, bool]:
+    shrinkages = model.metric_shrinkages
+    return {
+        "`model.metric_sweeps` must not be negative": model.metric_sweeps < 0,
+        "`model.metric_shrinkages` must be distinct numbers from 0 up to, but not, 1": (
+            not shrinkages
+            or len(set(shrinkages)) != len(shrinkages)
+            or not all(0 <= value < 1 for value in shrinkages)
+        ),
+        "`model.cross_validation_rows` must not be negative": model.cross_validation_rows < 0,
+    }
+
+
+def _image_complaints(data: DataSpec, model: ModelSpec) -> dict[str, bool]:
+    kinds = {column.kind for column in data.columns}
+    return {
+        "`conv-ntk` needs `model.image`, for example [8, 8, 1]": (
+            KernelKind.CONV_NTK in model.kernels and model.image is None
+        ),
+        "`model.image` must be height, width and channels, and each column one pixel's number": (
+            model.image is not None
+            and (
+                min(model.image) < 1
+                or math.prod(model.image) != len(data.columns)
+                or kinds != {ColumnKind.NUMERIC}
+            )
+        ),
+    }

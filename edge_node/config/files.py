@@ -1,0 +1,57 @@
+"""Reading specs and node files."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from edge_node.config.checks import check_spec
+from edge_node.config.spec import FederationSpec, NodeConfig
+from edge_node.errors import ConfigurationError
+
+__all__ = ["load_node_config", "load_spec", "parse_spec"]
+
+Config = TypeVar("Config", FederationSpec, NodeConfig)
+
+
+def parse_spec(text: str, *, where: str = "federation spec") -> FederationSpec:
+    """Parse and check a federation spec.
+
+    Raises:
+        ConfigurationError: not TOML, an unknown or missing key, a value of the wrong type or range.
+    """
+    spec = _parse(text, FederationSpec, where)
+    check_spec(spec, where=where)
+    return spec
+
+
+def load_spec(path: Path) -> FederationSpec:
+    """Read a federation spec from a TOML file. Raises ConfigurationError."""
+    return parse_spec(_read(path), where=str(path))
+
+
+def load_node_config(path: Path) -> NodeConfig:
+    """Read a node file (TOML). Raises ConfigurationError."""
+    return _parse(_read(path), NodeConfig, str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            "the file can't be read", where=str(path), found=str(error), remedy="Check the path"
+        ) from error
+
+
+def _parse(text: str, kind: type[Config], where: str) -> Config:
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+        return msgspec.convert(table, kind)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError("not valid TOML", where=where, found=str(error)) from error
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(
+            str(error), where=where, remedy="Compare with the examples in deploy/"
+        ) from error

@@ -1,0 +1,200 @@
+"""The values of a federation spec and of a node file."""
+
+import enum
+import hashlib
+
+import msgspec
+
+from edge_node.budget import most_landmarks
+
+__all__ = [
+    "Activation",
+    "Column",
+    "ColumnKind",
+    "DataSpec",
+    "FederationSpec",
+    "KernelKind",
+    "LandmarkKind",
+    "ModelSpec",
+    "NodeConfig",
+    "Task",
+    "TimingSpec",
+    "Which",
+]
+
+
+class Task(enum.StrEnum):
+    """What is predicted."""
+
+    REGRESSION = "regression"
+    CLASSIFICATION = "classification"
+
+
+class ColumnKind(enum.StrEnum):
+    """How a column is encoded: standardised, or one-hot over the federated category list. A site
+    column is a categorical one that each node fills with its name, unless its rows have it.
+    """
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+    SITE = "site"
+
+
+class KernelKind(enum.StrEnum):
+    """Which kernel: an infinitely wide network's, trained (NTK) or at random (NNGP); a classical
+    one of the distance; a trained convolutional network's, for images.
+    """
+
+    NTK = "ntk"
+    NNGP = "nngp"
+    MATERN32 = "matern32"
+    RBF = "rbf"
+    CONV_NTK = "conv-ntk"
+
+
+class Activation(enum.StrEnum):
+    """The network's nonlinearity."""
+
+    RELU = "relu"
+    ERF = "erf"
+    GELU = "gelu"
+
+
+class Which(enum.StrEnum):
+    """Which posterior answers: all sites' one, refined with this site's rows, or the better."""
+
+    AUTO = "auto"
+    GLOBAL = "global"
+    SITE = "site"
+
+
+class LandmarkKind(enum.StrEnum):
+    """Where landmarks come from; none of them is anybody's row. ``auto``: every kind there is."""
+
+    GAUSSIAN = "gaussian"
+    KMEANS = "kmeans"
+    PUBLIC = "public"
+    AUTO = "auto"
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A TOML table: frozen, and closed to unknown keys."""
+
+
+class Column(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input column. ``categories`` fixes a categorical column's list; empty means: find it
+    by federated counts, keeping categories with at least ``min_rows_per_category`` rows.
+    """
+
+    name: str
+    kind: ColumnKind = ColumnKind.NUMERIC
+    categories: tuple[str, ...] = ()
+
+
+class DataSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The schema that every node's file must fit. ``classes`` are the target's labels, in order.
+
+    At most one column is of ``kind = "site"``.
+    """
+
+    task: Task
+    target: str
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...] = ()
+    min_rows_per_category: int = 5
+
+    @property
+    def site_column(self) -> str | None:
+        """The name of the column that nodes fill with their names, if there is one."""
+        return next((each.name for each in self.columns if each.kind is ColumnKind.SITE), None)
+
+
+class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A grid of kernels (networks: kernels x activations x depths x biases; others: kernels x
+    lengthscales) and of landmark kinds, from which the evidence chooses, together with noise and
+    amplitude. ``weight_variance`` and ``bias_variance`` default to criticality (ReLU: 2, 0).
+    With ``image`` the columns, in their order, are pixels: row by row, channels side by side.
+    ``public`` landmarks are the rows of a file that all nodes have, known by its SHA-256.
+
+    Then a metric on the inputs is learnt, and for regression each site refines the posterior with
+    its own rows (docs/model.md).
+    """
+
+    kernels: tuple[KernelKind, ...] = (KernelKind.NTK,)
+    activations: tuple[Activation, ...] = (Activation.RELU,)
+    depths: tuple[int, ...] = (1, 2)
+    biases: tuple[float, ...] = (1.0, 2.0)  # beta, the constant input coordinate
+    lengthscales: tuple[float, ...] = (1.0,)  # of matern32 and rbf, in units of sqrt(inputs)
+    image: tuple[int, int, int] | None = None  # height, width, channels: columns are pixels
+    weight_variance: float | None = None
+    bias_variance: float | None = None
+    landmarks: int = 300  # at most
+    landmark_bytes: int | None = None  # at most, of a candidate's largest message: see budget.py
+    landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.AUTO,)
+    public_landmarks_sha256: str = ""  # of the file's bytes, in hexadecimal digits
+    min_rows_per_landmark: int = 5
+    kmeans_iterations: int = 3
+    metric_sweeps: int = 3  # at most; 0 keeps the inputs as they are
+    metric_shrinkages: tuple[float, ...] = (0.0, 0.5)  # towards the identity: 0 is the gradients'
+    cross_validation_rows: int = 2000  # with fewer rows held-out scores choose the metric
+    newton_steps: int = 12  # at most; classification stops earlier. 0: one sweep is all
+    site_refinement: bool = True  # regression: sites' own rows on top of what all share
+    site_block_rows: int = 2000  # rows whose dependence a site keeps, per block
+    site_rows: int = 8000  # rows that a site keeps in blocks; it holds them beside the model
+    seed: int = 0
+
+    @property
+    def tried_landmark_kinds(self) -> tuple[LandmarkKind, ...]:
+        """The kinds that the evidence chooses from: for ``auto``, public ones if there are any."""
+        if LandmarkKind.AUTO not in self.landmark_kinds:
+            return self.landmark_kinds
+        public = (LandmarkKind.PUBLIC,) if self.public_landmarks_sha256 else ()
+        return (LandmarkKind.GAUSSIAN, LandmarkKind.KMEANS, *public)
+
+
+class TimingSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds. Short values find a dead node sooner; long ones forgive a slow network."""
+
+    heartbeat: float = 2.0  # how often a node tells the aggregator that it lives
+    liveness: float = 15.0  # silence after which a node is left out of the next epoch
+    settle: float = 3.0  # quiet time after a join before the plan is drawn
+    step: float = 600.0  # the longest one step (a sum over the tree) may take
+
+
+class FederationSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all nodes of a federation agree on."""
+
+    name: str
+    data: DataSpec
+    model: ModelSpec = ModelSpec()
+    timing: TimingSpec = TimingSpec()
+    minimum_nodes: int = 3  # the first run starts when this many have registered
+
+    @property
+    def outputs(self) -> int:
+        """How many functions are learnt: one, or one fewer than there are classes."""
+        return max(1, len(self.data.classes) - 1)
+
+    @property
+    def landmark_count(self) -> int:
+        """How many landmarks each candidate begins with: as many as both limits allow."""
+        model = self.model
+        if model.landmark_bytes is None:
+            return model.landmarks
+        return min(model.landmarks, most_landmarks(model.landmark_bytes, self.outputs))
+
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical form (32 bytes)."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+
+
+class NodeConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The node file (``node.toml``), owned by the site. Paths are relative to its directory."""
+
+    name: str
+    data: str  # CSV or Parquet file with this site's rows
+    listen: str = "0.0.0.0:7710"  # empty: accepts no inbound connection, becomes a leaf
+    advertise: str = ""  # host:port that peers dial; empty with an empty `listen`
+    public_landmarks: str = ""  # the file that the spec's `public_landmarks_sha256` is of
+    ignore: tuple[str, ...] = ()  # columns of the file that the federation does not use
+    threads: int = 0  # 0: all cores
