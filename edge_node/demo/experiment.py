@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from edge_node.config import DataSpec, FederationSpec, Task
+from edge_node.config import DataSpec, FederationSpec, Task, Which
 from edge_node.data.source import batch_from_rows, open_source
 from edge_node.demo.datasets import Site
 from edge_node.demo.evaluation import averaged, evaluate, table_rows
@@ -45,7 +45,7 @@ class Outcome:
     predictions: Mapping[str, list[Row]]  # of the node's own held-out rows
     local: Mapping[str, Figures]  # federated, on the node's own held-out rows
     local_alone: Mapping[str, Figures]  # the site alone, on its own held-out rows
-    metrics: Mapping[str, Figures]  # by "federated", "pooled", "alone": on all held-out rows
+    metrics: Mapping[str, Figures]  # "federated", "pooled", "alone", "refined": all held-out rows
     mean_difference: float  # from pooled: largest over nodes and rows, latent, standardised units
     sd_difference: float
 
@@ -82,7 +82,8 @@ def run_experiment(
     statuses = _wait(federation, progress)
     wall_seconds = time.monotonic() - started
     progress("Asking each node about its held-out rows", 0.75)
-    predictions = {site.name: _ask(federation, site) for site in sites}
+    predictions = {site.name: _ask(federation, site, Which.AUTO) for site in sites}
+    shared = {site.name: _ask(federation, site, Which.GLOBAL) for site in sites}
     progress("Learning from pooled rows on one machine, for comparison", 0.8)
     pooled = learn(federation.spec, _pool(federation.directory, sites))
     everything = pa.concat_tables([site.test for site in sites])
@@ -100,13 +101,12 @@ def run_experiment(
         local={s.name: evaluate(predictions[s.name], s.test, data) for s in sites},
         local_alone={s.name: evaluate(alone[s.name](s.test), s.test, data) for s in sites},
         metrics={
-            "federated": evaluate(
-                [row for site in sites for row in predictions[site.name]], everything, data
-            ),
+            "federated": evaluate(_all(shared), everything, data),
             "pooled": evaluate(_predict(pooled, everything), everything, data),
             "alone": averaged(
                 [evaluate(each(everything), everything, data) for each in alone.values()]
             ),
+            "refined": evaluate(_all(predictions), everything, data),
         },
         mean_difference=mean_difference,
         sd_difference=sd_difference,
@@ -129,14 +129,20 @@ def _wait(federation: LocalFederation, progress: Progress) -> dict[str, NodeStat
     raise AssertionError("follow ends by raising")  # pragma: no cover
 
 
-def _ask(federation: LocalFederation, site: Site) -> list[Row]:
+def _ask(federation: LocalFederation, site: Site, which: Which) -> list[Row]:
     """What the site's own node answers, over its local endpoint."""
     rows = table_rows(site.test, federation.spec.data)
-    return client.predict(federation.node_directory(site.name), rows)
+    return client.predict(federation.node_directory(site.name), rows, posterior=which)
+
+
+def _all(predictions: Mapping[str, list[Row]]) -> list[Row]:
+    return [row for rows in predictions.values() for row in rows]
 
 
 def _predict(model: Model, table: pa.Table) -> list[Row]:
-    return model.predict(batch_from_rows(table_rows(table, model.data), model.data)).rows()
+    """From the posterior of all rows it has seen."""
+    batch = batch_from_rows(table_rows(table, model.data), model.data)
+    return model.predict(batch, which=Which.GLOBAL).rows()
 
 
 def _pool(directory: Path, sites: Sequence[Site]) -> Path:

@@ -131,7 +131,10 @@ def comparison_table(outcome: Outcome) -> "Table":
         "federated": "federated: sums only",
         "pooled": "pooled: all rows on one machine",
         "alone": "alone: mean over the sites",
+        "refined": "refined: each site's own rows on top of the federated",
     }
+    if outcome.model.refinement is None:
+        del labels["refined"]
     return console.table(
         ["", *(f">{name}" for name in names)],
         [
