@@ -41,7 +41,7 @@ class MemoryFederation:
             )
         self.nodes = tuple(sorted(nodes))
         self.log: list[tuple[str, int]] = []
-        self._rounds: list[_Round] = []
+        self._rounds: dict[int, _Round] = {}
 
     @property
     def sweeps(self) -> int:
@@ -70,14 +70,15 @@ class MemoryFederation:
 
     async def exchange(self, node: str, sequence: int, step: str, own: Contribution) -> "_Round":
         """Give a node's contribution to a step, and wait for everybody's."""
-        while len(self._rounds) <= sequence:
-            self._rounds.append(_Round(step, asyncio.get_running_loop().create_future()))
+        if sequence not in self._rounds:
+            self._rounds[sequence] = _Round(step, asyncio.get_running_loop().create_future())
         current = self._rounds[sequence]
         current.give(node, step, own)
         if len(current.contributions) == len(self.nodes):
             self.log.append((step, max(map(_size, current.contributions.values()))))
             current.complete.set_result(None)
         await asyncio.shield(current.complete)
+        self._rounds.pop(sequence, None)  # nobody comes to it any more
         return current
 
 
@@ -151,6 +152,7 @@ class _Round:
             )
         total = fixed_point.decode(reduce(fixed_point.add, words.values()))
         total.setflags(write=False)
+        self.contributions.clear()
         return total
 
 

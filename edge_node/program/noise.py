@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_node.config import ModelSpec
 from edge_node.errors import NumericalError
-from edge_node.inference.arrays import Rows
+from edge_node.inference.arrays import Rows, Vector
 from edge_node.inference.blocks import LaterRows, first_blocks
 from edge_node.inference.conditional import (
     ConditionalStatistics,
@@ -39,28 +39,36 @@ class _Search:
 
     Attributes:
         message: this node's statistics for each of several noises.
-        tried: what was summed, with its evidence and the step of the sum.
+        evidence: the best noise's so far.
+        packed: the federation's statistics for it, as they were summed.
+        step: the step of the sum.
     """
 
     message: Callable[[Sequence[float]], list[ConditionalStatistics]]
-    tried: list[tuple[Evidence, ConditionalStatistics, str]] = field(default_factory=list)
+    evidence: Evidence | None = None
+    packed: Vector = field(default_factory=lambda: np.empty(0))
+    step: str = ""
 
-    @property
-    def best(self) -> tuple[Evidence, ConditionalStatistics, str]:
-        """The trial with the highest evidence. Raises NumericalError if there is none."""
-        if not self.tried:
+    def consider(self, evidence: Evidence, packed: Vector, step: str) -> None:
+        """Keep it if it is better."""
+        if self.evidence is None or evidence.log_evidence > self.evidence.log_evidence:
+            self.evidence, self.packed, self.step = evidence, packed.copy(), step
+
+    def found(self) -> Evidence:
+        """The best. Raises NumericalError if there is none."""
+        if self.evidence is None:
             raise NumericalError(
                 "no noise explains the targets",
                 where="evidence",
                 expected="targets that vary",
                 remedy="Check the federation's data",
             )
-        return max(self.tried, key=lambda trial: trial[0].log_evidence)
+        return self.evidence
 
     def posterior(self, features: Features) -> Posterior:
-        """The best trial's."""
-        evidence, statistics, _ = self.best
-        return solve_conditional(statistics, features, evidence)
+        """The best noise's."""
+        statistics = ConditionalStatistics.unpack(self.packed, len(features.landmarks))
+        return solve_conditional(statistics, features, self.found())
 
 
 async def agree_posteriors(
@@ -84,10 +92,10 @@ async def agree_posteriors(
     grids = [_at_least(floor, bound, _COARSE)] * len(searches)
     for i in range(2):
         await _agree_evidence(network, f"noise/{i}", searches, grids, len(features.landmarks))
-        grids = [_at_least(floor, search.best[0].noise, _FINE) for search in searches]
+        grids = [_at_least(floor, search.found().noise, _FINE) for search in searches]
     posterior, *refined = (search.posterior(features) for search in searches)
     refinement = Refinement(refined[0], tuple(blocks)) if refined else None
-    return posterior, refinement, searches[0].best[2]
+    return posterior, refinement, searches[0].step
 
 
 async def _agree_evidence(
@@ -104,23 +112,25 @@ async def _agree_evidence(
         for message in search.message(noises)
     ]
     total = await network.sum(step, np.concatenate(local))
-    sums = [ConditionalStatistics.unpack(part, size) for part in np.split(total, len(local))]
+    sums = np.split(total, len(local))
     noises = [noise for grid in grids for noise in grid]
     owners = [s for s, grid in zip(searches, grids, strict=True) for _ in grid]
 
     def judge() -> bytes:
-        return msgspec.json.encode([_judged(*each) for each in zip(sums, noises, strict=True)])
+        return msgspec.json.encode(
+            [_judged(part, size, noise) for part, noise in zip(sums, noises, strict=True)]
+        )
 
     chosen = msgspec.json.decode(await decide(network, f"{step}/evidence", judge))
-    for owner, evidence, statistics in zip(owners, chosen, sums, strict=True):
+    for owner, evidence, part in zip(owners, chosen, sums, strict=True):
         if evidence is not None:
-            owner.tried.append((Evidence(**evidence), statistics, step))
+            owner.consider(Evidence(**evidence), part, step)
 
 
-def _judged(statistics: ConditionalStatistics, noise: float) -> dict[str, float] | None:
+def _judged(packed: Vector, size: int, noise: float) -> dict[str, float] | None:
     """A noise's evidence; None for one so small that rounding leaves no proper model."""
     try:
-        return vars(statistics.evidence(noise))
+        return vars(ConditionalStatistics.unpack(packed, size).evidence(noise))
     except NumericalError:
         return None
 
