@@ -207,14 +207,14 @@ def test_nothing_to_learn_is_refused_by_name() -> None:
 def test_the_model_says_where_it_comes_from() -> None:
     """Cohort by step, sweeps, and the share that landmarks don't cover."""
     spec = spec_for(Task.REGRESSION)
-    batch = rows_for(spec, 40, 1)
-    models = learn(spec, [part(batch, rows) for rows in np.array_split(np.arange(40), 3)])
+    batch = rows_for(spec, 80, 1)
+    models = learn(spec, [part(batch, rows) for rows in np.array_split(np.arange(80), 3)])
     provenance = models["node-01"].provenance
     assert provenance.cohort == ("node-00", "node-01", "node-02")
-    assert provenance.rows == 40
-    # survey, labels, spread, k-means (6), statistics, folds, 3 x (gradients, statistics), scores,
-    # noise (2)
-    assert provenance.sweeps == 20
+    assert provenance.rows == 80
+    # survey, labels, spread, k-means (6), statistics, folds (2), 3 x (gradients, statistics),
+    # scores, noise (2)
+    assert provenance.sweeps == 21
     assert 0 <= provenance.uncovered_share <= 1
     assert provenance.spec_hash == spec.digest().hex()
 

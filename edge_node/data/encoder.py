@@ -30,6 +30,8 @@ __all__ = [
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
+_FARTHEST = 1e150  # standard deviations: sums of squares stay finite
+
 
 class NumericFeature(msgspec.Struct, frozen=True):
     """Input (x - location) / scale of the numeric column at ``index``."""
@@ -78,11 +80,12 @@ class Encoder(msgspec.Struct, frozen=True):
         return (*(f.name for f in self.numeric), *one_hot, *missing)
 
     def encode(self, batch: Batch) -> Matrix:
-        """A batch's inputs (n, d)."""
-        columns: list[Vector] = []
-        for number in self.numeric:
-            values = (batch.numeric[:, number.index] - number.location) / number.scale
-            columns.append(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf))
+        """A batch's inputs (n, d).
+
+        Raises:
+            DataError: a number is so far from the federation's that its square overflows.
+        """
+        columns = [_standardised(batch.numeric[:, f.index], f) for f in self.numeric]
         for category in self.categorical:
             held = batch.categorical[:, category.index]
             pairs = zip(category.labels, category.shares, strict=True)
@@ -135,6 +138,21 @@ class EncodedRows:
     def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
         for batch in self.source.batches():
             yield self.encoder.encode(batch), self.encoder.targets(batch)
+
+
+def _standardised(values: Vector, number: NumericFeature) -> Vector:
+    """A numeric column's inputs; missing values are the mean."""
+    with np.errstate(over="ignore"):
+        scaled = (values - number.location) / number.scale
+    if (far := values[np.abs(scaled) > _FARTHEST]).size:
+        raise DataError(
+            "a number is too far from the federation's",
+            where=f"column {number.name!r}",
+            expected=f"within {_FARTHEST:g} times {number.scale:.3g} of {number.location:.6g}",
+            found=str(far[0]),
+            remedy="Correct the value",
+        )
+    return np.nan_to_num(scaled, nan=0.0)
 
 
 def _centred(indicator: NDArray[np.bool_], share: float) -> Vector:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.config import DataSpec, Task
+from edge_node.data.checks import LARGEST
 from edge_node.data.encoder import is_missing
 from edge_node.data.labels import Tally, add_labels
 from edge_node.data.schema import categorical_columns, numeric_columns, places, unlisted_columns
@@ -59,7 +60,8 @@ def local_survey(source: Source, data: DataSpec) -> LocalSurvey:
     """Rows, missing cells per column, magnitudes per numeric column and target; labels.
 
     Raises:
-        DataError: a number is beyond 1e120; labels are too many or too long to be agreed on.
+        DataError: a number is beyond 1e120 or not one, or a target is missing; labels are too many
+            or too long to be agreed on.
     """
     rows, missing = 0.0, np.zeros(len(data.columns))
     magnitudes = np.zeros((_numbers(data), 3, _BINS))
@@ -69,7 +71,9 @@ def local_survey(source: Source, data: DataSpec) -> LocalSurvey:
     for batch in source.batches():
         rows += len(batch)
         missing += [is_missing(batch, *each).sum() for each in places(data)]
-        for j, values in enumerate(_number_columns(batch, data)):
+        _check_target(batch, data)
+        for j, (name, values) in enumerate(_number_columns(batch, data)):
+            _check_numbers(values, name)
             magnitudes[j] += _magnitudes(values)
         for tally, j in zip(tallies, unlisted, strict=True):
             add_labels(tally, batch.categorical[:, j], categorical[j].name)
@@ -110,8 +114,6 @@ def _magnitudes(values: Vector) -> NDArray[np.float64]:
     """
     present = values[np.isfinite(values) & (values != 0)]
     _, exponents = np.frexp(present)
-    if exponents.max(initial=0) > _HIGHEST:
-        raise DataError("a number is too large", expected="below 1e120 in absolute value")
     bins = (np.clip(exponents - 1, _LOWEST, _HIGHEST - 1) - _LOWEST) // _BIN
     scaled = np.ldexp(present, -_top(bins))
     coarse = np.rint(scaled * _COARSE) / _COARSE
@@ -125,10 +127,39 @@ def _top(bins: NDArray[np.int64]) -> NDArray[np.int64]:
     return _LOWEST + _BIN * (bins + 1)
 
 
-def _number_columns(batch: Batch, data: DataSpec) -> Iterator[Vector]:
-    yield from batch.numeric.T
+def _number_columns(batch: Batch, data: DataSpec) -> Iterator[tuple[str, Vector]]:
+    yield from zip((column.name for column in numeric_columns(data)), batch.numeric.T, strict=True)
     if data.task is Task.REGRESSION and batch.target is not None:
-        yield batch.target
+        yield data.target, batch.target
+
+
+def _check_numbers(values: Vector, name: str) -> None:
+    """Raise DataError for infinities, and numbers whose squares nobody can sum; NaN is missing."""
+    if (large := values[np.abs(values) > LARGEST]).size:
+        raise DataError(
+            "a number is too large",
+            where=f"column {name!r}",
+            expected=f"up to {LARGEST:g} in absolute value",
+            found=str(large[0]),
+            remedy="Correct the value, or leave the cell empty where it is missing",
+        )
+
+
+def _check_target(batch: Batch, data: DataSpec) -> None:
+    """Raise DataError for a target that is missing, or a class that the schema doesn't have."""
+    target = np.empty(0) if batch.target is None else batch.target
+    wrong, expected = np.isnan(target), "a number"
+    if data.task is Task.CLASSIFICATION:
+        wrong = ~np.isin(target, range(len(data.classes)))
+        expected = f"the index of one of {len(data.classes)} classes"
+    if wrong.any():
+        raise DataError(
+            "a row has no target",
+            where=f"column {data.target!r}",
+            expected=expected,
+            found=str(target[wrong][0]),
+            remedy="Correct the row, or leave it out",
+        )
 
 
 def _numbers(data: DataSpec) -> int:

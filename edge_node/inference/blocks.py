@@ -11,6 +11,9 @@ from edge_node.inference.distances import Indices
 
 __all__ = ["Block", "LaterRows", "first_blocks", "nearest_block"]
 
+_ROUNDING = 1e-12
+"""A metric puts a row elsewhere by its rounding, which depends on the rows placed with it."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -32,8 +35,9 @@ class Block:
 
     @cached_property
     def radius(self) -> float:
-        """The distance from the centre to the farthest row."""
-        return float(np.sqrt(np.square(self.inputs - self.centre).sum(axis=1).max()))
+        """The distance from the centre to the farthest row, and what rounding may add to it."""
+        farthest = np.sqrt(np.square(self.inputs - self.centre).sum(axis=1).max())
+        return float(farthest + _ROUNDING * (farthest + np.linalg.norm(self.centre)))
 
 
 @dataclass(frozen=True)

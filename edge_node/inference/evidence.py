@@ -25,12 +25,19 @@ from scipy.optimize import brentq
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Vector
 from edge_node.inference.statistics import Statistics
+from edge_node.rounding import round_significant
 
 __all__ = ["Evidence", "Spectrum", "best_evidence", "maximum"]
 
 NOISE_RANGE = (1e-6, 1e4)
 """The s2 considered, in units of the mean prior variance k(x, x). The floor bounds the condition
 number of G + s2 I by about 1e6 n: noise-free data get a standard error of 1e-3 prior sd."""
+
+LEAST_RESIDUAL = 2.0**-26
+"""Share of the targets' power below which what a model leaves of it can't be told from rounding (a
+difference of sums keeps eight digits of it at best). Taken for that much, a smaller noise explains
+no more: noise-free targets get a noise of 1.2e-4 of their own sd, the same however rows are split.
+"""
 
 
 @dataclass(frozen=True)
@@ -100,19 +107,19 @@ class Spectrum:
     def slope(self, noise: float) -> float:
         """The bound's derivative in log s2."""
         shrunk = self.eigenvalues + noise
-        residual = noise * (self.projections / shrunk**2).sum()
         volume = (self.eigenvalues / shrunk).sum() + self.uncovered / noise
-        fit = self.numbers * residual / self._residual(noise)
+        change = noise * (self.projections / shrunk**2).sum()
+        fit = 0.0 if self.exhausted(noise) else self.numbers * change / self._residual(noise)
         return float(0.5 * (self.outputs * volume - fit))
 
+    def exhausted(self, noise: float) -> bool:
+        """Whether what s2 = ``noise`` leaves of the targets can't be told from rounding."""
+        return self._residual(noise) <= LEAST_RESIDUAL * self.target_power
+
     def _residual(self, noise: float) -> float:
-        """R(s2) = s2 tr Y'(Phi Phi' + s2 I)^-1 Y: at least its value if all of Y lay along the
-        largest eigenvalue, which rounding must not undercut.
-        """
+        """R(s2) = s2 tr Y'(Phi Phi' + s2 I)^-1 Y, as far as it can be told from rounding."""
         residual = self.target_power - float((self.projections / (self.eigenvalues + noise)).sum())
-        largest = float(self.eigenvalues.max(initial=0.0))
-        least = self.target_power * noise / (largest + noise)
-        return max(residual, least)
+        return max(residual, LEAST_RESIDUAL * self.target_power)
 
 
 def best_evidence(statistics: Statistics) -> Evidence:
@@ -127,12 +134,10 @@ def best_evidence(statistics: Statistics) -> Evidence:
     _check(statistics)
     spectrum = Spectrum.of(statistics)
     scale = statistics.prior_power / statistics.count
-    noise = maximum(
-        lambda s2: spectrum.evidence(s2).log_evidence,
-        spectrum.slope,
-        scale * NOISE_RANGE[0],
-        scale * NOISE_RANGE[1],
-    )
+    lower, upper = (scale * end for end in NOISE_RANGE)
+    noise = maximum(lambda s2: spectrum.evidence(s2).log_evidence, spectrum.slope, lower, upper)
+    if noise > lower and spectrum.exhausted(0.999 * noise):  # no root, and known to a few digits
+        noise = scale * float(round_significant(np.array(noise / scale), 10))
     return spectrum.evidence(noise)
 
 

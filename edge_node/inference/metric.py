@@ -41,8 +41,9 @@ def gradient_outer_product(rows: Rows, features: Features, weights: Matrix) -> M
     A = solve_triangular(features.cholesky.T, columns, check_finite=False)
     size = features.landmarks.shape[1]
     total = SymmetricSum(size)
-    for X, _ in blocks(rows):
-        gradients = features.kernel.gradient(features.place(X), features.landmarks, A)
+    for X, _ in blocks(rows):  # exactly: a row's rounding turns its direction to a landmark near it
+        placed = place_exactly(X, features.metric)
+        gradients = features.kernel.gradient(placed, features.landmarks, A)
         total.add(gradients.reshape(-1, size))
     M, T = total.matrix(), features.metric
     return M if T is None else T.T @ M @ T
@@ -63,7 +64,7 @@ def metric_from(M: Matrix, shrinkage: float) -> Matrix:
     size, trace = len(M), float(np.trace(M))
     if not trace > 0:
         return np.eye(size)
-    mixed = (1 - shrinkage) * M * (size / trace) + shrinkage * np.eye(size)
+    mixed = (1 - shrinkage) * (M / trace) * size + shrinkage * np.eye(size)
     values, vectors = np.linalg.eigh(mixed)
     values = np.maximum(values, _LEAST)
     root = (vectors * np.sqrt(values * (size / values.sum()))) @ vectors.T

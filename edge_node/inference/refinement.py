@@ -22,8 +22,8 @@ Its own noise is chosen by its own evidence: with less left unexplained, it is s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -40,6 +40,8 @@ from edge_node.inference.posterior import BATCH_ROWS, Posterior
 __all__ = ["Refinement", "local_refinement"]
 
 Arrays = Mapping[str, NDArray[Any]]
+
+_solving = Lock()  # a daemon's queries come from several threads: a block is solved by one of them
 
 
 def local_refinement(
@@ -95,38 +97,38 @@ class _Residual:
 
 @dataclass(frozen=True)
 class _SolvedBlock:
-    """A block under a posterior; what its answers need is computed when it is first asked."""
+    """A block under a posterior: what its answers need, and no more (R itself isn't kept).
+
+    Attributes:
+        block: the rows.
+        posterior: mu and B.
+        Phi: Phi_B (n, r).
+        factor: L (n, n) lower, L L' = R.
+        white: L^-1 Phi_B (n, r).
+        residual: R^-1 (y_B - Phi_B mu), (n,).
+    """
 
     block: Block
     posterior: Posterior
+    Phi: Matrix
+    factor: Matrix
+    white: Matrix
+    residual: Vector
 
-    @cached_property
-    def own(self) -> _Residual:
-        return _Residual.of(self.block, self.posterior.features)
-
-    @cached_property
-    def factor(self) -> Matrix:
-        """L (n, n) lower, L L' = R."""
-        return self.own.factor(self.posterior.noise)
-
-    @cached_property
-    def white(self) -> Matrix:
-        """L^-1 Phi_B (n, r)."""
-        return _whiten(self.factor, self.own.Phi)
-
-    @cached_property
-    def residual(self) -> Vector:
-        """R^-1 (y_B - Phi_B mu), (n,)."""
-        errors = self.block.targets - self.own.Phi @ self.posterior.weights
-        residual: Vector = cho_solve((self.factor, True), errors, check_finite=False)
-        return residual
+    @classmethod
+    def of(cls, block: Block, posterior: Posterior) -> Self:
+        own = _Residual.of(block, posterior.features)
+        L = own.factor(posterior.noise)
+        errors = block.targets - own.Phi @ posterior.weights
+        residual = cho_solve((L, True), errors, check_finite=False)
+        return cls(block, posterior, own.Phi, L, _whiten(L, own.Phi), residual)
 
     def predict(self, X: Matrix) -> tuple[Vector, Vector]:
         """Mean (n,) and variance (n,) of f at X (n, d)."""
         posterior, features = self.posterior, self.posterior.features.at_place()
         placed = posterior.features.place(X)
         phi = features(placed)
-        r = features.kernel(self.block.inputs, placed) - self.own.Phi @ phi.T
+        r = features.kernel(self.block.inputs, placed) - self.Phi @ phi.T
         explained = _whiten(self.factor, r)
         open_ = _whiten(posterior.factor, phi.T - self.white.T @ explained)
         left = features.prior_variance(placed) - np.square(phi).sum(axis=1)
@@ -153,6 +155,9 @@ class Refinement:
 
     posterior: Posterior
     blocks: tuple[Block, ...]
+    _solved: dict[int, _SolvedBlock] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def noise_variance(self) -> float:
@@ -172,21 +177,18 @@ class Refinement:
         knows better.
         """
         mean, variance = np.full(len(X), np.nan), np.full(len(X), np.nan)
-        owner = self._owner(X)
-        for index in np.unique(owner[owner >= 0]):
+        owner = self.block_of(X)
+        for index in np.unique(owner[owner >= 0]).tolist():
             for rows in _batches(np.flatnonzero(owner == index)):
-                mean[rows], variance[rows] = self._solved[index].predict(X[rows])
+                mean[rows], variance[rows] = self._solve(index).predict(X[rows])
         return mean, variance, owner >= 0
 
-    def _owner(self, X: Matrix) -> NDArray[np.intp]:
-        """The block (n,) that answers for each row; -1: none."""
-        if not self.blocks:
-            return np.full(len(X), -1, dtype=np.intp)
-        return nearest_block(self.posterior.features.place(X), self.blocks)
-
-    @cached_property
-    def _solved(self) -> list[_SolvedBlock]:
-        return [_SolvedBlock(block, self.posterior) for block in self.blocks]
+    def _solve(self, index: int) -> _SolvedBlock:
+        """The block at ``index``, solved when it is first asked."""
+        with _solving:
+            if index not in self._solved:
+                self._solved[index] = _SolvedBlock.of(self.blocks[index], self.posterior)
+        return self._solved[index]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the features, which are the shared posterior's."""

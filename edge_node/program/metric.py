@@ -16,7 +16,14 @@ import numpy as np
 from edge_node.config import LandmarkKind, ModelSpec
 from edge_node.inference.arrays import Matrix
 from edge_node.inference.classes import LabelRows
-from edge_node.inference.folds import FOLDS, FoldRows, Predictor, best_score, local_scores
+from edge_node.inference.folds import (
+    FOLDS,
+    FoldRows,
+    Predictor,
+    best_score,
+    fold_counts,
+    local_scores,
+)
 from edge_node.inference.gaussian import pack_symmetric, unpack_symmetric
 from edge_node.inference.kernels import kernel_grid
 from edge_node.inference.metric import gradient_outer_product, metric_from
@@ -37,7 +44,7 @@ __all__ = ["learn_features"]
 
 _FOLD_LANDMARKS = 4
 """A fold must hold at least as many rows as this many landmarks' averages: sums of a few rows are
-rows. Fewer rows than FOLDS times that keep the inputs as they are."""
+rows. Where one holds fewer, the inputs are kept as they are."""
 
 
 async def learn_features(
@@ -99,10 +106,18 @@ async def _recentre(
 
 
 async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: ModelSpec) -> Learnt:
-    """Repeat with all rows and without each fold, side by side; take what predicts the folds."""
+    """Repeat with all rows and without each fold, side by side; take what predicts the folds.
+
+    Folds are counted first: many rows may be few different ones, and duplicates share a fold.
+    """
+    counts = await network.sum("folds", fold_counts(rows))
+    if counts.min() < _FOLD_LANDMARKS * model.min_rows_per_landmark:
+        return learnt
     folds = [_fold(rows, fold, inside=True) for fold in range(FOLDS)]
     held_in = [rows, *(_fold(rows, fold, inside=False) for fold in range(FOLDS))]
     start = [learnt, *await _without_folds(network, folds, learnt)]
+    if len(start) == 1:
+        return learnt
     lanes = [
         _Lane(own, each, model.metric_shrinkages) for own, each in zip(held_in, start, strict=True)
     ]
@@ -126,7 +141,10 @@ async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: Mode
 async def _without_folds(
     network: Network, folds: Sequence[AnyRows], learnt: Learnt
 ) -> list[Learnt]:
-    """What is learnt without each fold under the same features: sums of the other folds' sums."""
+    """What is learnt without each fold under the same features: sums of the other folds' sums.
+
+    Nothing where all targets that differ from zero lie in one fold: no model learns from the rest.
+    """
     parts = await agree_statistics(
         network, "statistics/folds", [(fold, learnt.features) for fold in folds]
     )
@@ -134,6 +152,8 @@ async def _without_folds(
         reduce(Statistics.__add__, (part for g, part in enumerate(parts) if g != fold))
         for fold in range(FOLDS)
     ]
+    if not all(total.target_power > 0 for total in totals):
+        return []
     evidences = await agree_evidence(network, "choice/folds", totals)
     return [
         replace(learnt, statistics=total, evidence=evidence)
