@@ -7,7 +7,7 @@ away.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import msgspec
@@ -128,16 +128,37 @@ class Encoder(msgspec.Struct, frozen=True):
         return msgspec.convert(value, cls)
 
 
-@dataclass(frozen=True)
+@dataclass
 class EncodedRows:
-    """A source as the mathematics sees it: chunks (X (n, d), y (n,)), again and again."""
+    """A source as the mathematics sees it: chunks (X (n, d), y (n,)), again and again.
+
+    Few rows are read and encoded once and kept; more than ``most_bytes`` of numbers are read anew
+    in each pass, so that memory doesn't grow with them.
+    """
 
     source: Source
     encoder: Encoder
+    most_bytes: int = 64 << 20
+    _kept: list[tuple[Matrix, Vector]] | None = field(default=None, init=False, repr=False)
 
     def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[tuple[Matrix, Vector]] = []
+        size = 0
         for batch in self.source.batches():
-            yield self.encoder.encode(batch), self.encoder.targets(batch)
+            X, y = self.encoder.encode(batch), self.encoder.targets(batch)
+            X.setflags(write=False)
+            y.setflags(write=False)
+            size += X.nbytes + y.nbytes
+            if size > self.most_bytes:
+                kept.clear()
+            else:
+                kept.append((X, y))
+            yield X, y
+        if size <= self.most_bytes:
+            self._kept = kept
 
 
 def _standardised(values: Vector, number: NumericFeature) -> Vector:

@@ -1,6 +1,7 @@
 """The encoder depends on the federation's rows, and not on who holds them."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.config import Column, ColumnKind, DataSpec, Task
-from edge_node.data.encoder import Encoder
+from edge_node.data.encoder import EncodedRows, Encoder
 from edge_node.data.source import Batch, MemorySource, open_source
 from edge_node.errors import DataError
 from edge_node.network.base import Network
@@ -271,3 +272,44 @@ def test_pixels_keep_their_places_at_one_scale() -> None:
     np.testing.assert_allclose(X, (pixels - pixels.mean(axis=0)) / scale, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(covariance, np.cov(X.T, bias=True), atol=1e-8)
     assert encoder.warnings == ()
+
+
+class Counted:
+    """A source that counts how often it is passed over."""
+
+    def __init__(self, *parts: Batch) -> None:
+        self.parts, self.passes = parts, 0
+
+    def batches(self) -> Iterator[Batch]:
+        """The parts."""
+        self.passes += 1
+        yield from self.parts
+
+
+@pytest.mark.parametrize(("most_bytes", "passes"), [(1 << 20, 1), (0, 3), (1500, 3)])
+def test_few_rows_are_read_once_and_many_in_every_pass(most_bytes: int, passes: int) -> None:
+    """The same chunks either way, and nobody may change them."""
+    batch = rows(0)
+    encoder, _, _ = agree([MemorySource((batch,))])
+    source = Counted(batch, batch)
+    encoded = EncodedRows(source, encoder, most_bytes)
+    seen = [list(encoded) for _ in range(3)]
+    assert source.passes == passes
+    for chunks in seen:
+        assert len(chunks) == 2
+        for X, y in chunks:
+            np.testing.assert_array_equal(X, encoder.encode(batch))
+            np.testing.assert_array_equal(y, encoder.targets(batch))
+            assert not X.flags.writeable
+
+
+def test_a_pass_that_is_broken_off_keeps_nothing() -> None:
+    """The next one is whole."""
+    batch = rows(1)
+    encoder, _, _ = agree([MemorySource((batch,))])
+    source = Counted(batch, batch)
+    encoded = EncodedRows(source, encoder)
+    next(iter(encoded))
+    assert len(list(encoded)) == 2
+    assert len(list(encoded)) == 2
+    assert source.passes == 2
