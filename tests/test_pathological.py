@@ -135,6 +135,16 @@ def test_difficult_regressions_are_exact(name: str, metric: dict[str, int]) -> N
     assert_right(spec_for(inputs.shape[1], **metric), inputs, target, queries)
 
 
+def test_folds_of_few_rows_are_not_summed() -> None:
+    """Duplicates share a fold: one may hold a single row, whose sums would be the row."""
+    for inputs, target in (REGRESSIONS["one row differs"], REGRESSIONS["two values"]):
+        (model,) = learn(spec_for(inputs.shape[1], **FOLDS), [(inputs, target)])
+        assert "folds" in model.provenance.cohorts
+        assert "statistics/folds" not in model.provenance.cohorts
+    (model,) = learn(spec_for(3, **FOLDS), [(X, Y)])
+    assert "statistics/folds" in model.provenance.cohorts
+
+
 @pytest.mark.parametrize("kind", [KernelKind.NTK, KernelKind.MATERN32, KernelKind.RBF])
 def test_many_duplicates_without_noise(kind: KernelKind) -> None:
     """What is left of the targets is less than rounding: taken for what can be told from it.
