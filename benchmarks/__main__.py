@@ -88,6 +88,7 @@ def startup(landmarks: int, repeats: int, as_json: bool) -> None:
 @click.option("--landmarks", default=1000, show_default=True)
 @click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
 @click.option("--sweeps", default=3, show_default=True, help="Of the metric, at most.")
+@click.option("--depth", "depths", multiple=True, type=int, default=[1, 2], show_default=True)
 @click.option(
     "--landmark-kind",
     "kinds",
@@ -109,6 +110,7 @@ def accuracy(
     landmarks: int,
     block_rows: int,
     sweeps: int,
+    depths: tuple[int, ...],
     kinds: tuple[str, ...],
     ways: tuple[str, ...],
     file: Path | None,
@@ -118,6 +120,7 @@ def accuracy(
     model = ModelSpec(
         landmarks=landmarks,
         landmark_kinds=tuple(map(LandmarkKind, kinds)),
+        depths=depths,
         metric_sweeps=sweeps,
         site_block_rows=block_rows,
         site_rows=max(8000, block_rows),
