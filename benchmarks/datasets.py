@@ -4,16 +4,17 @@ The files are not part of the project (``--data`` says where they are). Each is 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from edge_node.config import ColumnKind, DataSpec, Task
+from edge_node.config import Column, ColumnKind, DataSpec, Task
 from edge_node.data.source import Batch
 from edge_node.demo.datasets import Dataset, load_csv
 from edge_node.errors import DataError
@@ -117,7 +118,7 @@ def _beijing(folder: Path) -> Problem:
     month = 12 * dataset.table["year"].to_numpy() + dataset.table["month"].to_numpy()
     late = month >= 12 * 2016 + 3
     split = Split("last year", np.flatnonzero(~late), np.flatnonzero(late))
-    return Problem("beijing", dataset.data, _batch(dataset), (split,), _sites(dataset))
+    return _with_sites("beijing", dataset, split)
 
 
 def _patients(folder: Path) -> Problem:
@@ -134,7 +135,16 @@ def _patients(folder: Path) -> Problem:
         own = sites == site
         late |= own & (days > np.quantile(days[own], 0.75))
     split = Split("last quarter", np.flatnonzero(~late), np.flatnonzero(late))
-    return Problem("parkinsons-patients", dataset.data, _batch(dataset), (split,), sites)
+    return _with_sites("parkinsons-patients", dataset, split)
+
+
+def _with_sites(name: str, dataset: Dataset, split: Split) -> Problem:
+    """Rows that know their site: it is an input, too, as a site column makes it."""
+    sites, batch = _sites(dataset), _batch(dataset)
+    column = Column(name="site", kind=ColumnKind.CATEGORICAL)
+    data = msgspec.structs.replace(dataset.data, columns=(*dataset.data.columns, column))
+    labels = np.column_stack([batch.categorical, sites]).astype(object)
+    return Problem(name, data, replace(batch, categorical=labels), (split,), sites)
 
 
 def _batch(dataset: Dataset) -> Batch:
