@@ -66,7 +66,8 @@ class Pieces:
         """For a block of ``shape`` in all."""
         self._function = function
         self._large = math.prod(shape) >= _JAX_FROM
-        self.rows = max(1, (_JAX_PIECE if self._large else _NUMPY_PIECE) // max(1, shape[1]))
+        most = max(1, (_JAX_PIECE if self._large else _NUMPY_PIECE) // max(1, shape[1]))
+        self.rows = 1 << (most.bit_length() - 1)  # a power of two divides most blocks
 
     def __call__(self, p: Matrix, q: Matrix, gap: Matrix) -> NDArray[np.float64]:
         """The function of one piece: (..., n, m)."""

@@ -118,7 +118,7 @@ def local_conditional(
         features: phi, r of them.
         noises: positive, in units of the amplitude.
     """
-    (total,) = accumulate(rows, lambda: [_Sum(features, noises)])
+    (total,) = accumulate(rows, lambda: [_Sum(features, noises)], len(features.landmarks))
     return total.statistics()
 
 

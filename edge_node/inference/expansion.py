@@ -23,11 +23,9 @@ from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, pack_symmetric, packed_size, unpack_symmetric
 from edge_node.inference.likelihood import average, pairs, softmax_curvature
 from edge_node.inference.statistics import Statistics, SymmetricSum
-from edge_node.inference.streaming import BLOCK_ROWS, accumulate
+from edge_node.inference.streaming import accumulate
 
 __all__ = ["Expansion", "local_expansion"]
-
-_LEAST_ROWS = 64  # per block, however many contrasts share a core's cache
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def local_expansion(
     (total,) = accumulate(
         rows,
         lambda: [_Sum(features, approximation, offsets)],
-        max(_LEAST_ROWS, BLOCK_ROWS // approximation.outputs),
+        len(features.landmarks) * approximation.outputs,
     )
     return total.expansion()
 

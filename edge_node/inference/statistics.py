@@ -96,7 +96,8 @@ def statistics_of_each(
     rows: Rows, candidates: Sequence[Features], outputs: int | None = None
 ) -> list[Statistics]:
     """``local_statistics`` for several feature maps, in one pass over the rows together."""
-    sums = accumulate(rows, lambda: [_Sum(features, outputs) for features in candidates])
+    columns = max(len(features.landmarks) for features in candidates)
+    sums = accumulate(rows, lambda: [_Sum(features, outputs) for features in candidates], columns)
     return [each.statistics() for each in sums]
 
 

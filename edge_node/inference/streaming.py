@@ -20,7 +20,11 @@ from edge_node.inference.arrays import Matrix, Rows, Vector
 __all__ = ["BLOCK_ROWS", "RunningSum", "accumulate", "blocks"]
 
 BLOCK_ROWS = 1024
-"""Rows per block: a rank-k update of (1000, 1000) reaches BLAS's full speed from k = 512 on."""
+"""Rows per block where nothing else is said."""
+
+_BLOCK_VALUES = 1 << 21
+"""Numbers per block of a sum, 16 MiB: a rank-k update is at full speed from k = 512 on, and larger
+blocks wait less often for other threads."""
 
 _MOST_THREADS = 8
 """Each has its own sums: memory is bounded on a machine with many cores, too."""
@@ -43,22 +47,20 @@ class RunningSum(Protocol):
 Sum = TypeVar("Sum", bound=RunningSum)
 
 
-def accumulate(
-    rows: Rows, new: Callable[[], Sequence[Sum]], size: int = BLOCK_ROWS
-) -> Sequence[Sum]:
+def accumulate(rows: Rows, new: Callable[[], Sequence[Sum]], columns: int) -> Sequence[Sum]:
     """Add all rows to each of some sums, in one pass with as many threads as BLAS may take.
 
     Args:
         rows: chunks (X (n, d), y (n,) or (n, q)).
         new: makes the sums, empty; called once a thread.
-        size: rows per block, at most.
+        columns: numbers that a sum computes for each row: rows come in blocks that fit the cache.
 
     Returns:
         Sums in the order of ``new``. The same chunks and threads give the same bits.
     """
     with _cores() as threads:
         parts = [new() for _ in range(threads)]
-        _share(rows, parts, size)
+        _share(rows, parts, max(1, _BLOCK_VALUES // columns))
     first, *others = parts
     for part in others:
         for total, each in zip(first, part, strict=True):
@@ -69,8 +71,9 @@ def accumulate(
 def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]]:
     """The same rows in blocks of at most ``size``; empty chunks are skipped."""
     for X, y in rows:
-        for start in range(0, len(X), size):
-            yield X[start : start + size], y[start : start + size]
+        step = -(-len(X) // max(1, -(-len(X) // size)))  # as even as can be
+        for start in range(0, len(X), max(1, step)):
+            yield X[start : start + step], y[start : start + step]
 
 
 def _share(rows: Rows, parts: Sequence[Sequence[RunningSum]], size: int) -> None:

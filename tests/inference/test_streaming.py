@@ -49,7 +49,7 @@ def test_every_row_is_seen_once(threads: int) -> None:
     with threadpool_limits(threads, user_api="blas"):
         before = blas_info()
         allowed = max(each["num_threads"] for each in before)
-        first, second = accumulate(CHUNKS, lambda: [Seen(), Seen()], 100)
+        first, second = accumulate(CHUNKS, lambda: [Seen(), Seen()], (1 << 21) // 100)
         assert blas_info() == before
     assert first.rows == second.rows == ROWS
     assert first.largest <= 100
@@ -89,7 +89,7 @@ def test_an_error_in_a_thread_is_the_callers() -> None:
 
     before = blas_info()
     with pytest.raises(ArithmeticError, match="in a thread"):
-        accumulate(CHUNKS, lambda: [Failing()])
+        accumulate(CHUNKS, lambda: [Failing()], 1)
     assert blas_info() == before
 
 
@@ -97,6 +97,6 @@ def test_passes_take_turns() -> None:
     """Several in one process leave BLAS's threads as they were."""
     before = blas_info()
     with ThreadPoolExecutor(4) as pool:
-        passes = [pool.submit(accumulate, CHUNKS, lambda: [Seen()]) for _ in range(8)]
+        passes = [pool.submit(accumulate, CHUNKS, lambda: [Seen()], 1) for _ in range(8)]
         assert all(each.result()[0].rows == ROWS for each in passes)
     assert blas_info() == before
