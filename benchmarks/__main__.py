@@ -11,6 +11,7 @@ from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
+from benchmarks.prediction import measure_prediction
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
@@ -77,6 +78,16 @@ def cpu(rows: int, landmarks: int, nodes: int, as_json: bool) -> None:
 def startup(landmarks: int, repeats: int, as_json: bool) -> None:
     """Seconds from the start of `edge-node predict` to its answer, against 1.5 s."""
     _show(measure_startup(landmarks, repeats), as_json)
+
+
+@cli.command()
+@click.option("--landmarks", default=1000, show_default=True)
+@click.option("--rows", default=8192, show_default=True, help="Of the batch.")
+@click.option("--repeats", default=5, show_default=True)
+@console.json_option
+def prediction(landmarks: int, rows: int, repeats: int, as_json: bool) -> None:
+    """Seconds of a prediction with its uncertainty: one row, a batch, and reading the model."""
+    _show(measure_prediction(landmarks, rows, repeats), as_json)
 
 
 @cli.command()

@@ -9,6 +9,7 @@ from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS, load
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
+from benchmarks.prediction import measure_prediction
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
@@ -126,3 +127,11 @@ def test_startup() -> None:
     found = measure_startup(30, repeats=1)
     assert found["ratio"] == found["figure"] / found["limit"] > 0
     assert found["figure"] > found["interpreter_seconds"] > 0
+
+
+def test_prediction() -> None:
+    """Each figure beside its limit, and their ratio."""
+    found = measure_prediction(30, rows=300, repeats=1)
+    assert found["ratio"] == found["figure"] / found["limit"] > 0
+    for name in ("batch", "load"):
+        assert found[f"{name}_ratio"] == found[f"{name}_seconds"] / found[f"{name}_limit"] > 0

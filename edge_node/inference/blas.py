@@ -27,7 +27,8 @@ def _routine(name: str, arguments: int) -> Callable[..., None]:
     return prototype(address(capsule, signature(capsule)))
 
 
-_dgemm, _dsyrk, _dtrsm = _routine("dgemm", 13), _routine("dsyrk", 10), _routine("dtrsm", 11)
+_dgemm, _dsyrk = _routine("dgemm", 13), _routine("dsyrk", 10)
+_dtrsm, _dtrsv = _routine("dtrsm", 11), _routine("dtrsv", 8)
 
 
 def add_gram(A: Matrix, total: Matrix) -> None:
@@ -49,15 +50,22 @@ def subtract_product(A: Matrix, B: Matrix, total: Matrix) -> None:
 
 
 def solve_rows(L: Matrix, A: Matrix) -> None:
-    """Put L^-1 a in the place of each row a of A (n, r), L (r, r) lower. Raises ValueError.
-
-    L is best in Fortran order; it is copied otherwise.
+    """Put L^-1 a in the place of each row a of A (n, r), in C order; L (r, r) is lower triangular,
+    in either order. Raises ValueError.
     """
     n, r = _shape(A, "A", (None, None))
-    L = np.asfortranarray(L)
-    _shape(L.T, "L", (r, r))
+    if L.flags.c_contiguous:
+        triangle, transposed = b"U", b"T"
+        _shape(L, "L", (r, r))
+    else:
+        triangle, transposed = b"L", b"N"
+        _shape(L.T, "L'", (r, r))
     size, one = _integer(r), _number(1.0)
-    _dtrsm(b"L", b"L", b"N", b"N", size, _integer(n), one, _data(L), size, _data(A), size)
+    if n == 1:  # without copying L
+        _dtrsv(triangle, transposed, b"N", size, _data(L), size, _data(A), _integer(1))
+    else:
+        _dtrsm(b"L", triangle, transposed, b"N", size, _integer(n), one, _data(L), size, _data(A),
+               size)  # fmt: skip
 
 
 def _shape(matrix: Matrix, name: str, expected: tuple[int | None, int | None]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ one polynomial (``homogeneous``); everything else is the recursion (``layers``).
 Large blocks are computed by JAX, in pieces of one fixed shape; small ones by NumPy.
 """
 
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ from edge_node.inference.gradients import angular_gradient
 from edge_node.inference.homogeneous import AngularFunction, fit_angular_function
 from edge_node.inference.layers import Network
 
-__all__ = ["NETWORKS", "DenseKernel", "critical_variances"]
+__all__ = ["NETWORKS", "DenseKernel", "DenseSection", "critical_variances"]
 
 NETWORKS = (KernelKind.NTK, KernelKind.NNGP)
 
@@ -109,16 +110,18 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
 
     def __call__(self, X: Matrix, Z: Matrix) -> Matrix:
         """The block k(X, Z) (n, m) between rows X (n, d) and Z (m, d), float64, C order."""
-        (U, p), (V, q) = directions(self._signals(X)), directions(self._signals(Z))
-        block = aligned_empty((len(U), len(V)))
-        Pieces(self, block.shape).fill(
-            block, p, q, lambda piece: gaps(U[piece], V, out=block[piece])
-        )
-        return block
+        return self.section(Z)(X)
+
+    def section(self, Z: Matrix) -> "DenseSection":
+        """k(., Z) for Z (m, d), for several calls."""
+        V, q = directions(self.signals(Z))
+        return DenseSection(self, np.asfortranarray(V), q)
 
     def diagonal(self, X: Matrix) -> Vector:
         """k(x, x) for each row of X (n, d), shape (n,)."""
-        _, p = directions(self._signals(X))
+        _, p = directions(self.signals(X))
+        if function := self._angular_function():
+            return self._scale * p * function.coincident
         values: Vector = self.evaluate(np, p, p, np.zeros_like(p))
         return values
 
@@ -134,7 +137,7 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
             Shape (q, n, d). Where a kernel has a kink (an NTK, at x = z) its share is zero.
         """
         slopes = Pieces(_Slopes(self), (len(X), len(Z)))
-        signals, others = self._signals(X), self._signals(Z)
+        signals, others = self.signals(X), self.signals(Z)
         gradient = angular_gradient(slopes, slopes.rows, signals, others, A)[:, :, :-1]
         gradient *= np.sqrt(self.weight_variance)
         return gradient
@@ -176,13 +179,40 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
             return fit_angular_function(self.kind, self.depth, derivative=derivative)
         return None
 
-    def _signals(self, X: Matrix) -> Matrix:
-        """[sqrt(sw2) x, sqrt(sw2 beta^2 + sb2)]: inner products are S0."""
+    def signals(self, X: Matrix) -> Matrix:
+        """[sqrt(sw2) x, sqrt(sw2 beta^2 + sb2)] (n, d + 1) for X (n, d): inner products are S0."""
         n, d = X.shape
         signals = np.empty((n, d + 1))
         np.multiply(X, np.sqrt(self.weight_variance), out=signals[:, :d])
         signals[:, d] = np.sqrt(self.weight_variance * self.bias**2 + self.bias_variance)
         return signals
+
+
+@dataclass(frozen=True)
+class DenseSection:
+    """k(., Z): what depends on Z alone is computed once.
+
+    Attributes:
+        kernel: k.
+        directions: of Z's signals (m, d + 1), best in Fortran order.
+        powers: their squared lengths (m,).
+    """
+
+    kernel: DenseKernel
+    directions: Matrix
+    powers: Vector
+
+    def __call__(self, X: Matrix) -> Matrix:
+        """The block k(X, Z) (n, m) for X (n, d), float64, C order."""
+        U, p = directions(self.kernel.signals(X))
+        block = aligned_empty((len(U), len(self.directions)))
+        Pieces(self.kernel, block.shape).fill(
+            block,
+            p,
+            self.powers,
+            lambda piece: gaps(U[piece], self.directions, out=block[piece]),
+        )
+        return block
 
 
 class _Slopes(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ out at x, k(x, x) - |phi(x)|^2 >= 0, is the variance of the residual process (Sn
 2006).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from scipy.linalg import lapack
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.blas import solve_rows
+from edge_node.inference.dense import DenseKernel
 from edge_node.inference.kernels import Kernel
 from edge_node.inference.whitening import Whitening, whitening
 
@@ -79,7 +81,14 @@ class Features:
 
     def covariances(self, X: Matrix) -> Matrix:
         """k(T X, Z) (n, r) for X (n, d): what ``whitening`` makes Phi of, or sums over Phi."""
-        return self.kernel(self.place(X), self.landmarks)
+        return self._section(self.place(X))
+
+    @cached_property
+    def _section(self) -> Callable[[Matrix], Matrix]:
+        """k(., Z)."""
+        if isinstance(self.kernel, DenseKernel):
+            return self.kernel.section(self.landmarks)
+        return lambda X: self.kernel(X, self.landmarks)
 
     @cached_property
     def whitening(self) -> Whitening:

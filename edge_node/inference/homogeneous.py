@@ -8,12 +8,13 @@ cosine makes the kernel cost the same at any depth: a matrix product, a square r
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
 
 from edge_node.config import Activation, KernelKind
 from edge_node.inference.activations import Signals
@@ -24,6 +25,7 @@ __all__ = ["AngularFunction", "fit_angular_function"]
 
 _TOLERANCE = 3e-14  # of the largest value: what rounding leaves of the recursion itself
 _DEGREES = (20, 22, 32)  # 22 is enough up to depth 10, 32 up to 20
+_POWERS = 8  # of u in the matrix product: 3 steps for degrees up to 23
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,18 @@ class AngularFunction:
     obtuse: tuple[float, ...]
 
     def __call__(self, xp: ModuleType, gap: Any) -> Any:
-        """kappa_L where 1 - cos = ``gap``, by Horner's rule; ``xp`` is numpy or jax.numpy."""
+        """kappa_L where 1 - cos = ``gap``, ``xp`` is numpy or jax.numpy."""
         u = 2.0 * xp.sqrt(xp.minimum(gap, 2.0 - gap)) - 1.0
         acute = gap <= 1.0
-        if xp is np:  # a choice costs a pass over memory: choose once, between two polynomials
-            return np.where(acute, _horner(self.acute, u), _horner(self.obtuse, u))
-        pairs = zip(self.acute, self.obtuse, strict=True)  # compiled, it is free: one polynomial
+        if xp is np:  # few passes over memory: one choice, of two values
+            return np.where(acute, *_products(self, u))
+        pairs = zip(self.acute, self.obtuse, strict=True)  # compiled, choosing is free: once
         return _horner([xp.where(acute, *pair) for pair in pairs], u)
+
+    @cached_property
+    def coincident(self) -> float:
+        """kappa_L of a row with itself."""
+        return float(self(np, np.zeros(1))[0])
 
 
 @lru_cache(maxsize=256)
@@ -96,7 +103,34 @@ def _slope(network: Network, gap: Vector) -> Vector:
 
 def _horner(coefficients: Sequence[Any], u: Any) -> Any:
     value = coefficients[0] + 0.0 * u
-    for coefficient in coefficients[1:]:  # in place where arrays are mutable
-        value *= u
-        value += coefficient
+    for coefficient in coefficients[1:]:
+        value = value * u + coefficient
     return value
+
+
+def _products(function: AngularFunction, u: Any) -> NDArray[np.float64]:
+    """Both polynomials (2, ...) at u: a matrix product of powers, then few steps of Horner's rule.
+
+    Reference: Paterson & Stockmeyer 1973, algorithm B.
+    """
+    coefficients, shape = _table(function), np.shape(u)
+    powers = np.empty((_POWERS, np.size(u)))
+    powers[0], powers[1] = 1.0, np.ravel(u)
+    for k in range(2, _POWERS):
+        np.multiply(powers[k // 2], powers[k - k // 2], out=powers[k])
+    step = powers[_POWERS // 2] * powers[_POWERS - _POWERS // 2]
+    parts = (coefficients.reshape(-1, _POWERS) @ powers).reshape(*coefficients.shape[:2], -1)
+    value: NDArray[np.float64] = parts[0]
+    for part in parts[1:]:
+        value *= step
+        value += part
+    return value.reshape(2, *shape)
+
+
+@lru_cache(maxsize=256)
+def _table(function: AngularFunction) -> NDArray[np.float64]:
+    """Coefficients (steps, 2, powers): those of the highest powers first, in each step the last."""
+    pair = np.array([function.acute, function.obtuse])[:, ::-1]
+    steps = -(-pair.shape[1] // _POWERS)
+    padded = np.pad(pair, ((0, 0), (0, steps * _POWERS - pair.shape[1])))
+    return np.ascontiguousarray(padded.reshape(2, steps, _POWERS).transpose(1, 0, 2)[::-1])

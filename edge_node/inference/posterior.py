@@ -11,30 +11,31 @@ The first is what landmarks don't cover, the second what the data left open. In 
 latent function's variance has the same two parts, and the softmax is averaged over it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import cho_solve
 
 from edge_node.errors import DataError
 from edge_node.inference.approximation import Approximation
 from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.blas import solve_rows
 from edge_node.inference.evidence import Evidence
 from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, cholesky
 from edge_node.inference.kernels import kernel_from_json, kernel_to_json
 from edge_node.inference.likelihood import average
+from edge_node.inference.prediction import FastPredictor
 from edge_node.inference.statistics import Statistics
+from edge_node.inference.streaming import in_parts
 
 __all__ = ["ClassPosterior", "Posterior", "solve"]
 
 Arrays = Mapping[str, NDArray[Any]]
-
-BATCH_ROWS = 1024
-"""Rows predicted at a time, so that memory doesn't grow with their number."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,29 @@ class Posterior:
         Raises:
             DataError: X is not finite.
         """
-        mean, variance = np.empty(len(X)), np.empty(len(X))
-        for part in _batches(X):
-            Phi, uncovered = _covered(self.features, X[part])
-            white = _whiten(self.factor, Phi.T)
-            mean[part] = Phi @ self.weights
-            variance[part] = self.amplitude * (uncovered + self.noise * np.square(white).sum(0))
+        _check(X)
+        predict = self._exactly if self._fast is None else partial(self._quickly, self._fast)
+        mean, variance = in_parts(predict, X)
+        return mean, self.amplitude * variance
+
+    def _quickly(self, fast: FastPredictor, X: Matrix) -> tuple[Vector, Vector]:
+        """Mean and variance for a = 1."""
+        mean, variance, kept = fast(X)
+        if not kept.all():
+            mean[~kept], variance[~kept] = self._exactly(X[~kept])
         return mean, variance
+
+    def _exactly(self, X: Matrix) -> tuple[Vector, Vector]:
+        """The same, with a variance that is a sum of two squares."""
+        Phi, uncovered = _covered(self.features, X)
+        mean = Phi @ self.weights
+        solve_rows(self.factor, Phi)
+        return mean, uncovered + self.noise * np.vecdot(Phi, Phi)
+
+    @cached_property
+    def _fast(self) -> FastPredictor | None:
+        """Where it keeps its digits."""
+        return FastPredictor.of(self.features, self.weights, self.factor, self.noise)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for ``numpy.savez``: no pickles."""
@@ -129,6 +146,7 @@ class ClassPosterior:
         Raises:
             DataError: X is not finite.
         """
+        _check(X)
         return self.approximation.latent(*_covered(self.features, X))
 
     def predict_proba(self, X: Matrix) -> Matrix:
@@ -137,11 +155,11 @@ class ClassPosterior:
         Raises:
             DataError: X is not finite.
         """
-        probabilities = np.empty((len(X), len(self.offsets)))
-        for part in _batches(X):
-            averaged = average(self.offsets, *self.latent(X[part]))
-            probabilities[part] = averaged.probabilities
-        return probabilities
+
+        def probabilities(X: Matrix) -> tuple[Matrix]:
+            return (average(self.offsets, *self.latent(X)).probabilities,)
+
+        return in_parts(probabilities, X)[0]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for ``numpy.savez``: no pickles."""
@@ -179,20 +197,12 @@ def _features_from_arrays(arrays: Arrays) -> Features:
     return Features(kernel, arrays["landmarks"], arrays["cholesky"], arrays.get("metric"))
 
 
-def _batches(X: Matrix) -> Iterator[slice]:
-    for start in range(0, len(X), BATCH_ROWS):
-        yield slice(start, start + BATCH_ROWS)
+def _check(X: Matrix) -> None:
+    if not np.isfinite(X).all():
+        raise DataError("an encoded input is not finite", expected="finite numbers", where="X")
 
 
 def _covered(features: Features, X: Matrix) -> tuple[Matrix, Vector]:
     """Phi (n, r) and k(x, x) - phi'phi (n,), not negative (rounding is cut off)."""
-    if not np.isfinite(X).all():
-        raise DataError("an encoded input is not finite", expected="finite numbers", where="X")
     Phi = features(X)
-    return Phi, np.maximum(features.prior_variance(X) - np.square(Phi).sum(axis=1), 0.0)
-
-
-def _whiten(factor: Matrix, columns: Matrix) -> Matrix:
-    """L^-1 columns."""
-    white: Matrix = solve_triangular(factor, columns, lower=True, check_finite=False)
-    return white
+    return Phi, np.maximum(features.prior_variance(X) - np.vecdot(Phi, Phi), 0.0)

@@ -35,7 +35,8 @@ from edge_node.inference.blocks import Block, nearest_block
 from edge_node.inference.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, cholesky
-from edge_node.inference.posterior import BATCH_ROWS, Posterior
+from edge_node.inference.posterior import Posterior
+from edge_node.inference.streaming import BLOCK_ROWS
 
 __all__ = ["Refinement", "local_refinement"]
 
@@ -220,4 +221,4 @@ class Refinement:
 
 
 def _batches(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    return np.array_split(rows, -(-len(rows) // BATCH_ROWS))
+    return np.array_split(rows, -(-len(rows) // BLOCK_ROWS))

@@ -11,13 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-from threadpoolctl import ThreadpoolController
+import numpy as np
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 from edge_node.inference.arrays import Matrix, Rows, Vector
 
-__all__ = ["BLOCK_ROWS", "RunningSum", "accumulate", "blocks"]
+__all__ = ["BLOCK_ROWS", "RunningSum", "accumulate", "blocks", "in_parts"]
 
 BLOCK_ROWS = 1024
 """Rows per block where nothing else is said."""
@@ -26,10 +27,11 @@ _BLOCK_VALUES = 1 << 21
 """Numbers per block of a sum, 16 MiB: a rank-k update is at full speed from k = 512 on, and larger
 blocks wait less often for other threads."""
 
+_FEWEST_SHARED = 256
+"""Rows that are worth a second thread."""
+
 _MOST_THREADS = 8
 """Each has its own sums: memory is bounded on a machine with many cores, too."""
-
-_turn = threading.RLock()  # BLAS's number of threads is the process's: one pass at a time
 
 
 class RunningSum(Protocol):
@@ -58,7 +60,7 @@ def accumulate(rows: Rows, new: Callable[[], Sequence[Sum]], columns: int) -> Se
     Returns:
         Sums in the order of ``new``. The same chunks and threads give the same bits.
     """
-    with _cores() as threads:
+    with _blas.one_thread() as threads:
         parts = [new() for _ in range(threads)]
         _share(rows, parts, max(1, _BLOCK_VALUES // columns))
     first, *others = parts
@@ -66,6 +68,23 @@ def accumulate(rows: Rows, new: Callable[[], Sequence[Sum]], columns: int) -> Se
         for total, each in zip(first, part, strict=True):
             total.merge(each)
     return first
+
+
+def in_parts(
+    function: Callable[[Matrix], tuple[Vector, ...]], X: Matrix, size: int = BLOCK_ROWS
+) -> tuple[Vector, ...]:
+    """``function`` of all rows of X (n, d): of some at a time, on all cores, joined in order.
+
+    Args:
+        function: of rows (k, d), k > 0, unless n = 0; gives arrays of k rows.
+        X: (n, d).
+        size: rows at a time, at most.
+    """
+    if len(X) < _FEWEST_SHARED:
+        return function(X)
+    with _blas.one_thread() as threads, ThreadPoolExecutor(threads) as pool:
+        parts = np.array_split(X, max(threads, -(-len(X) // size)))
+        return tuple(np.concatenate(each) for each in zip(*pool.map(function, parts), strict=True))
 
 
 def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]]:
@@ -103,17 +122,46 @@ def _finish(running: Sequence[Future[None]]) -> None:
         each.result()
 
 
-@contextmanager
-def _cores() -> Iterator[int]:
-    """How many threads BLAS may take; inside, each of its calls takes one."""
-    with _turn:
-        blas = _blas()
-        allowed = max((library["num_threads"] for library in blas.info()), default=1)
-        with blas.limit(limits=1):
-            yield min(allowed, _MOST_THREADS)
+class _Blas:
+    """NumPy's and SciPy's BLAS libraries, whose number of threads is the process's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before: list[int] = []
+
+    @contextmanager
+    def one_thread(self) -> Iterator[int]:
+        """Inside, each call takes one thread. Yields how many it might take outside."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._before = [library.num_threads for library in _libraries()]
+                _set_threads([1] * len(self._before))
+            threads = min(max(self._before, default=1), _MOST_THREADS)
+        try:
+            yield threads
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    _set_threads(self._before)
+
+
+def _set_threads(numbers: Sequence[int]) -> None:
+    """For each library. Newer versions of threadpoolctl obey the first thread that sets a number,
+    and nobody else until that is done; here, whoever holds the lock may.
+    """
+    free = getattr(OpenBLASController, "clear_controlling_thread", lambda *, force: None)
+    free(force=True)
+    for library, number in zip(_libraries(), numbers, strict=True):
+        library.set_num_threads(number)
+    free(force=True)
 
 
 @cache
-def _blas() -> ThreadpoolController:
-    """NumPy's and SciPy's."""
-    return ThreadpoolController().select(user_api="blas")
+def _libraries() -> list[Any]:
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+_blas = _Blas()

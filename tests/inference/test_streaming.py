@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.conditional import local_conditional
 from edge_node.inference.statistics import local_statistics, statistics_of_each
-from edge_node.inference.streaming import BLOCK_ROWS, accumulate
+from edge_node.inference.streaming import BLOCK_ROWS, accumulate, in_parts
 
 CHUNKS = [(normal(i, rows, 2), np.arange(float(rows))) for i, rows in enumerate((0, 5, 3000, 1, 0))]
 ROWS = sum(len(X) for X, _ in CHUNKS)
@@ -93,10 +93,29 @@ def test_an_error_in_a_thread_is_the_callers() -> None:
     assert blas_info() == before
 
 
-def test_passes_take_turns() -> None:
-    """Several in one process leave BLAS's threads as they were."""
+def test_passes_may_overlap() -> None:
+    """In threads of their own, while another thread has set a limit: it stays as it was."""
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_info()
+        with ThreadPoolExecutor(4) as pool:
+            passes = [pool.submit(accumulate, CHUNKS, lambda: [Seen()], 1) for _ in range(8)]
+            assert all(each.result()[0].rows == ROWS for each in passes)
+        assert blas_info() == before
+
+
+@pytest.mark.parametrize("rows", [0, 1, 255, 256, 3000])
+def test_parts_are_joined_in_order(rows: int) -> None:
+    """Few rows in one part, many on all cores; several results at once."""
+    X, sizes = normal(0, rows, 2), list[int]()
+
+    def both(part: Matrix) -> tuple[Vector, Vector]:
+        sizes.append(len(part))
+        return part[:, 0], 2.0 * part[:, 1]
+
     before = blas_info()
-    with ThreadPoolExecutor(4) as pool:
-        passes = [pool.submit(accumulate, CHUNKS, lambda: [Seen()], 1) for _ in range(8)]
-        assert all(each.result()[0].rows == ROWS for each in passes)
+    first, second = in_parts(both, X, 1000)
+    assert np.array_equal(first, X[:, 0])
+    assert np.array_equal(second, 2.0 * X[:, 1])
+    assert sum(sizes) == rows
+    assert max(sizes) <= 1000
     assert blas_info() == before
