@@ -121,26 +121,26 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
         }
         if "federated" in ways:
             answers = first.predict(case.test, which=Which.GLOBAL)
-            yield "federated", {**_figures(case, [answers], [...], first), **facts}
+            yield "federated", {**_figures(case, [answers], [...]), **facts}
         if "site" in ways and regression:
-            yield "site", _by_owner(case, models, Which.AUTO, first)
+            yield "site", _by_owner(case, models, Which.AUTO)
     if "plain" in ways and not regression:
         spec = msgspec.structs.replace(
             case.spec, model=msgspec.structs.replace(case.model, metric_sweeps=0)
         )
         model = next(iter(learn(spec, case.parts()).values()))
-        yield "plain", _figures(case, [model.predict(case.test)], [...], model)
+        yield "plain", _figures(case, [model.predict(case.test)], [...])
     unrefined = msgspec.structs.replace(
         case.spec, model=msgspec.structs.replace(case.model, site_refinement=False)
     )
     if "pooled" in ways:
         (model,) = learn(unrefined, {"pooled": case.train}).values()
-        yield "pooled", _figures(case, [model.predict(case.test)], [...], model)
+        yield "pooled", _figures(case, [model.predict(case.test)], [...])
     if "alone" in ways:
         alone = {owner: learn_alone(unrefined, part) for owner, part in case.parts().items()}
         found = {owner: model for owner, model in alone.items() if model is not None}
         if len(found) == len(alone):
-            yield "alone", _by_owner(case, found, Which.GLOBAL, next(iter(found.values())))
+            yield "alone", _by_owner(case, found, Which.GLOBAL)
     if "sklearn" in ways and len(case.split.train) <= _SKLEARN_ROWS:
         yield "sklearn", _sklearn(case)
 
@@ -160,22 +160,22 @@ def learn_alone(spec: FederationSpec, part: Batch) -> Model | None:
         return None
 
 
-def _by_owner(case: _Case, models: Mapping[str, Model], which: Which, scale: Model) -> Row:
+def _by_owner(case: _Case, models: Mapping[str, Model], which: Which) -> Row:
     """Each test row answered by the node in whose region it lies."""
     rows = [np.flatnonzero(case.test_owners == owner) for owner in models]
     answers = [
         model.predict(take(case.test, own), which=which)
         for model, own in zip(models.values(), rows, strict=True)
     ]
-    return _figures(case, answers, rows, scale)
+    return _figures(case, answers, rows)
 
 
-def _figures(case: _Case, answers: Sequence[Predictions], rows: Sequence[Any], scale: Model) -> Row:
+def _figures(case: _Case, answers: Sequence[Predictions], rows: Sequence[Any]) -> Row:
     """The figures of answers to parts of the test rows."""
     y = case.test.target
     assert y is not None  # noqa: S101 - test rows have targets
     if isinstance(answers[0], ClassPredictions):
-        probabilities = np.empty((len(y), len(answers[0].classes)))
+        probabilities = np.full((len(y), len(answers[0].classes)), np.nan)
         for answer, own in zip(answers, rows, strict=True):
             assert isinstance(answer, ClassPredictions)  # noqa: S101 - as the first
             probabilities[own] = answer.probabilities
@@ -184,7 +184,7 @@ def _figures(case: _Case, answers: Sequence[Predictions], rows: Sequence[Any], s
             "log_loss": metrics.log_loss(y, probabilities),
             "ece": metrics.ece(y, probabilities),
         }
-    mean, sd = np.empty(len(y)), np.empty(len(y))
+    mean, sd = np.full(len(y), np.nan), np.full(len(y), np.nan)  # until a node answers
     for answer, own in zip(answers, rows, strict=True):
         assert not isinstance(answer, ClassPredictions)  # noqa: S101 - as the first
         mean[own], sd[own] = answer.mean, answer.sd

@@ -137,9 +137,7 @@ def _logistic(model: Model, train: Batch, tests: list[Batch]) -> list[NDArray[np
 def _figures(answers: list[NDArray[np.float64]], tests: list[Batch]) -> Row:
     targets = [np.asarray(test.target) for test in tests]
     y, probabilities = np.concatenate(targets), np.concatenate(answers)
-    each = [
-        metrics.accuracy(own, p) for own, p in zip(targets, answers, strict=True) if own is not None
-    ]
+    each = [metrics.accuracy(own, p) for own, p in zip(targets, answers, strict=True)]
     return {
         "accuracy": metrics.accuracy(y, probabilities),
         "mean_accuracy": float(np.mean(each)),

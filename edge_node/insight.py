@@ -1,5 +1,6 @@
 """What a saved model says about itself: what matters to it, and how well it predicts known rows."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from edge_node.config import Task, Which, load_node_config
 from edge_node.data.encoder import EncodedRows
 from edge_node.data.site import site_of
 from edge_node.data.source import Batch, FileSource, open_source
-from edge_node.errors import DataError
+from edge_node.errors import ConfigurationError, DataError
 from edge_node.inference import metrics
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.flow import GradientFlow, best_time
@@ -20,10 +21,13 @@ from edge_node.inference.relevance import relevance
 from edge_node.inference.sampling import sample_function, sample_probabilities
 from edge_node.model import ClassPredictions, IntervalPredictions, Model
 from edge_node.paths import NodePaths
+from edge_node.security.files import write_atomically
 
 __all__ = ["draw_relevance", "explain", "sample_file", "score_file", "score_own", "trained_file"]
 
 Row = dict[str, Any]
+
+_PICTURES = ("png", "svg", "pdf")
 
 
 def explain(paths: NodePaths) -> list[Row]:
@@ -40,15 +44,35 @@ def explain(paths: NodePaths) -> list[Row]:
 
 
 def draw_relevance(rows: Sequence[Row], path: Path, *, most: int = 25) -> None:
-    """A bar chart of the ``most`` relevant inputs, as PNG, SVG or PDF by the file's name."""
-    from matplotlib.figure import Figure  # a second of import time
+    """A bar chart of the ``most`` relevant inputs, as PNG, SVG or PDF by the file's name.
 
+    Raises:
+        DataError: the name ends otherwise.
+        ConfigurationError: matplotlib is not installed.
+        MachineError: the file can't be written.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in _PICTURES:
+        raise DataError(
+            "no such kind of picture", where=str(path), expected=f"a name in {', '.join(_PICTURES)}"
+        )
+    try:
+        from matplotlib.figure import Figure  # a second of import time
+    except ImportError as error:
+        raise ConfigurationError(
+            "a picture needs matplotlib",
+            where=str(path),
+            found=str(error),
+            remedy="Install the extra: pip install 'tangent-mesh[demo]'",
+        ) from error
     shown = list(rows[:most])[::-1]
     figure = Figure(figsize=(6.4, 1.2 + 0.28 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh([row["input"] for row in shown], [row["share"] for row in shown], color="#2563eb")
     axes.set(xlabel="share of the metric", title="What the model looks at")
-    figure.savefig(path, dpi=150)
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=150)
+    write_atomically(path, content.getvalue(), mode=0o644)
 
 
 def score_file(paths: NodePaths, file: Path) -> list[Row]:

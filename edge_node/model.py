@@ -7,7 +7,8 @@ one beside it, and are for this site alone.
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,11 +26,12 @@ from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.features import Features
 from edge_node.inference.posterior import ClassPosterior, Posterior
 from edge_node.inference.refinement import Refinement
-from edge_node.security.files import write_atomically
+from edge_node.security.files import remove, write_atomically
 
 __all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
 
 _FORMAT = 2
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError)
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,7 +187,10 @@ class Model:
         return mean, variance
 
     def save(self, path: Path) -> None:
-        """Write the model beside what is this site's alone, atomically. Raises MachineError."""
+        """Write the model beside what is this site's alone, atomically. Raises MachineError.
+
+        Where there is nothing of the site's own, what an earlier model left is removed.
+        """
         header = {
             "format": _FORMAT,
             "data": msgspec.to_builtins(self.data),
@@ -196,6 +201,8 @@ class Model:
         if self.refinement is not None:
             _write(_site_path(path), {"header": text, **self.refinement.to_arrays()})
         _write(path, {"header": text, **self.posterior.to_arrays()})
+        if self.refinement is None:
+            remove(_site_path(path))  # an earlier model's rows
 
     @classmethod
     def load(cls, path: Path) -> "Model":
@@ -204,7 +211,7 @@ class Model:
         Raises:
             DataError: there is none, or the file is damaged or of another version.
         """
-        try:
+        with _refusing_damage(path):
             arrays = _read(path)
             text = arrays.pop("header").tobytes()
             header = msgspec.json.decode(text)
@@ -213,27 +220,32 @@ class Model:
             data = msgspec.convert(header["data"], DataSpec)
             kind = ClassPosterior if data.task is Task.CLASSIFICATION else Posterior
             posterior = kind.from_arrays(arrays)
-            return cls(
-                data,
-                Encoder.from_dict(header["encoder"]),
-                posterior,
-                msgspec.convert(header["provenance"], Provenance),
-                _read_refinement(_site_path(path), text, posterior.features),
-            )
-        except FileNotFoundError as error:
-            raise DataError(
-                "this node holds no posterior yet",
-                where=str(path),
-                remedy="Run `edge-node run` until `edge-node status` says complete",
-            ) from error
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
-            raise DataError(
-                "the posterior file is damaged or of another version",
-                where=str(path),
-                expected=f"a model of format {_FORMAT}",
-                found=str(error),
-                remedy="Delete it; the node learns it again in the next run",
-            ) from error
+            encoder = Encoder.from_dict(header["encoder"])
+            provenance = msgspec.convert(header["provenance"], Provenance)
+        with _refusing_damage(_site_path(path)):
+            refinement = _read_refinement(_site_path(path), text, posterior.features)
+        return cls(data, encoder, posterior, provenance, refinement)
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """What can be wrong with a file, as a DataError that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(
+            "this node holds no posterior yet",
+            where=str(path),
+            remedy="Run `edge-node run` until `edge-node status` says complete",
+        ) from error
+    except _DAMAGE as error:
+        raise DataError(
+            "the posterior file is damaged or of another version",
+            where=str(path),
+            expected=f"a model of format {_FORMAT}",
+            found=str(error),
+            remedy="Delete it; the node learns it again in the next run",
+        ) from error
 
 
 def _site_path(path: Path) -> Path:
@@ -257,5 +269,5 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

@@ -77,6 +77,16 @@ def test_the_input_that_matters_comes_first(node: Path, tmp_path: Path) -> None:
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_that_cannot_be_drawn_is_refused(node: Path, tmp_path: Path) -> None:
+    """By its name, or for want of a folder; nothing is left behind."""
+    for name, message in (("r.jpeg", "png, svg, pdf"), ("no/r.png", "Create the directory")):
+        result = CliRunner().invoke(
+            cli, ["explain", "--plot", str(tmp_path / name), "--dir", str(node)]
+        )
+        assert message in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
 def test_scores_of_rows_it_has_not_seen(node: Path) -> None:
     """In the target's unit: noise has an sd of 5."""
     scores = json.loads(ask(node, "score", "--json", "--csv", str(node / "new.csv")))["scores"]
@@ -112,7 +122,7 @@ def test_posteriors_can_be_asked_for(node: Path) -> None:
         result = CliRunner().invoke(
             cli, ["predict", *new, "--posterior", "site", "--dir", str(node)]
         )
-        assert result.exception is None or "posterior of its own" in str(result.exception)
+        assert "posterior of its own" in str(result.exception)
         return
     answers = {
         which: ask(node, "predict", *new, "--posterior", which)
@@ -138,6 +148,10 @@ def test_draws_and_training_time(node: Path) -> None:
         for line in ask(node, "predict", *new, "--posterior", "global").splitlines()[1:]
     ]
     assert np.abs(values.mean(axis=1) - mean).max() < 0.4 * values.std(axis=1).max()
+    result = CliRunner().invoke(
+        cli, ["predict", *new, "--time", "1", "--posterior", "site", "--dir", str(node)]
+    )
+    assert result.exit_code == 2
     location = Model.load(NodePaths(node).model).encoder.target_location
     untrained = ask(node, "predict", *new, "--time", "0").split()[1:]
     np.testing.assert_allclose(np.array(untrained, dtype=float), location, rtol=1e-12)

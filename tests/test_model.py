@@ -115,6 +115,28 @@ def test_another_models_rows_are_not_taken_for_ones_own(
     assert Model.load(tmp_path / "model.npz").refinement is None
 
 
+def test_rows_of_an_earlier_model_do_not_stay(models: list[Model], tmp_path: Path) -> None:
+    """A model without refinement leaves no site's file; the next one's is its own."""
+    path, site = tmp_path / "model.npz", tmp_path / "model.site.npz"
+    models[0].save(path)
+    assert site.exists()
+    replace(models[0], refinement=None).save(path)
+    assert not site.exists()
+    assert Model.load(path).refinement is None
+
+
+@pytest.mark.parametrize("name", ["model.npz", "model.site.npz"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive"])
+def test_damage_is_refused_by_the_files_name(
+    models: list[Model], tmp_path: Path, name: str, content: bytes
+) -> None:
+    """Of the file that is damaged, be it empty or no archive."""
+    models[0].save(tmp_path / "model.npz")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"/{name}: .* damaged"):
+        Model.load(tmp_path / "model.npz")
+
+
 def test_a_classifier_has_one_posterior_in_one_sweep_if_need_be(tmp_path: Path) -> None:
     """Label regression's sums are all it needs; probabilities still are some."""
     spec = spec_for(Task.CLASSIFICATION, 3, newton_steps=0, metric_sweeps=0)

@@ -62,6 +62,8 @@ def predict(
 
     if options["samples"] and options["time"] is not None:
         raise click.UsageError("give --samples or --time, not both")
+    if options["posterior"] == Which.SITE and (options["samples"] or options["time"] is not None):
+        raise click.UsageError("--samples and --time are of the posterior that all share")
     if file is None and sys.stdin.isatty():
         raise click.UsageError("give --csv FILE, or pipe CSV rows into the command")
     with nullcontext(file) if file else saved_input(sys.stdin.buffer) as path:

@@ -126,7 +126,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         return estimator
 
     def save(self, path: str | Path) -> None:
-        """Write the model to one file, as daemons do. Raises NotFittedError, MachineError."""
+        """Write the model, as daemons do: a single node's own rows go to a second file beside it.
+
+        Raises:
+            NotFittedError: there is no model yet.
+            MachineError: it can't be written.
+        """
         check_is_fitted(self)
         self.model_.save(Path(path))
 

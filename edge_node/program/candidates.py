@@ -74,6 +74,11 @@ class Learnt:
     evidence: Evidence
     step: str
 
+    @property
+    def mean_evidence(self) -> float:
+        """The log evidence a row: a node may be lost between two steps, and its rows with it."""
+        return self.evidence.log_evidence / self.statistics.count
+
     @cached_property
     def weights(self) -> Matrix:
         """The mean of u, (r,) or (r, q)."""

@@ -1,9 +1,9 @@
 """Agreeing on a feature map: a candidate of the grid, then the metric that its gradients ask for.
 
-Each repetition takes one small sweep of gradients and one of statistics; k-means landmarks move
-once more, to where the metric puts the rows. Where rows are many, the evidence says when to stop.
+Each repetition takes one small sweep of gradients and one of statistics. Where rows are many, the
+evidence says when to stop, and k-means landmarks move once more, to where the metric puts the rows.
 Where they are few it doesn't notice that the metric has seen the same rows; there, models learnt
-without a fold of the rows are scored on that fold.
+without a fold of the rows are scored on that fold, and landmarks stay where they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ async def _by_evidence(network: Network, rows: AnyRows, learnt: Learnt, model: M
         candidates = await _agree_metrics(network, i, [lane])
         candidates = await _recentre(network, i, rows, candidates, model.min_rows_per_landmark)
         improved = best(await agree_learnt(network, f"{i}", candidates, [rows] * len(candidates)))
-        if improved.evidence.log_evidence <= learnt.evidence.log_evidence:
+        if improved.mean_evidence <= learnt.mean_evidence:
             break
         learnt = improved
     return learnt

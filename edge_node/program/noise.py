@@ -50,8 +50,11 @@ class _Search:
     step: str = ""
 
     def consider(self, evidence: Evidence, packed: Vector, step: str) -> None:
-        """Keep it if it is better."""
-        if self.evidence is None or evidence.log_evidence > self.evidence.log_evidence:
+        """Keep it if it is better, or of fewer rows: a node was lost since, and evidences of
+        different rows don't compare.
+        """
+        worse = self.evidence is not None and evidence.log_evidence <= self.evidence.log_evidence
+        if not worse or packed[0] != self.packed[0]:
             self.evidence, self.packed, self.step = evidence, packed.copy(), step
 
     def found(self) -> Evidence:

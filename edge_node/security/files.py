@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_node.errors import IdentityError, MachineError
 
-__all__ = ["make_private_directory", "read_private", "write_atomically"]
+__all__ = ["make_private_directory", "read_private", "remove", "write_atomically"]
 
 _REMEDIES = {
     errno.EACCES: "Make it writable for the user that runs this program",
@@ -50,6 +50,12 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
                 temporary.unlink()
             raise
         _flush_directory(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if there is one. Raises MachineError."""
+    with _machine_errors("the file can't be removed", path):
+        path.unlink(missing_ok=True)
 
 
 def make_private_directory(path: Path) -> None:
