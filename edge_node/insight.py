@@ -138,6 +138,13 @@ def score_own(paths: NodePaths) -> list[Row]:
             where=str(paths.model),
             remedy="Score rows that took no part: edge-node score --csv FILE",
         )
+    if config.name not in model.provenance.cohort:
+        raise DataError(
+            "this node's rows took no part in the posterior",
+            where=str(paths.model),
+            expected=f"{config.name} among {', '.join(model.provenance.cohort)}",
+            remedy="Score them as rows that took no part: edge-node score --csv FILE",
+        )
     file = paths.root / config.data
     source = open_source(file, model.data, ignore=config.ignore, site=config.name)
     scores = leave_one_out(EncodedRows(source, model.encoder), model.posterior)

@@ -155,3 +155,17 @@ def test_draws_and_training_time(node: Path) -> None:
     location = Model.load(NodePaths(node).model).encoder.target_location
     untrained = ask(node, "predict", *new, "--time", "0").split()[1:]
     np.testing.assert_allclose(np.array(untrained, dtype=float), location, rtol=1e-12)
+
+
+def test_a_node_that_took_no_part_has_nothing_to_leave_out(node: Path) -> None:
+    """It is told what to do instead."""
+    if not regression(node):
+        return
+    config = NodePaths(node).config
+    before = config.read_text()
+    config.write_text(before.replace("one", "two"))
+    try:
+        result = CliRunner().invoke(cli, ["score", "--dir", str(node)])
+    finally:
+        config.write_text(before)
+    assert "took no part" in str(result.exception)
