@@ -11,6 +11,7 @@ from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
+from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
@@ -88,6 +89,15 @@ def startup(landmarks: int, repeats: int, as_json: bool) -> None:
 def prediction(landmarks: int, rows: int, repeats: int, as_json: bool) -> None:
     """Seconds of a prediction with its uncertainty: one row, a batch, and reading the model."""
     _show(measure_prediction(landmarks, rows, repeats), as_json)
+
+
+@cli.command()
+@click.option("--rows", default=10_000_000, show_default=True)
+@click.option("--landmarks", default=1000, show_default=True)
+@console.json_option
+def memory(rows: int, landmarks: int, as_json: bool) -> None:
+    """Peak megabytes of a process that streams a file into its statistics, against 400."""
+    _show(measure_memory(rows, landmarks), as_json)
 
 
 @cli.command()

@@ -9,6 +9,7 @@ from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS, load
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
+from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
@@ -135,3 +136,12 @@ def test_prediction() -> None:
     assert found["ratio"] == found["figure"] / found["limit"] > 0
     for name in ("batch", "load"):
         assert found[f"{name}_ratio"] == found[f"{name}_seconds"] / found[f"{name}_limit"] > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc: Linux only")
+def test_memory() -> None:
+    """All rows are read, and the peak is that of a process that holds some matrices."""
+    found = measure_memory(150_000, 300)
+    assert found["rows"] == 150_000
+    assert found["ratio"] == found["figure"] / found["limit"]
+    assert 8 * 300**2 / 1e6 < found["figure"] < found["limit"]

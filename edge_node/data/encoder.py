@@ -138,7 +138,7 @@ class EncodedRows:
 
     source: Source
     encoder: Encoder
-    most_bytes: int = 64 << 20
+    most_bytes: int = 16 << 20
     _kept: list[tuple[Matrix, Vector]] | None = field(default=None, init=False, repr=False)
 
     def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:

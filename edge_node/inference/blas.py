@@ -40,7 +40,11 @@ def add_gram(A: Matrix, total: Matrix) -> None:
 
 
 def subtract_product(A: Matrix, B: Matrix, total: Matrix) -> None:
-    """Subtract A B' from ``total`` (n, r), for A (n, t) and B (r, t). Raises ValueError."""
+    """Subtract A B' from ``total`` (n, r), for A (n, t) and B (r, t). Raises ValueError.
+
+    A and B are copied where they aren't in C order: they are thin.
+    """
+    A, B = np.ascontiguousarray(A), np.ascontiguousarray(B)
     n, t = _shape(A, "A", (None, None))
     r, _ = _shape(B, "B", (None, t))
     _shape(total, "total", (n, r))

@@ -33,7 +33,7 @@ from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, cholesky
 from edge_node.inference.posterior import Posterior
 from edge_node.inference.statistics import SymmetricSum
-from edge_node.inference.streaming import accumulate
+from edge_node.inference.streaming import Scratch, accumulate
 
 __all__ = ["ConditionalStatistics", "local_conditional", "solve_conditional"]
 
@@ -118,22 +118,25 @@ def local_conditional(
         features: phi, r of them.
         noises: positive, in units of the amplitude.
     """
-    (total,) = accumulate(rows, lambda: [_Sum(features, noises)], len(features.landmarks))
+    (total,) = accumulate(
+        rows, lambda scratch: [_Sum(features, noises, scratch)], len(features.landmarks)
+    )
     return total.statistics()
 
 
 class _Sum:
     """Running statistics for each of some s2."""
 
-    def __init__(self, features: Features, noises: Sequence[float]) -> None:
-        self._features = features
+    def __init__(self, features: Features, noises: Sequence[float], scratch: Scratch) -> None:
+        self._features, self._scratch = features, scratch
         self._sums = [_NoiseSum(len(features.landmarks), noise) for noise in noises]
 
     def add(self, X: Matrix, y: Vector) -> None:
-        Phi = self._features(X)
-        uncovered = self._features.prior_variance(X) - np.einsum("ij,ij->i", Phi, Phi)
+        memory, scaled = self._scratch.blocks(2, len(X), len(self._features.landmarks))
+        Phi = self._features(X, memory)
+        uncovered = self._features.prior_variance(X) - np.vecdot(Phi, Phi)
         for each in self._sums:
-            each.add(Phi, np.maximum(uncovered, 0.0), y)
+            each.add(Phi, np.maximum(uncovered, 0.0), y, scaled)
 
     def merge(self, other: Self) -> None:
         for each, part in zip(self._sums, other._sums, strict=True):
@@ -151,9 +154,10 @@ class _NoiseSum:
         self._precision, self._shift = SymmetricSum(size), np.zeros(size)
         self._count, self._quadratic, self._log_determinant = 0, 0.0, 0.0
 
-    def add(self, Phi: Matrix, uncovered: Vector, y: Vector) -> None:
+    def add(self, Phi: Matrix, uncovered: Vector, y: Vector, scaled: Matrix) -> None:
+        """Add rows; ``scaled`` is memory like Phi's."""
         R = uncovered + self._noise
-        scaled = Phi / np.sqrt(R)[:, None]
+        np.divide(Phi, np.sqrt(R)[:, None], out=scaled)
         self._precision.add(scaled)
         self._shift += scaled.T @ (y / np.sqrt(R))
         self._count += len(y)

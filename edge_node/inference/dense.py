@@ -202,10 +202,12 @@ class DenseSection:
     directions: Matrix
     powers: Vector
 
-    def __call__(self, X: Matrix) -> Matrix:
-        """The block k(X, Z) (n, m) for X (n, d), float64, C order."""
+    def __call__(self, X: Matrix, out: Matrix | None = None) -> Matrix:
+        """The block k(X, Z) (n, m) for X (n, d), float64, C order; in ``out``, where it is given
+        (``aligned_empty``).
+        """
         U, p = directions(self.kernel.signals(X))
-        block = aligned_empty((len(U), len(self.directions)))
+        block = aligned_empty((len(U), len(self.directions))) if out is None else out
         Pieces(self.kernel, block.shape).fill(
             block,
             p,

@@ -23,7 +23,7 @@ from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, pack_symmetric, packed_size, unpack_symmetric
 from edge_node.inference.likelihood import average, pairs, softmax_curvature
 from edge_node.inference.statistics import Statistics, SymmetricSum
-from edge_node.inference.streaming import accumulate
+from edge_node.inference.streaming import Scratch, accumulate
 
 __all__ = ["Expansion", "local_expansion"]
 
@@ -122,7 +122,7 @@ def local_expansion(
     """
     (total,) = accumulate(
         rows,
-        lambda: [_Sum(features, approximation, offsets)],
+        lambda scratch: [_Sum(features, approximation, offsets, scratch)],
         len(features.landmarks) * approximation.outputs,
     )
     return total.expansion()
@@ -131,7 +131,10 @@ def local_expansion(
 class _Sum:
     """A running expansion."""
 
-    def __init__(self, features: Features, approximation: Approximation, offsets: Vector) -> None:
+    def __init__(
+        self, features: Features, approximation: Approximation, offsets: Vector, scratch: Scratch
+    ) -> None:
+        self._scratch = scratch
         size, q = len(features.landmarks), approximation.outputs
         self._features, self._approximation, self._offsets = features, approximation, offsets
         self._log_likelihood, self._uncovered = 0.0, 0.0
@@ -141,18 +144,19 @@ class _Sum:
 
     def add(self, X: Matrix, y: Vector) -> None:
         classes = len(self._offsets)
-        Phi, target = self._features(X), one_hot(y, classes)
-        residual = self._features.prior_variance(X) - np.square(Phi).sum(axis=1)
-        residual = np.maximum(residual, 0.0)
+        memory, scaled = self._scratch.blocks(2, len(X), len(self._gradient))
+        Phi, target = self._features(X, memory), one_hot(y, classes)
+        residual = np.maximum(self._features.prior_variance(X) - np.vecdot(Phi, Phi), 0.0)
         expected = average(self._offsets, *self._approximation.latent(Phi, residual))
         self._log_likelihood += float(np.vdot(target, expected.log_probabilities))
         self._gradient += Phi.T @ ((target - expected.probabilities) @ contrast(classes))
         for (j, k), w in zip(pairs(len(self._diagonal)), expected.curvature.T, strict=True):
             if j == k:
-                self._diagonal[j].add(Phi * np.sqrt(np.maximum(w, 0.0))[:, None])
+                np.multiply(Phi, np.sqrt(np.maximum(w, 0.0))[:, None], out=scaled)
+                self._diagonal[j].add(scaled)
                 self._uncovered += float(0.5 * w @ residual)
             else:
-                self._mixed[j, k] += Phi.T @ (Phi * w[:, None])
+                self._mixed[j, k] += Phi.T @ np.multiply(Phi, w[:, None], out=scaled)
 
     def merge(self, other: Self) -> None:
         self._log_likelihood += other._log_likelihood

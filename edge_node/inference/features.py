@@ -6,7 +6,6 @@ out at x, k(x, x) - |phi(x)|^2 >= 0, is the variance of the residual process (Sn
 2006).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,7 +15,7 @@ from scipy.linalg import lapack
 from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.blas import solve_rows
-from edge_node.inference.dense import DenseKernel
+from edge_node.inference.dense import DenseKernel, DenseSection
 from edge_node.inference.kernels import Kernel
 from edge_node.inference.whitening import Whitening, whitening
 
@@ -73,22 +72,31 @@ class Features:
         """Where the metric puts the rows of X (n, d): X T'."""
         return X if self.metric is None else X @ self.metric.T
 
-    def __call__(self, X: Matrix) -> Matrix:
-        """Phi (n, r) = (L^-1 k(Z, T X))' for X (n, d), by one triangular solve in place."""
-        block = self.covariances(X)
+    def __call__(self, X: Matrix, out: Matrix | None = None) -> Matrix:
+        """Phi (n, r) = (L^-1 k(Z, T X))' for X (n, d), by one triangular solve in place.
+
+        ``out`` is memory that may be used for it (``aligned_empty``).
+        """
+        block = self.covariances(X, out)
         solve_rows(self.cholesky, block)
         return block
 
-    def covariances(self, X: Matrix) -> Matrix:
-        """k(T X, Z) (n, r) for X (n, d): what ``whitening`` makes Phi of, or sums over Phi."""
-        return self._section(self.place(X))
+    def covariances(self, X: Matrix, out: Matrix | None = None) -> Matrix:
+        """k(T X, Z) (n, r) for X (n, d): what ``whitening`` makes Phi of, or sums over Phi.
+
+        ``out`` is memory that may be used for it (``aligned_empty``).
+        """
+        placed = self.place(X)
+        if self._section:
+            return self._section(placed, out)
+        return self.kernel(placed, self.landmarks)
 
     @cached_property
-    def _section(self) -> Callable[[Matrix], Matrix]:
-        """k(., Z)."""
+    def _section(self) -> DenseSection | None:
+        """k(., Z), for a dense network."""
         if isinstance(self.kernel, DenseKernel):
             return self.kernel.section(self.landmarks)
-        return lambda X: self.kernel(X, self.landmarks)
+        return None
 
     @cached_property
     def whitening(self) -> Whitening:

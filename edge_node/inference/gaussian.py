@@ -22,10 +22,10 @@ from edge_node.inference.arrays import Matrix, Vector
 __all__ = [
     "Gaussian",
     "cholesky",
+    "mirror",
     "pack_symmetric",
     "packed_size",
     "product",
-    "symmetric",
     "unpack_symmetric",
 ]
 
@@ -163,10 +163,10 @@ def unpack_symmetric(vector: Vector, size: int) -> Matrix:
     return matrix
 
 
-def symmetric(lower: Matrix) -> Matrix:
-    """The symmetric matrix (r, r) of which ``lower`` holds the lower triangle."""
-    matrix: Matrix = np.tril(lower)
-    matrix += np.tril(lower, -1).T
+def mirror(matrix: Matrix) -> Matrix:
+    """Copy the lower triangle of ``matrix`` (r, r) to the upper one, in place; returns it."""
+    for i in range(len(matrix)):
+        matrix[:i, i] = matrix[i, :i]
     return matrix
 
 

@@ -16,8 +16,8 @@ from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.blas import add_gram
 from edge_node.inference.features import Features
-from edge_node.inference.gaussian import Gaussian, symmetric
-from edge_node.inference.streaming import accumulate
+from edge_node.inference.gaussian import Gaussian, mirror
+from edge_node.inference.streaming import Scratch, accumulate
 
 __all__ = ["Statistics", "SymmetricSum", "local_statistics", "statistics_of_each"]
 
@@ -97,21 +97,27 @@ def statistics_of_each(
 ) -> list[Statistics]:
     """``local_statistics`` for several feature maps, in one pass over the rows together."""
     columns = max(len(features.landmarks) for features in candidates)
-    sums = accumulate(rows, lambda: [_Sum(features, outputs) for features in candidates], columns)
+    sums = accumulate(
+        rows,
+        lambda scratch: [_Sum(features, outputs, scratch) for features in candidates],
+        columns,
+    )
     return [each.statistics() for each in sums]
 
 
 class _Sum:
     """Running statistics for one feature map."""
 
-    def __init__(self, features: Features, outputs: int | None) -> None:
+    def __init__(self, features: Features, outputs: int | None, scratch: Scratch) -> None:
         size = len(features.landmarks)
+        self._scratch = scratch
         self._features, self._whitening = features, features.whitening
         self._gram, self._shift = SymmetricSum(size), Gaussian.flat(size, outputs).shift
         self._count, self._target_power, self._prior_power = 0, 0.0, 0.0
 
     def add(self, X: Matrix, Y: Vector) -> None:
-        block = self._features.covariances(X)
+        (memory,) = self._scratch.blocks(1, len(X), len(self._features.landmarks))
+        block = self._features.covariances(X, memory)
         self._whitening.turn(block)
         self._gram.add(block)
         self._shift += block.T @ Y
@@ -155,4 +161,4 @@ class SymmetricSum:
 
     def matrix(self) -> Matrix:
         """The sum so far, (r, r), symmetric."""
-        return symmetric(self._lower)
+        return mirror(self._lower.copy())

@@ -14,24 +14,39 @@ from itertools import pairwise
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
 from edge_node.inference.arrays import Matrix, Rows, Vector
+from edge_node.inference.compiled import aligned_empty
 
-__all__ = ["BLOCK_ROWS", "RunningSum", "accumulate", "blocks", "in_parts"]
+__all__ = ["BLOCK_ROWS", "RunningSum", "Scratch", "accumulate", "blocks", "in_parts"]
 
 BLOCK_ROWS = 1024
 """Rows per block where nothing else is said."""
 
-_BLOCK_VALUES = 1 << 21
-"""Numbers per block of a sum, 16 MiB: a rank-k update is at full speed from k = 512 on, and larger
-blocks wait less often for other threads."""
+_BLOCK_VALUES = 1 << 20
+"""Numbers per block of a sum, 8 MiB: a rank-k update is at full speed from k = 512 on."""
 
 _FEWEST_SHARED = 256
 """Rows that are worth a second thread."""
 
 _MOST_THREADS = 8
 """Each has its own sums: memory is bounded on a machine with many cores, too."""
+
+
+class Scratch:
+    """A thread's memory for blocks, used again: new memory costs time, and leaves holes."""
+
+    def __init__(self) -> None:
+        self._memory = aligned_empty((0, 1))
+
+    def blocks(self, count: int, rows: int, columns: int) -> NDArray[np.float64]:
+        """Some blocks (count, rows, columns) of numbers without meaning, until the next call."""
+        size = count * rows * columns
+        if size > len(self._memory):
+            self._memory = aligned_empty((size, 1))
+        return self._memory[:size].reshape(count, rows, columns)
 
 
 class RunningSum(Protocol):
@@ -49,19 +64,19 @@ class RunningSum(Protocol):
 Sum = TypeVar("Sum", bound=RunningSum)
 
 
-def accumulate(rows: Rows, new: Callable[[], Sequence[Sum]], columns: int) -> Sequence[Sum]:
+def accumulate(rows: Rows, new: Callable[[Scratch], Sequence[Sum]], columns: int) -> Sequence[Sum]:
     """Add all rows to each of some sums, in one pass with as many threads as BLAS may take.
 
     Args:
         rows: chunks (X (n, d), y (n,) or (n, q)).
-        new: makes the sums, empty; called once a thread.
+        new: makes the sums, empty; called once a thread, with the thread's memory.
         columns: numbers that a sum computes for each row: rows come in blocks that fit the cache.
 
     Returns:
         Sums in the order of ``new``. The same chunks and threads give the same bits.
     """
     with _blas.one_thread() as threads:
-        parts = [new() for _ in range(threads)]
+        parts = [new(Scratch()) for _ in range(threads)]
         _share(rows, parts, max(1, _BLOCK_VALUES // columns))
     first, *others = parts
     for part in others:

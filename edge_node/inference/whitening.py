@@ -24,7 +24,7 @@ from scipy.linalg import lapack, solve_triangular
 
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.blas import solve_rows, subtract_product
-from edge_node.inference.gaussian import symmetric
+from edge_node.inference.gaussian import mirror
 
 __all__ = ["Whitening", "whitening"]
 
@@ -46,7 +46,7 @@ class Whitening(Protocol):
         ...
 
     def gram(self, turned: Matrix) -> Matrix:
-        """Phi'Phi (r, r) from the sum of A'A over prepared blocks A; symmetric, both."""
+        """Phi'Phi (r, r) from the sum of A'A over prepared blocks A, which is overwritten."""
         ...
 
     def shift(self, turned: Vector) -> Vector:
@@ -115,17 +115,18 @@ class _AfterTheSum:
         What is large stays apart: with G in blocks and M1 = L^-1 H1 the turned directions' part,
         Phi'Phi = L^-1 H2 G22 H2' L^-T + X M1' + M1 X', where X = L^-1 H2 G21 + M1 G11 / 2.
         """
-        t = self.reflector.shape[1]
-        M1, G11 = self._leading(), turned[:t, :t]
-        rest, cross = turned.copy(), turned[:, :t].copy()
+        W, t = self.reflector, self.reflector.shape[1]
+        M1, G11, cross = self._leading(), turned[:t, :t].copy(), turned[:, :t].copy()
+        rest = turned  # in place from here: matrices are large
         rest[:t], rest[:, :t], cross[:t] = 0.0, 0.0, 0.0
         self.turn(rest)
-        rest = np.ascontiguousarray(rest.T)
-        self.turn(rest)
-        lower, _ = lapack.dsygst(rest.T, self.cholesky, lower=1, overwrite_a=1)
+        subtract_product(W, (W.T @ rest).T, rest)
+        upper, _ = lapack.dsygst(rest.T, self.cholesky, lower=1, overwrite_a=1)
         X = self._solve(self._reflect(cross)) + 0.5 * M1 @ G11
-        outer = X @ M1.T
-        return symmetric(lower + outer + outer.T)
+        total = upper.T
+        subtract_product(-X, M1, total)
+        subtract_product(-M1, X, total)
+        return mirror(total.T).T
 
     def shift(self, turned: Vector) -> Vector:
         """Phi'Y, (r,) or (r, q), from (K H)'Y."""

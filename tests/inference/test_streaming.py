@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.conditional import local_conditional
 from edge_node.inference.statistics import local_statistics, statistics_of_each
-from edge_node.inference.streaming import BLOCK_ROWS, accumulate, in_parts
+from edge_node.inference.streaming import BLOCK_ROWS, Scratch, accumulate, in_parts
 
 CHUNKS = [(normal(i, rows, 2), np.arange(float(rows))) for i, rows in enumerate((0, 5, 3000, 1, 0))]
 ROWS = sum(len(X) for X, _ in CHUNKS)
@@ -49,7 +49,7 @@ def test_every_row_is_seen_once(threads: int) -> None:
     with threadpool_limits(threads, user_api="blas"):
         before = blas_info()
         allowed = max(each["num_threads"] for each in before)
-        first, second = accumulate(CHUNKS, lambda: [Seen(), Seen()], (1 << 21) // 100)
+        first, second = accumulate(CHUNKS, lambda _: [Seen(), Seen()], (1 << 20) // 100)
         assert blas_info() == before
     assert first.rows == second.rows == ROWS
     assert first.largest <= 100
@@ -89,7 +89,7 @@ def test_an_error_in_a_thread_is_the_callers() -> None:
 
     before = blas_info()
     with pytest.raises(ArithmeticError, match="in a thread"):
-        accumulate(CHUNKS, lambda: [Failing()], 1)
+        accumulate(CHUNKS, lambda _: [Failing()], 1)
     assert blas_info() == before
 
 
@@ -98,7 +98,7 @@ def test_passes_may_overlap() -> None:
     with threadpool_limits(2, user_api="blas"):
         before = blas_info()
         with ThreadPoolExecutor(4) as pool:
-            passes = [pool.submit(accumulate, CHUNKS, lambda: [Seen()], 1) for _ in range(8)]
+            passes = [pool.submit(accumulate, CHUNKS, lambda _: [Seen()], 1) for _ in range(8)]
             assert all(each.result()[0].rows == ROWS for each in passes)
         assert blas_info() == before
 
@@ -119,3 +119,15 @@ def test_parts_are_joined_in_order(rows: int) -> None:
     assert sum(sizes) == rows
     assert max(sizes) <= 1000
     assert blas_info() == before
+
+
+def test_scratch_memory_is_used_again() -> None:
+    """Blocks of one call don't overlap; those of the next take the same memory, or more."""
+    scratch = Scratch()
+    first, second = scratch.blocks(2, 5, 3)
+    first[:], second[:] = 1.0, 2.0
+    assert (first == 1.0).all()
+    (again,) = scratch.blocks(1, 2, 3)
+    assert np.shares_memory(again, first)
+    assert scratch.blocks(3, 7, 4).shape == (3, 7, 4)
+    assert scratch.blocks(1, 0, 4).shape == (1, 0, 4)
