@@ -22,7 +22,7 @@ _INPUTS = 8
 
 
 def regression_spec(landmarks: int, nodes: int) -> FederationSpec:
-    """One candidate: depth 1, k-means landmarks."""
+    """One candidate, as it is: depth 1, k-means landmarks, no metric, no refinement."""
     return FederationSpec(
         name="benchmark",
         data=DataSpec(
@@ -30,7 +30,14 @@ def regression_spec(landmarks: int, nodes: int) -> FederationSpec:
             target="y",
             columns=tuple(Column(name=f"x{i}") for i in range(_INPUTS)),
         ),
-        model=ModelSpec(landmarks=landmarks, depths=(1,), landmark_kinds=(LandmarkKind.KMEANS,)),
+        model=ModelSpec(
+            landmarks=landmarks,
+            depths=(1,),
+            biases=(1.0,),
+            landmark_kinds=(LandmarkKind.KMEANS,),
+            metric_sweeps=0,
+            site_refinement=False,
+        ),
         timing=TimingSpec(heartbeat=0.5, liveness=60.0, settle=1.0, step=600.0),
         minimum_nodes=nodes,
     )
