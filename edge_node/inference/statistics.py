@@ -17,7 +17,7 @@ from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.blas import add_gram
 from edge_node.inference.features import Features
 from edge_node.inference.gaussian import Gaussian, mirror
-from edge_node.inference.streaming import Scratch, accumulate
+from edge_node.inference.streaming import Scratch, accumulate, one_thread
 
 __all__ = ["Statistics", "SymmetricSum", "local_statistics", "statistics_of_each"]
 
@@ -97,12 +97,13 @@ def statistics_of_each(
 ) -> list[Statistics]:
     """``local_statistics`` for several feature maps, in one pass over the rows together."""
     columns = max(len(features.landmarks) for features in candidates)
-    sums = accumulate(
-        rows,
-        lambda scratch: [_Sum(features, outputs, scratch) for features in candidates],
-        columns,
-    )
-    return [each.statistics() for each in sums]
+    with one_thread():
+        sums = accumulate(
+            rows,
+            lambda scratch: [_Sum(features, outputs, scratch) for features in candidates],
+            columns,
+        )
+        return [each.statistics() for each in sums]
 
 
 class _Sum:

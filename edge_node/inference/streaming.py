@@ -8,7 +8,7 @@ the number of threads alone, and so do the digits of the result.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from itertools import pairwise
 from typing import Any, Protocol, Self, TypeVar
@@ -20,7 +20,15 @@ from threadpoolctl import OpenBLASController, ThreadpoolController
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.compiled import aligned_empty
 
-__all__ = ["BLOCK_ROWS", "RunningSum", "Scratch", "accumulate", "blocks", "in_parts"]
+__all__ = [
+    "BLOCK_ROWS",
+    "RunningSum",
+    "Scratch",
+    "accumulate",
+    "blocks",
+    "in_parts",
+    "one_thread",
+]
 
 BLOCK_ROWS = 1024
 """Rows per block where nothing else is said."""
@@ -75,7 +83,7 @@ def accumulate(rows: Rows, new: Callable[[Scratch], Sequence[Sum]], columns: int
     Returns:
         Sums in the order of ``new``. The same chunks and threads give the same bits.
     """
-    with _blas.one_thread() as threads:
+    with one_thread() as threads:
         parts = [new(Scratch()) for _ in range(threads)]
         _share(rows, parts, max(1, _BLOCK_VALUES // columns))
     first, *others = parts
@@ -97,7 +105,7 @@ def in_parts(
     """
     if len(X) < _FEWEST_SHARED:
         return function(X)
-    with _blas.one_thread() as threads, ThreadPoolExecutor(threads) as pool:
+    with one_thread() as threads, ThreadPoolExecutor(threads) as pool:
         parts = np.array_split(X, max(threads, -(-len(X) // size)))
         return tuple(np.concatenate(each) for each in zip(*pool.map(function, parts), strict=True))
 
@@ -147,7 +155,7 @@ class _Blas:
 
     @contextmanager
     def one_thread(self) -> Iterator[int]:
-        """Inside, each call takes one thread. Yields how many it might take outside."""
+        """As the function of that name."""
         with self._lock:
             self._users += 1
             if self._users == 1:
@@ -180,3 +188,12 @@ def _libraries() -> list[Any]:
 
 
 _blas = _Blas()
+
+
+def one_thread() -> AbstractContextManager[int]:
+    """Inside, each BLAS call of the process takes one thread: where calls are small, those of two
+    libraries take turns, or other programs want the cores, threads cost more than they bring.
+
+    Yields how many a call might take outside.
+    """
+    return _blas.one_thread()
