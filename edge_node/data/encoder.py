@@ -170,7 +170,7 @@ def _standardised(values: Vector, number: NumericFeature) -> Vector:
             "a number is too far from the federation's",
             where=f"column {number.name!r}",
             expected=f"within {_FARTHEST:g} times {number.scale:.3g} of {number.location:.6g}",
-            found=str(far[0]),
+            found=f"{far.size} farther ones",  # not the value: a node reports why it refuses
             remedy="Correct the value",
         )
     return np.nan_to_num(scaled, nan=0.0)
