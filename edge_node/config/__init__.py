@@ -7,6 +7,8 @@ order don't matter and every value does; it is bound into each plan and each mes
 
 from edge_node.config.checks import check_spec
 from edge_node.config.files import load_node_config, load_spec, parse_spec
+from edge_node.config.node import NodeConfig
+from edge_node.config.policy import Differencing, SitePolicy
 from edge_node.config.spec import (
     Activation,
     Column,
@@ -16,7 +18,6 @@ from edge_node.config.spec import (
     KernelKind,
     LandmarkKind,
     ModelSpec,
-    NodeConfig,
     Task,
     TimingSpec,
     Which,
@@ -27,11 +28,13 @@ __all__ = [
     "Column",
     "ColumnKind",
     "DataSpec",
+    "Differencing",
     "FederationSpec",
     "KernelKind",
     "LandmarkKind",
     "ModelSpec",
     "NodeConfig",
+    "SitePolicy",
     "Task",
     "TimingSpec",
     "Which",

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from edge_node.config.checks import check_spec
-from edge_node.config.spec import FederationSpec, NodeConfig
+from edge_node.config.node import NodeConfig
+from edge_node.config.spec import FederationSpec
 from edge_node.errors import ConfigurationError
 
 __all__ = ["load_node_config", "load_spec", "parse_spec"]

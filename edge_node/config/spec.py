@@ -1,4 +1,4 @@
-"""The values of a federation spec and of a node file."""
+"""The values of a federation spec."""
 
 import enum
 import hashlib
@@ -6,6 +6,7 @@ import hashlib
 import msgspec
 
 from edge_node.budget import most_landmarks
+from edge_node.config.table import Table
 
 __all__ = [
     "Activation",
@@ -16,7 +17,6 @@ __all__ = [
     "KernelKind",
     "LandmarkKind",
     "ModelSpec",
-    "NodeConfig",
     "Task",
     "TimingSpec",
     "Which",
@@ -77,11 +77,7 @@ class LandmarkKind(enum.StrEnum):
     AUTO = "auto"
 
 
-class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A TOML table: frozen, and closed to unknown keys."""
-
-
-class Column(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One input column. ``categories`` fixes a categorical column's list; empty means: find it
     by federated counts, keeping categories with at least ``min_rows_per_category`` rows.
     """
@@ -91,7 +87,7 @@ class Column(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     categories: tuple[str, ...] = ()
 
 
-class DataSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The schema that every node's file must fit. ``classes`` are the target's labels, in order.
 
     At most one column is of ``kind = "site"``.
@@ -109,7 +105,7 @@ class DataSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return next((each.name for each in self.columns if each.kind is ColumnKind.SITE), None)
 
 
-class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A grid of kernels (networks: kernels x activations x depths x biases; others: kernels x
     lengthscales) and of landmark kinds, from which the evidence chooses, together with noise and
     amplitude. ``weight_variance`` and ``bias_variance`` default to criticality (ReLU: 2, 0).
@@ -152,7 +148,7 @@ class ModelSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return (LandmarkKind.GAUSSIAN, LandmarkKind.KMEANS, *public)
 
 
-class TimingSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TimingSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds. Short values find a dead node sooner; long ones forgive a slow network."""
 
     heartbeat: float = 2.0  # how often a node tells the aggregator that it lives
@@ -161,7 +157,7 @@ class TimingSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     step: float = 600.0  # the longest one step (a sum over the tree) may take
 
 
-class FederationSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all nodes of a federation agree on."""
 
     name: str
@@ -186,15 +182,3 @@ class FederationSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def digest(self) -> bytes:
         """SHA-256 of the canonical form (32 bytes)."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
-
-
-class NodeConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The node file (``node.toml``), owned by the site. Paths are relative to its directory."""
-
-    name: str
-    data: str  # CSV or Parquet file with this site's rows
-    listen: str = "0.0.0.0:7710"  # empty: accepts no inbound connection, becomes a leaf
-    advertise: str = ""  # host:port that peers dial; empty with an empty `listen`
-    public_landmarks: str = ""  # the file that the spec's `public_landmarks_sha256` is of
-    ignore: tuple[str, ...] = ()  # columns of the file that the federation does not use
-    threads: int = 0  # 0: all cores

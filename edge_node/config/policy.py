@@ -1,0 +1,37 @@
+"""A site's own policy: conditions under which it contributes at all.
+
+It stands in the site's node file, and no federation spec overrides it.
+"""
+
+import enum
+
+from edge_node.config.spec import Task
+from edge_node.config.table import Table
+
+__all__ = ["Differencing", "SitePolicy"]
+
+
+class Differencing(enum.StrEnum):
+    """Whether totals may be released whose difference is this site's sums alone."""
+
+    REFUSE = "refuse"
+    CONSENT = "consent"
+
+
+class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``[policy]`` table of the node file.
+
+    Attributes:
+        min_cohort: fewest nodes that a sum may hold, this one among them; never below 3.
+        peers: the only nodes to sum with; empty: any of the federation.
+        tasks: the only tasks to take part in; empty: any.
+        minimum_rows: fewest rows that the federation must have for this site to go on after they
+            were counted.
+        differencing: whether others may learn this site's sums by subtracting totals.
+    """
+
+    min_cohort: int = 3
+    peers: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    minimum_rows: int = 0
+    differencing: Differencing = Differencing.REFUSE
