@@ -1,54 +1,29 @@
 """What the aggregator must not forget: who enrolled, which tokens are out, which plan is newest.
 
-An embedded SQLite database. Each change is one transaction and is on disk when it returns
-(write-ahead log, `synchronous = FULL`); heartbeats come in batches, one transaction each. The
-running server is the only one that enrols and plans; `aggregator token` and `status` may use the
-file at the same time. All times are UNIX seconds.
+Each change is one transaction and is on disk when it returns; heartbeats come in batches, one
+transaction each. The running server is the only one that enrols and plans; `aggregator token` and
+`status` may use the file at the same time. All times are UNIX seconds.
 """
 
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
+from aggregator.database import Database
 from aggregator.plan import Plan
 from aggregator.presence import Report
-from edge_node.errors import IdentityError, MachineError, RefusedError
+from edge_node.errors import IdentityError, RefusedError
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["EnrolledNode", "Heartbeat", "Registry"]
 
-_SCHEMA = """
-CREATE TABLE nodes (
-    name TEXT PRIMARY KEY, certificate BLOB NOT NULL, fingerprint BLOB NOT NULL,
-    enrolled_at REAL NOT NULL
-) STRICT;
-CREATE TABLE tokens (
-    hash BLOB PRIMARY KEY, node TEXT NOT NULL, expires_at REAL NOT NULL,
-    replaces INTEGER NOT NULL, used_at REAL
-) STRICT;
-CREATE TABLE heartbeats (
-    node TEXT PRIMARY KEY REFERENCES nodes (name) ON DELETE CASCADE,
-    report BLOB NOT NULL, last_seen REAL NOT NULL
-) STRICT;
-CREATE TABLE plans (epoch INTEGER PRIMARY KEY, plan BLOB NOT NULL) STRICT;
-PRAGMA user_version = 1;
-"""
-_VERSION = 1
-_BUSY_MILLISECONDS = 5000
 _PLANS_KEPT = 100
 
 _NEW_TOKEN = "Ask the federation's operator for a new token (`aggregator token NODE`)"  # noqa: S105
-_REMEDIES = {
-    sqlite3.SQLITE_BUSY: "End the program that keeps it locked",
-    sqlite3.SQLITE_FULL: "Free some space on the disk",
-    sqlite3.SQLITE_READONLY: "Make it writable for the user that runs this program",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +51,17 @@ class Registry:
     Every method raises MachineError if the database can't be read or written.
     """
 
-    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
-        self._connection = connection
-        self._where = where
-        self._lock = threading.RLock()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @classmethod
     def open(cls, path: Path | Literal[":memory:"]) -> Self:
         """Open the database and create its tables if it is new. Raises MachineError."""
-        where = str(path)
-        with _machine_errors(where):
-            connection = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
-        registry = cls(connection, where)
-        try:
-            registry._prepare()
-        except BaseException:
-            connection.close()
-            raise
-        return registry
+        return cls(Database.open(path))
 
     def close(self) -> None:
         """Close the database."""
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +83,7 @@ class Registry:
         Raises:
             RefusedError: the name is enrolled and not to be replaced, or the other way round.
         """
-        with self._transaction() as cursor:
+        with self._database.transaction() as cursor:
             _check_name(cursor, node, replace)
             cursor.execute("DELETE FROM tokens WHERE node = ? AND used_at IS NULL", (node,))
             cursor.execute(
@@ -143,7 +106,7 @@ class Registry:
             IdentityError: the token is unknown, used, expired or for another node.
             RefusedError: the name was enrolled with another token in the meantime.
         """
-        with self._transaction() as cursor:
+        with self._database.transaction() as cursor:
             replaces = _check_token(cursor, digest, node, now)
             _check_name(cursor, node, replaces)
             enrolled = issue()
@@ -157,12 +120,12 @@ class Registry:
 
     def nodes(self) -> list[EnrolledNode]:
         """All enrolled nodes, by name."""
-        rows = self._read("SELECT * FROM nodes ORDER BY name")
+        rows = self._database.read("SELECT * FROM nodes ORDER BY name")
         return [EnrolledNode(*row) for row in rows]
 
     def record(self, heartbeats: Iterable[Heartbeat]) -> None:
         """Keep the newest heartbeat of each node; those of unknown nodes are dropped."""
-        with self._transaction() as cursor:
+        with self._database.transaction() as cursor:
             cursor.executemany(
                 "INSERT INTO heartbeats SELECT name, ?2, ?3 FROM nodes WHERE name = ?1"
                 " ON CONFLICT (node) DO UPDATE SET"
@@ -172,7 +135,7 @@ class Registry:
 
     def heartbeats(self) -> dict[str, Heartbeat]:
         """The newest heartbeat of each node that was ever heard, by name."""
-        rows = self._read("SELECT node, report, last_seen FROM heartbeats ORDER BY node")
+        rows = self._database.read("SELECT node, report, last_seen FROM heartbeats ORDER BY node")
         return {
             node: Heartbeat(node, msgspec.msgpack.decode(report, type=Report), last_seen)
             for node, report, last_seen in rows
@@ -184,7 +147,7 @@ class Registry:
         Raises:
             ValueError: its epoch is not greater than every epoch before.
         """
-        with self._transaction() as cursor:
+        with self._database.transaction() as cursor:
             (newest,) = cursor.execute("SELECT coalesce(max(epoch), 0) FROM plans").fetchone()
             if plan.epoch <= newest:
                 raise ValueError(f"epoch {plan.epoch} is not greater than {newest}")
@@ -194,49 +157,8 @@ class Registry:
 
     def latest_plan(self) -> Plan | None:
         """The newest plan; None: there was none yet."""
-        rows = self._read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
+        rows = self._database.read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
         return Plan.from_message(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None
-
-    def _prepare(self) -> None:
-        with self._lock, _machine_errors(self._where):
-            for pragma in (
-                f"busy_timeout = {_BUSY_MILLISECONDS}",
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "foreign_keys = ON",
-            ):
-                self._connection.execute(f"PRAGMA {pragma}")
-        with self._transaction() as cursor:
-            (version,) = cursor.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    cursor.execute(statement)
-            elif version != _VERSION:
-                raise MachineError(
-                    "the registry was written by another version of this program",
-                    where=self._where,
-                    expected=f"version {_VERSION}",
-                    found=f"version {version}",
-                    remedy="Run the program's newest version",
-                )
-
-    def _read(self, query: str) -> list[tuple[Any, ...]]:
-        with self._lock, _machine_errors(self._where):
-            return self._connection.execute(query).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Cursor]:
-        """All of it or nothing; nobody else writes meanwhile."""
-        with self._lock, _machine_errors(self._where):
-            cursor = self._connection.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                yield cursor
-                cursor.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    cursor.execute("ROLLBACK")
-                raise
 
 
 def _check_name(cursor: sqlite3.Cursor, node: str, replace: bool) -> None:
@@ -274,17 +196,3 @@ def _check_token(cursor: sqlite3.Cursor, digest: bytes, node: str, now: float) -
     if problem:
         raise IdentityError(problem, where=f"node {node}", found=found, remedy=_NEW_TOKEN)
     return bool(row[2])
-
-
-@contextmanager
-def _machine_errors(where: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more than is needed
-        raise MachineError(
-            "the registry can't be read or written",
-            where=where,
-            found=str(error),
-            remedy=_REMEDIES.get(code, "Check the disk, and that the directory is this user's"),
-        ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from aggregator import registry
+from aggregator import database
 from aggregator.enrolment import EnrolmentService
 from aggregator.plan import Plan
 from aggregator.registry import EnrolledNode, Registry
@@ -94,7 +94,7 @@ def lock_held(path: Path) -> Iterator[None]:
 @contextmanager
 def disk_full(registry: Registry) -> Iterator[None]:
     """The database's file can't grow."""
-    connection = registry._connection
+    connection = registry._database._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     yield
@@ -106,7 +106,7 @@ def on_disk(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Discovered]:
     """The same with a registry in a file, which doesn't wait long for other programs."""
-    monkeypatch.setattr(registry, "_BUSY_MILLISECONDS", 1)
+    monkeypatch.setattr(database, "_BUSY_MILLISECONDS", 1)
     with Registry.open(tmp_path / "registry.sqlite") as opened:
         yield Discovered(authority, opened).enrol("a", "b", "c").start()
 

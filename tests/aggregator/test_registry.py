@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregator import database
 from aggregator.plan import Member, Plan
 from aggregator.presence import Phase, Report
 from aggregator.registry import EnrolledNode, Heartbeat, Registry
@@ -210,7 +211,7 @@ def test_restart(tmp_path):
 def test_every_commit_is_flushed(tmp_path):
     """Write-ahead log with a flush at each commit: a power cut takes nothing back."""
     with Registry.open(tmp_path / "registry.sqlite") as registry:
-        connection = registry._connection
+        connection = registry._database._connection
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -220,10 +221,24 @@ def test_another_version(tmp_path):
     path = tmp_path / "registry.sqlite"
     Registry.open(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(MachineError, match="another version"):
         Registry.open(path)
+
+
+def test_an_earlier_version(tmp_path):
+    """A database of the first version is brought up to date, and loses nothing."""
+    path = tmp_path / "registry.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript(database._VERSIONS[0] + "PRAGMA user_version = 1;")
+    connection.execute("INSERT INTO nodes VALUES ('a', x'01', x'02', 3.0)")
+    connection.commit()
+    connection.close()
+    for _ in range(2):
+        with Registry.open(path) as registry:
+            assert registry.nodes() == [EnrolledNode("a", b"\1", b"\2", 3.0)]
+            assert registry._database.read("SELECT * FROM renewals") == []
 
 
 def test_not_a_database(tmp_path):
