@@ -19,6 +19,7 @@ from edge_node.inference.landmarks import independent_landmarks
 from edge_node.inference.metric import place_exactly
 from edge_node.inference.statistics import Statistics, local_statistics
 from edge_node.network.base import Network, decide
+from edge_node.program.choices import read_bases, read_evidences
 
 __all__ = [
     "AnyRows",
@@ -98,7 +99,8 @@ async def agree_features(
             [independent_landmarks(each.kernel, each.placed).tolist() for each in candidates]
         )
 
-    bases = msgspec.json.decode(await decide(network, step, independent), type=list[list[int]])
+    sizes = [len(each.landmarks) for each in candidates]
+    bases = read_bases(await decide(network, step, independent), sizes, step=step)
     return [
         Features.build(each.kernel, each.placed[basis], each.metric)
         for each, basis in zip(candidates, bases, strict=True)
@@ -133,7 +135,7 @@ async def agree_evidence(
     found = await decide(
         network, step, lambda: msgspec.json.encode([vars(best_evidence(each)) for each in totals])
     )
-    return [Evidence(**each) for each in msgspec.json.decode(found)]
+    return read_evidences(found, totals, step=step)
 
 
 async def agree_learnt(

@@ -8,9 +8,10 @@ from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Rows, Vector
 from edge_node.inference.expansion import Expansion, local_expansion
 from edge_node.inference.posterior import ClassPosterior
-from edge_node.inference.variational import Step, VariationalState
+from edge_node.inference.variational import VariationalState
 from edge_node.network.base import Network, decide
 from edge_node.program.candidates import Learnt
+from edge_node.program.choices import read_step
 
 __all__ = ["agree_classifier"]
 
@@ -29,8 +30,10 @@ async def agree_classifier(
     expansion = Expansion.from_labels(learnt.statistics, offsets)
     step = trial_in = kept_in = learnt.step
     for i in range(most_sweeps + 1):
-        chosen = await decide(network, f"newton/{i}/step", partial(_choose, state, expansion))
-        before, state = state, state.advance(expansion, Step.unpack(np.frombuffer(chosen)))
+        asked = f"newton/{i}/step"
+        chosen = await decide(network, asked, partial(_choose, state, expansion))
+        taken = read_step(chosen, first=i == 0, step=asked)
+        before, state = state, state.advance(expansion, taken)
         kept_in = kept_in if state.kept is before.kept else trial_in
         trial_in = step
         if state.converged or i == most_sweeps:

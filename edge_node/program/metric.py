@@ -38,6 +38,7 @@ from edge_node.program.candidates import (
     agree_statistics,
     best,
 )
+from edge_node.program.choices import read_metrics, read_trial
 from edge_node.program.landmarks import agree_centroids
 
 __all__ = ["learn_features"]
@@ -174,7 +175,7 @@ async def _agree_trial(
     ]
     total = await network.sum("scores", np.sum(scores, axis=0))
     chosen = await decide(network, "trial", lambda: msgspec.json.encode(best_score(total)))
-    return msgspec.json.decode(chosen, type=int | None)
+    return read_trial(chosen, len(tried), step="trial")
 
 
 @dataclass(frozen=True)
@@ -208,8 +209,9 @@ async def _agree_metrics(network: Network, i: int, lanes: Sequence[_Lane]) -> li
             ]
         ).tobytes()
 
-    metrics = np.frombuffer(await decide(network, f"metric/{i}", roots)).reshape(-1, size, size)
     owners = [lane.learnt.candidate for lane in lanes for _ in lane.shrinkages]
+    step = f"metric/{i}"
+    metrics = read_metrics(await decide(network, step, roots), len(owners), size, step=step)
     return [replace(each, metric=T) for each, T in zip(owners, metrics, strict=True)]
 
 

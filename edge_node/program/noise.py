@@ -26,6 +26,7 @@ from edge_node.inference.posterior import Posterior
 from edge_node.inference.refinement import Refinement, local_refinement
 from edge_node.network.base import Network, decide
 from edge_node.program.candidates import Learnt
+from edge_node.program.choices import read_judgements
 
 __all__ = ["agree_posteriors"]
 
@@ -124,10 +125,11 @@ async def _agree_evidence(
             [_judged(part, size, noise) for part, noise in zip(sums, noises, strict=True)]
         )
 
-    chosen = msgspec.json.decode(await decide(network, f"{step}/evidence", judge))
+    asked = f"{step}/evidence"
+    chosen = read_judgements(await decide(network, asked, judge), noises, step=asked)
     for owner, evidence, part in zip(owners, chosen, sums, strict=True):
         if evidence is not None:
-            owner.consider(Evidence(**evidence), part, step)
+            owner.consider(evidence, part, step)
 
 
 def _judged(packed: Vector, size: int, noise: float) -> dict[str, float] | None:

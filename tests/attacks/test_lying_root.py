@@ -1,0 +1,162 @@
+"""A root that chooses what can't be chosen: every node reads a choice before it uses it.
+
+The root's program is honest; its bytes are changed on the way to the others, as it would itself,
+or as any parent could.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.data.source import Batch, MemorySource
+from edge_node.errors import NetworkError
+from edge_node.network.base import Network
+from edge_node.network.memory import MemoryFederation
+from edge_node.program import infer
+
+Lie = Callable[[bytes], bytes]
+
+NAN = float("nan")
+
+
+class LyingRoot:
+    """A network over which one choice arrives as another."""
+
+    def __init__(self, network: Network, step: str, lie: Lie) -> None:
+        self._network = network
+        self._step = step
+        self._lie = lie
+        self.node = network.node
+        self.cohort = network.cohort
+        self.sum = network.sum
+        self.lied = False
+
+    @property
+    def root(self) -> str:
+        """As the network's."""
+        return self._network.root
+
+    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+        """As the network's, but for the lie."""
+        if data and step.startswith(f"{self._step}/"):
+            data, self.lied = self._lie(data), True
+        return await self._network.gather(step, data)
+
+
+def spec_for(task: Task) -> FederationSpec:
+    """A small model that takes every kind of choice."""
+    columns = tuple(Column(name=name) for name in "abc")
+    classes = ("no", "yes") if task is Task.CLASSIFICATION else ()
+    data = DataSpec(task=task, target="y", columns=columns, classes=classes)
+    model = ModelSpec(landmarks=12, depths=(1,), min_rows_per_landmark=5)
+    return FederationSpec(name="lies", data=data, model=model)
+
+
+def learn(task: Task, step: str = "", lie: Lie = bytes) -> list[object]:
+    """What becomes of each of three nodes; the first by name is the root."""
+    spec, random, sources = spec_for(task), np.random.default_rng(1), {}
+    for node in "abc":
+        X = random.normal(size=(60, 3))
+        y = np.sin(2 * X[:, 0]) + 0.2 * random.normal(size=60)
+        y = y if task is Task.REGRESSION else (y > 0).astype(float)
+        sources[node] = MemorySource((Batch(X, np.empty((60, 0), dtype=object), y),))
+    federation = MemoryFederation(list(sources))
+    views = {node: LyingRoot(federation.network(node), step, lie) for node in sources}
+
+    async def everybody() -> list[object]:
+        runs = (infer(view, sources[node], spec) for node, view in views.items())
+        return await asyncio.gather(*runs, return_exceptions=True)
+
+    outcomes = asyncio.run(everybody())
+    assert views["a"].lied or not step
+    return outcomes
+
+
+def json_lie(change: Callable[[Any], Any]) -> Lie:
+    """A lie told of the choice's JSON."""
+    return lambda content: msgspec.json.encode(change(msgspec.json.decode(content)))
+
+
+def numbers_lie(place: int, value: float) -> Lie:
+    """A lie told of one of the choice's numbers."""
+
+    def lie(content: bytes) -> bytes:
+        numbers = np.frombuffer(content).copy()
+        numbers[place] = value
+        return numbers.tobytes()
+
+    return lie
+
+
+def first(**changes: float) -> Lie:
+    """A lie told of the first evidence."""
+    return json_lie(lambda evidences: [evidences[0] | changes, *evidences[1:]])
+
+
+REGRESSION = {
+    "landmarks-that-are-none": ("basis/0", json_lie(lambda _: [[0, 999], [0]])),
+    "landmarks-from-behind": ("basis/0", json_lie(lambda each: [[-1], *each[1:]])),
+    "landmarks-twice": ("basis/0", json_lie(lambda each: [[1, 1, 2], *each[1:]])),
+    "no-landmark": ("basis/0", json_lie(lambda each: [[], *each[1:]])),
+    "a-candidate-less": ("basis/0", json_lie(lambda each: each[1:])),
+    "no-json": ("choice/0", lambda content: content[:-1]),
+    "an-evidence-less": ("choice/0", json_lie(lambda each: each[1:])),
+    "negative-noise": ("choice/0", first(noise=-1.0)),
+    "noise-out-of-range": ("choice/0", first(noise=1e30)),
+    "nan-noise": ("choice/0", first(noise=NAN)),
+    "negative-amplitude": ("choice/0", first(amplitude=-2.0)),
+    "another-field": ("choice/0", first(trust=1.0)),
+    "a-metric-with-nan": ("metric/1", numbers_lie(0, NAN)),
+    "a-metric-without-bounds": ("metric/1", numbers_lie(0, 1e9)),
+    "a-skew-metric": ("metric/1", numbers_lie(1, 0.25)),
+    "a-short-metric": ("metric/1", lambda content: content[:-8]),
+    "a-trial-that-was-none": ("trial", json_lie(lambda _: 10_000)),
+    "a-negative-trial": ("trial", json_lie(lambda _: -1)),
+    "a-noise-that-was-not-tried": ("noise/0/evidence", first(noise=0.123)),
+    "a-judgement-less": ("noise/1/evidence", json_lie(lambda each: each[1:])),
+}
+
+CLASSIFICATION = {
+    "nan-bound": ("newton/0/step", numbers_lie(2, NAN)),
+    "no-bound-at-the-second": ("newton/1/step", numbers_lie(2, -np.inf)),
+    "negative-amplitude": ("newton/1/step", numbers_lie(3, -1.0)),
+    "endless-amplitude": ("newton/0/step", numbers_lie(3, np.inf)),
+    "neither-yes-nor-no": ("newton/1/step", numbers_lie(0, 0.5)),
+    "short": ("newton/0/step", lambda content: content[:-8]),
+}
+
+
+@pytest.mark.parametrize(("step", "lie"), REGRESSION.values(), ids=REGRESSION)
+def test_a_regression_refuses_the_choice(step: str, lie: Lie) -> None:
+    """At every node, in the step in which it was told, and without a value of anybody's row."""
+    assert_refused(learn(Task.REGRESSION, step, lie), step)
+
+
+@pytest.mark.parametrize(("step", "lie"), CLASSIFICATION.values(), ids=CLASSIFICATION)
+def test_a_classification_refuses_the_choice(step: str, lie: Lie) -> None:
+    """At every node, in the step in which it was told."""
+    assert_refused(learn(Task.CLASSIFICATION, step, lie), step)
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_the_same_choices_untouched_are_used(task: Task) -> None:
+    """The control: what is refused above is refused because of the lie."""
+    assert not [outcome for outcome in learn(task) if isinstance(outcome, BaseException)]
+
+
+def test_a_bad_choice_that_is_possible_is_followed() -> None:
+    """The limit of the defence: a root can take a worse candidate's evidence for the best."""
+    outcomes = learn(Task.REGRESSION, "choice/0", first(log_evidence=1e9))
+    assert not [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+
+
+def assert_refused(outcomes: list[object], step: str) -> None:
+    """By everybody, with the reason."""
+    for outcome in outcomes:
+        assert isinstance(outcome, NetworkError)
+        assert f"step {step}: the root's choice can't be used" in str(outcome)
