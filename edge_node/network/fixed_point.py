@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from edge_node.errors import NetworkError, NumericalError
 
-__all__ = ["BOUND", "WORD_BYTES", "Words", "add", "decode", "encode", "from_bytes", "to_bytes"]
+__all__ = [
+    "BOUND",
+    "WORD_BYTES",
+    "Words",
+    "add",
+    "check_total",
+    "decode",
+    "encode",
+    "from_bytes",
+    "to_bytes",
+]
 
 Words: TypeAlias = NDArray[np.uint64]
 
@@ -65,6 +75,25 @@ def decode(words: Words) -> NDArray[np.float64]:
     magnitude[negative] = negate(words[negative])
     value = magnitude[:, 1].astype(np.float64) * _LIMB + magnitude[:, 0].astype(np.float64)
     return np.ldexp(np.where(negative, -value, value), -FRACTION_BITS)
+
+
+def check_total(total: NDArray[np.float64], nodes: int) -> None:
+    """Check that a decoded total (k,) can be one of as many nodes' vectors.
+
+    Masks that don't cancel, because somebody's part is missing or was changed, leave words that
+    are random in the ring: each passes with a probability of ``nodes`` / 2^11, so a vector of ten
+    numbers from five nodes does so once in 10^26.
+
+    Raises:
+        NetworkError: a number is larger than that many nodes can have given.
+    """
+    if (np.abs(total) >= nodes * BOUND).any():
+        raise NetworkError(
+            "the total is none: somebody's part is missing from it, or was changed on the way",
+            expected=f"numbers that {nodes} nodes can give",
+            found="numbers as random as masks",
+            remedy="Ask who operates the tree's inner nodes; nothing of anybody's can be read",
+        )
 
 
 def add(a: Words, b: Words) -> Words:

@@ -6,7 +6,7 @@ every message, so two nodes that exchange one have agreed on cohort, certificate
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -141,6 +141,21 @@ class Plan:
         """Check that a certificate (DER) is the one planned for ``node``. Raises NetworkError."""
         if hashlib.sha256(certificate).digest() != self.fingerprint(node):
             raise _broken(f"a certificate shown for {node} has not its fingerprint", self.epoch)
+
+    def check_cohort(self, epoch: int, cohort: Sequence[str]) -> None:
+        """Check that a record can be of ``cohort``: one of this epoch is of all members.
+
+        Raises:
+            NetworkError: it is of another cohort, or of an epoch that is still to come.
+        """
+        if epoch > self.epoch or (epoch == self.epoch and tuple(cohort) != self.cohort):
+            raise NetworkError(
+                "a completed step is not of the plan's cohort",
+                where=f"epoch {epoch}",
+                expected=", ".join(self.cohort),
+                found=", ".join(cohort),
+                remedy="Ask who operates the tree's inner nodes: one of them changed it",
+            )
 
     def parent(self, node: str) -> str:
         """The next node towards the root; empty at the root."""

@@ -122,6 +122,7 @@ class TreeNetwork:
         combination = RingSum(words.nbytes)
         record = await self._complete(sequence, step, Kind.KIND_SUM, combination, payload)
         total = fixed_point.decode(fixed_point.from_bytes(record.payload))
+        fixed_point.check_total(total, len(record.cohort))
         total.setflags(write=False)
         return total
 
@@ -277,6 +278,7 @@ class TreeNetwork:
         content = await self.link.exchange(plan, operation, combined, limit, node=self.node)
         record = parse_record(content, where=f"answer of {plan.parent(self.node)}")
         operation.check(record)
+        plan.check_cohort(record.epoch, record.cohort)
         combination.check(record.payload, frozenset(record.cohort))
         return content
 
