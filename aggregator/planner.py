@@ -9,9 +9,8 @@
     the aggregator restarted     wait until it has heard everyone it remembers, `liveness` at most
     too few survivors            wait for the lost ones, or for enough others to start a new run
 
-A run *starts* with `minimum_nodes`, and *goes on* with at least min(minimum_nodes, 3): a crash
-should cost a sweep and not the run, but among fewer than three nodes a total gives away a
-neighbour's part. A federation that may start with fewer has said that it accepts this.
+A run *starts* with `minimum_nodes`, and *goes on* with at least three: a crash should cost a sweep
+and not the run, but among fewer than three nodes a total gives away a neighbour's part.
 """
 
 from collections.abc import Iterable, Mapping

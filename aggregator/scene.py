@@ -7,11 +7,10 @@ from typing import Self
 from aggregator.plan import Member, Plan
 from aggregator.presence import Phase, Presence
 from aggregator.topology import Obstacles
-from edge_node.config import FederationSpec
+from edge_node.config import SMALLEST_COHORT, FederationSpec
 
 __all__ = ["Experience", "Rules", "Scene", "listed"]
 
-_SMALLEST_COHORT = 3
 _NAMES_SHOWN = 5
 
 
@@ -34,7 +33,7 @@ class Rules:
     @property
     def fewest(self) -> int:
         """How many survivors a run needs to go on."""
-        return min(self.minimum_nodes, _SMALLEST_COHORT)
+        return SMALLEST_COHORT
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from edge_node.network.discovery import ask_clock
 from edge_node.paths import NodePaths
 from edge_node.security.files import make_private_directory, write_atomically
 from edge_node.security.identity import Identity, load_identity
+from edge_node.security.policy import check_task
 from edge_node.serving import client
 
 __all__ = ["Finding", "examine"]
@@ -64,6 +65,7 @@ def examine(paths: NodePaths) -> list[Finding]:
     checks: dict[str, Callable[[], str]] = {
         "node file": patient.node_file,
         "federation spec": patient.federation_spec,
+        "policy": patient.policy,
         "state directory": patient.state_directory,
         "key and certificate": patient.certificate,
         "data file": patient.data_file,
@@ -106,6 +108,16 @@ class _Patient:
     def federation_spec(self) -> str:
         task, target = self._spec.data.task, self._spec.data.target
         return f"{self._spec.name!r}: {task} of {target!r}, hash {self._spec.digest().hex()[:16]}"
+
+    def policy(self) -> str:
+        policy = self._config.policy
+        check_task(policy, self._spec.data.task)
+        peers = f", with {', '.join(policy.peers)} only" if policy.peers else ""
+        rows = f", {policy.minimum_rows} rows" if policy.minimum_rows else ""
+        return (
+            f"sums over at least {policy.min_cohort} nodes{rows}{peers};"
+            f" differencing: {policy.differencing}"
+        )
 
     def state_directory(self) -> str:
         make_private_directory(self._paths.state)

@@ -6,6 +6,7 @@
     ├── IdentityError           5   a key, certificate or token is missing, expired or foreign
     ├── NetworkError            6   a peer or the aggregator can't be reached, or broke the protocol
     ├── RefusedError            7   a policy of this site, or of the federation, says no
+    │   └── CohortRefusedError  7   ... to this cohort; another may do
     ├── NumericalError          8   the model can't be computed from these numbers
     └── MachineError            9   a port in use, an unwritable directory, a missing program
 
@@ -16,6 +17,7 @@ translated where the foreign library is called, and nowhere else. This module im
 """
 
 __all__ = [
+    "CohortRefusedError",
     "ConfigurationError",
     "DataError",
     "IdentityError",
@@ -106,6 +108,10 @@ class RefusedError(TangentMeshError):
     """A policy of this site, or of the federation, says no."""
 
     exit_code = 7
+
+
+class CohortRefusedError(RefusedError):
+    """A site doesn't contribute to sums over this cohort; over another one it may."""
 
 
 class NumericalError(TangentMeshError):

@@ -6,7 +6,14 @@ from pathlib import Path
 import msgspec
 import tomli_w
 
-from edge_node.config import NodeConfig, load_node_config, load_spec, parse_spec
+from edge_node.config import (
+    NodeConfig,
+    SitePolicy,
+    check_node_config,
+    load_node_config,
+    load_spec,
+    parse_spec,
+)
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.names import check_node_name, split_address
 from edge_node.paths import NodePaths
@@ -28,12 +35,13 @@ def create_node(
     no_inbound: bool,
     ignore: tuple[str, ...],
     threads: int,
+    policy: SitePolicy,
 ) -> NodeConfig:
     """Write the node file.
 
     Raises:
-        ConfigurationError: there is one already, the name or an address is not one, or the data
-            file does not exist.
+        ConfigurationError: there is one already, the name or an address is not one, the data file
+            does not exist, or the policy makes no sense.
         MachineError: the directory can't be written.
     """
     check_node_name(name)
@@ -58,7 +66,9 @@ def create_node(
         advertise=advertise,
         ignore=ignore,
         threads=threads,
+        policy=policy,
     )
+    check_node_config(config, where="node file")
     make_private_directory(paths.root)
     write_atomically(paths.config, tomli_w.dumps(msgspec.to_builtins(config)).encode())
     return config

@@ -45,13 +45,42 @@ __all__ = ["doctor", "enrol", "init", "run", "status"]
     help="A column of the file that the federation doesn't use; repeatable.",
 )
 @click.option("--threads", default=0, show_default=True, help="Processor threads to use; 0: all.")
+@click.option(
+    "--min-cohort",
+    default=3,
+    show_default=True,
+    help="Policy: be in no sum over fewer nodes; at least 3.",
+)
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="NODE",
+    help="Policy: be in sums with these nodes only; repeatable. [default: any of the federation]",
+)
+@click.option(
+    "--differencing",
+    type=click.Choice(["refuse", "consent"]),
+    default="refuse",
+    show_default=True,
+    help="Policy: may others learn this site's sums by subtracting totals?",
+)
 @directory_option
 @console.json_option
-def init(paths: NodePaths, as_json: bool, **settings: Any) -> None:
+def init(
+    paths: NodePaths,
+    min_cohort: int,
+    peers: tuple[str, ...],
+    differencing: str,
+    as_json: bool,
+    **settings: Any,
+) -> None:
     """Write the node file (node.toml). It is this site's own; edit it at will."""
+    from edge_node.config import Differencing, SitePolicy
     from edge_node.setup import create_node
 
-    create_node(paths, **settings)
+    policy = SitePolicy(min_cohort=min_cohort, peers=peers, differencing=Differencing(differencing))
+    create_node(paths, policy=policy, **settings)
     console.emit(
         {"node": settings["name"], "directory": str(paths.root), "config": str(paths.config)},
         as_json=as_json,

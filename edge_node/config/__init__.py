@@ -5,11 +5,12 @@ be a silent default. The spec's hash is taken over its canonical form, so that c
 order don't matter and every value does; it is bound into each plan and each message.
 """
 
-from edge_node.config.checks import check_spec
+from edge_node.config.checks import check_node_config, check_spec
 from edge_node.config.files import load_node_config, load_spec, parse_spec
 from edge_node.config.node import NodeConfig
 from edge_node.config.policy import Differencing, SitePolicy
 from edge_node.config.spec import (
+    SMALLEST_COHORT,
     Activation,
     Column,
     ColumnKind,
@@ -24,6 +25,7 @@ from edge_node.config.spec import (
 )
 
 __all__ = [
+    "SMALLEST_COHORT",
     "Activation",
     "Column",
     "ColumnKind",
@@ -38,6 +40,7 @@ __all__ = [
     "Task",
     "TimingSpec",
     "Which",
+    "check_node_config",
     "check_spec",
     "load_node_config",
     "load_spec",

@@ -6,7 +6,9 @@ import re
 import msgspec
 
 from edge_node.budget import message_bytes
+from edge_node.config.node import NodeConfig
 from edge_node.config.spec import (
+    SMALLEST_COHORT,
     ColumnKind,
     DataSpec,
     FederationSpec,
@@ -16,14 +18,34 @@ from edge_node.config.spec import (
     Task,
 )
 from edge_node.errors import ConfigurationError
+from edge_node.names import check_node_name
 
-__all__ = ["check_spec"]
+__all__ = ["check_node_config", "check_spec"]
 
 
 def check_spec(spec: FederationSpec, *, where: str) -> None:
     """Check what types can't say. Raises ConfigurationError."""
     for complaint in _complaints(spec):
         raise ConfigurationError(complaint, where=where, remedy="Correct the spec")
+
+
+def check_node_config(config: NodeConfig, *, where: str) -> None:
+    """Check what types can't say. Raises ConfigurationError."""
+    policy = config.policy
+    for peer in policy.peers:
+        check_node_name(peer, where=f"{where}, `policy.peers`")
+    checks = {
+        f"`policy.min_cohort` must be at least {SMALLEST_COHORT}, the hard floor": (
+            policy.min_cohort < SMALLEST_COHORT
+        ),
+        "`policy.peers` has fewer nodes than `policy.min_cohort` needs beside this one": (
+            bool(policy.peers) and len({*policy.peers, config.name}) < policy.min_cohort
+        ),
+        "`policy.minimum_rows` must not be negative": policy.minimum_rows < 0,
+    }
+    for complaint, wrong in checks.items():
+        if wrong:
+            raise ConfigurationError(complaint, where=where, remedy="Correct the node file")
 
 
 def _complaints(spec: FederationSpec) -> list[str]:
@@ -48,7 +70,8 @@ def _complaints(spec: FederationSpec) -> list[str]:
             0 < seconds < float("inf") for seconds in msgspec.structs.astuple(timing)
         ),
         "`timing.liveness` must exceed `timing.heartbeat`": timing.liveness <= timing.heartbeat,
-        "`minimum_nodes` must be at least 1": spec.minimum_nodes < 1,
+        f"`minimum_nodes` must be at least {SMALLEST_COHORT}: among fewer, a total gives away a"
+        " neighbour's part": spec.minimum_nodes < SMALLEST_COHORT,
     }
     return [complaint for complaint, wrong in checks.items() if wrong]
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edge_node.config.checks import check_spec
+from edge_node.config.checks import check_node_config, check_spec
 from edge_node.config.node import NodeConfig
 from edge_node.config.spec import FederationSpec
 from edge_node.errors import ConfigurationError
@@ -34,7 +34,9 @@ def load_spec(path: Path) -> FederationSpec:
 
 def load_node_config(path: Path) -> NodeConfig:
     """Read a node file (TOML). Raises ConfigurationError."""
-    return _parse(_read(path), NodeConfig, str(path))
+    config = _parse(_read(path), NodeConfig, str(path))
+    check_node_config(config, where=str(path))
+    return config
 
 
 def _read(path: Path) -> str:

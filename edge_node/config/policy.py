@@ -5,7 +5,7 @@ It stands in the site's node file, and no federation spec overrides it.
 
 import enum
 
-from edge_node.config.spec import Task
+from edge_node.config.spec import SMALLEST_COHORT, Task
 from edge_node.config.table import Table
 
 __all__ = ["Differencing", "SitePolicy"]
@@ -30,7 +30,7 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
         differencing: whether others may learn this site's sums by subtracting totals.
     """
 
-    min_cohort: int = 3
+    min_cohort: int = SMALLEST_COHORT
     peers: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
     minimum_rows: int = 0

@@ -9,6 +9,7 @@ from edge_node.budget import most_landmarks
 from edge_node.config.table import Table
 
 __all__ = [
+    "SMALLEST_COHORT",
     "Activation",
     "Column",
     "ColumnKind",
@@ -21,6 +22,10 @@ __all__ = [
     "TimingSpec",
     "Which",
 ]
+
+
+SMALLEST_COHORT = 3
+"""Fewest nodes that a sum may ever hold: of two, each could subtract its own part."""
 
 
 class Task(enum.StrEnum):
@@ -164,7 +169,7 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     data: DataSpec
     model: ModelSpec = ModelSpec()
     timing: TimingSpec = TimingSpec()
-    minimum_nodes: int = 3  # the first run starts when this many have registered
+    minimum_nodes: int = SMALLEST_COHORT  # the first run starts when this many have registered
 
     @property
     def outputs(self) -> int:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edge_node import console
 from edge_node.config import (
+    SMALLEST_COHORT,
     Column,
     ColumnKind,
     DataSpec,
@@ -218,7 +219,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
             classes=classes,
             min_rows_per_category=self.min_rows_per_category,
         )
-        return FederationSpec(name="in-process", data=data, model=model, minimum_nodes=nodes)
+        return FederationSpec(
+            name="in-process", data=data, model=model, minimum_nodes=max(nodes, SMALLEST_COHORT)
+        )
 
     def _report(self, step: str, seconds: float) -> None:
         console.explain(f"[{type(self).__name__}] {seconds:7.1f} s  {step}")

@@ -16,6 +16,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def aggregator(authority: Authority) -> Iterator[Discovered]:
-    """An aggregator with the enrolled nodes a, b and c."""
+    """An aggregator with the enrolled nodes a, b, c and d."""
     with discovered(authority) as made:
-        yield made.enrol("a", "b", "c").start()
+        yield made.enrol("a", "b", "c", "d").start()

@@ -15,7 +15,7 @@ from edge_node.security.identity import Identity
 from tangentmesh.v1 import discovery_pb2
 from tests.mesh import SPEC_HASH, issue
 
-RULES = Rules(minimum_nodes=2, liveness=15.0, settle=3.0, step=600.0, spec_hash=SPEC_HASH)
+RULES = Rules(minimum_nodes=3, liveness=15.0, settle=3.0, step=600.0, spec_hash=SPEC_HASH)
 SESSION = bytes(16)
 
 

@@ -37,35 +37,35 @@ async def test_the_calendar_kills_nobody(aggregator: Discovered, jump: float) ->
 
 async def test_the_calendar_keeps_nobody_alive(aggregator: Discovered) -> None:
     """A node that is silent for longer than `liveness` is gone, whatever the date."""
-    await aggregator.first_plan("a", "b", "c")
+    await aggregator.first_plan("a", "b", "c", "d")
     aggregator.now += 16
     aggregator.date -= 3600
-    for node in "ab":
+    for node in "abc":
         await aggregator.beat(node, epoch=1, run=1)
     await aggregator.service.plan()
-    assert aggregator.members == "ab"
+    assert aggregator.members == "abc"
 
 
 async def test_a_node_that_died_with_the_aggregator_is_not_planned(aggregator: Discovered) -> None:
     """After a restart the others wait for it, `liveness` at most, and then begin without it."""
-    for node in "abc":
+    for node in "abcd":
         await aggregator.beat(node)
     await aggregator.service.write()
     aggregator.start()
     aggregator.now += 1
-    for node in "ab":
+    for node in "abc":
         await aggregator.beat(node)
     await aggregator.service.plan()
     reply = await aggregator.beat("a")
-    assert reply.waiting == "the aggregator has just started and waits to hear from c"
+    assert reply.waiting == "the aggregator has just started and waits to hear from d"
     aggregator.now += 13.9
-    for node in "ab":
+    for node in "abc":
         await aggregator.beat(node)
     await aggregator.service.plan()
     assert aggregator.members == ""
     aggregator.now += 0.2
     await aggregator.service.plan()
-    assert aggregator.members == "ab"
+    assert aggregator.members == "abc"
 
 
 async def test_a_restart_loses_no_member(aggregator: Discovered) -> None:
@@ -199,8 +199,8 @@ async def test_heartbeats_go_on_while_a_plan_is_made(authority: Authority) -> No
     """They don't wait for it, and bring it once it is there."""
     with Stuck.open(":memory:") as stuck:
         stuck.answering = threading.Event()
-        aggregator = Discovered(authority, stuck).enrol("a", "b").start()
-        for node in "ab":
+        aggregator = Discovered(authority, stuck).enrol("a", "b", "c").start()
+        for node in "abc":
             await aggregator.beat(node)
         aggregator.now += 3
         planning = asyncio.ensure_future(aggregator.service.plan())

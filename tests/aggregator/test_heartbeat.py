@@ -41,7 +41,7 @@ async def test_a_heartbeat_that_makes_no_sense(
     aggregator: Discovered, field: str, value: object, expected: str
 ) -> None:
     """It is refused by name and leaves no trace; the others are planned as if it had not come."""
-    await aggregator.first_plan("a", "b", "c")
+    await aggregator.first_plan("a", "b", "c", "d")
     before = dict(aggregator.service._presences)
     await aggregator.service.write()
     with pytest.raises(Aborted) as caught:
@@ -53,12 +53,12 @@ async def test_a_heartbeat_that_makes_no_sense(
     await aggregator.service.write()
     assert aggregator.registry.heartbeats()["c"].report == before["c"].report
     aggregator.now += 14
-    for node in "ab":
+    for node in "abd":
         await aggregator.beat(node, epoch=1, run=1)
     aggregator.now += 2
     await aggregator.service.plan()
     plan = aggregator.registry.latest_plan()
-    assert (plan.epoch, plan.run, aggregator.members) == (2, 1, "ab")
+    assert (plan.epoch, plan.run, aggregator.members) == (2, 1, "abd")
 
 
 async def test_nodes_may_be_ahead_of_a_registry_from_a_backup(aggregator: Discovered) -> None:

@@ -21,7 +21,7 @@ NOW = 1_800_000_000.0
 WELL = Report(address="a:1", session=bytes(16), epoch=1, run=1, phase=Phase.COMPLETE)
 SPEC = """
 name = "hospitals"
-minimum_nodes = 2
+minimum_nodes = 3
 [timing]
 heartbeat = 2
 liveness = 15
@@ -35,19 +35,23 @@ columns = [{name = "x"}]
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Directory:
-    """A federation in which a and b have enrolled, were heard just now and hold the posterior."""
+    """A federation in which a, b and c have enrolled, were heard just now and hold the posterior."""
     (tmp_path / "spec.toml").write_text(SPEC)
     made = Directory(tmp_path / "aggregator")
     setup.create(
         made, tmp_path / "spec.toml", hosts=("h",), port=1, enrolment_port=2, listen="127.0.0.1"
     )
     with Registry.open(made.registry) as registry:
-        for node in "ab":
+        for node in "abc":
             enrol(registry, node)
             registry.record([Heartbeat(node, WELL, NOW)])
-        members = (Member("a", "a:1", b"a" * 32, ""), Member("b", "b:1", b"b" * 32, "a"))
+        members = (
+            Member("a", "a:1", b"a" * 32, ""),
+            Member("b", "b:1", b"b" * 32, "a"),
+            Member("c", "c:1", b"c" * 32, "a"),
+        )
         spec_hash = load_spec(made.spec).digest()
-        registry.save_plan(Plan(1, 1, spec_hash, "a", members, (("a", "b"),)))
+        registry.save_plan(Plan(1, 1, spec_hash, "a", members, (("a", "b"), ("a", "c"))))
     return made
 
 
@@ -75,10 +79,10 @@ def test_a_missing_node(directory: Directory) -> None:
     """Silent for longer than `liveness`, or never seen."""
     with Registry.open(directory.registry) as registry:
         registry.record([Heartbeat("b", WELL, NOW - 40)])
-        enrol(registry, "c")
+        enrol(registry, "d")
     assert describe(directory, now=NOW)["problems"] == [
         "b is missing: last seen 40 s ago",
-        "c is missing: it was never seen",
+        "d is missing: it was never seen",
     ]
 
 
@@ -98,7 +102,7 @@ def test_a_refusal(directory: Directory) -> None:
 def test_no_run(directory: Directory) -> None:
     """The plan in the registry is for another spec: nothing runs."""
     directory.spec.write_text(SPEC.replace('"y"', '"z"'))
-    assert describe(directory, now=NOW)["problems"] == ["no run has begun; it needs 2 nodes"]
+    assert describe(directory, now=NOW)["problems"] == ["no run has begun; it needs 3 nodes"]
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -297,19 +297,34 @@ async def test_the_clock(aggregator: Aggregator, node: Identity) -> None:
 
 async def test_with_the_real_service(authority: Authority, node: Identity, tmp_path: Path) -> None:
     """What the one end says the other understands; what makes no sense is refused by its name."""
-    rules = Rules(minimum_nodes=1, liveness=DEADLINE, settle=0.0, step=600.0, spec_hash=SPEC_HASH)
-    feed = PlanFeed("a", SPEC_HASH, RecordStore(tmp_path))
+    rules = Rules(minimum_nodes=3, liveness=DEADLINE, settle=0.0, step=600.0, spec_hash=SPEC_HASH)
+    identities = {"a": node, "b": issue(authority, "b"), "c": issue(authority, "c")}
+    feeds = {name: PlanFeed(name, SPEC_HASH, RecordStore(tmp_path / name)) for name in identities}
     report = replace(REPORT, run=0, phase=Phase.IDLE)
     with Registry.open(":memory:") as registry:
         service = DiscoveryService(authority.federation, rules, registry)
-        service.enrolled(EnrolledNode("a", node.certificate_der, node.fingerprint, 0.0))
+        for name, identity in identities.items():
+            enrolled = EnrolledNode(name, identity.certificate_der, identity.fingerprint, 0.0)
+            service.enrolled(enrolled)
         async with serving(service, identity_of_aggregator(authority)) as port:
-            client = DiscoveryClient(f"127.0.0.1:{port}", lambda: node, feed, 0.01, lambda: report)
-            async with calling(client):
-                await until(lambda: client.reachable)
+            clients = [
+                DiscoveryClient(
+                    f"127.0.0.1:{port}",
+                    lambda identity=identity: identity,
+                    feeds[name],
+                    0.01,
+                    lambda: report,
+                )
+                for name, identity in identities.items()
+            ]
+            client = clients[0]
+            async with AsyncExitStack() as stack:
+                for each in clients:
+                    await stack.enter_async_context(calling(each))
+                await until(lambda: all(each.reachable for each in clients))
                 await service.plan()
-                await until(lambda: feed.epoch == 1)
-                assert feed.current.cohort == ("a",)
+                await until(lambda: feeds["a"].epoch == 1)
+                assert feeds["a"].current.cohort == ("a", "b", "c")
                 report = replace(report, epoch=2**63)
                 await until(lambda: client.refusal)
                 assert "expected an epoch near the newest, 1" in client.refusal
