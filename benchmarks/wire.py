@@ -57,9 +57,9 @@ class _Tally(MemoryFederation):
         network = super().network(node)
         sum_ = network.sum
 
-        async def counted(step: str, vector: Vector) -> Vector:
+        async def counted(step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
             self.numbers += len(vector)
-            return await sum_(step, vector)
+            return await sum_(step, vector, cohort_of=cohort_of)
 
         network.sum = counted  # type: ignore[method-assign]
         return network

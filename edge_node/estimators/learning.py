@@ -80,9 +80,9 @@ class _Watched(Journal):
         self._report = report
         self._started = time.monotonic()
 
-    async def sum(self, step: str, vector: Vector) -> Vector:
+    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
         """As the network's; the step is reported."""
-        total = await super().sum(step, vector)
+        total = await super().sum(step, vector, cohort_of=cohort_of)
         await self._complete(step)
         return total
 

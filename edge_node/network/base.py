@@ -9,12 +9,23 @@ from them.
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Network", "Vector", "decide"]
+from edge_node import errors
+from edge_node.errors import TangentMeshError
+
+__all__ = ["CohortChanged", "Network", "Vector", "decide"]
 
 Vector = NDArray[np.float64]
+
+
+class CohortChanged(Exception):
+    """A sum was asked for over the nodes of an earlier step, and some of them are gone.
+
+    The total was not formed, and never will be: every node is told so at the same step.
+    """
 
 
 class Network(Protocol):
@@ -34,15 +45,18 @@ class Network(Protocol):
         """The nodes, sorted, whose contributions the completed ``step`` holds."""
         ...
 
-    async def sum(self, step: str, vector: Vector) -> Vector:
+    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
         """The sum of all nodes' vectors: the same bytes at every node, whatever the tree.
 
         Args:
             step: the step's name, unique within the run.
             vector: shape (k,), float64, finite, below 2**56 in absolute value; k is the same at
                 all nodes.
+            cohort_of: an earlier step, which counted what is summed now: the total is formed of
+                exactly its nodes, or not at all.
 
         Raises:
+            CohortChanged: not all nodes of ``cohort_of`` are left; nothing was summed.
             NumericalError: a value is not finite or too large; nothing was sent.
             NetworkError: the step could not be completed (the message names who is waited for).
         """
@@ -60,12 +74,48 @@ async def decide(network: Network, step: str, choose: Callable[[], bytes]) -> by
 
     Rounding differs between processors, so a choice made from totals (which noise, which depth)
     must not be made twice. ``choose`` runs at the root only. If the root fails before its choice
-    is shared, the next root chooses; choices are never empty.
+    is shared, the next root chooses.
+
+    Raises:
+        TangentMeshError: as ``choose`` did at the root; it is raised at every node. Of other
+            exceptions the root raises what it met, and the others a NumericalError.
     """
     attempt = 0
     while True:
-        own = choose() if network.root == network.node else b""
+        own, failure = _chosen(choose) if network.root == network.node else (b"", None)
         gathered = await network.gather(f"{step}/{attempt}", own)
         if choices := [choice for choice in gathered.values() if choice]:
-            return choices[0]
+            if failure is not None and choices[0] == own:
+                raise failure
+            return _heard(choices[0])
         attempt += 1
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    """A choice; or why there is none: the name of a type of `edge_node.errors`, and its facts."""
+
+    content: bytes = b""
+    error: str = ""
+    facts: dict[str, str] = {}
+
+
+def _chosen(choose: Callable[[], bytes]) -> tuple[bytes, Exception | None]:
+    """What to share, and the exception that the root raises once all know of it."""
+    try:
+        return msgspec.msgpack.encode(_Choice(choose())), None
+    except TangentMeshError as error:
+        told = _Choice(error=type(error).__name__, facts=vars(error))
+        return msgspec.msgpack.encode(told), error
+    except Exception as error:  # it is raised again; the others would wait for ever
+        facts = {"problem": "a shared choice failed at the root", "found": type(error).__name__}
+        return msgspec.msgpack.encode(_Choice(error="NumericalError", facts=facts)), error
+
+
+def _heard(shared: bytes) -> bytes:
+    """The choice. Raises the error that the root met instead."""
+    told = msgspec.msgpack.decode(shared, type=_Choice)
+    if not told.error:
+        return told.content
+    kind: type[TangentMeshError] = getattr(errors, told.error, TangentMeshError)
+    facts = dict(told.facts)
+    raise kind(facts.pop("problem"), **facts)

@@ -7,6 +7,7 @@ nothing leaves the process.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, reduce
 from types import MappingProxyType
 from typing import TypeVar
@@ -15,7 +16,7 @@ import numpy as np
 
 from edge_node.errors import NetworkError
 from edge_node.network import fixed_point
-from edge_node.network.base import Network, Vector
+from edge_node.network.base import CohortChanged, Network, Vector
 
 __all__ = ["MemoryFederation", "MemoryNetwork"]
 
@@ -28,19 +29,22 @@ class MemoryFederation:
 
     Args:
         nodes: their names; one is enough.
+        lost: which of them are lost on the way, each as it comes to a step; not all.
 
     Attributes:
         nodes: the names, ascending.
+        present: those that are not lost so far.
         log: the completed steps in order, each with the bytes a node contributed to it at most.
     """
 
-    def __init__(self, nodes: Sequence[str]) -> None:
+    def __init__(self, nodes: Sequence[str], lost: Mapping[str, str] | None = None) -> None:
         if not nodes or len(set(nodes)) != len(nodes):
             raise NetworkError(
                 "a federation's nodes need distinct names", found=", ".join(nodes) or "no node"
             )
-        self.nodes = tuple(sorted(nodes))
+        self.nodes = self.present = tuple(sorted(nodes))
         self.log: list[tuple[str, int]] = []
+        self._lost = dict(lost or {})
         self._rounds: dict[int, _Round] = {}
 
     @property
@@ -55,31 +59,45 @@ class MemoryFederation:
         return MemoryNetwork(self, node)
 
     async def run(self, program: Callable[[Network], Awaitable[T]]) -> dict[str, T]:
-        """Run the program once per node, and return each node's result.
+        """Run the program once per node, and return the result of each that is not lost.
 
         The first failure ends all: it is raised as it is, and the other nodes are cancelled.
         """
-        tasks = {node: asyncio.ensure_future(program(self.network(node))) for node in self.nodes}
+
+        async def result(node: str) -> dict[str, T]:
+            with suppress(_Lost):
+                return {node: await program(self.network(node))}
+            return {}
+
+        tasks = [asyncio.ensure_future(result(node)) for node in self.nodes]
         try:
-            await asyncio.gather(*tasks.values())
+            await asyncio.gather(*tasks)
         finally:
-            for task in tasks.values():
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks.values(), return_exceptions=True)
-        return {node: task.result() for node, task in tasks.items()}
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return {node: each for task in tasks for node, each in task.result().items()}
 
     async def exchange(self, node: str, sequence: int, step: str, own: Contribution) -> "_Round":
         """Give a node's contribution to a step, and wait for everybody's."""
+        if self._lost.get(node) == step:
+            self.present = tuple(each for each in self.present if each != node)
+            self._complete_rounds()
+            raise _Lost
         if sequence not in self._rounds:
             self._rounds[sequence] = _Round(step, asyncio.get_running_loop().create_future())
         current = self._rounds[sequence]
         current.give(node, step, own)
-        if len(current.contributions) == len(self.nodes):
-            self.log.append((step, max(map(_size, current.contributions.values()))))
-            current.complete.set_result(None)
+        self._complete_rounds()
         await asyncio.shield(current.complete)
         self._rounds.pop(sequence, None)  # nobody comes to it any more
         return current
+
+    def _complete_rounds(self) -> None:
+        for current in self._rounds.values():
+            if not current.complete.done() and set(self.present) <= set(current.contributions):
+                self.log.append((current.step, max(map(_size, current.contributions.values()))))
+                current.complete.set_result(tuple(sorted(current.contributions)))
 
 
 class MemoryNetwork:
@@ -88,7 +106,7 @@ class MemoryNetwork:
     def __init__(self, federation: MemoryFederation, node: str) -> None:
         self._federation = federation
         self._node = node
-        self._steps: list[str] = []
+        self._cohorts: dict[str, tuple[str, ...]] = {}  # of the steps completed, in order
 
     @property
     def node(self) -> str:
@@ -97,18 +115,22 @@ class MemoryNetwork:
 
     @property
     def root(self) -> str:
-        """The first node by name."""
-        return self._federation.nodes[0]
+        """The first node by name of those that are left."""
+        return self._federation.present[0]
 
     def cohort(self, step: str) -> tuple[str, ...]:
-        """All nodes, for a step that this node has completed. Raises NetworkError."""
-        if step not in self._steps:
+        """Whose contributions a step holds that this node has completed. Raises NetworkError."""
+        if step not in self._cohorts:
             raise NetworkError("the step is not complete", where=f"step {step}")
-        return self._federation.nodes
+        return self._cohorts[step]
 
-    async def sum(self, step: str, vector: Vector) -> Vector:
+    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
         """The sum of all nodes' vectors, in the ring. Raises NumericalError, NetworkError."""
-        return (await self._exchange(step, fixed_point.encode(vector))).total
+        counted = self.cohort(cohort_of) if cohort_of else None
+        completed = await self._exchange(step, fixed_point.encode(vector))
+        if counted is not None and self.cohort(step) != counted:
+            raise CohortChanged(step)
+        return completed.total
 
     async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
         """Every node's bytes, by node name."""
@@ -116,17 +138,21 @@ class MemoryNetwork:
         return MappingProxyType(dict(sorted(contributions.items())))  # type: ignore[arg-type]
 
     async def _exchange(self, step: str, own: Contribution) -> "_Round":
-        if step in self._steps:
+        if step in self._cohorts:
             raise NetworkError("a step's name was used twice", where=f"step {step} at {self._node}")
-        sequence = len(self._steps)
-        self._steps.append(step)
-        return await self._federation.exchange(self._node, sequence, step, own)
+        completed = await self._federation.exchange(self._node, len(self._cohorts), step, own)
+        self._cohorts[step] = completed.complete.result()
+        return completed
+
+
+class _Lost(Exception):
+    """The node is lost: its program ends here."""
 
 
 class _Round:
-    """One step under way: who has contributed what."""
+    """One step under way: who has contributed what; once it is complete, whose total it is."""
 
-    def __init__(self, step: str, complete: asyncio.Future[None]) -> None:
+    def __init__(self, step: str, complete: asyncio.Future[tuple[str, ...]]) -> None:
         self.step = step
         self.complete = complete
         self.contributions: dict[str, Contribution] = {}

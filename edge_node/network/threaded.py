@@ -32,9 +32,11 @@ class ThreadedNetwork:
         """As the network's."""
         return self._network.cohort(step)
 
-    async def sum(self, step: str, vector: Vector) -> Vector:
+    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
         """As the network's."""
-        work = asyncio.run_coroutine_threadsafe(self._network.sum(step, vector), self._loop)
+        work = asyncio.run_coroutine_threadsafe(
+            self._network.sum(step, vector, cohort_of=cohort_of), self._loop
+        )
         return await asyncio.wrap_future(work)
 
     async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from edge_node.errors import NetworkError, RefusedError
 from edge_node.network import fixed_point
-from edge_node.network.base import Vector
+from edge_node.network.base import CohortChanged, Vector
 from edge_node.network.combine import (
     Combination,
     RecordUnion,
@@ -42,6 +42,7 @@ from tangentmesh.v1 import exchange_pb2
 __all__ = ["Progress", "RunSuperseded", "TreeNetwork"]
 
 T = TypeVar("T")
+_Message = tuple[Combination, bytes]  # what a node gives to an operation, and how it is combined
 
 _CHOICE_BYTES = 16 << 20  # the most that one node may give to a gather
 _ANNOUNCEMENT_BYTES = 8 << 10
@@ -109,18 +110,26 @@ class TreeNetwork:
             raise NetworkError("the step is not complete", where=f"step {step}")
         return found
 
-    async def sum(self, step: str, vector: Vector) -> Vector:
-        """The masked sum over the tree. Raises NumericalError before anything is sent."""
+    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+        """The masked sum over the tree. Raises NumericalError before anything is sent.
+
+        Under a plan without some node of ``cohort_of`` the step is completed by messages of no
+        words. So it is final like any other, for those who come late or start again, too.
+        """
         sequence = self._next(step)
+        counted = self.cohort(cohort_of) if cohort_of else None
         words = await asyncio.to_thread(self._contribution, sequence, vector)
 
-        async def payload(plan: Plan) -> bytes:
+        async def message(plan: Plan) -> _Message:
+            if counted is not None and plan.cohort != counted:
+                return RingSum(0), b""
             masks = await self._agree_masks(plan)
-            mask = f"{sequence}/{step}"
-            return await asyncio.to_thread(lambda: fixed_point.to_bytes(masks.mask(words, mask)))
+            masked = await asyncio.to_thread(masks.mask, words, f"{sequence}/{step}")
+            return RingSum(words.nbytes), fixed_point.to_bytes(masked)
 
-        combination = RingSum(words.nbytes)
-        record = await self._complete(sequence, step, Kind.KIND_SUM, combination, payload)
+        record = await self._complete(sequence, step, Kind.KIND_SUM, message)
+        if counted is not None and tuple(record.cohort) != counted:
+            raise CohortChanged(step)
         total = fixed_point.decode(fixed_point.from_bytes(record.payload))
         fixed_point.check_total(total, len(record.cohort))
         total.setflags(write=False)
@@ -129,12 +138,10 @@ class TreeNetwork:
     async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
         """Every node's bytes, by node name."""
 
-        async def payload(_: Plan) -> bytes:
-            return gathered({self.node: data})
+        async def message(_: Plan) -> _Message:
+            return Union(_CHOICE_BYTES), gathered({self.node: data})
 
-        combination = Union(_CHOICE_BYTES)
-        sequence = self._next(step)
-        record = await self._complete(sequence, step, Kind.KIND_GATHER, combination, payload)
+        record = await self._complete(self._next(step), step, Kind.KIND_GATHER, message)
         return parse_gathered(record.payload)
 
     async def hand_over(self, plan: Plan) -> None:
@@ -176,8 +183,7 @@ class TreeNetwork:
         sequence: int,
         step: str,
         kind: Kind,
-        combination: Combination,
-        payload: Callable[[Plan], Awaitable[bytes]],
+        message: Callable[[Plan], Awaitable[_Message]],
     ) -> exchange_pb2.Record:
         """Repeat a step under each new plan until it is complete."""
         epoch = 0
@@ -189,7 +195,7 @@ class TreeNetwork:
             operation = Operation(self.run, epoch, kind, sequence, step)
             try:
                 record = await self.feed.while_newest(
-                    epoch, self._attempt(plan, operation, combination, payload)
+                    epoch, self._attempt(plan, operation, message)
                 )
             except EpochOver:
                 continue
@@ -200,14 +206,13 @@ class TreeNetwork:
         self,
         plan: Plan,
         operation: Operation,
-        combination: Combination,
-        payload: Callable[[Plan], Awaitable[bytes]],
+        message: Callable[[Plan], Awaitable[_Message]],
     ) -> exchange_pb2.Record:
         if self._epoch != plan.epoch:
             await self._begin_epoch(plan)
         if self.store.run(self.run).has(operation):
             return await self._recorded(operation)
-        return await self._operate(plan, operation, combination, await payload(plan))
+        return await self._operate(plan, operation, *await message(plan))
 
     async def _begin_epoch(self, plan: Plan) -> None:
         """Bring all nodes to the same step: whoever lacks a total is given the first one."""

@@ -30,9 +30,9 @@ class Journal:
         """As the network's."""
         return self._network.cohort(step)
 
-    async def sum(self, step: str, vector: Vector) -> Vector:
+    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
         """As the network's; the step is noted."""
-        total = await self._network.sum(step, vector)
+        total = await self._network.sum(step, vector, cohort_of=cohort_of)
         self.steps.append(step)
         self.sums.append(step)
         return total

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from edge_node.errors import NetworkError, NumericalError
+from edge_node.errors import NetworkError, NumericalError, RefusedError
 from edge_node.network.base import Network, decide
 
 __all__ = ["LAWS", "Law", "Run", "vector_of"]
@@ -106,6 +106,43 @@ async def the_root_decides_once(run: Run) -> None:
     assert asked == [root]
 
 
+async def what_the_root_cannot_choose_is_everybodys_error(run: Run) -> None:
+    """Nobody waits for a choice that was never made; the next step is as good as ever."""
+
+    def choose() -> bytes:
+        raise RefusedError("no", where="here", expected="yes", found="42", remedy="Ask again")
+
+    async def program(network: Network) -> tuple[str, float]:
+        with pytest.raises(RefusedError) as caught:
+            await decide(network, "choice", choose)
+        with pytest.raises(Exception, match=r"failed at the root|a secret") as foreign:
+            await decide(network, "another", lambda: _fail("a secret"))
+        assert (foreign.type is ValueError) == (network.root == network.node)
+        assert network.root == network.node or "secret" not in str(foreign.value)
+        return str(caught.value), float((await network.sum("s", np.ones(1)))[0])
+
+    results = await run(program)
+    text = "here: no (expected yes, found 42). Ask again"
+    assert set(results.values()) == {(text, float(len(results)))}
+
+
+def _fail(text: str) -> bytes:
+    raise ValueError(text)
+
+
+async def a_sum_over_the_cohort_of_a_step_is_like_any_other(run: Run) -> None:
+    """Where nobody is lost; the step must have been taken."""
+
+    async def program(network: Network) -> float:
+        await network.sum("counts", np.ones(1))
+        with pytest.raises(NetworkError, match="not complete"):
+            await network.sum("s", np.ones(1), cohort_of="other")
+        return float((await network.sum("s", np.ones(1), cohort_of="counts"))[0])
+
+    results = await run(program)
+    assert set(results.values()) == {float(len(results))}
+
+
 async def what_cannot_be_summed_is_refused(run: Run) -> None:
     """NaN, infinite and large values, with their position; and one may try again."""
 
@@ -138,6 +175,8 @@ LAWS: list[Law] = [
     empty_vectors_and_bytes_are_no_exception,
     steps_follow_each_other,
     the_root_decides_once,
+    what_the_root_cannot_choose_is_everybodys_error,
+    a_sum_over_the_cohort_of_a_step_is_like_any_other,
     what_cannot_be_summed_is_refused,
     a_name_serves_once,
 ]
