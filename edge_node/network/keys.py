@@ -1,14 +1,16 @@
 """The masking keys of an epoch: what a node announces, and what it makes of all announcements.
 
 A plan carries fingerprints of certificates, not certificates; so each node sends its own along. It
-is believed if it has the planned fingerprint, and the key in it has signed.
+is believed if it has the planned fingerprint, the federation's authority has issued it to that
+node, and the key in it has signed. The fingerprint alone would not do: whoever makes the plan could
+name certificates of its own making, announce their keys, and know all masks of an honest node.
 """
 
 from edge_node.errors import IdentityError
 from edge_node.network.combine import gathered, parse_gathered
 from edge_node.network.plan import Plan
 from edge_node.network.records import RunRecords
-from edge_node.security.identity import Identity, verify_signature
+from edge_node.security.identity import Identity, check_certificate, verify_signature
 from edge_node.security.masks import MaskingKey, PairwiseMasks, announce, read_announcement
 
 __all__ = ["announcement", "masking_key", "pairwise_masks"]
@@ -39,16 +41,20 @@ def announcement(key: MaskingKey, identity: Identity, plan: Plan) -> bytes:
     return gathered({identity.node: announced})
 
 
-def pairwise_masks(key: MaskingKey, node: str, plan: Plan, payload: bytes) -> PairwiseMasks:
-    """The masks of ``node`` in the plan's epoch, from everybody's announcement.
+def pairwise_masks(
+    key: MaskingKey, identity: Identity, plan: Plan, payload: bytes
+) -> PairwiseMasks:
+    """The masks of ``identity.node`` in the plan's epoch, from everybody's announcement.
 
     Raises:
         NetworkError: a certificate has not the fingerprint in the plan.
-        IdentityError: a key is missing, malformed or not signed by its node.
+        IdentityError: a key is missing, malformed or not signed by its node, or a certificate is
+            not the authority's, another node's, or out of date.
     """
 
     def verify(name: str, certificate: bytes, message: bytes, signature: bytes) -> None:
         plan.check_certificate(name, certificate)
+        check_certificate(certificate, identity.ca_pem, name=name, federation=identity.federation)
         verify_signature(certificate, message, signature)
 
     announcements = parse_gathered(payload)
@@ -65,4 +71,4 @@ def pairwise_masks(key: MaskingKey, node: str, plan: Plan, payload: bytes) -> Pa
         )
         for name, content in announcements.items()
     }
-    return PairwiseMasks(node, key, publics, plan.epoch, plan.hash)
+    return PairwiseMasks(identity.node, key, publics, plan.epoch, plan.hash)
