@@ -4,7 +4,8 @@
     state/run-7/step-00000003.pb            a completed step, the same bytes at every node
     state/run-7/epoch-12-keys.pb            an operation of the epoch itself
     state/run-7/epoch-12-masking.key        this node's masking key, until the epoch ends
-    state/run-7/step-00000004.contribution  this node's words for the step in progress
+    state/run-7/step-00000004.contribution  this node's words for the step in progress; then, of
+                                            a completed one, only their digest
     state/run-7/complete                    the program has ended
 
 Every file begins with the SHA-256 of the rest and is replaced atomically. A file that fails the
@@ -14,12 +15,14 @@ one are kept.
 
 import hashlib
 import logging
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from edge_node.errors import NetworkError
+from edge_node.errors import NetworkError, RefusedError
 from edge_node.network.operation import EPOCH_KINDS, Operation, parse_record
 from edge_node.security.files import make_private_directory, write_atomically
 from tangentmesh.v1 import discovery_pb2, exchange_pb2
@@ -28,6 +31,7 @@ __all__ = ["RecordStore", "RunRecords"]
 
 _log = logging.getLogger(__name__)
 _DIGEST = 32  # bytes of a SHA-256
+_OF_NOTHING = hashlib.sha256().digest()
 _JOIN_ANEW = "Remove this run's directory and restart the node: it will join anew"
 
 
@@ -158,22 +162,33 @@ class RunRecords:
         _write(self._path(record.kind, record.epoch, record.sequence), content)
         if is_step:
             self._cohorts.append((record.step, tuple(record.cohort)))
-            self._contribution_path(record.sequence).unlink(missing_ok=True)
+            self._forget_words(record.sequence)
         else:
             self._of_epoch.add((record.epoch, record.kind))
         return record
 
     def contribution(self, sequence: int) -> bytes | None:
-        """What this node contributes to the step in progress; None: not fixed yet."""
+        """What this node contributes to the step in progress; None: not fixed, or damaged."""
         return _read(self._contribution_path(sequence))
 
     def keep_contribution(self, sequence: int, words: bytes) -> None:
         """Fix this node's contribution, so that a restart can't send another under the same mask.
 
+        Where words were fixed before, and only their digest is left (the step was completed, or the
+        file damaged), no others are accepted.
+
         Raises:
+            RefusedError: other words were fixed before.
             MachineError: the disk is full or not writable.
         """
-        _write(self._contribution_path(sequence), words)
+        path = self._contribution_path(sequence)
+        if path.exists() and path.read_bytes()[:_DIGEST] != hashlib.sha256(words).digest():
+            raise RefusedError(
+                "this node has contributed something else to the step before",
+                where=str(path),
+                remedy="Two vectors under one mask would be readable. " + _JOIN_ANEW,
+            )
+        _write(path, words)
 
     def masking_key(self, epoch: int) -> bytes | None:
         """The private masking key of this epoch; None: not made yet."""
@@ -195,6 +210,11 @@ class RunRecords:
         _write(self._directory / "complete", b"")
         for path in self._directory.glob("*.key"):
             path.unlink(missing_ok=True)
+
+    def _forget_words(self, sequence: int) -> None:
+        """Of a contribution that is no longer needed, keep the digest."""
+        with suppress(FileNotFoundError):
+            os.truncate(self._contribution_path(sequence), _DIGEST)
 
     def _load(self, path: Path) -> exchange_pb2.Record | None:
         """A step's record at its place; None: absent, corrupted, or of another place."""
@@ -232,6 +252,8 @@ def _read(path: Path) -> bytes | None:
     except OSError as error:
         _log.warning("%s can't be read and is ignored: %s", path, error)
         return None
+    if len(data) == _DIGEST and data != _OF_NOTHING:
+        return None  # all but the digest was forgotten
     if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
         _log.warning("%s is corrupted and is ignored; the step will be asked for again", path)
         return None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.errors import MachineError, NetworkError
+from edge_node.errors import MachineError, NetworkError, RefusedError
 from edge_node.network.operation import Kind, Operation
 from edge_node.network.records import RecordStore, RunRecords
 from tangentmesh.v1 import discovery_pb2, exchange_pb2
@@ -110,6 +110,35 @@ def test_a_contribution_is_kept_until_its_step_is_complete(directory: Path) -> N
     assert records(directory).contribution(1) is None
     kept.commit(record(step(0)))
     assert records(directory).contribution(0) is None
+
+
+def test_no_second_contribution_after_a_step_whose_record_was_lost(directory: Path) -> None:
+    """The masks of the epoch are still the same ones: the words must be, too."""
+    kept = records(directory)
+    kept.keep_contribution(0, b"words")
+    kept.commit(record(step(0)))
+    (directory / "run-7" / "step-00000000.pb").unlink()
+    again = records(directory)
+    assert again.frontier == 0
+    with pytest.raises(RefusedError, match="something else"):
+        again.keep_contribution(0, b"other")
+    again.keep_contribution(0, b"words")
+    assert again.contribution(0) == b"words"
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_no_second_contribution_after_damage(directory: Path, damage: str) -> None:
+    """What a damaged file held may have been sent."""
+    records(directory).keep_contribution(0, b"words")
+    path = directory / "run-7" / "step-00000000.contribution"
+    data = path.read_bytes()
+    path.write_bytes(
+        {"cut": data[:-1], "flip": bytes([data[0] ^ 1]) + data[1:], "empty": b""}[damage]
+    )
+    again = records(directory)
+    assert again.contribution(0) is None
+    with pytest.raises(RefusedError, match="something else"):
+        again.keep_contribution(0, b"other")
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
