@@ -8,6 +8,7 @@ A vector of k numbers is a uint64 array (k, 2); on the wire 16 bytes a word, lit
 limb first.
 """
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from edge_node.errors import NetworkError, NumericalError
 
 __all__ = [
     "BOUND",
+    "MOST_ADDENDS",
     "WORD_BYTES",
     "Words",
     "add",
@@ -30,12 +32,16 @@ __all__ = [
 Words: TypeAlias = NDArray[np.uint64]
 
 WORD_BYTES = 16
-FRACTION_BITS = 60
 
 BOUND = 2.0**56
-"""Values must be smaller in absolute value: 2^11 of them can't reach the ring's end at 2^67."""
+"""Values must be smaller in absolute value: ``MOST_ADDENDS`` of them can't reach the ring's end."""
 
+MOST_ADDENDS = 2**11
+"""The largest cohort: 2^11 values below 2^56 stay below 2^67, where the ring ends."""
+
+_UNITS = 2.0**60  # in one; a product with a power of two is exact
 _LIMB = 2.0**64
+_BLOCK = 1 << 13  # numbers
 _WIRE = np.dtype("<u8")
 
 
@@ -55,13 +61,9 @@ def encode(vector: NDArray[np.float64]) -> Words:
             found=repr(float(vector[first])),
             remedy="Look for extreme values in the data file; nothing was sent",
         )
-    scaled = np.rint(np.ldexp(np.abs(vector), FRACTION_BITS))  # an integer below 2^116, exact
-    high = np.floor(scaled / _LIMB)
     words = np.empty((len(vector), 2), dtype=np.uint64)
-    words[:, 0] = (scaled - high * _LIMB).astype(np.uint64)
-    words[:, 1] = high.astype(np.uint64)
-    negative = np.signbit(vector)
-    words[negative] = negate(words[negative])
+    for block in _blocks(len(vector)):
+        _encode(vector[block], words[block])
     return words
 
 
@@ -70,11 +72,10 @@ def decode(words: Words) -> NDArray[np.float64]:
 
     The magnitude is decoded, then the sign: next to zero, two's complement would lose all digits.
     """
-    negative = words[:, 1] >> np.uint64(63) == 1
-    magnitude = words.copy()
-    magnitude[negative] = negate(words[negative])
-    value = magnitude[:, 1].astype(np.float64) * _LIMB + magnitude[:, 0].astype(np.float64)
-    return np.ldexp(np.where(negative, -value, value), -FRACTION_BITS)
+    vector = np.empty(len(words))
+    for block in _blocks(len(words)):
+        _decode(words[block], vector[block])
+    return vector
 
 
 def check_total(total: NDArray[np.float64], nodes: int) -> None:
@@ -103,14 +104,6 @@ def add(a: Words, b: Words) -> Words:
     return total
 
 
-def negate(words: Words) -> Words:
-    """The additive inverse, word by word."""
-    inverse = ~words
-    inverse[:, 0] += np.uint64(1)
-    inverse[:, 1] += inverse[:, 0] == 0
-    return inverse
-
-
 def to_bytes(words: Words) -> bytes:
     """Words as they travel: 16 bytes each."""
     return words.astype(_WIRE, copy=False).tobytes()
@@ -125,3 +118,33 @@ def from_bytes(content: bytes) -> Words:
             found=f"{len(content)} bytes",
         )
     return np.frombuffer(content, dtype=_WIRE).astype(np.uint64, copy=False).reshape(-1, 2)
+
+
+def _blocks(length: int) -> Iterator[slice]:
+    """Pieces of a vector that stay in the processor's cache while they are worked on."""
+    return (slice(start, start + _BLOCK) for start in range(0, length, _BLOCK))
+
+
+def _encode(values: NDArray[np.float64], words: Words) -> None:
+    scaled = np.rint(values * _UNITS)  # an integer below 2^116 in absolute value, exact
+    magnitude = np.abs(scaled)
+    high = np.floor(magnitude / _LIMB)
+    words[:, 0] = magnitude - high * _LIMB
+    words[:, 1] = high
+    _negate_where(scaled < 0, words)
+
+
+def _decode(words: Words, values: NDArray[np.float64]) -> None:
+    negative = words[:, 1] >> np.uint64(63) == 1
+    magnitude = words.copy()
+    _negate_where(negative, magnitude)
+    high, low = magnitude[:, 1].astype(np.float64), magnitude[:, 0].astype(np.float64)
+    np.multiply(high * _LIMB + low, np.where(negative, -1 / _UNITS, 1 / _UNITS), out=values)
+
+
+def _negate_where(condition: NDArray[np.bool_], words: Words) -> None:
+    """Replace words by their additive inverse: all bits flipped, plus one with its carry."""
+    flip = np.negative(condition.astype(np.uint64))  # all bits, or none
+    words ^= flip[:, None]
+    words[:, 0] -= flip
+    words[:, 1] += condition & (words[:, 0] == 0)

@@ -248,7 +248,7 @@ class TreeNetwork:
         operation = Operation.of_epoch(self.run, plan.epoch, Kind.KIND_KEYS)
         own = announcement(key, self.identity(), plan)
         answer = await self._operate(plan, operation, Union(_ANNOUNCEMENT_BYTES), own)
-        self._masks = pairwise_masks(key, self.node, plan, answer.payload)
+        self._masks = pairwise_masks(key, self.identity(), plan, answer.payload)
         return self._masks
 
     async def _operate(

@@ -37,6 +37,8 @@ Verify = Callable[[str, bytes, bytes, bytes], None]
 the plan names for the node and the signature is its; raises IdentityError otherwise."""
 
 _PURPOSE = b"tangentmesh/v1/masking-key\0"
+_BLOCK = 1 << 13  # words: all peers' masks are added while a block is in the processor's cache
+_ZEROS = bytes(16 * _BLOCK)
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,13 @@ class PairwiseMasks:
                 remedy="Restart the node: it joins the next epoch with fresh masks",
             )
         masked = words.copy()
-        for peer, secret in self._secrets.items():
-            stream = _keystream(secret, step, len(words))
-            _accumulate(masked, stream, subtract=peer < self._node)
+        streams = [
+            (_Keystream(secret, step), peer < self._node) for peer, secret in self._secrets.items()
+        ]
+        for start in range(0, len(masked), _BLOCK):
+            block = masked[start : start + _BLOCK].reshape(-1)
+            for stream, subtract in streams:
+                _accumulate(block, stream.read(len(block)), subtract=subtract)
         return masked
 
 
@@ -181,21 +187,30 @@ def _pair_secret(
     return HKDF(SHA256(), 32, salt=plan_hash, info=info).derive(key.exchange(publics[pair[1]]))
 
 
-def _keystream(secret: bytes, step: str, length: int) -> Words:
-    """``length`` words of AES-256-CTR; the key serves this pair, epoch and step only."""
-    key = HKDFExpand(SHA256(), 32, info=b"tangentmesh/v1/step\0" + step.encode()).derive(secret)
-    encryptor = Cipher(AES256(key), CTR(bytes(16))).encryptor()
-    stream = bytearray(16 * length + 15)
-    encryptor.update_into(bytes(16 * length), stream)
-    return np.frombuffer(stream, dtype="<u8", count=2 * length).reshape(length, 2)
+class _Keystream:
+    """The limbs of AES-256-CTR under a key that serves one pair, epoch and step only."""
+
+    def __init__(self, secret: bytes, step: str) -> None:
+        key = HKDFExpand(SHA256(), 32, info=b"tangentmesh/v1/step\0" + step.encode()).derive(secret)
+        self._encryptor = Cipher(AES256(key), CTR(bytes(16))).encryptor()
+
+    def read(self, limbs: int) -> Words:
+        """The next ``limbs`` limbs: low and high of a word in turn."""
+        stream = bytearray(8 * limbs + 15)  # as much as any version of the cipher asks for
+        self._encryptor.update_into(memoryview(_ZEROS)[: 8 * limbs], stream)
+        return np.frombuffer(stream, dtype="<u8", count=limbs)
 
 
 def _accumulate(total: Words, words: Words, *, subtract: bool) -> None:
-    """Add words to, or subtract them from, a total in the ring Z_2^128, in place."""
-    low, high = total[:, 0], total[:, 1]
+    """Add words to, or subtract them from, a total in the ring Z_2^128, in place.
+
+    Both are flat: low and high limbs in turn.
+    """
+    low, high = total[0::2], total[1::2]
     if subtract:
-        high -= words[:, 1] + (low < words[:, 0])
-        low -= words[:, 0]
+        borrow = low < words[0::2]
+        total -= words
+        high -= borrow
     else:
-        low += words[:, 0]
-        high += words[:, 1] + (low < words[:, 0])
+        total += words
+        high += low < words[0::2]

@@ -150,6 +150,10 @@ BROKEN: dict[str, tuple[Callable[[], Plan], str]] = {
         members_of(replace(C, fingerprint=R.fingerprint), R),
         "two members have the same certificate",
     ),
+    "too many": (
+        broken({"n0000": "", **{f"n{i:04d}": "n0000" for i in range(1, 2049)}}),
+        "2049 members are more than the 2048 that can be summed",
+    ),
     "loop edge": (broken(edges=(*plan_of(TREE).edges, ("a", "a"))), "edge a - a does not join"),
     "foreign edge": (broken(edges=(*plan_of(TREE).edges, ("a", "z"))), "edge a - z does not join"),
     "tree outside": (broken(edges=plan_of(TREE).edges[1:]), "a - c is not in the neighbour graph"),
@@ -161,6 +165,37 @@ def test_what_is_no_tree_is_refused_with_the_reason(plan: Callable[[], Plan], re
     """One root, no circle, no stranger, an address wherever somebody dials."""
     with pytest.raises(NetworkError, match=reason):
         plan()
+
+
+def test_the_largest_cohort_is_no_mistake() -> None:
+    """As many as can be summed without coming round the ring."""
+    assert (
+        len(plan_of({"n0000": "", **{f"n{i:04d}": "n0000" for i in range(1, 2048)}}).cohort) == 2048
+    )
+
+
+@pytest.mark.parametrize(
+    ("epoch", "cohort", "fits"),
+    [
+        (3, tuple(TREE), True),
+        (2, (*TREE, "g"), True),
+        (3, tuple(TREE)[1:], False),
+        (3, (*TREE, "g"), False),
+        (3, (), False),
+        (4, tuple(TREE), False),
+    ],
+    ids=["this", "earlier", "shrunk", "grown", "nobody", "later"],
+)
+def test_a_completed_step_names_the_planned_cohort(
+    epoch: int, cohort: tuple[str, ...], fits: bool
+) -> None:
+    """What was completed in an earlier epoch has that epoch's."""
+    plan = plan_of(TREE)
+    if fits:
+        plan.check_cohort(epoch, cohort)
+        return
+    with pytest.raises(NetworkError, match="not of the plan's cohort"):
+        plan.check_cohort(epoch, cohort)
 
 
 def test_a_plan_without_its_receiver_is_refused() -> None:
