@@ -44,7 +44,7 @@ def isolated(
         harmless: whether it doesn't matter that these nodes, fewer than ``fewest``, are isolated.
 
     Returns:
-        Some such set of nodes; empty: there is none.
+        One of the smallest such sets of nodes; empty: there is none.
     """
     earlier = dict.fromkeys(released)
     rows = _entangled([*(each for each in earlier if each != new), new], fewest)
@@ -55,9 +55,12 @@ def isolated(
     vectors = [[int(row in holders) for holders in classes] + [int(row == new)] for row in rows]
     if _Span.of(_Span.of(vectors).reduced(range(len(nodes))).free).needs_new:
         return frozenset()  # the new total is a sum of earlier ones
-    large = [place for place, each in enumerate(nodes) if len(each) >= fewest]
-    span = _Span.of(vectors).reduced(large)
-    return _Search(nodes, fewest, harmless).within(_Span.of(span.free), frozenset())
+    for limit in range(2, fewest + 1):
+        large = [place for place, each in enumerate(nodes) if len(each) >= limit]
+        span = _Span.of(_Span.of(vectors).reduced(large).free)
+        if found := _Search(nodes, limit, harmless).within(span, frozenset()):
+            return found
+    return frozenset()
 
 
 def _entangled(rows: list[Row], fewest: int) -> list[Row]:
