@@ -70,7 +70,7 @@ newest-jax: setup ## Run the core's tests on the newest JAX, without neural-tang
 lock: .venv-lock/bin/uv ## Write the pins again (make lock UPGRADE=--upgrade: to the newest)
 	$< pip compile pyproject.toml --all-extras --group test --group check $(LOCK) $(UPGRADE) \
 	    --output-file requirements.txt
-	$< pip compile pyproject.toml --constraint requirements.txt $(LOCK) $(UPGRADE) \
+	$< pip compile pyproject.toml --extra privacy --constraint requirements.txt $(LOCK) $(UPGRADE) \
 	    --output-file requirements-runtime.txt
 	$< pip compile --group build --constraint requirements.txt $(LOCK) $(UPGRADE) \
 	    --output-file requirements-build.txt
