@@ -9,6 +9,7 @@ from edge_node.config.checks import check_node_config, check_spec
 from edge_node.config.files import load_node_config, load_spec, parse_spec
 from edge_node.config.node import NodeConfig
 from edge_node.config.policy import Differencing, SitePolicy
+from edge_node.config.privacy import Level, PrivacyPolicy, PrivacySpec
 from edge_node.config.spec import (
     SMALLEST_COHORT,
     Activation,
@@ -34,8 +35,11 @@ __all__ = [
     "FederationSpec",
     "KernelKind",
     "LandmarkKind",
+    "Level",
     "ModelSpec",
     "NodeConfig",
+    "PrivacyPolicy",
+    "PrivacySpec",
     "SitePolicy",
     "Task",
     "TimingSpec",

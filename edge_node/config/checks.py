@@ -7,6 +7,7 @@ import msgspec
 
 from edge_node.budget import message_bytes
 from edge_node.config.node import NodeConfig
+from edge_node.config.private_checks import privacy_complaints
 from edge_node.config.spec import (
     SMALLEST_COHORT,
     ColumnKind,
@@ -58,6 +59,7 @@ def _complaints(spec: FederationSpec) -> list[str]:
         "`model.newton_steps` must not be negative": model.newton_steps < 0,
         **_metric_complaints(model),
         **_image_complaints(spec.data, model),
+        **privacy_complaints(spec),
         "`model.site_block_rows` must be at least 1": model.site_block_rows < 1,
         "`model.site_rows` must not be negative": model.site_rows < 0,
         "`model.weight_variance` must be positive": (

@@ -5,6 +5,7 @@ It stands in the site's node file, and no federation spec overrides it.
 
 import enum
 
+from edge_node.config.privacy import PrivacyPolicy
 from edge_node.config.spec import SMALLEST_COHORT, Task
 from edge_node.config.table import Table
 
@@ -28,6 +29,7 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
         minimum_rows: fewest rows that the federation must have for this site to go on after they
             were counted.
         differencing: whether others may learn this site's sums by subtracting totals.
+        privacy: the differential privacy without which it doesn't contribute; None: none.
     """
 
     min_cohort: int = SMALLEST_COHORT
@@ -35,3 +37,4 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tasks: tuple[Task, ...] = ()
     minimum_rows: int = 0
     differencing: Differencing = Differencing.REFUSE
+    privacy: PrivacyPolicy | None = None

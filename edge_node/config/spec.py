@@ -6,6 +6,7 @@ import hashlib
 import msgspec
 
 from edge_node.budget import most_landmarks
+from edge_node.config.privacy import PrivacySpec
 from edge_node.config.table import Table
 
 __all__ = [
@@ -85,11 +86,17 @@ class LandmarkKind(enum.StrEnum):
 class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One input column. ``categories`` fixes a categorical column's list; empty means: find it
     by federated counts, keeping categories with at least ``min_rows_per_category`` rows.
+
+    For a spec with ``[privacy]``, where nothing is found out by sums: a number beyond its
+    ``bounds`` counts as the nearer one, and only a column that says that cells may be ``missing``
+    has an input for it; elsewhere an empty cell is the middle of the bounds, or no category.
     """
 
     name: str
     kind: ColumnKind = ColumnKind.NUMERIC
     categories: tuple[str, ...] = ()
+    bounds: tuple[float, float] | None = None
+    missing: bool = False
 
 
 class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,6 +176,7 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     data: DataSpec
     model: ModelSpec = ModelSpec()
     timing: TimingSpec = TimingSpec()
+    privacy: PrivacySpec | None = None
     minimum_nodes: int = SMALLEST_COHORT  # the first run starts when this many have registered
 
     @property
