@@ -17,6 +17,7 @@ from edge_node.demo.federation import LocalFederation
 from edge_node.network.base import Vector
 from edge_node.network.memory import MemoryFederation, MemoryNetwork
 from edge_node.program import infer
+from edge_node.security.noise import DiscreteGaussian
 
 __all__ = ["measure_wire"]
 
@@ -57,9 +58,15 @@ class _Tally(MemoryFederation):
         network = super().network(node)
         sum_ = network.sum
 
-        async def counted(step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+        async def counted(
+            step: str,
+            vector: Vector,
+            *,
+            cohort_of: str = "",
+            noise: DiscreteGaussian | None = None,
+        ) -> Vector:
             self.numbers += len(vector)
-            return await sum_(step, vector, cohort_of=cohort_of)
+            return await sum_(step, vector, cohort_of=cohort_of, noise=noise)
 
         network.sum = counted  # type: ignore[method-assign]
         return network

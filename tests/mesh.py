@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from edge_node.config import Level
 from edge_node.network.base import Network
 from edge_node.network.exchange import ExchangeServer, ExchangeService
 from edge_node.network.feed import PlanFeed
@@ -18,6 +19,7 @@ from edge_node.network.sweep import Board
 from edge_node.network.tree import TreeNetwork
 from edge_node.security.authority import Authority
 from edge_node.security.identity import Identity, generate_key, signing_request
+from edge_node.security.privacy_ledger import PrivacyLedger
 
 T = TypeVar("T")
 SPEC_HASH = bytes(range(32))
@@ -75,6 +77,7 @@ class Peer:
 
     def network(self, run: int = 1) -> TreeNetwork:
         """The node's view of a run."""
+        ledger, head = (self.directory / name for name in ("privacy.jsonl", "privacy.head"))
         return TreeNetwork(
             run=run,
             identity=lambda: self.identity,
@@ -82,6 +85,7 @@ class Peer:
             store=self.store,
             board=self.board,
             link=self.link,
+            ledger=PrivacyLedger(ledger, head, level=Level.RECORD, delta=1e-6),
         )
 
 

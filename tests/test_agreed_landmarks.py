@@ -22,12 +22,11 @@ class Leaving:
         self.node, self.root = network.node, network.root
         self.cohort = network.cohort
 
-    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+    async def sum(self, step: str, vector: Vector, **options: object) -> Vector:
         """As the network's; a node that is gone adds nothing."""
         self._gone = self._gone or step == self._gone_from
-        return await self._network.sum(
-            step, np.zeros_like(vector) if self._gone else vector, cohort_of=cohort_of
-        )
+        given = np.zeros_like(vector) if self._gone else vector
+        return await self._network.sum(step, given, **options)
 
     async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
         """As the network's."""

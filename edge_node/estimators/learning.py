@@ -15,6 +15,7 @@ from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 from edge_node.program.journal import Journal
+from edge_node.security.noise import DiscreteGaussian
 
 __all__ = ["Report", "completed", "learn"]
 
@@ -80,9 +81,16 @@ class _Watched(Journal):
         self._report = report
         self._started = time.monotonic()
 
-    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+    async def sum(
+        self,
+        step: str,
+        vector: Vector,
+        *,
+        cohort_of: str = "",
+        noise: DiscreteGaussian | None = None,
+    ) -> Vector:
         """As the network's; the step is reported."""
-        total = await super().sum(step, vector, cohort_of=cohort_of)
+        total = await super().sum(step, vector, cohort_of=cohort_of, noise=noise)
         await self._complete(step)
         return total
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_node import errors
 from edge_node.errors import TangentMeshError
+from edge_node.security.noise import DiscreteGaussian
 
 __all__ = ["CohortChanged", "Network", "Vector", "decide"]
 
@@ -45,7 +46,14 @@ class Network(Protocol):
         """The nodes, sorted, whose contributions the completed ``step`` holds."""
         ...
 
-    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+    async def sum(
+        self,
+        step: str,
+        vector: Vector,
+        *,
+        cohort_of: str = "",
+        noise: DiscreteGaussian | None = None,
+    ) -> Vector:
         """The sum of all nodes' vectors: the same bytes at every node, whatever the tree.
 
         Args:
@@ -54,10 +62,12 @@ class Network(Protocol):
                 all nodes.
             cohort_of: an earlier step, which counted what is summed now: the total is formed of
                 exactly its nodes, or not at all.
+            noise: what the total must hold beside the vectors: each node adds a share of it.
 
         Raises:
             CohortChanged: not all nodes of ``cohort_of`` are left; nothing was summed.
             NumericalError: a value is not finite or too large; nothing was sent.
+            RefusedError: the site's privacy budget doesn't allow it; nothing was sent.
             NetworkError: the step could not be completed (the message names who is waited for).
         """
         ...

@@ -17,6 +17,7 @@ import numpy as np
 from edge_node.errors import NetworkError
 from edge_node.network import fixed_point
 from edge_node.network.base import CohortChanged, Network, Vector
+from edge_node.security.noise import DiscreteGaussian
 
 __all__ = ["MemoryFederation", "MemoryNetwork"]
 
@@ -124,8 +125,20 @@ class MemoryNetwork:
             raise NetworkError("the step is not complete", where=f"step {step}")
         return self._cohorts[step]
 
-    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
-        """The sum of all nodes' vectors, in the ring. Raises NumericalError, NetworkError."""
+    async def sum(
+        self,
+        step: str,
+        vector: Vector,
+        *,
+        cohort_of: str = "",
+        noise: DiscreteGaussian | None = None,
+    ) -> Vector:
+        """The sum of all nodes' vectors, in the ring. Raises NumericalError, NetworkError.
+
+        With ``noise`` each node adds its share; nobody keeps a ledger of it.
+        """
+        if noise is not None:
+            vector = noise.rounded(vector) + noise.share(len(self._federation.present))
         counted = self.cohort(cohort_of) if cohort_of else None
         completed = await self._exchange(step, fixed_point.encode(vector))
         if counted is not None and self.cohort(step) != counted:

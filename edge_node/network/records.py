@@ -6,6 +6,7 @@
     state/run-7/epoch-12-masking.key        this node's masking key, until the epoch ends
     state/run-7/step-00000004.contribution  this node's words for the step in progress; then, of
                                             a completed one, only their digest
+    state/run-7/epoch-12-step-00000004.noisy  or those with noise, which are an epoch's own
     state/run-7/complete                    the program has ended
 
 Every file begins with the SHA-256 of the rest and is replaced atomically. A file that fails the
@@ -181,14 +182,15 @@ class RunRecords:
             RefusedError: other words were fixed before.
             MachineError: the disk is full or not writable.
         """
-        path = self._contribution_path(sequence)
-        if path.exists() and path.read_bytes()[:_DIGEST] != hashlib.sha256(words).digest():
-            raise RefusedError(
-                "this node has contributed something else to the step before",
-                where=str(path),
-                remedy="Two vectors under one mask would be readable. " + _JOIN_ANEW,
-            )
-        _write(path, words)
+        _fix(self._contribution_path(sequence), words)
+
+    def noisy_contribution(self, epoch: int, sequence: int) -> bytes | None:
+        """What this node contributes to a step with noise in this epoch; None: not fixed yet."""
+        return _read(self._noisy_path(epoch, sequence))
+
+    def keep_noisy_contribution(self, epoch: int, sequence: int, words: bytes) -> None:
+        """Fix it, noise and all, as ``keep_contribution`` does. Raises the same."""
+        _fix(self._noisy_path(epoch, sequence), words)
 
     def masking_key(self, epoch: int) -> bytes | None:
         """The private masking key of this epoch; None: not made yet."""
@@ -212,9 +214,11 @@ class RunRecords:
             path.unlink(missing_ok=True)
 
     def _forget_words(self, sequence: int) -> None:
-        """Of a contribution that is no longer needed, keep the digest."""
-        with suppress(FileNotFoundError):
-            os.truncate(self._contribution_path(sequence), _DIGEST)
+        """Of contributions that are no longer needed, keep the digest."""
+        noisy = self._directory.glob(self._noisy_path("*", sequence).name)
+        for path in (self._contribution_path(sequence), *noisy):
+            with suppress(FileNotFoundError):
+                os.truncate(path, _DIGEST)
 
     def _load(self, path: Path) -> exchange_pb2.Record | None:
         """A step's record at its place; None: absent, corrupted, or of another place."""
@@ -235,8 +239,22 @@ class RunRecords:
     def _contribution_path(self, sequence: int) -> Path:
         return self._directory / f"step-{sequence:08d}.contribution"
 
+    def _noisy_path(self, epoch: int | str, sequence: int) -> Path:
+        return self._directory / f"epoch-{epoch}-step-{sequence:08d}.noisy"
+
     def _key_path(self, epoch: int) -> Path:
         return self._directory / f"epoch-{epoch}-masking.key"
+
+
+def _fix(path: Path, words: bytes) -> None:
+    """Write a contribution, unless another one was written there. Raises RefusedError."""
+    if path.exists() and path.read_bytes()[:_DIGEST] != hashlib.sha256(words).digest():
+        raise RefusedError(
+            "this node has contributed something else to the step before",
+            where=str(path),
+            remedy="Two vectors under one mask would be readable. " + _JOIN_ANEW,
+        )
+    _write(path, words)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping
 
 from edge_node.network.base import Network, Vector
+from edge_node.security.noise import DiscreteGaussian
 
 __all__ = ["ThreadedNetwork"]
 
@@ -32,10 +33,17 @@ class ThreadedNetwork:
         """As the network's."""
         return self._network.cohort(step)
 
-    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+    async def sum(
+        self,
+        step: str,
+        vector: Vector,
+        *,
+        cohort_of: str = "",
+        noise: DiscreteGaussian | None = None,
+    ) -> Vector:
         """As the network's."""
         work = asyncio.run_coroutine_threadsafe(
-            self._network.sum(step, vector, cohort_of=cohort_of), self._loop
+            self._network.sum(step, vector, cohort_of=cohort_of, noise=noise), self._loop
         )
         return await asyncio.wrap_future(work)
 

@@ -31,12 +31,15 @@ from edge_node.network.combine import (
 from edge_node.network.feed import EpochOver, PlanFeed
 from edge_node.network.keys import announcement, masking_key, pairwise_masks
 from edge_node.network.link import ParentLink
+from edge_node.network.noisy import noisy_words
 from edge_node.network.operation import Kind, Operation, parse_record
 from edge_node.network.plan import Plan
 from edge_node.network.records import RecordStore
 from edge_node.network.sweep import Board, Sweep
 from edge_node.security.identity import Identity
 from edge_node.security.masks import PairwiseMasks
+from edge_node.security.noise import DiscreteGaussian
+from edge_node.security.privacy_ledger import PrivacyLedger
 from tangentmesh.v1 import exchange_pb2
 
 __all__ = ["Progress", "RunSuperseded", "TreeNetwork"]
@@ -76,6 +79,7 @@ class TreeNetwork:
     store: RecordStore
     board: Board
     link: ParentLink
+    ledger: PrivacyLedger | None = None  # without one, no sum with noise is taken part in
     clock: Callable[[], float] = time.monotonic
     _steps: list[str] = field(default_factory=list)  # what the program has completed, in order
     _epoch: int = 0  # the newest one begun
@@ -110,7 +114,14 @@ class TreeNetwork:
             raise NetworkError("the step is not complete", where=f"step {step}")
         return found
 
-    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+    async def sum(
+        self,
+        step: str,
+        vector: Vector,
+        *,
+        cohort_of: str = "",
+        noise: DiscreteGaussian | None = None,
+    ) -> Vector:
         """The masked sum over the tree. Raises NumericalError before anything is sent.
 
         Under a plan without some node of ``cohort_of`` the step is completed by messages of no
@@ -118,14 +129,21 @@ class TreeNetwork:
         """
         sequence = self._next(step)
         counted = self.cohort(cohort_of) if cohort_of else None
-        words = await asyncio.to_thread(self._contribution, sequence, vector)
+        if noise is None:
+            words = await asyncio.to_thread(self._contribution, sequence, vector)
+        else:
+            words = fixed_point.encode(noise.rounded(vector))
 
         async def message(plan: Plan) -> _Message:
             if counted is not None and plan.cohort != counted:
                 return RingSum(0), b""
             masks = await self._agree_masks(plan)
-            masked = await asyncio.to_thread(masks.mask, words, f"{sequence}/{step}")
-            return RingSum(words.nbytes), fixed_point.to_bytes(masked)
+
+            def masked() -> bytes:
+                own = words if noise is None else self._with_noise(words, noise, plan, step)
+                return fixed_point.to_bytes(masks.mask(own, f"{sequence}/{step}"))
+
+            return RingSum(words.nbytes), await asyncio.to_thread(masked)
 
         record = await self._complete(sequence, step, Kind.KIND_SUM, message)
         if counted is not None and tuple(record.cohort) != counted:
@@ -177,6 +195,14 @@ class TreeNetwork:
             )
         records.keep_contribution(sequence, fixed_point.to_bytes(words))
         return words
+
+    def _with_noise(
+        self, words: fixed_point.Words, noise: DiscreteGaussian, plan: Plan, step: str
+    ) -> fixed_point.Words:
+        """Words with the node's share of the noise in this epoch."""
+        operation = Operation(self.run, plan.epoch, Kind.KIND_SUM, self._next(step), step)
+        records, cohort = self.store.run(self.run), len(plan.cohort)
+        return noisy_words(words, noise, operation, cohort, records=records, ledger=self.ledger)
 
     async def _complete(
         self,

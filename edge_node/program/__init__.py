@@ -12,6 +12,7 @@ import numpy as np
 from edge_node.config import FederationSpec, Task
 from edge_node.data.encoder import EncodedRows
 from edge_node.data.source import Batch, Source
+from edge_node.errors import RefusedError
 from edge_node.inference.classes import LabelRows, class_offsets
 from edge_node.inference.posterior import ClassPosterior, Posterior
 from edge_node.inference.refinement import Refinement
@@ -53,6 +54,8 @@ async def infer(
         NumericalError: the model can't be computed from the federation's totals.
         NetworkError: a step could not be completed.
     """
+    if spec.privacy is not None:
+        raise RefusedError("no program keeps the spec's promise of differential privacy yet")
     network = Journal(network)
     encoder, covariance = await agree_encoding(
         network, source, spec.data, pixels=spec.model.image is not None

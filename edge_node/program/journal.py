@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from edge_node.inference.arrays import Vector
 from edge_node.network.base import Network
+from edge_node.security.noise import DiscreteGaussian
 
 __all__ = ["Journal"]
 
@@ -30,9 +31,16 @@ class Journal:
         """As the network's."""
         return self._network.cohort(step)
 
-    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+    async def sum(
+        self,
+        step: str,
+        vector: Vector,
+        *,
+        cohort_of: str = "",
+        noise: DiscreteGaussian | None = None,
+    ) -> Vector:
         """As the network's; the step is noted."""
-        total = await self._network.sum(step, vector, cohort_of=cohort_of)
+        total = await self._network.sum(step, vector, cohort_of=cohort_of, noise=noise)
         self.steps.append(step)
         self.sums.append(step)
         return total

@@ -14,7 +14,13 @@ from pathlib import Path
 
 from edge_node.errors import IdentityError, MachineError
 
-__all__ = ["make_private_directory", "read_private", "remove", "write_atomically"]
+__all__ = [
+    "append_durably",
+    "make_private_directory",
+    "read_private",
+    "remove",
+    "write_atomically",
+]
 
 _REMEDIES = {
     errno.EACCES: "Make it writable for the user that runs this program",
@@ -50,6 +56,27 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
                 temporary.unlink()
             raise
         _flush_directory(path.parent)
+
+
+def append_durably(path: Path, data: bytes, *, after: int) -> None:
+    """Write ``data`` at position ``after`` of a private file, as its new end; then it is on disk.
+
+    What stood there, the half of a line that a crash left, is overwritten.
+
+    Raises:
+        MachineError: the file can't be written, or the disk is full.
+    """
+    with _machine_errors("the file can't be written", path):
+        new = not path.exists()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.truncate(after)
+            file.seek(after)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        if new:
+            _flush_directory(path.parent)
 
 
 def remove(path: Path) -> None:

@@ -40,12 +40,12 @@ class Watched:
         self.node, self.root = network.node, network.root
         self.cohort, self.gather = network.cohort, network.gather
 
-    async def sum(self, step: str, vector: np.ndarray, *, cohort_of: str = "") -> np.ndarray:
+    async def sum(self, step: str, vector: np.ndarray, **options: object) -> np.ndarray:
         """As the network's; a node that is gone adds nothing."""
         self._gone = self._gone or step == self._gone_from
         given = np.zeros_like(vector) if self._gone else vector
         self._seen.append(given.copy())
-        return await self._network.sum(step, given, cohort_of=cohort_of)
+        return await self._network.sum(step, given, **options)
 
 
 def agree(

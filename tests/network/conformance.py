@@ -10,8 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
+from edge_node.config import Level
 from edge_node.errors import NetworkError, NumericalError, RefusedError
 from edge_node.network.base import Network, decide
+from edge_node.security.noise import DiscreteGaussian
 
 __all__ = ["LAWS", "Law", "Run", "vector_of"]
 
@@ -169,7 +171,23 @@ async def a_name_serves_once(run: Run) -> None:
     await run(program)
 
 
+async def a_sum_with_noise_holds_the_noise_of_one(run: Run) -> None:
+    """Everybody gets the same; less the vectors, it is noise on the grid, of the size promised."""
+    noise = DiscreteGaussian(Level.RECORD, multiplier=3.0, bound=1.0, size=2000, tolerated=1)
+
+    async def program(network: Network) -> bytes:
+        return (await network.sum("s", np.full(2000, 0.25), noise=noise)).tobytes()
+
+    results = await run(program)
+    (total,) = set(results.values())
+    left = np.frombuffer(total) - 0.25 * len(results)
+    assert not np.any(np.remainder(left, noise.grid))
+    assert 0.85 < np.std(left) / noise.total_sigma(len(results)) < 1.15  # nine standard errors
+    assert abs(np.mean(left)) < 8 * noise.total_sigma(len(results)) / np.sqrt(2000)
+
+
 LAWS: list[Law] = [
+    a_sum_with_noise_holds_the_noise_of_one,
     sums_are_exact,
     everybody_gets_the_same_bytes,
     empty_vectors_and_bytes_are_no_exception,

@@ -55,10 +55,10 @@ class Recording:
         """As the network's."""
         return self._network.root
 
-    async def sum(self, step: str, vector: Vector, *, cohort_of: str = "") -> Vector:
+    async def sum(self, step: str, vector: Vector, **options: object) -> Vector:
         """As the network's."""
         self._given.append(vector.copy())
-        return await self._network.sum(step, vector, cohort_of=cohort_of)
+        return await self._network.sum(step, vector, **options)
 
 
 def spec_for(task: Task) -> FederationSpec:
