@@ -58,7 +58,7 @@ def encode(vector: NDArray[np.float64]) -> Words:
             "a value can't be summed",
             where=f"position {first} of {len(vector)}",
             expected="a finite number below 2^56 in absolute value",
-            found=repr(float(vector[first])),
+            found="a larger one" if np.isfinite(vector[first]) else "none that is finite",
             remedy="Look for extreme values in the data file; nothing was sent",
         )
     words = np.empty((len(vector), 2), dtype=np.uint64)

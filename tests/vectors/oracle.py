@@ -1,0 +1,184 @@
+"""The secure sum in plain Python integers, written from docs/secure-sum.md.
+
+Nothing of the product is imported: numbers are `Fraction`s, words are integers modulo 2^128, X25519
+is RFC 7748's ladder, HKDF is RFC 5869's over `hmac`; only AES comes from a library.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+
+RING = 1 << 128
+PRIME = (1 << 255) - 19
+
+__all__ = [
+    "PRIME",
+    "RING",
+    "announcement_statement",
+    "decode",
+    "encode",
+    "keystream",
+    "masked",
+    "msgpack",
+    "pair_secret",
+    "plan_hash",
+    "public_key",
+    "signed",
+    "to_bytes",
+    "x25519",
+]
+
+
+def encode(number: float) -> int:
+    """A number's word. Raises ValueError if it has none."""
+    if not abs(number) < 2.0**56:
+        raise ValueError(f"{number} has no word")
+    return round(Fraction(number) * (1 << 60)) % RING
+
+
+def signed(word: int) -> int:
+    """A word as the signed integer it stands for, in units of 2^-60."""
+    return word - RING if word >> 127 else word
+
+
+def decode(word: int) -> float:
+    """The number of a word, as it is computed in binary64."""
+    magnitude = abs(signed(word))
+    value = (float(magnitude >> 64) * 2.0**64 + float(magnitude % (1 << 64))) * 2.0**-60
+    return -value if signed(word) < 0 else value
+
+
+def to_bytes(words: Iterable[int]) -> bytes:
+    """Words as they travel."""
+    return b"".join(word.to_bytes(16, "little") for word in words)
+
+
+def msgpack(value: object) -> bytes:
+    """The canonical msgpack of texts, bytes, unsigned integers and sequences of them."""
+    if isinstance(value, str):
+        data = value.encode()
+        return _sized(data, len(data), 0xA0, 32, (0xD9, 0xDA, 0xDB))
+    if isinstance(value, bytes):
+        return _sized(value, len(value), None, 0, (0xC4, 0xC5, 0xC6))
+    if isinstance(value, int):
+        return _unsigned(value)
+    if isinstance(value, Sequence):
+        body = b"".join(map(msgpack, value))
+        return _sized(body, len(value), 0x90, 16, (None, 0xDC, 0xDD))
+    raise TypeError(type(value).__name__)
+
+
+def _sized(
+    body: bytes, size: int, short: int | None, below: int, codes: tuple[int | None, int, int]
+) -> bytes:
+    if short is not None and size < below:
+        return bytes([short | size]) + body
+    for code, form, most in zip(codes, (">B", ">H", ">I"), (8, 16, 32), strict=True):
+        if code is not None and size < 1 << most:
+            return bytes([code]) + struct.pack(form, size) + body
+    raise ValueError("too long")
+
+
+def _unsigned(value: int) -> bytes:
+    if value < 0x80:
+        return bytes([value])
+    for code, form, bits in ((0xCC, ">B", 8), (0xCD, ">H", 16), (0xCE, ">I", 32), (0xCF, ">Q", 64)):
+        if value < 1 << bits:
+            return bytes([code]) + struct.pack(form, value)
+    raise ValueError("too large")
+
+
+def plan_hash(plan: Mapping[str, Any]) -> bytes:
+    """What binds a message to cohort, certificates, tree and spec; bytes in ``plan`` are hex."""
+    facts = [
+        plan["epoch"],
+        plan["run"],
+        _base64(plan["spec_hash"]),
+        plan["root"],
+        [
+            [member["node"], member["address"], _base64(member["fingerprint"]), member["parent"]]
+            for member in sorted(plan["members"], key=lambda member: member["node"].encode())
+        ],
+        sorted(sorted(edge) for edge in plan["edges"]),
+        plan["created"],
+    ]
+    text = json.dumps(facts, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(b"tangentmesh/v1/plan\0" + text.encode()).digest()
+
+
+def _base64(hexadecimal: str) -> str:
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
+
+
+def announcement_statement(node: str, epoch: int, plan_hash: bytes, public: bytes) -> bytes:
+    """What a node signs when it announces its masking key."""
+    return b"tangentmesh/v1/masking-key\0" + msgpack([node, epoch, plan_hash, public])
+
+
+def x25519(private: bytes, point: bytes) -> bytes:
+    """RFC 7748, section 5. The result is zero for a point of small order."""
+    scalar = int.from_bytes(private, "little") & ~7 & ((1 << 254) - 1) | (1 << 254)
+    x1 = int.from_bytes(point, "little") % (1 << 255)
+    x2, z2, x3, z3, swap = 1, 0, x1, 1, 0
+    for position in reversed(range(255)):
+        bit = scalar >> position & 1
+        if swap ^ bit:
+            x2, x3, z2, z3 = x3, x2, z3, z2
+        swap = bit
+        a, b, c, d = x2 + z2, x2 - z2, x3 + z3, x3 - z3
+        aa, bb, da, cb = a * a % PRIME, b * b % PRIME, d * a % PRIME, c * b % PRIME
+        x3, z3 = (da + cb) ** 2 % PRIME, x1 * (da - cb) ** 2 % PRIME
+        x2, z2 = aa * bb % PRIME, (aa - bb) * (aa + 121665 * (aa - bb)) % PRIME
+    if swap:
+        x2, z2 = x3, z3
+    return (x2 * pow(z2, PRIME - 2, PRIME) % PRIME).to_bytes(32, "little")
+
+
+def public_key(private: bytes) -> bytes:
+    """The public half of an X25519 key."""
+    return x25519(private, (9).to_bytes(32, "little"))
+
+
+def pair_secret(
+    shared: bytes, pair: tuple[str, str], publics: Mapping[str, bytes], epoch: int, plan_hash: bytes
+) -> bytes:
+    """What two nodes derive from their shared X25519 secret, in either order of the pair."""
+    first, second = sorted(pair, key=str.encode)
+    transcript = msgpack([first, second, publics[first], publics[second], epoch, plan_hash])
+    key = hmac.digest(plan_hash, shared, "sha256")
+    return _expand(key, b"tangentmesh/v1/pair\0" + transcript)
+
+
+def step_key(secret: bytes, step: str) -> bytes:
+    """The key of one pair's keystream in one step."""
+    return _expand(secret, b"tangentmesh/v1/step\0" + step.encode())
+
+
+def keystream(secret: bytes, step: str, length: int) -> list[int]:
+    """``length`` words of mask."""
+    encryptor = Cipher(AES256(step_key(secret, step)), CTR(bytes(16))).encryptor()
+    stream = encryptor.update(bytes(16 * length))
+    return [int.from_bytes(stream[i : i + 16], "little") for i in range(0, 16 * length, 16)]
+
+
+def masked(node: str, words: Sequence[int], masks: Mapping[str, Sequence[int]]) -> list[int]:
+    """What ``node`` sends: its words, with the masks that it shares with each peer."""
+    sent = list(words)
+    for peer, mask in masks.items():
+        sign = 1 if node.encode() < peer.encode() else -1
+        sent = [(word + sign * part) % RING for word, part in zip(sent, mask, strict=True)]
+    return sent
+
+
+def _expand(key: bytes, info: bytes) -> bytes:
+    """HKDF-Expand (RFC 5869, section 2.3) to 32 bytes, one block of SHA-256."""
+    return hmac.digest(key, info + b"\1", "sha256")
