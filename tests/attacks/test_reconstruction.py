@@ -1,0 +1,211 @@
+"""Rows from statistics: it works on a site's own, which is why they never travel alone; and it
+fails on everything that a parent, a root or a member is given in a run of the whole program.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.data.encoder import EncodedRows
+from edge_node.data.source import Batch, MemorySource
+from edge_node.inference.arrays import Matrix, Vector
+from edge_node.inference.features import Features
+from edge_node.inference.statistics import Statistics, local_statistics
+from edge_node.model import Model
+from edge_node.network import fixed_point
+from edge_node.network.operation import parse_record
+from edge_node.program import infer
+from edge_node.security.authority import Authority
+from edge_node.security.masks import PairwiseMasks
+from tests.attacks.eavesdropping import Heard, listening
+from tests.attacks.reconstruction import distances, invert_one_row, rows_in_span, targets_of
+from tests.inference.problems import features_on, normal
+from tests.mesh import Mesh
+
+VICTIM = "c"
+FEW = 4  # rows of the victim
+CHAIN = {"a": "", "b": "a", "c": "b"}
+STEP = "statistics/0"
+
+RECOVERED = 1e-3
+"""Nearer than this, in standard deviations, a row counts as found. A guess at random is so near to
+one of four rows in three dimensions once in ten million times."""
+
+
+@pytest.fixture(scope="module")
+def features() -> Features:
+    """A public feature map of 25 landmarks in three dimensions."""
+    return features_on(normal(0, 25, 3))
+
+
+def test_one_rows_statistics_are_the_row(features: Features) -> None:
+    """Kernel values give inner products, and these the row, to eight digits; and its target."""
+    for seed in range(5):
+        X, y = normal(seed, 1, 3), normal(100 + seed, 1)
+        x, target = invert_one_row(local_statistics([(X, y)], features), features)
+        np.testing.assert_allclose(x, X[0], rtol=1e-6, atol=1e-7)
+        assert target == pytest.approx(float(y[0]), rel=1e-8)
+
+
+@pytest.mark.parametrize("rows", [2, FEW, 8])
+def test_a_few_rows_statistics_are_the_rows(features: Features, rows: int) -> None:
+    """Their span gives them away, all of them, with their targets."""
+    X, y = normal(1, rows, 3), normal(2, rows)
+    statistics = local_statistics([(X, y)], features)
+    found = rows_in_span(statistics, features, rows, normal(3, 40, 3))
+    assert distances(X, found).max() < 1e-5
+    nearest = np.linalg.norm(X[:, None] - found[None], axis=2).argmin(axis=1)
+    np.testing.assert_allclose(targets_of(statistics, features, found)[nearest], y, atol=1e-3)
+
+
+def test_many_rows_statistics_are_no_row(features: Features) -> None:
+    """More rows than landmarks span everything: the same search finds nobody."""
+    X, y = normal(1, 200, 3), normal(2, 200)
+    found = rows_in_span(local_statistics([(X, y)], features), features, 24, normal(3, 24, 3))
+    assert distances(X, found).min() > RECOVERED
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the whole program, and what it told a curious party.
+
+    Attributes:
+        heard: every message on every edge, as the parents read them.
+        model: the model that all share.
+        encoded: each node's rows (n, d) and targets (n,), as they were encoded.
+    """
+
+    heard: list[Heard]
+    model: Model
+    encoded: dict[str, tuple[Matrix, Vector]]
+
+    @property
+    def features(self) -> Features:
+        """The public feature map."""
+        return self.model.posterior.features
+
+    @property
+    def victim(self) -> Matrix:
+        """The rows that are looked for."""
+        return self.encoded[VICTIM][0]
+
+    @property
+    def total(self) -> Vector:
+        """What all nodes know in the end."""
+        (record,) = {h.answer for h in self.heard if h.operation.step == STEP}
+        return numbers(parse_record(record, where="test").payload)
+
+    def masked(self, child: str) -> Vector:
+        """What the child's parent was handed, read as if it were not masked."""
+        (payload,) = {h.payload for h in self.at(STEP) if h.child == child}
+        return numbers(payload)
+
+    def at(self, step: str) -> Iterator[Heard]:
+        """The messages of a step."""
+        return (each for each in self.heard if each.operation.step == step)
+
+    def own(self, node: str) -> Vector:
+        """What a node knows of itself: its contribution."""
+        return local_statistics([self.encoded[node]], self.features).pack()
+
+    def attack(self, vector: Vector) -> Matrix:
+        """What both attacks make of a vector that is taken for the victim's statistics."""
+        scaled = np.clip(np.nan_to_num(vector), -1e150, 1e150)
+        statistics = Statistics.unpack(scaled, len(self.features.landmarks))
+        starts = np.concatenate([normal(3, 30, 3), self.features.landmarks])
+        found = rows_in_span(statistics, self.features, FEW, starts)
+        exact, _ = invert_one_row(statistics, self.features)
+        return np.vstack([found, exact])
+
+
+def numbers(words: bytes) -> Vector:
+    """The numbers that words stand for."""
+    return fixed_point.decode(fixed_point.from_bytes(words))
+
+
+def run_program(directory: Path) -> Run:
+    """Three nodes over mutual TLS, the victim with a few rows at the end of the chain."""
+    spec = FederationSpec(
+        name="curious",
+        data=DataSpec(
+            task=Task.REGRESSION, target="y", columns=tuple(Column(name=name) for name in "pqr")
+        ),
+        model=ModelSpec(
+            landmarks=25,
+            depths=(2,),
+            biases=(1.0,),
+            landmark_kinds=(LandmarkKind.GAUSSIAN,),
+            metric_sweeps=0,
+        ),
+    )
+    sources = {}
+    for node, rows in {"a": 60, "b": 60, VICTIM: FEW}.items():
+        X = normal(ord(node), rows, 3)
+        y = np.sin(2 * X[:, 0]) + 0.1 * normal(7, rows)
+        sources[node] = MemorySource((Batch(X, np.empty((rows, 0), dtype=object), y),))
+    heard: list[Heard] = []
+
+    async def everybody() -> Model:
+        async with Mesh(Authority.create(directory / "ca", "curious"), directory / "nodes") as mesh:
+            await mesh.start(CHAIN, link_types=dict.fromkeys(CHAIN, listening(heard)))
+            mesh.offer(mesh.plan(1, CHAIN))
+            runs = (infer(peer.network(), sources[n], spec) for n, peer in mesh.peers.items())
+            return (await asyncio.gather(*runs))[0]
+
+    model = asyncio.run(everybody())
+    encoded = {}
+    for node, source in sources.items():
+        ((X, y),) = EncodedRows(source, model.encoder)
+        encoded[node] = X, y
+    return Run(heard, model, encoded)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One run, for all who are curious about it."""
+    return run_program(tmp_path_factory.mktemp("run"))
+
+
+VANTAGE: dict[str, Callable[[Run], Vector]] = {
+    "the parent, from its child's words": lambda run: run.masked("c"),
+    "the root, from its child's subtree": lambda run: run.masked("b"),
+    "the root, less what its child sent up": lambda run: run.masked("b") - run.masked("c"),
+    "anybody, from the total": lambda run: run.total,
+    "a member, from the total without its own": lambda run: run.total - run.own("a"),
+    "the parent, from the total without its own": lambda run: run.total - run.own("b"),
+}
+
+
+@pytest.mark.parametrize("vantage", VANTAGE.values(), ids=VANTAGE)
+def test_nothing_that_one_party_knows_gives_a_row(
+    run: Run, vantage: Callable[[Run], Vector]
+) -> None:
+    """Both attacks guess; no guess is nearer to a row than chance puts it."""
+    assert distances(run.victim, run.attack(vantage(run))).min() > RECOVERED
+
+
+def test_a_member_learns_the_sum_of_the_others_and_no_more(run: Run) -> None:
+    """It is what is left of the total, to rounding; with three members it is of two."""
+    others = run.own("b") + run.own("c")
+    np.testing.assert_allclose(run.total - run.own("a"), others, atol=1e-9 * np.abs(others).max())
+    assert not np.allclose(run.total - run.own("a"), run.own("c"), rtol=0.1)
+
+
+def test_all_members_but_one_learn_its_rows(run: Run) -> None:
+    """The stated limit: together, the others have the last one's statistics, and so its rows."""
+    alone = run.total - run.own("a") - run.own("b")
+    assert distances(run.victim, run.attack(alone)).max() < RECOVERED
+
+
+def test_without_masks_the_parent_learns_its_childs_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: the same attack, from the same place, and it is masks that stop it."""
+    monkeypatch.setattr(PairwiseMasks, "mask", lambda _self, words, _step: words)
+    bare = run_program(tmp_path)
+    assert distances(bare.victim, bare.attack(bare.masked("c"))).max() < RECOVERED
