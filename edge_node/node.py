@@ -24,6 +24,7 @@ from edge_node.data.source import Batch, FileSource, open_source
 from edge_node.errors import ConfigurationError, DataError, TangentMeshError
 from edge_node.model import Model
 from edge_node.names import split_address
+from edge_node.network.agreement import confirm
 from edge_node.network.discovery import DiscoveryClient, Phase, Report
 from edge_node.network.exchange import ExchangeServer, ExchangeService
 from edge_node.network.feed import PlanFeed
@@ -237,6 +238,7 @@ class Node:
         _log.info("a run begins", extra={"run": plan.run, "nodes": len(plan.cohort)})
         try:
             model = await self._in_thread(network)
+            await confirm(network)
             await asyncio.to_thread(model.save, self.paths.model)
         except RunSuperseded:
             _log.info("a newer run begins", extra={"run": plan.run})

@@ -144,12 +144,14 @@ class Plan:
             raise _broken(f"a certificate shown for {node} has not its fingerprint", self.epoch)
 
     def check_cohort(self, epoch: int, cohort: Sequence[str]) -> None:
-        """Check that a record can be of ``cohort``: one of this epoch is of all members.
+        """Check that a record can be of ``cohort``: of all members, and in earlier epochs of those
+        who were lost since.
 
         Raises:
             NetworkError: it is of another cohort, or of an epoch that is still to come.
         """
-        if epoch > self.epoch or (epoch == self.epoch and tuple(cohort) != self.cohort):
+        lost = set(cohort) - set(self.cohort) if epoch < self.epoch else set()
+        if epoch > self.epoch or set(cohort) - lost != set(self.cohort):
             raise NetworkError(
                 "a completed step is not of the plan's cohort",
                 where=f"epoch {epoch}",

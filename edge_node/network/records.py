@@ -21,6 +21,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 from google.protobuf.message import DecodeError
 
 from edge_node.errors import NetworkError, RefusedError
@@ -94,8 +95,9 @@ class RunRecords:
         self._cohorts: list[tuple[str, tuple[str, ...]]] = []  # (step, cohort), by sequence
         self._of_epoch: set[tuple[int, exchange_pb2.Kind]] = set()
         make_private_directory(directory)
+        self._told = [bytes(_DIGEST)]  # transcripts: before the first step, and after each
         while (record := self._load(self._step_path(len(self._cohorts)))) is not None:
-            self._cohorts.append((record.step, tuple(record.cohort)))
+            self._append(record)
         for path in sorted(directory.glob("epoch-*.pb")):
             if (record := self._load(path)) is not None:
                 self._of_epoch.add((record.epoch, record.kind))
@@ -104,6 +106,11 @@ class RunRecords:
     def frontier(self) -> int:
         """How many steps are completed: the sequence number of the next one."""
         return len(self._cohorts)
+
+    def told_before(self, step: str) -> bytes:
+        """All that this node was told before a step, as 32 bytes: if one bit differs, they do."""
+        names = [name for name, _ in self._cohorts]
+        return self._told[names.index(step) if step in names else -1]
 
     def cohort(self, step: str) -> tuple[str, ...] | None:
         """The nodes whose contributions the completed ``step`` holds; None: not completed."""
@@ -162,7 +169,7 @@ class RunRecords:
             )
         _write(self._path(record.kind, record.epoch, record.sequence), content)
         if is_step:
-            self._cohorts.append((record.step, tuple(record.cohort)))
+            self._append(record)
             self._forget_words(record.sequence)
         else:
             self._of_epoch.add((record.epoch, record.kind))
@@ -212,6 +219,14 @@ class RunRecords:
         _write(self._directory / "complete", b"")
         for path in self._directory.glob("*.key"):
             path.unlink(missing_ok=True)
+
+    def _append(self, record: exchange_pb2.Record) -> None:
+        """Note a completed step: whose it is, and in the transcript what it says."""
+        self._cohorts.append((record.step, tuple(record.cohort)))
+        payload = hashlib.sha256(record.payload).digest()
+        facts = (record.sequence, record.step, record.kind, list(record.cohort), payload)
+        transcript = self._told[-1] + msgspec.msgpack.encode(facts)
+        self._told.append(hashlib.sha256(transcript).digest())
 
     def _forget_words(self, sequence: int) -> None:
         """Of contributions that are no longer needed, keep the digest."""

@@ -138,10 +138,12 @@ class TreeNetwork:
             if counted is not None and plan.cohort != counted:
                 return RingSum(0), b""
             masks = await self._agree_masks(plan)
+            told = self.store.run(self.run).told_before(step).hex()  # if it isn't the same at all
+            mask = f"{sequence}/{step}/{told}"  # nodes, their masks don't cancel
 
             def masked() -> bytes:
                 own = words if noise is None else self._with_noise(words, noise, plan, step)
-                return fixed_point.to_bytes(masks.mask(own, f"{sequence}/{step}"))
+                return fixed_point.to_bytes(masks.mask(own, mask))
 
             return RingSum(words.nbytes), await asyncio.to_thread(masked)
 

@@ -1,0 +1,222 @@
+"""A parent or root that tells some nodes one thing, and the others another."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_node.errors import IdentityError, NetworkError, TangentMeshError
+from edge_node.network import fixed_point
+from edge_node.network.agreement import confirm
+from edge_node.network.base import Network, decide
+from edge_node.network.combine import gathered, parse_gathered
+from edge_node.network.operation import Operation, parse_record
+from edge_node.network.records import RunRecords
+from edge_node.network.tree import TreeNetwork
+from edge_node.security.authority import Authority
+from tangentmesh.v1 import exchange_pb2
+from tests.mesh import DEADLINE, Mesh, Peer
+
+pytestmark = pytest.mark.timeout(60)
+
+CHAIN = {"a": "", "b": "a", "c": "b"}
+STAR = {"a": "", "b": "a", "c": "a"}
+ONE = np.ones(1).tobytes()
+Change = Callable[[exchange_pb2.Record], None]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The federation's authority."""
+    return Authority.create(tmp_path_factory.mktemp("ca"), "equivocation")
+
+
+@pytest.fixture
+async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+    """No peers yet."""
+    async with Mesh(authority, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def masks_bound_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: masks as they would be if they didn't depend on what nodes were told."""
+    monkeypatch.setattr(RunRecords, "told_before", lambda _self, _step: b"")
+
+
+def mislead(parent: Peer, child: str, step: str, change: Change) -> None:
+    """Let a parent change what it passes down to one child as a step's record."""
+    honest = parent.service._complete
+
+    async def lying(
+        operation: Operation, caller: str, payload: Callable[[int], Awaitable[bytes]]
+    ) -> bytes:
+        content = await honest(operation, caller, payload)
+        if caller != child or operation.step != step:
+            return content
+        record = parse_record(content, where="the liar")
+        change(record)
+        return record.SerializeToString(deterministic=True)
+
+    parent.service._complete = lying  # type: ignore[method-assign]
+
+
+def add_one(record: exchange_pb2.Record) -> None:
+    """A total that is one too large, in its first number."""
+    words = fixed_point.from_bytes(record.payload)
+    one = fixed_point.encode(np.eye(1, len(words))[0])
+    record.payload = fixed_point.to_bytes(fixed_point.add(words, one))
+
+
+def say_zero(record: exchange_pb2.Record) -> None:
+    """Another choice than the root's."""
+    told = parse_gathered(record.payload)
+    lies = {node: data.replace(ONE, bytes(len(ONE))) for node, data in told.items()}
+    assert lies != told
+    record.payload = gathered(lies)
+
+
+async def outcomes(
+    mesh: Mesh, program: Callable[[TreeNetwork], Awaitable[object]]
+) -> Mapping[str, object]:
+    """What becomes of the program at each node."""
+    async with asyncio.timeout(DEADLINE):
+        found = await asyncio.gather(
+            *(program(peer.network()) for peer in mesh.peers.values()), return_exceptions=True
+        )
+    return dict(zip(mesh.peers, found, strict=True))
+
+
+async def two_sums(network: TreeNetwork) -> float:
+    """The second vector doesn't depend on the first total."""
+    await network.sum("first", np.full(12, 1.0))
+    return float((await network.sum("second", np.full(12, 2.0)))[0])
+
+
+async def one_sum(network: TreeNetwork) -> float:
+    """And then all compare what they were told."""
+    total = float((await network.sum("only", np.full(12, 1.0)))[0])
+    await confirm(network)
+    return total
+
+
+async def test_after_a_total_that_differs_there_is_no_other(mesh: Mesh) -> None:
+    """Masks depend on what was told: the next total is none, and everybody notices."""
+    await mesh.start(CHAIN)
+    mesh.offer(mesh.plan(1, CHAIN))
+    mislead(mesh.peers["b"], "c", "first", add_one)
+    for error in (await outcomes(mesh, two_sums)).values():
+        assert isinstance(error, NetworkError)
+        assert "the total is none" in str(error)
+
+
+@pytest.mark.usefixtures("masks_bound_to_nothing")
+async def test_without_that_nobody_would_notice(mesh: Mesh) -> None:
+    """The control: the lie itself is accepted, and the run goes on."""
+    await mesh.start(CHAIN)
+    mesh.offer(mesh.plan(1, CHAIN))
+    mislead(mesh.peers["b"], "c", "first", add_one)
+    assert await outcomes(mesh, two_sums) == dict.fromkeys("abc", 6.0)
+
+
+async def scaled(network: Network) -> float:
+    """A program in which a choice scales what a node gives, as a metric scales its rows."""
+    secret = {"a": 3.0, "b": 11.0, "c": 31.4}[network.node]
+    scale = np.frombuffer(await decide(network, "scale", lambda: ONE))[0]
+    return float((await network.sum("scaled", np.full(12, scale * secret)))[0])
+
+
+@pytest.mark.usefixtures("masks_bound_to_nothing")
+async def test_a_root_could_single_out_a_node(mesh: Mesh) -> None:
+    """The control: told a scale of zero, all others give nothing, and the total is one node's."""
+    await mesh.start(STAR)
+    mesh.offer(mesh.plan(1, STAR))
+    mislead(mesh.peers["a"], "b", "scale/0", say_zero)
+    found = await outcomes(mesh, scaled)
+    assert found["a"] == pytest.approx(3.0 + 31.4, abs=1e-12)
+
+
+async def test_a_root_that_singles_out_a_node_is_given_noise(mesh: Mesh) -> None:
+    """Bound to the transcript, the masks of nodes that were told different scales stay."""
+    await mesh.start(STAR)
+    mesh.offer(mesh.plan(1, STAR))
+    mislead(mesh.peers["a"], "b", "scale/0", say_zero)
+    for error in (await outcomes(mesh, scaled)).values():
+        assert isinstance(error, NetworkError)
+        assert "the total is none" in str(error)
+
+
+async def test_the_last_total_is_compared(mesh: Mesh) -> None:
+    """After the last sum there are no masks: each node signs what it was told."""
+    await mesh.start(CHAIN)
+    mesh.offer(mesh.plan(1, CHAIN))
+    mislead(mesh.peers["b"], "c", "only", add_one)
+    found = await outcomes(mesh, one_sum)
+    for node, others in {"a": "c", "b": "c", "c": "a, b"}.items():
+        assert isinstance(found[node], NetworkError)
+        assert f"something else at {others}" in str(found[node])
+
+
+async def test_told_the_same_all_agree(mesh: Mesh) -> None:
+    """The control: the same program without a lie; and again after a restart of a node."""
+    await mesh.start(CHAIN)
+    mesh.offer(mesh.plan(1, CHAIN))
+    assert await outcomes(mesh, one_sum) == dict.fromkeys("abc", 3.0)
+    await mesh.peers["b"].stop()
+    await mesh.peers["b"].start()
+    assert await one_sum(mesh.peers["b"].network()) == 3.0
+
+
+FORGERIES: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], type]] = {
+    "another-nodes": (lambda told: told | {"a": told["b"]}, IdentityError),
+    "unreadable": (lambda told: told | {"a": told["a"][:-3]}, IdentityError),
+    "left-out": (lambda told: {n: each for n, each in told.items() if n != "a"}, NetworkError),
+    "changed": (lambda told: told | {"a": told["a"].replace(b"\x00", b"\x01")}, IdentityError),
+}
+
+
+@pytest.mark.parametrize(("forge", "expected"), FORGERIES.values(), ids=FORGERIES)
+async def test_what_others_were_told_cannot_be_forged(
+    mesh: Mesh, forge: Callable[[dict[str, bytes]], dict[str, bytes]], expected: type
+) -> None:
+    """A liar can't make its victim believe that all were told the same."""
+
+    def change(record: exchange_pb2.Record) -> None:
+        record.payload = gathered(forge(parse_gathered(record.payload)))
+
+    await mesh.start(CHAIN)
+    mesh.offer(mesh.plan(1, CHAIN))
+    mislead(mesh.peers["b"], "c", "only", add_one)
+    mislead(mesh.peers["b"], "c", "confirm", change)
+    found = await outcomes(mesh, one_sum)
+    assert isinstance(found["c"], expected)
+    assert all(isinstance(each, TangentMeshError) for each in found.values())
+
+
+def without_c(record: exchange_pb2.Record) -> None:
+    """Fewer than the plan's, in its epoch."""
+    record.cohort[:] = ["a", "b"]
+
+
+def earlier_without_c(record: exchange_pb2.Record) -> None:
+    """As if of an earlier epoch; but a run's cohort only shrinks."""
+    record.cohort[:] = ["a", "b", "d"]
+    record.epoch -= 1
+
+
+@pytest.mark.parametrize("change", [without_c, earlier_without_c])
+async def test_a_record_of_another_cohort_is_refused(mesh: Mesh, change: Change) -> None:
+    """The reader's own part would not be in it."""
+    await mesh.start(CHAIN)
+    mesh.offer(mesh.plan(5, CHAIN))
+    mislead(mesh.peers["b"], "c", "only", change)
+    found = await outcomes(mesh, the_sum_alone)
+    assert isinstance(found["c"], NetworkError)
+    assert "not of the plan's cohort" in str(found["c"])
+
+
+async def the_sum_alone(network: TreeNetwork) -> float:
+    """Without a comparison, for which the others would wait."""
+    return float((await network.sum("only", np.full(12, 1.0)))[0])
