@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node import errors
-from edge_node.errors import TangentMeshError
+from edge_node.errors import NetworkError, TangentMeshError
 from edge_node.security.noise import DiscreteGaussian
 
 __all__ = ["CohortChanged", "Network", "Vector", "decide"]
@@ -101,6 +101,9 @@ async def decide(network: Network, step: str, choose: Callable[[], bytes]) -> by
         attempt += 1
 
 
+_FACTS = ("problem", "where", "expected", "found", "remedy")
+
+
 class _Choice(msgspec.Struct, frozen=True):
     """A choice; or why there is none: the name of a type of `edge_node.errors`, and its facts."""
 
@@ -122,10 +125,14 @@ def _chosen(choose: Callable[[], bytes]) -> tuple[bytes, Exception | None]:
 
 
 def _heard(shared: bytes) -> bytes:
-    """The choice. Raises the error that the root met instead."""
-    told = msgspec.msgpack.decode(shared, type=_Choice)
+    """The choice. Raises the error that the root met instead, or NetworkError for neither."""
+    try:
+        told = msgspec.msgpack.decode(shared, type=_Choice)
+    except msgspec.MsgspecError as error:
+        raise NetworkError("a shared choice can't be read", found=str(error)) from error
     if not told.error:
         return told.content
-    kind: type[TangentMeshError] = getattr(errors, told.error, TangentMeshError)
-    facts = dict(told.facts)
-    raise kind(facts.pop("problem"), **facts)
+    facts = {fact: told.facts.get(fact, "") for fact in _FACTS}
+    problem = facts.pop("problem") or "the root failed"
+    kind = told.error if told.error in errors.__all__ else TangentMeshError.__name__
+    raise getattr(errors, kind)(problem, **facts)

@@ -14,7 +14,7 @@ import pytest
 
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.source import Batch, MemorySource
-from edge_node.errors import NetworkError
+from edge_node.errors import NetworkError, TangentMeshError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
@@ -27,8 +27,9 @@ NAN = float("nan")
 class LyingRoot:
     """A network over which one choice arrives as another."""
 
-    def __init__(self, network: Network, step: str, lie: Lie) -> None:
+    def __init__(self, network: Network, step: str, lie: Lie, shape: Lie = bytes) -> None:
         self._network = network
+        self._shape = shape
         self._step = step
         self._lie = lie
         self.node = network.node
@@ -44,7 +45,9 @@ class LyingRoot:
     async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
         """As the network's, but for the lie."""
         if data and step.startswith(f"{self._step}/"):
-            data, self.lied = self._lie(data), True
+            told = msgspec.msgpack.decode(data)
+            told["content"], self.lied = self._lie(told["content"]), True
+            data = self._shape(msgspec.msgpack.encode(told))
         return await self._network.gather(step, data)
 
 
@@ -57,7 +60,7 @@ def spec_for(task: Task) -> FederationSpec:
     return FederationSpec(name="lies", data=data, model=model)
 
 
-def learn(task: Task, step: str = "", lie: Lie = bytes) -> list[object]:
+def learn(task: Task, step: str = "", lie: Lie = bytes, shape: Lie = bytes) -> list[object]:
     """What becomes of each of three nodes; the first by name is the root."""
     spec, random, sources = spec_for(task), np.random.default_rng(1), {}
     for node in "abc":
@@ -66,7 +69,7 @@ def learn(task: Task, step: str = "", lie: Lie = bytes) -> list[object]:
         y = y if task is Task.REGRESSION else (y > 0).astype(float)
         sources[node] = MemorySource((Batch(X, np.empty((60, 0), dtype=object), y),))
     federation = MemoryFederation(list(sources))
-    views = {node: LyingRoot(federation.network(node), step, lie) for node in sources}
+    views = {node: LyingRoot(federation.network(node), step, lie, shape) for node in sources}
 
     async def everybody() -> list[object]:
         runs = (infer(view, sources[node], spec) for node, view in views.items())
@@ -153,6 +156,23 @@ def test_a_bad_choice_that_is_possible_is_followed() -> None:
     """The limit of the defence: a root can take a worse candidate's evidence for the best."""
     outcomes = learn(Task.REGRESSION, "choice/0", first(log_evidence=1e9))
     assert not [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+
+
+SHAPES: dict[str, tuple[object, str]] = {
+    "no-message": (7, "a shared choice can't be read"),
+    "no-such-error": ({"error": "__builtins__", "facts": {"problem": "boo"}}, "boo"),
+    "an-error-of-python": ({"error": "SystemExit"}, "the root failed"),
+    "facts-that-are-none": ({"error": "DataError", "facts": {"args": "x"}}, "the root failed"),
+}
+
+
+@pytest.mark.parametrize(("told", "reason"), SHAPES.values(), ids=SHAPES)
+def test_a_choice_or_error_of_another_shape_is_refused(told: object, reason: str) -> None:
+    """It ends the run at every node, and no node's process."""
+    outcomes = learn(Task.REGRESSION, "trial", shape=lambda _: msgspec.msgpack.encode(told))
+    for outcome in outcomes:
+        assert isinstance(outcome, TangentMeshError)
+        assert reason in str(outcome)
 
 
 def assert_refused(outcomes: list[object], step: str) -> None:
