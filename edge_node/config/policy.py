@@ -38,3 +38,8 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     minimum_rows: int = 0
     differencing: Differencing = Differencing.REFUSE
     privacy: PrivacyPolicy | None = None
+
+    @property
+    def consents(self) -> bool:
+        """Whether others may learn this site's sums by subtracting totals."""
+        return self.differencing is Differencing.CONSENT

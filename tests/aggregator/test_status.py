@@ -35,7 +35,7 @@ columns = [{name = "x"}]
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Directory:
-    """A federation in which a, b and c have enrolled, were heard just now and hold the posterior."""
+    """A federation in which a, b and c have enrolled, were heard just now and are complete."""
     (tmp_path / "spec.toml").write_text(SPEC)
     made = Directory(tmp_path / "aggregator")
     setup.create(
