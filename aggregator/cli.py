@@ -15,6 +15,7 @@ from edge_node.names import check_node_name
 
 if TYPE_CHECKING:
     from aggregator.config import Directory
+    from aggregator.registry import Denial
 
 __all__ = ["cli", "main"]
 
@@ -142,6 +143,60 @@ def status(directory: "Directory", check: bool, as_json: bool) -> None:
             found="; ".join(facts["problems"]),
             remedy="Look at these nodes' `edge-node status`, and at the aggregator's log",
         )
+
+
+@cli.command()
+@click.argument("who", metavar="NODE|FINGERPRINT")
+@click.option("--reason", default="no reason given", help="For the node, and for the record.")
+@directory_option
+@console.json_option
+def deny(directory: "Directory", who: str, reason: str, as_json: bool) -> None:
+    """Believe a node's certificates no longer, within seconds and on open connections, too.
+
+    Its heartbeats are refused, plans leave it out, the other nodes break off its calls. It stays
+    enrolled: `allow` takes it back, `token NODE --replace` lets it enrol with a new key.
+    """
+    from aggregator.setup import deny
+
+    _emit_denials(deny(directory, who, reason=reason), "denied", as_json)
+
+
+@cli.command()
+@click.argument("who", metavar="NODE|FINGERPRINT")
+@directory_option
+@console.json_option
+def allow(directory: "Directory", who: str, as_json: bool) -> None:
+    """Believe a denied node's certificates again."""
+    from aggregator.setup import allow
+
+    _emit_denials(allow(directory, who), "allowed", as_json)
+
+
+@cli.command()
+@directory_option
+@console.json_option
+def denied(directory: "Directory", as_json: bool) -> None:
+    """List the denied certificates: whose, since when, and why."""
+    from aggregator.setup import denied
+
+    _emit_denials(denied(directory), "denied", as_json)
+
+
+def _emit_denials(denials: "list[Denial]", what: str, as_json: bool) -> None:
+    rows = [
+        (d.node, d.fingerprint.hex(), datetime.fromtimestamp(d.denied_at, UTC), d.reason)
+        for d in denials
+    ]
+    facts = [
+        {"node": node, "fingerprint": digest, "denied_at": when.isoformat(), "reason": reason}
+        for node, digest, when, reason in rows
+    ]
+    shown = [(*row[:2], f"{row[2]:%Y-%m-%d %H:%M}", row[3]) for row in rows]
+    console.emit(
+        {what: facts},
+        as_json=as_json,
+        text=lambda: console.table((f"{what}", "fingerprint", "since (UTC)", "reason"), shown),
+    )
 
 
 def _lines(facts: dict[str, Any]) -> tuple[list[str], list[list[object]]]:

@@ -12,6 +12,7 @@ lock               held by the process that runs
 import ipaddress
 import tomllib
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from edge_node.errors import ConfigurationError, MachineError
 from edge_node.security.files import write_atomically
 
 __all__ = ["AggregatorConfig", "Directory", "Ports", "load_config", "read_ports", "save_config"]
+
+
+_MOST_DAYS = 825
 
 
 class AggregatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +37,12 @@ class AggregatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     port: int = 7700  # discovery, mutual TLS
     enrolment_port: int = 7701  # enrolment, TLS with the server's certificate only
     listen: str = "0.0.0.0"  # noqa: S104 - nodes of other machines dial it, with mutual TLS
+    certificate_days: float = 90.0  # lifetime of certificates; they are renewed at half of it
+
+    @property
+    def lifetime(self) -> timedelta:
+        """Of certificates."""
+        return timedelta(days=self.certificate_days)
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +133,9 @@ def check_config(config: AggregatorConfig, *, where: str) -> AggregatorConfig:
         f"a port is not between 0 and 65535: {max(ports, key=abs)}": (
             not all(0 <= port <= 65535 for port in ports)
         ),
+        f"`certificate_days` is not between 0 and {_MOST_DAYS}: {config.certificate_days}": (
+            not 0 < config.certificate_days <= _MOST_DAYS
+        ),
         f"`port` and `enrolment_port` are both {config.port}": ports[0] == ports[1] != 0,
     }
     for complaint, wrong in complaints.items():
@@ -140,6 +153,7 @@ def save_config(directory: Directory, config: AggregatorConfig) -> None:
         f"port = {config.port}  # discovery",
         f"enrolment_port = {config.enrolment_port}",
         f"listen = {_quoted(config.listen)}",
+        f"certificate_days = {config.certificate_days}  # renewed when half of it is over",
     ]
     write_atomically(directory.config, ("\n".join(lines) + "\n").encode(), mode=0o644)
 

@@ -24,6 +24,7 @@ class Trouble:
         moved: members that are dialled at another address than the plan says.
         repeat: complete members that are waited for too long: they have what the others need, and
             a new epoch begins by handing it over.
+        ending: members whose certificate is about to end, and who hold a renewed one.
         obstacles: edges that don't work and nodes that nobody can dial, found in this epoch.
     """
 
@@ -31,6 +32,7 @@ class Trouble:
     stalled: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
     repeat: frozenset[str] = frozenset()
+    ending: frozenset[str] = frozenset()
     obstacles: Obstacles = field(default_factory=Obstacles)
 
     def __bool__(self) -> bool:
@@ -45,6 +47,7 @@ class Trouble:
             *(f"{node} keeps the others waiting" for node in sorted(self.stalled)),
             *(f"{node} has another address" for node in sorted(self.moved)),
             *(f"{node} is complete, but waited for" for node in sorted(self.repeat)),
+            *(f"{node} has a renewed certificate" for node in sorted(self.ending)),
             *edges,
         ]
         return ", ".join(parts)
@@ -77,6 +80,9 @@ def diagnose(
             name for name, each in here.items() if each.report.address != plan.by_node[name].address
         ),
         repeat=frozenset(complete),
+        ending=frozenset(
+            name for name, each in here.items() if each.renewed and now >= each.ending
+        ),
         obstacles=_obstacles(plan, here, _unreachable(plan, current, liveness, now), waits),
     )
 

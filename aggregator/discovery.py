@@ -6,22 +6,31 @@ they take, and whether the disk can be written or not, nodes are heard and get t
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 
+from aggregator.certification import Certification
 from aggregator.heartbeat import read_report
 from aggregator.plan import Plan
 from aggregator.planner import decide
 from aggregator.presence import Presence, Report, heard, remembered
 from aggregator.registry import EnrolledNode, Heartbeat, Registry
 from aggregator.scene import Experience, Rules
-from edge_node.errors import IdentityError, MachineError, NetworkError
-from edge_node.security.credentials import caller
+from edge_node.errors import (
+    IdentityError,
+    MachineError,
+    NetworkError,
+    RefusedError,
+    TangentMeshError,
+)
+from edge_node.security.certificates import pem_of
+from edge_node.security.credentials import Caller, caller
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
 __all__ = ["DiscoveryService"]
@@ -43,6 +52,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         federation: its name.
         rules: what planning follows.
         registry: what must not be forgotten.
+        certification: who holds which certificate; default: the registry's, which nobody renews.
         clock: monotonic seconds; presences and planning live by it.
         calendar: UNIX seconds, for what is written down.
     """
@@ -50,10 +60,10 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
     federation: str
     rules: Rules
     registry: Registry
+    certification: Certification = None  # type: ignore[assignment]  # made where it is missing
     clock: Callable[[], float] = time.monotonic
     calendar: Callable[[], float] = time.time
     _presences: dict[str, Presence] = field(default_factory=dict)
-    _enrolled: dict[str, EnrolledNode] = field(default_factory=dict)
     _heard: dict[str, Heartbeat] = field(default_factory=dict)  # since it was last written down
     _plan: Plan | None = None
     _experience: Experience = field(default_factory=Experience)
@@ -62,36 +72,83 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._enrolled = {node.name: node for node in self.registry.nodes()}
+        self.certification = self.certification or Certification(self.registry)
         self._plan = self.registry.latest_plan()
         now, beats = self.clock(), self.registry.heartbeats()
         members = self._plan.by_node.keys() if self._plan else frozenset[str]()
         for name in (beats.keys() | members) & self._enrolled.keys():
             report = beats[name].report if name in beats else Report()
             fingerprint = self._enrolled[name].fingerprint
-            self._presences[name] = remembered(name, fingerprint, report, now=now)
+            if fingerprint not in self.certification.denials:
+                self._presences[name] = remembered(name, fingerprint, report, now=now)
+
+    @property
+    def _enrolled(self) -> dict[str, EnrolledNode]:
+        return self.certification.nodes
 
     async def Heartbeat(  # noqa: N802 - named by the protocol
         self, request: discovery_pb2.HeartbeatRequest, context: Any
     ) -> discovery_pb2.HeartbeatReply:
         """Note that a node lives, and answer with the newest plan if it hasn't got it."""
         try:
-            node = await self._known(context)
+            peer, node = self._known(context)
             if request.session:  # without one it is only a question (`edge-node doctor`)
-                self._note(node, request)
+                self._note(peer, node, request)
         except _Refusal as refusal:
             await context.abort(refusal.code, refusal.reason)
         reply = discovery_pb2.HeartbeatReply(waiting=self._waiting)
         reply.time.GetCurrentTime()
+        if request.session:
+            self.certification.inform(node, request, reply)
         plan = self._plan
         if plan and request.session and node.name in plan.by_node and plan.epoch > request.epoch:
             parent = self._enrolled.get(plan.by_node[node.name].parent)
             plan.copy_to(reply.plan, {parent.name: parent.certificate} if parent else {})
         return reply
 
+    async def Renew(  # noqa: N802 - named by the protocol
+        self, request: discovery_pb2.RenewRequest, context: Any
+    ) -> discovery_pb2.RenewReply:
+        """A certificate for the caller's new key."""
+        try:
+            peer, _ = self._known(context)
+            renewed = await asyncio.to_thread(
+                self.certification.renew, peer, request.csr, request.proof
+            )
+        except _Refusal as refusal:
+            await context.abort(refusal.code, refusal.reason)
+        except MachineError as error:
+            await context.abort(grpc.StatusCode.INTERNAL, str(error))
+        except TangentMeshError as error:
+            _log.warning("a renewal was refused: %s", error)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+        if renewed is None:
+            return discovery_pb2.RenewReply()
+        self.certification.put(renewed, renewal=True)
+        _log.info("%s renews its certificate", renewed.name)
+        pem = pem_of(renewed.certificate, where=renewed.name)
+        return discovery_pb2.RenewReply(certificate=pem)
+
     def enrolled(self, node: EnrolledNode) -> None:
         """A node has enrolled just now."""
-        self._enrolled[node.name] = node
+        self.certification.put(node)
+
+    async def refresh(self) -> None:
+        """Take what other programs have written to the registry; drop nodes that are denied."""
+        if not await self._done(self.certification.refresh()):
+            return
+        for name, presence in list(self._presences.items()):
+            if presence.fingerprint in self.certification.denials:
+                _log.warning("%s is denied", name)
+                del self._presences[name]
+                self._heard.pop(name, None)
+                self._news.set()
+
+    async def keep_refreshing(self, seconds: float) -> None:
+        """Refresh every ``seconds``, for ever."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.refresh()
 
     async def keep_planning(self, seconds: float) -> None:
         """Plan at once when something has happened, and after ``seconds`` at the latest; for ever.
@@ -131,9 +188,33 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
                 self._waiting = f"the next plan can't be written: {self._trouble}"
                 return
             self._plan = plan
+            self._adopted(member.fingerprint for member in plan.members)
             facts = {"epoch": plan.epoch, "run": plan.run, "nodes": len(plan.members)}
             _log.info("new plan: %s", decision.reason, extra=facts)
         self._experience, self._waiting = decision.experience, decision.waiting
+        await self._adopt_idle()
+
+    async def _adopt_idle(self) -> None:
+        """Renewed certificates of nodes that the plan doesn't name need not wait for another."""
+        planned = self._plan.by_node if self._plan else {}
+        renewed = [
+            each.renewed
+            for name, each in self._presences.items()
+            if each.renewed
+            and (name not in planned or planned[name].fingerprint != each.fingerprint)
+        ]
+        if renewed and await self._written(lambda: self.registry.adopt(renewed)):
+            self._adopted(renewed)
+
+    def _adopted(self, fingerprints: Iterable[bytes]) -> None:
+        """Renewed certificates among these are their nodes' own from now on."""
+        adopted = set(fingerprints)
+        self.certification.adopted(adopted)
+        for name, each in self._presences.items():
+            if each.renewed in adopted:
+                self._presences[name] = replace(
+                    each, fingerprint=each.renewed, renewed=b"", ending=math.inf
+                )
 
     async def write(self) -> None:
         """Put what was heard since the last time on disk, for `status` and for a restart.
@@ -145,9 +226,12 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
             self._heard = beats | self._heard
 
     async def _written(self, write: Callable[[], None]) -> bool:
-        """Whether something could be written; if not, it is said once."""
+        return await self._done(asyncio.to_thread(write))
+
+    async def _done(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the registry could be used; if not, it is said once."""
         try:
-            await asyncio.to_thread(write)
+            await work
         except MachineError as error:
             if str(error) != self._trouble:
                 _log.error("going on without the registry, and trying again: %s", error)
@@ -158,21 +242,18 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         self._trouble = ""
         return True
 
-    async def _known(self, context: Any) -> EnrolledNode:
+    def _known(self, context: Any) -> tuple[Caller, EnrolledNode]:
         try:
             peer = caller(context, self.federation)
+            return peer, self.certification.holder(peer)
         except IdentityError as error:
             raise _Refusal(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
-        node = self._enrolled.get(peer.name)
-        if node is None or peer.role != "node":
-            reason = f"{peer.name} is not enrolled here: run `edge-node enrol` with a new token"
-            raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, reason)
-        if node.fingerprint != peer.fingerprint:
-            reason = f"another certificate was issued for {peer.name} since; this one is void"
-            raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, reason)
-        return node
+        except RefusedError as error:
+            raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
 
-    def _note(self, node: EnrolledNode, request: discovery_pb2.HeartbeatRequest) -> None:
+    def _note(
+        self, peer: Caller, node: EnrolledNode, request: discovery_pb2.HeartbeatRequest
+    ) -> None:
         if request.spec_hash != self.rules.spec_hash:
             reason = (
                 f"{node.name} holds another federation spec: expected hash "
@@ -187,10 +268,20 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         after = heard(
             before, node.name, node.fingerprint, report, now=now, liveness=self.rules.liveness
         )
+        after = self._with_renewal(after, peer, node)
         if before is None or _occasion(before) != _occasion(after):
             self._news.set()
         self._presences[node.name] = after
         self._heard[node.name] = Heartbeat(node.name, report, self.calendar())
+
+    def _with_renewal(self, presence: Presence, peer: Caller, node: EnrolledNode) -> Presence:
+        """The presence of a node that calls with its renewed certificate, or doesn't."""
+        if peer.fingerprint == node.fingerprint:
+            return replace(presence, renewed=b"", ending=math.inf)
+        if peer.fingerprint == presence.renewed:
+            return presence
+        left = self.certification.left(node, self.calendar())
+        return replace(presence, renewed=peer.fingerprint, ending=self.clock() + left)
 
     def _report(self, node: EnrolledNode, request: discovery_pb2.HeartbeatRequest) -> Report:
         epoch, run = (self._plan.epoch, self._plan.run) if self._plan else (0, 0)
@@ -203,4 +294,11 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
 def _occasion(presence: Presence) -> tuple[object, ...]:
     """What of a presence is a reason to plan at once; all else can wait for the next time."""
     report = presence.report
-    return (presence.joined, presence.changed, presence.remembered, report.session, report.address)
+    return (
+        presence.joined,
+        presence.changed,
+        presence.remembered,
+        presence.renewed,
+        report.session,
+        report.address,
+    )

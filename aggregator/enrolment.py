@@ -5,23 +5,21 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import grpc
 
-from aggregator.registry import EnrolledNode, Registry
+from aggregator.certification import Certification
+from aggregator.registry import EnrolledNode
 from edge_node.errors import IdentityError, MachineError, RefusedError, TangentMeshError
-from edge_node.security.authority import Authority
-from edge_node.security.certificates import der_of, fingerprint_of, pem_of
+from edge_node.security.certificates import pem_of
 from edge_node.security.tokens import hash_secret
 from tangentmesh.v1 import enrolment_pb2, enrolment_pb2_grpc
 
-__all__ = ["LEAF_LIFETIME", "EnrolmentService"]
+__all__ = ["EnrolmentService"]
 
 _log = logging.getLogger(__name__)
 
-LEAF_LIFETIME = timedelta(days=90)
 _FAILURE_SECONDS = 0.5  # a wrong token is answered late, so that guessing is slow
 
 
@@ -30,15 +28,13 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
     """Issues certificates.
 
     Attributes:
-        authority: the federation's CA.
-        registry: tokens and nodes.
+        certification: the federation's authority, tokens and nodes.
         spec: the federation spec, TOML, for every new member.
         discovery: host:port of the discovery service, for every new member.
         enrolled: is told of each enrolment.
     """
 
-    authority: Authority
-    registry: Registry
+    certification: Certification
     spec: str
     discovery: str
     enrolled: Callable[[EnrolledNode], None]
@@ -48,7 +44,7 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
         self, request: enrolment_pb2.GetAuthorityRequest, context: Any
     ) -> enrolment_pb2.GetAuthorityReply:
         """The CA certificate; the caller compares its fingerprint with the token's."""
-        return enrolment_pb2.GetAuthorityReply(ca_certificate=self.authority.certificate_pem)
+        return enrolment_pb2.GetAuthorityReply(ca_certificate=self._ca_pem)
 
     async def Enrol(  # noqa: N802 - named by the protocol
         self, request: enrolment_pb2.EnrolRequest, context: Any
@@ -68,21 +64,19 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
         _log.info("%s has enrolled", request.node)
         return enrolment_pb2.EnrolReply(
             certificate=pem_of(node.certificate, where=request.node),
-            ca_certificate=self.authority.certificate_pem,
+            ca_certificate=self._ca_pem,
             spec=self.spec,
             discovery=self.discovery,
         )
 
     def _issue(self, request: enrolment_pb2.EnrolRequest) -> EnrolledNode:
-        now = self.clock()
-
-        def issue() -> EnrolledNode:
-            pem = self.authority.issue(request.csr, node=request.node, lifetime=LEAF_LIFETIME)
-            der = der_of(pem)
-            return EnrolledNode(request.node, der, fingerprint_of(der), now)
-
         digest = hash_secret(request.token)
-        return self.registry.enrol(digest, request.node, now=now, issue=issue)
+        return self.certification.enrol(digest, request.node, request.csr, now=self.clock())
+
+    @property
+    def _ca_pem(self) -> bytes:
+        """The authority that tokens pin."""
+        return self.certification.authority_pem
 
     async def _refuse(
         self, context: Any, code: grpc.StatusCode, error: TangentMeshError, node: str

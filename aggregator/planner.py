@@ -6,6 +6,8 @@
     a run complete               nodes joined or came back, and it is quiet:
                                  next epoch, next run, everyone
     complete, a member dies      nothing: the posterior stands
+    a certificate was renewed    it stands in the next plan: that is due when the run is complete,
+                                 or the old certificate is about to end; same run, same nodes
     the aggregator restarted     wait until it has heard everyone it remembers, `liveness` at most
     too few survivors            wait for the lost ones, or for enough others to start a new run
 
@@ -72,7 +74,7 @@ def decide(
         return _start(scene, plan, "enough nodes have registered")
     if scene.here and scene.completed == len(scene.here):
         if not scene.newcomers:
-            return Decision(experience=experience)
+            return _renew(scene, scene.plan)
         return _start(scene, plan, f"{listed(scene.newcomers)} joined")
     if len(scene.here) < rules.fewest:
         decision = _start(scene, plan, "the run before could not go on")
@@ -93,6 +95,29 @@ def _start(scene: Scene, before: Plan | None, reason: str) -> Decision:
             experience=scene.experience,
         )
     return _draw(scene, alive, before, Obstacles(), reason, run_anew=True)
+
+
+def _renew(scene: Scene, plan: Plan) -> Decision:
+    """The complete run's plan with certificates that were renewed since, and no other change.
+
+    While a member is away it can wait, until a certificate is about to end.
+    """
+    renewed = {name: each for name, each in scene.here.items() if each.renewed}
+    away = plan.by_node.keys() - scene.here.keys()
+    ending = [each for each in renewed.values() if scene.now >= each.ending]
+    if not renewed or (away and not ending):
+        return Decision(experience=scene.experience)
+    members = tuple(
+        replace(member, fingerprint=renewed[member.node].renewed)
+        if member.node in renewed
+        else member
+        for member in plan.members
+    )
+    epoch, _ = _latest(scene.here, plan)
+    reason = f"{listed(sorted(renewed))} renewed the certificate"
+    return Decision(
+        replace(plan, epoch=epoch + 1, members=members), reason, experience=scene.experience
+    )
 
 
 def _go_on(scene: Scene, plan: Plan) -> Decision:
@@ -146,7 +171,12 @@ def _draw(
 
 def _members(tree: Tree, cohort: Mapping[str, Presence]) -> tuple[Member, ...]:
     return tuple(
-        Member(name, each.report.address, each.fingerprint, tree.parents.get(name, ""))
+        Member(
+            name,
+            each.report.address,
+            each.renewed or each.fingerprint,
+            tree.parents.get(name, ""),
+        )
         for name, each in sorted(cohort.items())
         if name == tree.root or name in tree.parents
     )

@@ -4,6 +4,7 @@ All times are seconds of one monotonic clock that the caller reads.
 """
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -48,6 +49,8 @@ class Presence:
         joined: when this process of the node was first heard, or was heard again after a silence.
         changed: when it reached its phase of its run.
         unreachable: since when, without a break, it can't reach a peer.
+        renewed: SHA-256 of the certificate that will replace its own, and that it holds; or empty.
+        ending: when its own is about to end.
         remembered: it has not been heard since the aggregator started, which is when ``heard`` is.
     """
 
@@ -59,6 +62,8 @@ class Presence:
     changed: float
     unreachable: Mapping[str, float] = field(default_factory=dict)
     remembered: bool = False
+    renewed: bytes = b""
+    ending: float = math.inf
 
 
 def remembered(node: str, fingerprint: bytes, report: Report, *, now: float) -> Presence:

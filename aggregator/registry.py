@@ -8,6 +8,7 @@ transaction each. The running server is the only one that enrols and plans; `agg
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
@@ -19,7 +20,7 @@ from aggregator.presence import Report
 from edge_node.errors import IdentityError, RefusedError
 from tangentmesh.v1 import discovery_pb2
 
-__all__ = ["EnrolledNode", "Heartbeat", "Registry"]
+__all__ = ["Denial", "EnrolledNode", "Heartbeat", "Registry"]
 
 _PLANS_KEPT = 100
 
@@ -34,6 +35,27 @@ class EnrolledNode:
     certificate: bytes
     fingerprint: bytes
     enrolled_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A certificate that is not to be believed any longer, whose it is, and why."""
+
+    fingerprint: bytes
+    node: str
+    reason: str
+    denied_at: float
+
+    def error(self) -> RefusedError:
+        """What its owner is told."""
+        date = datetime.fromtimestamp(self.denied_at, UTC)
+        return RefusedError(
+            f"the certificate of {self.node} was denied",
+            found=f"{date:%Y-%m-%d %H:%M} UTC: {self.reason}",
+            remedy=f"Ask the federation's operator, who can allow it again"
+            f" (`aggregator allow {self.node}`) or invite a new key"
+            f" (`aggregator token {self.node} --replace`)",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +132,7 @@ class Registry:
             replaces = _check_token(cursor, digest, node, now)
             _check_name(cursor, node, replaces)
             enrolled = issue()
+            _deny(cursor, _replaced(cursor, node, now))
             cursor.execute("UPDATE tokens SET used_at = ? WHERE hash = ?", (now, digest))
             cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
             cursor.execute(
@@ -122,6 +145,46 @@ class Registry:
         """All enrolled nodes, by name."""
         rows = self._database.read("SELECT * FROM nodes ORDER BY name")
         return [EnrolledNode(*row) for row in rows]
+
+    def keep_renewal(self, renewed: EnrolledNode) -> None:
+        """Keep the certificate that will replace a node's; an earlier such one is void."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?)",
+                (renewed.name, renewed.certificate, renewed.fingerprint),
+            )
+
+    def renewals(self) -> dict[str, EnrolledNode]:
+        """Nodes with a certificate that will replace theirs, by name, with that certificate."""
+        rows = self._database.read(
+            "SELECT node, r.certificate, r.fingerprint, enrolled_at"
+            " FROM renewals r JOIN nodes ON node = name"
+        )
+        return {row[0]: EnrolledNode(*row) for row in rows}
+
+    def adopt(self, fingerprints: Iterable[bytes]) -> None:
+        """Let renewed certificates replace those before."""
+        with self._database.transaction() as cursor:
+            _adopt(cursor, fingerprints)
+
+    def deny(self, denials: Iterable[Denial]) -> None:
+        """Put certificates on the denylist; what was there before stays as it was."""
+        with self._database.transaction() as cursor:
+            _deny(cursor, denials)
+
+    def allow(self, fingerprints: Iterable[bytes]) -> None:
+        """Take certificates off the denylist."""
+        with self._database.transaction() as cursor:
+            cursor.executemany(
+                "DELETE FROM denials WHERE fingerprint = ?", [(each,) for each in fingerprints]
+            )
+
+    def denials(self) -> list[Denial]:
+        """The denylist, by node and date."""
+        rows = self._database.read(
+            "SELECT fingerprint, node, reason, denied_at FROM denials ORDER BY node, denied_at"
+        )
+        return [Denial(*row) for row in rows]
 
     def record(self, heartbeats: Iterable[Heartbeat]) -> None:
         """Keep the newest heartbeat of each node; those of unknown nodes are dropped."""
@@ -142,7 +205,7 @@ class Registry:
         }
 
     def save_plan(self, plan: Plan) -> None:
-        """Keep a plan, before anybody hears of it.
+        """Keep a plan, before anybody hears of it; renewed certificates that it names are adopted.
 
         Raises:
             ValueError: its epoch is not greater than every epoch before.
@@ -154,11 +217,39 @@ class Registry:
             message = plan.message.SerializeToString()
             cursor.execute("INSERT INTO plans VALUES (?, ?)", (plan.epoch, message))
             cursor.execute("DELETE FROM plans WHERE epoch <= ?", (plan.epoch - _PLANS_KEPT,))
+            _adopt(cursor, (member.fingerprint for member in plan.members))
 
     def latest_plan(self) -> Plan | None:
         """The newest plan; None: there was none yet."""
         rows = self._database.read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
         return Plan.from_message(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None
+
+
+def _replaced(cursor: sqlite3.Cursor, node: str, now: float) -> list[Denial]:
+    """The certificates that a new enrolment makes void."""
+    rows = cursor.execute(
+        "SELECT fingerprint FROM nodes WHERE name = ?1"
+        " UNION SELECT fingerprint FROM renewals WHERE node = ?1",
+        (node,),
+    )
+    reason = "another certificate was issued since, to a new key"
+    return [Denial(fingerprint, node, reason, now) for (fingerprint,) in rows]
+
+
+def _deny(cursor: sqlite3.Cursor, denials: Iterable[Denial]) -> None:
+    cursor.executemany(
+        "INSERT OR IGNORE INTO denials VALUES (?, ?, ?, ?)",
+        [(each.fingerprint, each.node, each.reason, each.denied_at) for each in denials],
+    )
+
+
+def _adopt(cursor: sqlite3.Cursor, fingerprints: Iterable[bytes]) -> None:
+    """Let the renewed certificates among these replace those before."""
+    renewed = cursor.execute("SELECT fingerprint, certificate, node FROM renewals").fetchall()
+    named = set(fingerprints)
+    adopted = [row for row in renewed if row[0] in named]
+    cursor.executemany("UPDATE nodes SET fingerprint = ?, certificate = ? WHERE name = ?", adopted)
+    cursor.executemany("DELETE FROM renewals WHERE fingerprint = ?", [(r[0],) for r in adopted])
 
 
 def _check_name(cursor: sqlite3.Cursor, node: str, replace: bool) -> None:

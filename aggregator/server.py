@@ -3,11 +3,15 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 import msgspec
 
+from aggregator.authorities import Authorities
+from aggregator.certification import Certification
 from aggregator.config import (
     AggregatorConfig,
     Directory,
@@ -17,44 +21,45 @@ from aggregator.config import (
     read_ports,
 )
 from aggregator.discovery import DiscoveryService
-from aggregator.enrolment import LEAF_LIFETIME, EnrolmentService
+from aggregator.enrolment import EnrolmentService
 from aggregator.lock import locked
 from aggregator.registry import Registry
 from aggregator.scene import Rules
-from edge_node.config import FederationSpec, load_spec
+from edge_node.config import load_spec
 from edge_node.errors import MachineError
 from edge_node.names import AGGREGATOR
-from edge_node.security.authority import Authority
+from edge_node.security.certificates import life_of
 from edge_node.security.credentials import (
     enrolment_server_credentials,
     server_credentials,
     server_options,
 )
 from edge_node.security.files import write_atomically
-from edge_node.security.identity import (
-    Identity,
-    generate_key,
-    load_identity,
-    save_identity,
-    signing_request,
-)
+from edge_node.security.identity import Identity, generate_key, signing_request
+from edge_node.security.keyring import Keyring
 from tangentmesh.v1 import discovery_pb2_grpc, enrolment_pb2_grpc
 
 __all__ = ["make_identity", "serve"]
 
 _log = logging.getLogger(__name__)
+_REFRESH = 1.0  # seconds between two looks at what other programs have written
+_LONGEST = 3600.0  # seconds between two looks at the calendar
 _GRACE = 1.0  # seconds for answers on their way when the process ends
 _REMEDY = "Restore the aggregator's identity folder from a backup, or run `aggregator init` anew"
 
 
-def make_identity(authority: Authority, federation: str, hosts: tuple[str, ...]) -> Identity:
-    """A new key for the aggregator, and a certificate for it with all its hosts."""
-    key = generate_key()
+def make_identity(authorities: Authorities, config: AggregatorConfig) -> Identity:
+    """A new key for the aggregator, and a certificate for it with all its hosts.
+
+    The present authority signs it: nodes that were away know no other one.
+    """
+    key, authority = generate_key(), authorities.present
+    assert authority is not None  # noqa: S101
     request = signing_request(key, AGGREGATOR)
     certificate = authority.issue(
-        request, node=AGGREGATOR, hosts=hosts, role="aggregator", lifetime=LEAF_LIFETIME
+        request, node=AGGREGATOR, hosts=config.hosts, role="aggregator", lifetime=config.lifetime
     )
-    return Identity(AGGREGATOR, federation, key, certificate, authority.certificate_pem)
+    return Identity(AGGREGATOR, authority.federation, key, certificate, authorities.ca_pem)
 
 
 async def serve(directory: Directory) -> None:
@@ -72,47 +77,66 @@ async def serve(directory: Directory) -> None:
 
 async def _serve(directory: Directory, config: AggregatorConfig) -> None:
     spec = load_spec(directory.spec)
-    authority = Authority.load(directory.authority)
-    identity = _identity(directory, authority, spec, config.hosts)
+    authorities = Authorities.load(directory.authority)
+    own = _open_identity(directory, authorities, config)
     with Registry.open(directory.registry) as registry:
-        discovery = DiscoveryService(spec.name, Rules.of(spec), registry)
+        certification = Certification(registry, authorities, config.lifetime)
+        discovery = DiscoveryService(spec.name, Rules.of(spec), registry, certification)
         server, enrolment_server = (grpc.aio.server(options=server_options()) for _ in range(2))
         discovery_pb2_grpc.add_DiscoveryServicer_to_server(discovery, server)
         wanted = read_ports(directory, config)
         address = join_address(config.listen, wanted.discovery)
-        port = _bind(server, address, server_credentials(identity))
+        port = _bind(server, address, server_credentials(lambda: own.current))
         enrolment = EnrolmentService(
-            authority,
-            registry,
+            certification,
             directory.spec.read_text(encoding="utf-8"),
             join_address(config.hosts[0], port),
             discovery.enrolled,
         )
         enrolment_pb2_grpc.add_EnrolmentServicer_to_server(enrolment, enrolment_server)
         address = join_address(config.listen, wanted.enrolment)
-        enrolment_port = _bind(enrolment_server, address, enrolment_server_credentials(identity))
+        credentials = enrolment_server_credentials(lambda: own.current)
+        enrolment_port = _bind(enrolment_server, address, credentials)
         bound = Ports(discovery=port, enrolment=enrolment_port)
         write_atomically(directory.ports, msgspec.json.encode(bound), mode=0o644)
         await server.start()
         await enrolment_server.start()
         _log.info("listening", extra=msgspec.to_builtins(bound) | {"federation": spec.name})
         try:
-            await _work_until_stopped(discovery, spec.timing.heartbeat / 2)
+            seconds = spec.timing.heartbeat / 2
+            await _work_until_stopped(
+                discovery.keep_planning(seconds),
+                discovery.keep_writing(seconds),
+                discovery.keep_refreshing(_REFRESH),
+                _keep_renewing(own, authorities, config),
+            )
         finally:
             await asyncio.gather(server.stop(_GRACE), enrolment_server.stop(_GRACE))
             await discovery.write()
 
 
-def _identity(
-    directory: Directory, authority: Authority, spec: FederationSpec, hosts: tuple[str, ...]
-) -> Identity:
-    """The aggregator's own, renewed in the second half of its life."""
-    identity = load_identity(directory.identity, remedy=_REMEDY)
-    if identity.expires - datetime.now(UTC) < LEAF_LIFETIME / 2:
-        identity = make_identity(authority, spec.name, hosts)
-        save_identity(directory.identity, identity)
-        _log.info("renewed the aggregator's certificate")
-    return identity
+def _open_identity(
+    directory: Directory, authorities: Authorities, config: AggregatorConfig
+) -> Keyring:
+    """The aggregator's own, made anew if its life is over. Raises IdentityError."""
+    path = directory.identity / "certificate.pem"
+    if path.exists():
+        _, expires = life_of(path.read_bytes(), where=str(path))
+        if expires < datetime.now(UTC):
+            _log.warning("the aggregator's certificate ended at %s; it gets a new one", expires)
+            return Keyring.begin(directory.identity, make_identity(authorities, config))
+    return Keyring.open(directory.identity, remedy=_REMEDY)
+
+
+async def _keep_renewing(own: Keyring, authorities: Authorities, config: AggregatorConfig) -> None:
+    """Renew the aggregator's own certificate when half of its life is over, for ever."""
+    while True:
+        left = (own.current.renewal_due - datetime.now(UTC)).total_seconds()
+        if left <= 0:
+            own.keep(make_identity(authorities, config))
+            own.promote()
+            _log.info("renewed the aggregator's certificate")
+        await asyncio.sleep(min(max(left, _REFRESH), _LONGEST))
 
 
 def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
@@ -128,13 +152,12 @@ def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredent
     return port
 
 
-async def _work_until_stopped(discovery: DiscoveryService, seconds: float) -> None:
+async def _work_until_stopped(*works: Coroutine[Any, Any, None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with asyncio.TaskGroup() as group:
-        works = (discovery.keep_planning(seconds), discovery.keep_writing(seconds))
         tasks = [group.create_task(work) for work in works]
         await stopped.wait()
         _log.info("stopping")

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from aggregator.authorities import Authorities
 from aggregator.config import (
     AggregatorConfig,
     Directory,
@@ -14,7 +15,7 @@ from aggregator.config import (
     save_config,
 )
 from aggregator.draft import drafted
-from aggregator.registry import Registry
+from aggregator.registry import Denial, Registry
 from aggregator.server import make_identity
 from edge_node.config import load_spec
 from edge_node.errors import ConfigurationError
@@ -24,7 +25,7 @@ from edge_node.security.files import write_atomically
 from edge_node.security.identity import save_identity
 from edge_node.security.tokens import Token
 
-__all__ = ["create", "create_token"]
+__all__ = ["allow", "create", "create_token", "denied", "deny"]
 
 
 def create(
@@ -49,7 +50,7 @@ def create(
     text = spec_file.read_bytes()
     with drafted(directory, text) as draft:
         authority = Authority.create(draft.authority, spec.name)
-        save_identity(draft.identity, make_identity(authority, spec.name, hosts))
+        save_identity(draft.identity, make_identity(Authorities.of(authority), config))
         write_atomically(draft.spec, text, mode=0o644)
         Registry.open(draft.registry).close()
         save_config(draft, config)
@@ -81,3 +82,56 @@ def create_token(directory: Directory, node: str, *, seconds: float, replace: bo
         expires = time.time() + seconds
         registry.add_token(token.secret_hash(), node, expires_at=expires, replace=replace)
     return token.encode()
+
+
+def deny(directory: Directory, who: str, *, reason: str) -> list[Denial]:
+    """Put certificates on the denylist: all that a node has, or the one of a fingerprint.
+
+    Raises:
+        ConfigurationError: no federation here, or there is nobody of this name or fingerprint.
+        MachineError: the registry can't be written.
+    """
+    load_config(directory)
+    with Registry.open(directory.registry) as registry:
+        held = [*registry.nodes(), *registry.renewals().values()]
+        found = [each for each in held if who in (each.name, each.fingerprint.hex())]
+        if not found:
+            raise _nobody(who, sorted({each.name for each in held}))
+        now = time.time()
+        denials = [Denial(each.fingerprint, each.name, reason, now) for each in found]
+        registry.deny(denials)
+    return denials
+
+
+def allow(directory: Directory, who: str) -> list[Denial]:
+    """Take a node's certificates, or the one of a fingerprint, off the denylist.
+
+    Raises:
+        ConfigurationError: no federation here, or nothing of the kind is denied.
+        MachineError: the registry can't be written.
+    """
+    load_config(directory)
+    with Registry.open(directory.registry) as registry:
+        denials = registry.denials()
+        found = [each for each in denials if who in (each.node, each.fingerprint.hex())]
+        if not found:
+            raise _nobody(who, sorted({each.node for each in denials}))
+        registry.allow(each.fingerprint for each in found)
+    return found
+
+
+def denied(directory: Directory) -> list[Denial]:
+    """The denylist. Raises ConfigurationError, MachineError."""
+    load_config(directory)
+    with Registry.open(directory.registry) as registry:
+        return registry.denials()
+
+
+def _nobody(who: str, names: list[str]) -> ConfigurationError:
+    return ConfigurationError(
+        "no certificate is this one's",
+        where=who,
+        expected=f"the fingerprint of a certificate (64 hexadecimal digits), or one of"
+        f" {', '.join(names) or 'no nodes'}",
+        remedy="Look at `aggregator status`, or `aggregator denied`",
+    )

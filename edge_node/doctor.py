@@ -15,24 +15,23 @@ from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_
 from edge_node.data.public import read_public_landmarks
 from edge_node.data.source import open_source
 from edge_node.errors import (
-    ConfigurationError,
     IdentityError,
     MachineError,
     NetworkError,
     TangentMeshError,
 )
 from edge_node.names import split_address
-from edge_node.network.discovery import ask_clock
+from edge_node.network.discovery import ask_clock, read_address
 from edge_node.paths import NodePaths
 from edge_node.security.files import make_private_directory, write_atomically
-from edge_node.security.identity import Identity, load_identity
+from edge_node.security.identity import Identity
+from edge_node.security.keyring import Keyring
 from edge_node.security.policy import check_task
 from edge_node.serving import client
 
 __all__ = ["Finding", "examine"]
 
 _MOST_SKEW = 60.0  # seconds
-_RENEW_DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class _Patient:
 
     @cached_property
     def _identity(self) -> Identity:
-        return load_identity(self._paths.identity)
+        return Keyring.open(self._paths.identity).newest
 
     def node_file(self) -> str:
         return f"{self._config.name}, data in {self._config.data}"
@@ -136,15 +135,18 @@ class _Patient:
                 found=f"DNS SAN {identity.node}",
                 remedy="Set `name` in node.toml back, or enrol under the new name",
             )
-        days = (identity.expires - datetime.now(UTC)).days
-        if days < _RENEW_DAYS:
+        left = identity.expires - datetime.now(UTC)
+        until = f"until {identity.expires:%Y-%m-%d %H:%M} UTC, in {left.days} days"
+        if left < identity.lifetime / 4:
             raise IdentityError(
-                "the certificate expires soon",
+                "the certificate ends soon; it should have been renewed long ago",
                 where=str(self._paths.identity),
-                found=f"{identity.expires:%Y-%m-%d}, in {days} days",
-                remedy=f"Enrol again: `aggregator token {identity.node} --replace`",
+                expected=f"a renewal at {identity.renewal_due:%Y-%m-%d %H:%M} UTC",
+                found=until,
+                remedy="Run `edge-node renew`, which says what is in the way; once it has ended: "
+                f"`aggregator token {identity.node} --replace`",
             )
-        return f"SAN {identity.node}, until {identity.expires:%Y-%m-%d}, in {days} days"
+        return f"SAN {identity.node}, {until}; to be renewed from {identity.renewal_due:%Y-%m-%d}"
 
     def data_file(self) -> str:
         config = self._config
@@ -191,14 +193,7 @@ class _Patient:
         return f"{self._config.advertise} is {found}"
 
     def aggregator(self) -> str:
-        try:
-            address = self._paths.discovery.read_text().strip()
-        except OSError as error:
-            raise ConfigurationError(
-                "the discovery service's address is not known",
-                where=str(self._paths.discovery),
-                remedy="Run `edge-node enrol TOKEN`",
-            ) from error
+        address = read_address(self._paths.discovery)
         ahead = asyncio.run(ask_clock(address, self._identity)).total_seconds()
         if abs(ahead) > _MOST_SKEW:
             raise MachineError(

@@ -25,19 +25,23 @@ from edge_node.errors import ConfigurationError, DataError, TangentMeshError
 from edge_node.model import Model
 from edge_node.names import split_address
 from edge_node.network.agreement import confirm
-from edge_node.network.discovery import DiscoveryClient, Phase, Report
+from edge_node.network.discovery import DiscoveryClient, Phase, Report, read_address
 from edge_node.network.exchange import ExchangeServer, ExchangeService
 from edge_node.network.feed import PlanFeed
 from edge_node.network.framing import Traffic
 from edge_node.network.link import ParentLink
+from edge_node.network.membership import Membership
 from edge_node.network.plan import Plan
 from edge_node.network.records import RecordStore
+from edge_node.network.renewal import Renewal
 from edge_node.network.sweep import Board
 from edge_node.network.threaded import ThreadedNetwork
 from edge_node.network.tree import Progress, RunSuperseded, TreeNetwork
 from edge_node.paths import NodePaths
 from edge_node.program import infer
-from edge_node.security.identity import Identity, load_identity
+from edge_node.security.denylist import Denylist
+from edge_node.security.identity import Identity
+from edge_node.security.keyring import Keyring
 from edge_node.serving.server import serve_local
 from edge_node.serving.status import NodeStatus
 
@@ -57,13 +61,13 @@ async def run_node(paths: NodePaths) -> None:
         MachineError: a port is in use, or the directory can't be written.
     """
     config = load_node_config(paths.config)
-    identity = load_identity(paths.identity)  # before the spec: it says that enrolment is missing
+    keyring = Keyring.open(paths.identity)  # before the spec: it says that enrolment is missing
     spec = load_spec(paths.spec)
-    if identity.node != config.name:
+    if (name := keyring.newest.node) != config.name:
         raise ConfigurationError(
             "the certificate is another node's",
             where=str(paths.config),
-            expected=identity.node,
+            expected=name,
             found=config.name,
             remedy="Set `name` back, or enrol under the new name",
         )
@@ -73,7 +77,7 @@ async def run_node(paths: NodePaths) -> None:
     _log.info("data fits the schema", extra={"rows": source.rows, "file": str(source.path)})
     public = read_public_landmarks(paths.root, config, spec, where=paths.config)
     with threadpool_limits(config.threads or None):
-        node = Node(paths, config, spec, identity, source, public)
+        node = Node(paths, config, spec, keyring, source, public)
         async with node.running():
             await _until_stopped()
     _log.info("stopped")
@@ -86,7 +90,7 @@ class Node:
     paths: NodePaths
     config: NodeConfig
     spec: FederationSpec
-    identity: Identity
+    keyring: Keyring
     source: FileSource
     public: Batch | None = None  # public landmarks, where the spec has any
     session: bytes = field(default_factory=lambda: secrets.token_bytes(16))
@@ -98,31 +102,37 @@ class Node:
     network: TreeNetwork | None = None
 
     def __post_init__(self) -> None:
+        name = self.keyring.newest.node
         self.traffic, self.board = Traffic(), Board()
         self.store = RecordStore(self.paths.state)
-        self.feed = PlanFeed(self.identity.node, self.spec.digest(), self.store)
+        self.membership = Membership(self.keyring, Denylist(self.paths.denylist))
+        self.feed = PlanFeed(name, self.spec.digest(), self.store)
         self.service = ExchangeService(
-            node=self.identity.node,
+            node=name,
             federation=self.spec.name,
             feed=self.feed,
             store=self.store,
             board=self.board,
             traffic=self.traffic,
             deadline=self.spec.timing.step,
+            denylist=self.membership.denylist,
         )
         self.link = ParentLink(
             identity=lambda: self.identity,
             feed=self.feed,
             traffic=self.traffic,
             deadline=self.spec.timing.step,
+            denylist=self.membership.denylist,
         )
         self.discovery = DiscoveryClient(
-            address=_discovery_address(self.paths),
-            identity=lambda: self.identity,
+            address=read_address(self.paths.discovery),
+            identity=lambda: self.membership.newest,
             feed=self.feed,
             heartbeat=self.spec.timing.heartbeat,
             report=self.report,
+            membership=self.membership,
         )
+        self.renewal = Renewal(self.discovery.address, self.membership, self.discovery.tell)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -133,9 +143,10 @@ class Node:
         tasks: list[asyncio.Task[None]] = []
         try:
             if server is not None:
-                self.address = self._advertised(await server.start(self.identity))
+                self.address = self._advertised(await server.start(lambda: self.identity))
             _log.info("running", extra={"node": self.identity.node, "address": self.address})
-            for work in (self.discovery.run(), self._take_part(), self._watch()):
+            works = (self.discovery.run(), self.renewal.run(), self._take_part(), self._watch())
+            for work in works:
                 tasks.append(asyncio.create_task(work))
                 tasks[-1].add_done_callback(_log_failure)
             yield
@@ -181,12 +192,26 @@ class Node:
             discovery_reachable=self.discovery.reachable,
             cohort=model.provenance.cohort if model else (),
             posterior_time=datetime.fromisoformat(model.provenance.created) if model else None,
-            certificate_expires=self.identity.expires,
-            reason=self.reason or self.discovery.refusal or self.discovery.waiting,
+            certificate_expires=self.keyring.newest.expires,
+            reason=self._explanation(),
             bytes_sent=sum(edge.sent for edge in edges),
             bytes_received=sum(edge.received for edge in edges),
             steps_completed=self.store.run(self.run).frontier if self.run else 0,
         )
+
+    def _explanation(self) -> str:
+        """Why this node doesn't take part, or what it waits for, or what to look after."""
+        discovery = self.discovery
+        if reason := self.reason or discovery.refusal or discovery.waiting:
+            return reason
+        trouble = self.renewal.trouble
+        return f"the certificate is not renewed yet: {trouble}" if trouble else ""
+
+    @property
+    def identity(self) -> Identity:
+        """Whom peers know: the identity that the newest plan names, or else the newest one."""
+        plan = self.feed.current
+        return self.keyring.named(plan.fingerprint(self.keyring.newest.node) if plan else b"")
 
     @property
     def progress(self) -> Progress:
@@ -265,10 +290,15 @@ class Node:
         )
 
     async def _watch(self) -> None:
-        """Tell the aggregator at once when a peer is lost or found."""
+        """Tell the aggregator at once when a peer is lost or found, or the certificate renewed."""
         told: frozenset[str] = frozenset()
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            if self.keyring.refresh():
+                self.discovery.tell()
+            if self.identity is self.keyring.renewed:
+                self.keyring.promote()
+                _log.info("the renewed certificate is in force")
             if self.unreachable != told:
                 told = self.unreachable
                 self.discovery.tell()
@@ -291,20 +321,6 @@ class Node:
 
 def _waited(progress: Progress) -> float:
     return time.monotonic() - progress.since if progress.waiting_for else 0.0
-
-
-def _discovery_address(paths: NodePaths) -> str:
-    try:
-        address = paths.discovery.read_text().strip()
-    except OSError as error:
-        raise ConfigurationError(
-            "the discovery service's address is not known",
-            where=str(paths.discovery),
-            found=error.strerror or str(error),
-            remedy="Run `edge-node enrol TOKEN`",
-        ) from error
-    split_address(address, where=str(paths.discovery))
-    return address
 
 
 async def _until_stopped() -> None:

@@ -33,6 +33,11 @@ class NodePaths:
         return self.root / "identity" / "discovery"
 
     @property
+    def denylist(self) -> Path:
+        """Fingerprints of certificates that are not believed any longer."""
+        return self.root / "identity" / "denied"
+
+    @property
     def state(self) -> Path:
         """Plan, completed steps, masking keys: what a restart resumes from."""
         return self.root / "state"

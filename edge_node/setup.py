@@ -1,7 +1,9 @@
 """How a node comes to be: its node file, and its membership."""
 
+import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import tomli_w
@@ -16,13 +18,15 @@ from edge_node.config import (
 )
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.names import check_node_name, split_address
+from edge_node.network.discovery import read_address
+from edge_node.network.renewal import renew
 from edge_node.paths import NodePaths
 from edge_node.security.enrolment import enrol
 from edge_node.security.files import make_private_directory, write_atomically
-from edge_node.security.identity import save_identity
+from edge_node.security.keyring import Keyring
 from edge_node.security.tokens import Token
 
-__all__ = ["create_node", "enrol_node"]
+__all__ = ["create_node", "enrol_node", "renew_node"]
 
 
 def create_node(
@@ -114,7 +118,7 @@ def enrol_node(
         )
     write_atomically(paths.spec, enrolment.spec.encode(), mode=0o644)
     write_atomically(paths.discovery, f"{enrolment.discovery}\n".encode())
-    save_identity(paths.identity, enrolment.identity)
+    Keyring.begin(paths.identity, enrolment.identity)
     return {
         "node": config.name,
         "federation": spec.name,
@@ -123,4 +127,21 @@ def enrol_node(
         "spec": str(paths.spec),
         "spec_hash": spec.digest().hex(),
         "discovery": enrolment.discovery,
+    }
+
+
+def renew_node(paths: NodePaths) -> dict[str, Any]:
+    """Ask for a certificate with a new key now. A node that runs takes it up by itself.
+
+    Raises:
+        ConfigurationError, IdentityError: this directory is not a member's.
+        NetworkError: the aggregator can't be reached; nothing was changed.
+        RefusedError: it doesn't renew this certificate; nothing was changed.
+    """
+    address = read_address(paths.discovery)
+    renewed = asyncio.run(renew(address, Keyring.open(paths.identity)))
+    return {
+        "pending": renewed is None,
+        "fingerprint": renewed.fingerprint.hex() if renewed else "",
+        "expires": renewed.expires.isoformat() if renewed else "",
     }

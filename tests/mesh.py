@@ -66,7 +66,7 @@ class Peer:
             backoff=Backoff(first=0.02, most=0.1),
         )
         self.server = ExchangeServer(self.service, f"127.0.0.1:{self.port}")
-        self.port = await self.server.start(self.identity)
+        self.port = await self.server.start(lambda: self.identity)
         return self
 
     async def stop(self) -> None:

@@ -14,7 +14,7 @@ from edge_node.paths import NodePaths
 if TYPE_CHECKING:
     from edge_node.serving.client import NodeStatus
 
-__all__ = ["doctor", "enrol", "init", "run", "status"]
+__all__ = ["doctor", "enrol", "init", "renew", "run", "status"]
 
 
 @click.command()
@@ -124,6 +124,26 @@ def _enrolled(result: dict[str, str]) -> str:
 
 @click.command()
 @directory_option
+@console.json_option
+def renew(paths: NodePaths, as_json: bool) -> None:
+    """Renew the certificate now, with a new key. A running node does so at half of its life."""
+    from edge_node.setup import renew_node
+
+    result = renew_node(paths)
+    console.emit(result, as_json=as_json, text=_renewed(result))
+
+
+def _renewed(result: dict[str, Any]) -> str:
+    if result["pending"]:
+        return "Asked for. The authority has yet to sign it: a running node fetches it then."
+    return (
+        f"Renewed: {result['fingerprint']}, until {result['expires']}.\n"
+        "The old certificate stays in force until a plan names the new one."
+    )
+
+
+@click.command()
+@directory_option
 def run(paths: NodePaths) -> None:
     """Take part in the federation and answer local queries, until stopped (SIGTERM, Ctrl-C)."""
     import asyncio
@@ -167,7 +187,7 @@ def _facts(answer: "NodeStatus") -> list[tuple[str, str]]:
         "posterior": answer.posterior_time
         and f"of {', '.join(answer.cohort)}, {answer.posterior_time:%Y-%m-%d %H:%M} UTC",
         "certificate": answer.certificate_expires
-        and f"until {answer.certificate_expires:%Y-%m-%d}",
+        and f"until {answer.certificate_expires:%Y-%m-%d %H:%M} UTC",
         "traffic": f"{answer.bytes_sent:,} bytes sent, {answer.bytes_received:,} received",
     }
     return [(name, str(value)) for name, value in facts.items() if value]

@@ -10,20 +10,32 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import grpc
 
-from edge_node.errors import NetworkError, RefusedError
-from edge_node.names import AGGREGATOR
+from edge_node.errors import ConfigurationError, NetworkError, RefusedError
+from edge_node.names import AGGREGATOR, split_address
 from edge_node.network.feed import PlanFeed
+from edge_node.network.membership import Membership
 from edge_node.security.credentials import channel_credentials, channel_options
 from edge_node.security.identity import Identity
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
-__all__ = ["DiscoveryClient", "Phase", "Report", "ask_clock"]
+__all__ = [
+    "PATIENCE",
+    "DiscoveryClient",
+    "Phase",
+    "Report",
+    "ask_clock",
+    "call_error",
+    "discovery_channel",
+    "read_address",
+]
 
 _log = logging.getLogger(__name__)
-_PATIENCE = 10.0  # seconds for one call
+PATIENCE = 10.0
+"""Seconds for one call of the discovery service."""
 _REFUSALS = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.PERMISSION_DENIED,
@@ -86,6 +98,7 @@ class DiscoveryClient:
         heartbeat: seconds between calls; each pause is varied by a quarter, so that hundreds of
             nodes don't call at once.
         report: what to say.
+        membership: what the answers bring beside plans is for it; None: for nobody.
         reachable: whether the newest call was answered.
         waiting: why there is no newer plan, in the aggregator's words.
         refusal: why the aggregator doesn't let this node take part; empty if it does.
@@ -96,6 +109,7 @@ class DiscoveryClient:
     feed: PlanFeed
     heartbeat: float
     report: Callable[[], Report]
+    membership: Membership | None = None
     reachable: bool = False
     waiting: str = ""
     refusal: str = ""
@@ -108,23 +122,30 @@ class DiscoveryClient:
 
     async def run(self) -> None:
         """Call for ever; ends by being cancelled."""
-        async with _channel(self.address, self.identity()) as channel:
-            stub = discovery_pb2_grpc.DiscoveryStub(channel)
-            while True:
-                self._news.clear()
-                self.feed.behind.clear()
-                await self._beat(stub)
-                await self._pause()
+        while True:
+            identity = self.identity()
+            async with discovery_channel(self.address, identity) as channel:
+                stub = discovery_pb2_grpc.DiscoveryStub(channel)
+                while self.identity() == identity:  # a renewed one needs a channel of its own
+                    self._news.clear()
+                    self.feed.behind.clear()
+                    await self._beat(stub)
+                    await self._pause()
 
     async def _beat(self, stub: discovery_pb2_grpc.DiscoveryStub) -> None:
+        request = self.report().to_message()
+        if self.membership is not None:
+            self.membership.describe(request)
         try:
-            reply = await stub.Heartbeat(self.report().to_message(), timeout=_PATIENCE)
+            reply = await stub.Heartbeat(request, timeout=PATIENCE)
         except grpc.aio.AioRpcError as error:
             self._note(error)
             return
         if not self.reachable:
             _log.info("the aggregator answers", extra={"address": self.address})
         self.reachable, self.waiting, self.refusal = True, reply.waiting, ""
+        if self.membership is not None:
+            self.membership.take(reply)
         if reply.HasField("plan"):
             try:
                 self.feed.offer(reply.plan)
@@ -155,6 +176,21 @@ class DiscoveryClient:
                 waiter.cancel()
 
 
+def read_address(path: Path) -> str:
+    """The discovery service's host:port, as enrolment left it. Raises ConfigurationError."""
+    try:
+        address = path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            "the discovery service's address is not known",
+            where=str(path),
+            found=error.strerror or str(error),
+            remedy="Run `edge-node enrol TOKEN`",
+        ) from error
+    split_address(address, where=str(path))
+    return address
+
+
 async def ask_clock(address: str, identity: Identity) -> timedelta:
     """How far the aggregator's clock is ahead of this machine's; changes nothing there.
 
@@ -162,24 +198,32 @@ async def ask_clock(address: str, identity: Identity) -> timedelta:
         NetworkError: it doesn't answer.
         RefusedError: it answers, but doesn't let this node take part.
     """
-    async with _channel(address, identity) as channel:
+    async with discovery_channel(address, identity) as channel:
         stub = discovery_pb2_grpc.DiscoveryStub(channel)
         try:
-            reply = await stub.Heartbeat(discovery_pb2.HeartbeatRequest(), timeout=_PATIENCE)
+            reply = await stub.Heartbeat(discovery_pb2.HeartbeatRequest(), timeout=PATIENCE)
         except grpc.aio.AioRpcError as error:
-            if error.code() in _REFUSALS:
-                raise RefusedError(error.details() or "refused", where=address) from error
-            raise NetworkError(
-                "the aggregator doesn't answer",
-                where=address,
-                found=error.details() or error.code().name,
-                remedy="Check that it runs, and that no firewall is in between",
-            ) from error
+            raise await call_error(error, address, identity) from error
     ahead: timedelta = reply.time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
     return ahead
 
 
-def _channel(address: str, identity: Identity) -> grpc.aio.Channel:
+async def call_error(
+    error: grpc.aio.AioRpcError, address: str, identity: Identity
+) -> NetworkError | RefusedError:
+    """An error of a call of the discovery service as one that its reader can act on."""
+    if error.code() in _REFUSALS:
+        return RefusedError(error.details() or "refused", where=address)
+    return NetworkError(
+        "the aggregator doesn't answer",
+        where=address,
+        found=error.details() or error.code().name,
+        remedy="Check that it runs, and that no firewall is in between",
+    )
+
+
+def discovery_channel(address: str, identity: Identity) -> grpc.aio.Channel:
+    """A channel to the discovery service, to be closed by whoever opens it."""
     return grpc.aio.secure_channel(
         address, channel_credentials(identity), options=channel_options(AGGREGATOR)
     )

@@ -21,6 +21,7 @@ from edge_node.network.plan import Plan
 from edge_node.network.records import RecordStore
 from edge_node.network.sweep import Abandoned, Board, Sweep
 from edge_node.security.credentials import Caller, caller, server_credentials, server_options
+from edge_node.security.denylist import Denylist
 from edge_node.security.identity import Identity
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 
@@ -59,6 +60,7 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
     board: Board
     traffic: Traffic
     deadline: float
+    denylist: Denylist = field(default_factory=Denylist)
     patience: float = 5.0
     _broken: dict[str, int] = field(default_factory=dict)
 
@@ -80,6 +82,8 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
             code, reason = refusal.code, refusal.reason
         except NetworkError as error:
             code, reason = grpc.StatusCode.INVALID_ARGUMENT, str(error)
+        except IdentityError as error:  # denied, perhaps while the call was in progress
+            code, reason = grpc.StatusCode.PERMISSION_DENIED, str(error)
         except (TimeoutError, MachineError) as error:
             code, reason = grpc.StatusCode.UNAVAILABLE, str(error) or "the call took too long"
         else:
@@ -98,6 +102,7 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
         await context.send_initial_metadata(((EPOCH_KEY, str(plan.epoch)),))
 
         async def send(chunk: exchange_pb2.Chunk) -> None:
+            self.denylist.check(peer.name, peer.fingerprint)
             self.traffic.sent(peer.name, chunk)
             await context.write(chunk)
 
@@ -106,9 +111,9 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
             return await read_payload(self._counted(requests, peer.name), header, limit)
 
         try:
-            content = await self.feed.while_newest(
-                plan.epoch, self._complete(operation, peer.name, payload)
-            )
+            work = self._complete(operation, peer.name, payload)
+            allowed = self.denylist.while_allowed(peer.name, peer.fingerprint, work)
+            content = await self.feed.while_newest(plan.epoch, allowed)
             for chunk in chunks(operation.header(plan.hash, content), content):
                 await send(chunk)
         except EpochOver:
@@ -124,6 +129,7 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
             raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
         if peer.role != "node":
             raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, f"{peer.name} is not a node")
+        self.denylist.check(peer.name, peer.fingerprint)
         return peer
 
     async def _agree(self, header: exchange_pb2.Header, peer: Caller) -> Plan:
@@ -203,8 +209,12 @@ class ExchangeServer:
         self._address = address
         self._server: grpc.aio.Server | None = None
 
-    async def start(self, identity: Identity) -> int:
-        """Listen, and return the port. Raises MachineError if the address can't be had."""
+    async def start(self, identity: Identity | Callable[[], Identity]) -> int:
+        """Listen, and return the port; ``identity`` is for ``server_credentials``.
+
+        Raises:
+            MachineError: the address can't be had.
+        """
         server = grpc.aio.server(options=server_options(), maximum_concurrent_rpcs=_CALLS)
         exchange_pb2_grpc.add_ExchangeServicer_to_server(self._service, server)
         try:

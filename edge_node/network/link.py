@@ -20,13 +20,14 @@ from itertools import islice
 
 import grpc
 
-from edge_node.errors import NetworkError
+from edge_node.errors import IdentityError, NetworkError
 from edge_node.network.exchange import EPOCH_KEY
 from edge_node.network.feed import PlanFeed
 from edge_node.network.framing import Traffic, chunks, read_header, read_payload
 from edge_node.network.operation import Operation
-from edge_node.network.plan import Plan
+from edge_node.network.plan import Member, Plan
 from edge_node.security.credentials import channel_credentials, channel_options
+from edge_node.security.denylist import Denylist
 from edge_node.security.identity import Identity
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 
@@ -60,13 +61,16 @@ class ParentLink:
     feed: PlanFeed
     traffic: Traffic
     deadline: float
+    denylist: Denylist = field(default_factory=Denylist)
     backoff: Backoff = Backoff()
     trouble: str = ""
     """Why the newest attempt failed; empty if it did not."""
     unreachable: frozenset[str] = frozenset()
     """The parent, if the newest attempt didn't reach it; until one does."""
     _channel: grpc.aio.Channel | None = field(default=None, repr=False)
-    _dialled: tuple[str, bytes, bytes] | None = field(default=None, repr=False)
+    _dialled: tuple[str, bytes, tuple[bytes, ...]] | None = field(default=None, repr=False)
+    _parent: Member | None = field(default=None, repr=False)  # the one that was dialled last
+    _former: Member | None = field(default=None, repr=False)  # the same, before it renewed
     _reached: bool = False  # by the newest attempt
 
     async def exchange(
@@ -81,7 +85,12 @@ class ParentLink:
         """
         for pause in self.backoff.pauses():
             try:
-                content = await self._call(plan, operation, payload, limit, plan.parent(node))
+                parent = plan.member(plan.parent(node))
+                call = self._call(plan, operation, payload, limit, parent.node)
+                content = await self.denylist.while_allowed(parent.node, parent.fingerprint, call)
+            except IdentityError as error:  # a plan without this parent is on its way
+                self.trouble = str(error)
+                await self.close()
             except grpc.aio.AioRpcError as error:
                 await self._fail(error, plan.parent(node), operation)
             else:
@@ -128,17 +137,32 @@ class ParentLink:
             call.cancel()
 
     async def _dial(self, plan: Plan, parent: str) -> grpc.aio.Channel:
-        """The channel to the parent: kept while parent, address and both certificates stay."""
+        """The channel to the parent: kept while parent, address and both certificates stay.
+
+        A parent whose certificate is another than before may still show that one: it has renewed
+        it, and not yet heard of the plan that says so.
+        """
         identity, member = self.identity(), plan.member(parent)
-        wanted = (member.address, member.fingerprint, identity.fingerprint)
+        pins = self._pins(member)
+        wanted = (member.address, identity.fingerprint, pins)
         if self._channel is not None and self._dialled == wanted:
             return self._channel
         await self.close()
         options = [*channel_options(parent), ("grpc.use_local_subchannel_pool", 1)]
-        credentials = channel_credentials(identity, pinned_der=member.certificate)
+        credentials = channel_credentials(identity, pinned_der=pins)
         self._channel = grpc.aio.secure_channel(member.address, credentials, options=options)
         self._dialled = wanted
         return self._channel
+
+    def _pins(self, member: Member) -> tuple[bytes, ...]:
+        """The certificates that the parent may show (DER)."""
+        if self._parent is None or self._parent.node != member.node:
+            self._former = None
+        elif self._parent.fingerprint != member.fingerprint:
+            self._former = self._parent
+        self._parent = member
+        members = [each for each in (member, self._former) if each is not None]
+        return tuple(e.certificate for e in members if e.fingerprint not in self.denylist)
 
     async def _fail(self, error: grpc.aio.AioRpcError, parent: str, operation: Operation) -> None:
         """Note a failed attempt. Raises NetworkError if there is no point in another one."""

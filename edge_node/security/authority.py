@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.names import AGGREGATOR, certificate_uri, check_federation_name, check_node_name
 from edge_node.security.certificates import (
+    CLOCK_SKEW,
     check_dates,
     check_issuer,
     der_of,
@@ -31,13 +32,12 @@ from edge_node.security.certificates import (
 from edge_node.security.files import make_private_directory, read_private, write_atomically
 from edge_node.security.identity import check_key, generate_key, parse_key
 
-__all__ = ["Authority", "Role"]
+__all__ = ["Authority", "Role", "requested_key"]
 
 Role = Literal["node", "aggregator"]
 
 _KEY, _CERTIFICATE = "key.pem", "certificate.pem"
 _LIFETIME = timedelta(days=3650)
-_CLOCK_SKEW = timedelta(minutes=5)
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*")
 _INIT = "Run `aggregator init`, or restore the directory from its backup"
 
@@ -98,6 +98,10 @@ class Authority:
         """SHA-256 of the authority's DER certificate, 32 bytes: what a token pins."""
         return fingerprint_of(der_of(self.certificate_pem))
 
+    def sign(self, message: bytes) -> bytes:
+        """An ECDSA (P-256, SHA-256) signature, DER; ``verify_signature`` checks it."""
+        return parse_key(self.key_pem, where="authority").sign(message, ec.ECDSA(SHA256()))
+
     def issue(
         self,
         csr_pem: bytes,
@@ -130,9 +134,9 @@ class Authority:
         now = now or datetime.now(UTC)
         names: list[x509.GeneralName] = [x509.DNSName(node), *map(_general_name, hosts)]
         names.append(x509.UniformResourceIdentifier(certificate_uri(self.federation, node)))
-        builder = _builder(node, _requested_key(csr_pem, node))
+        builder = _builder(node, requested_key(csr_pem, node))
         builder = builder.issuer_name(issuer.subject)
-        builder = builder.not_valid_before(now - _CLOCK_SKEW)
+        builder = builder.not_valid_before(now - CLOCK_SKEW)
         builder = builder.not_valid_after(min(now + lifetime, issuer.not_valid_after_utc))
         for extension, critical in _leaf_extensions(names, issuer):
             builder = builder.add_extension(extension, critical)
@@ -171,8 +175,8 @@ def _check_role(node: str, role: Role, hosts: Sequence[str]) -> None:
         )
 
 
-def _requested_key(csr_pem: bytes, node: str) -> ec.EllipticCurvePublicKey:
-    """The key of a signing request, if the applicant holds its private half."""
+def requested_key(csr_pem: bytes, node: str) -> ec.EllipticCurvePublicKey:
+    """The key of a signing request, if the applicant holds its private half: else IdentityError."""
     where = f"certificate signing request of {node}"
     expected = "a signed request (PKCS #10, PEM) for a P-256 key"
     try:
@@ -214,7 +218,7 @@ def _self_signed(key_pem: bytes, federation: str, now: datetime) -> bytes:
     key = parse_key(key_pem, where="authority")
     builder = _builder(federation, key.public_key())
     builder = builder.issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, federation)]))
-    builder = builder.not_valid_before(now - _CLOCK_SKEW).not_valid_after(now + _LIFETIME)
+    builder = builder.not_valid_before(now - CLOCK_SKEW).not_valid_after(now + _LIFETIME)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_key_usage(key_cert_sign=True), critical=True)
     return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)

@@ -7,7 +7,7 @@ returns what it found; none returns a truth value that a caller could forget to 
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -20,19 +20,26 @@ from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.names import certificate_uri, parse_certificate_uri
 
 __all__ = [
+    "CLOCK_SKEW",
     "Subject",
     "check_certificate",
     "check_dates",
     "check_issuer",
     "der_of",
     "fingerprint_of",
+    "life_of",
     "parse_certificate",
+    "parse_certificates",
     "pem_of",
     "subject_of",
     "verify_signature",
 ]
 
+CLOCK_SKEW = timedelta(minutes=5)
+"""By how much a certificate's first moment lies before its making, for clocks that are behind."""
+
 _RENEW = "Renew the certificate"
+_OWN_AUTHORITY = "certificate of the federation's authority"
 _USES = {
     ExtendedKeyUsageOID.CLIENT_AUTH: "client authentication",
     ExtendedKeyUsageOID.SERVER_AUTH: "server authentication",
@@ -62,6 +69,19 @@ def parse_certificate(data: bytes, *, where: str) -> x509.Certificate:
         ) from error
 
 
+def parse_certificates(data: bytes, *, where: str) -> list[x509.Certificate]:
+    """Read certificates, PEM, one after the other. Raises IdentityError if there are none."""
+    try:
+        return x509.load_pem_x509_certificates(data)
+    except ValueError as error:
+        raise IdentityError(
+            "not a file of certificates",
+            where=where,
+            expected="X.509 certificates, PEM",
+            found=f"{len(data)} bytes that are none",
+        ) from error
+
+
 def der_of(certificate_pem: bytes, *, where: str = "certificate") -> bytes:
     """The same certificate in DER. Raises IdentityError."""
     return parse_certificate(certificate_pem, where=where).public_bytes(Encoding.DER)
@@ -75,6 +95,12 @@ def pem_of(certificate_der: bytes, *, where: str = "certificate") -> bytes:
 def fingerprint_of(certificate_der: bytes) -> bytes:
     """SHA-256 of the DER certificate, 32 bytes."""
     return hashlib.sha256(certificate_der).digest()
+
+
+def life_of(certificate: bytes, *, where: str) -> tuple[datetime, datetime]:
+    """When a certificate (DER or PEM) was made, and the last second of its life, UTC."""
+    parsed = parse_certificate(certificate, where=where)
+    return parsed.not_valid_before_utc + CLOCK_SKEW, parsed.not_valid_after_utc
 
 
 def subject_of(certificate: x509.Certificate, *, where: str) -> Subject:
@@ -107,7 +133,7 @@ def check_certificate(
 
     Args:
         certificate_der: the certificate (DER or PEM).
-        ca_pem: the federation's CA certificate.
+        ca_pem: the federation's CA certificate, or both while one replaces the other.
         name: a node's name, or ``"aggregator"``.
         federation: the federation's name.
         now: an aware datetime; default: the machine's clock.
@@ -119,9 +145,8 @@ def check_certificate(
     """
     where = where or f"certificate of {name}"
     certificate = parse_certificate(certificate_der, where=where)
-    authority = parse_certificate(ca_pem, where="certificate of the federation's authority")
-    check_issuer(certificate, authority, where=where)
-    check_dates(authority, where="certificate of the federation's authority", now=now)
+    authority = _issuer(certificate, parse_certificates(ca_pem, where=_OWN_AUTHORITY), where)
+    check_dates(authority, where=_OWN_AUTHORITY, now=now)
     check_dates(certificate, where=where, now=now, remedy=remedy)
     _check_names(certificate, federation, name, where)
     _check_use(certificate, where)
@@ -129,17 +154,25 @@ def check_certificate(
 
 def check_issuer(certificate: x509.Certificate, authority: x509.Certificate, *, where: str) -> None:
     """Check that ``authority`` may issue and did issue ``certificate``. Raises IdentityError."""
-    try:
-        constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
-        if constraints.ca:
-            certificate.verify_directly_issued_by(authority)
-            return
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-        pass
+    _issuer(certificate, [authority], where)
+
+
+def _issuer(
+    certificate: x509.Certificate, authorities: list[x509.Certificate], where: str
+) -> x509.Certificate:
+    """The one of these authorities that issued a certificate. Raises IdentityError."""
+    for authority in authorities:
+        try:
+            constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
+            if constraints.ca:
+                certificate.verify_directly_issued_by(authority)
+                return authority
+        except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+            continue
     raise IdentityError(
         "the certificate was issued by another authority",
         where=where,
-        expected=f"issuer {_describe(authority)}",
+        expected=f"issuer {' or '.join(map(_describe, authorities))}",
         found=f"issuer {certificate.issuer.rfc4514_string()}",
         remedy="Enrol at this federation's aggregator",
     )

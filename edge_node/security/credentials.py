@@ -9,7 +9,7 @@ gRPC for Python has no setting for the lowest TLS version. It offers 1.2 and 1.3
 this project always agree on 1.3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,34 +68,66 @@ class Context(Protocol):
         ...
 
 
-def server_credentials(identity: Identity) -> grpc.ServerCredentials:
-    """Mutual TLS: callers need a certificate of the federation's authority."""
-    return grpc.ssl_server_credentials(
-        [(identity.key_pem, identity.certificate_pem)],
-        root_certificates=identity.ca_pem,
-        require_client_auth=True,
+def server_credentials(identity: Identity | Callable[[], Identity]) -> grpc.ServerCredentials:
+    """Mutual TLS: callers need a certificate of the federation's authority.
+
+    A function is asked at each handshake for the identity to show, so that a renewed one is shown
+    without a restart; connections that stand are not touched. Threads of gRPC call it.
+    """
+    return _server_credentials(identity, mutual=True)
+
+
+def enrolment_server_credentials(
+    identity: Identity | Callable[[], Identity],
+) -> grpc.ServerCredentials:
+    """TLS with the server's certificate only: whoever enrols has none yet."""
+    return _server_credentials(identity, mutual=False)
+
+
+def _server_credentials(
+    identity: Identity | Callable[[], Identity], *, mutual: bool
+) -> grpc.ServerCredentials:
+    def ask() -> Identity:
+        return identity if isinstance(identity, Identity) else identity()
+
+    def configuration(shown: Identity) -> grpc.ServerCertificateConfiguration:
+        pair = (shown.key_pem, shown.certificate_pem)
+        return grpc.ssl_server_certificate_configuration([pair], shown.ca_pem if mutual else None)
+
+    shown = ask()
+
+    def newer() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
+        if (now := ask()) == shown:
+            return None
+        shown = now
+        return configuration(now)
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(shown),
+        newer,  # type: ignore[arg-type]  # None keeps the present one, says gRPC's documentation
+        require_client_authentication=mutual,
     )
 
 
-def enrolment_server_credentials(identity: Identity) -> grpc.ServerCredentials:
-    """TLS with the server's certificate only: whoever enrols has none yet."""
-    return grpc.ssl_server_credentials([(identity.key_pem, identity.certificate_pem)])
-
-
 def channel_credentials(
-    identity: Identity, *, pinned_der: bytes | None = None
+    identity: Identity, *, pinned_der: bytes | Sequence[bytes] | None = None
 ) -> grpc.ChannelCredentials:
     """Mutual TLS for a client.
 
     Args:
         identity: the client's own.
-        pinned_der: the only certificate that the server may show (DER); without it, any of the
+        pinned_der: the only certificates that the server may show (DER); without it, any of the
             federation's authority. Name (``channel_options``) and dates are checked in both cases.
 
     Raises:
         IdentityError: ``pinned_der`` is not a certificate.
     """
-    roots = identity.ca_pem if pinned_der is None else pem_of(pinned_der, where="pinned peer")
+    if pinned_der is None:
+        roots = identity.ca_pem
+    else:
+        pins = [pinned_der] if isinstance(pinned_der, bytes) else pinned_der
+        roots = b"".join(pem_of(pin, where="pinned peer") for pin in pins)
     return grpc.ssl_channel_credentials(roots, identity.key_pem, identity.certificate_pem)
 
 

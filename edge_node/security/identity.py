@@ -1,11 +1,11 @@
 """Who this process is: a private key, the certificate that the federation's authority issued for
-it, and the authority's own certificate.
+it, and the authority's own certificate (or two, while a new authority replaces the old one).
 
 The key is born here and never leaves. An identity is loaded whole and checked, or not at all.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +25,9 @@ from edge_node.security.certificates import (
     check_certificate,
     der_of,
     fingerprint_of,
+    life_of,
     parse_certificate,
+    parse_certificates,
     subject_of,
     verify_signature,
 )
@@ -36,6 +38,7 @@ __all__ = [
     "check_certificate",
     "check_key",
     "generate_key",
+    "identity_of",
     "load_identity",
     "parse_key",
     "save_identity",
@@ -67,10 +70,25 @@ class Identity:
         """SHA-256 of the DER certificate, 32 bytes."""
         return fingerprint_of(self.certificate_der)
 
+    @cached_property
+    def life(self) -> tuple[datetime, datetime]:
+        """When the certificate was made, and the last second of its life, aware, UTC."""
+        return life_of(self.certificate_pem, where=self.node)
+
     @property
     def expires(self) -> datetime:
         """The last second of the certificate's life, aware, UTC."""
-        return parse_certificate(self.certificate_pem, where=self.node).not_valid_after_utc
+        return self.life[1]
+
+    @property
+    def lifetime(self) -> timedelta:
+        """From the making of the certificate to the last second of its life."""
+        return self.life[1] - self.life[0]
+
+    @property
+    def renewal_due(self) -> datetime:
+        """When half of the certificate's life is over."""
+        return self.expires - self.lifetime / 2
 
     def sign(self, message: bytes) -> bytes:
         """An ECDSA (P-256, SHA-256) signature, DER; ``verify_signature`` checks it."""
@@ -107,10 +125,25 @@ def load_identity(
     key_pem = read_private(directory / _KEY, missing=remedy)
     certificate_pem = _read(directory / _CERTIFICATE, remedy)
     ca_pem = _read(directory / _AUTHORITY, remedy)
+    parse_certificates(ca_pem, where=str(directory / _AUTHORITY))
     where = str(directory / _CERTIFICATE)
     certificate = parse_certificate(certificate_pem, where=where)
-    parse_certificate(ca_pem, where=str(directory / _AUTHORITY))
     check_key(key_pem, certificate, where=str(directory / _KEY), remedy=remedy)
+    return identity_of(key_pem, certificate_pem, ca_pem, where=where, remedy=remedy, now=now)
+
+
+def identity_of(
+    key_pem: bytes,
+    certificate_pem: bytes,
+    ca_pem: bytes,
+    *,
+    where: str,
+    remedy: str = _ENROL,
+    now: datetime | None = None,
+) -> Identity:
+    """An identity from its parts, if they belong together. Raises IdentityError."""
+    certificate = parse_certificate(certificate_pem, where=where)
+    check_key(key_pem, certificate, where=where, remedy=remedy)
     subject = subject_of(certificate, where=where)
     check_certificate(
         certificate_pem,

@@ -7,11 +7,14 @@ from typing import NoReturn
 
 import grpc
 
+from aggregator.authorities import Authorities
+from aggregator.certification import Certification
 from aggregator.discovery import DiscoveryService
 from aggregator.registry import EnrolledNode, Registry
 from aggregator.scene import Rules
 from edge_node.security.authority import Authority
-from edge_node.security.identity import Identity
+from edge_node.security.identity import Identity, generate_key
+from edge_node.security.renewal import renewal_request
 from tangentmesh.v1 import discovery_pb2
 from tests.mesh import SPEC_HASH, issue
 
@@ -59,6 +62,7 @@ class Discovered:
             self.authority.federation,
             self.rules,
             self.registry,
+            Certification(self.registry, Authorities.of(self.authority)),
             clock=lambda: self.now,
             calendar=lambda: self.date,
         )
@@ -90,6 +94,15 @@ class Discovered:
         }
         request = discovery_pb2.HeartbeatRequest(**(usual | changes))
         return await self.service.Heartbeat(request, Call(self.identities[node]))
+
+    async def renew(self, node: str, key: bytes = b"") -> Identity:
+        """A node's renewed identity, which it doesn't use yet. Raises Aborted."""
+        key = key or generate_key()
+        csr, proof = renewal_request(self.identities[node], key)
+        request = discovery_pb2.RenewRequest(csr=csr, proof=proof)
+        reply = await self.service.Renew(request, Call(self.identities[node]))
+        old = self.identities[node]
+        return Identity(node, old.federation, key, reply.certificate, old.ca_pem)
 
     async def first_plan(self, *nodes: str) -> discovery_pb2.Plan:
         """The plan that these nodes are given once it is quiet."""

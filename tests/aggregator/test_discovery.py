@@ -11,6 +11,8 @@ import grpc
 import pytest
 
 from aggregator import database
+from aggregator.authorities import Authorities
+from aggregator.certification import Certification
 from aggregator.enrolment import EnrolmentService
 from aggregator.plan import Plan
 from aggregator.registry import EnrolledNode, Registry
@@ -166,9 +168,8 @@ async def test_a_full_disk(on_disk: Discovered) -> None:
 async def test_an_enrolment_that_cannot_be_written(on_disk: Discovered, tmp_path: Path) -> None:
     """It is an error of the aggregator, not of the token, which is good for another try."""
     told: list[EnrolledNode] = []
-    service = EnrolmentService(
-        on_disk.authority, on_disk.registry, "", "", told.append, clock=lambda: on_disk.date
-    )
+    certification = Certification(on_disk.registry, Authorities.of(on_disk.authority))
+    service = EnrolmentService(certification, "", "", told.append, clock=lambda: on_disk.date)
     token = Token.create("localhost:1", "d", on_disk.authority.fingerprint)
     on_disk.registry.add_token(token.secret_hash(), "d", expires_at=on_disk.date)
     key = generate_key()

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grpc
 import grpc.aio
@@ -94,6 +94,32 @@ async def test_aggregator(member: Member) -> None:
             assert await ask(door, channel_credentials(a), channel_options(name)) == "hospital-a"
         await ask(door, channel_credentials(aggregator), channel_options(AGGREGATOR))
         assert door.callers[-1] == Caller(AGGREGATOR, "aggregator", aggregator.fingerprint)
+
+
+async def test_a_server_shows_its_renewed_certificate(
+    member: Member, authority: Authority, foreign_authority: Authority
+) -> None:
+    """From the next handshake on, without a restart; so it is with the authorities it trusts."""
+    shown = [member("hospital-a")]
+    stranger = member("hospital-b", authority=foreign_authority)
+    both = authority.certificate_pem + foreign_authority.certificate_pem
+    stranger = replace(stranger, ca_pem=both)
+    options = [*channel_options("hospital-a"), ("grpc.use_local_subchannel_pool", 1)]
+    async with serve(server_credentials(lambda: shown[0])) as door:
+        pinned = channel_credentials(member("hospital-b"), pinned_der=shown[0].certificate_der)
+        await ask(door, pinned, options)
+        door.callers.clear()
+        await refused(door, channel_credentials(stranger), options)
+        async with grpc.aio.secure_channel(door.address, pinned, options=options) as channel:
+            call = channel.unary_unary("/test.Door/Who")
+            await call(b"", timeout=TIMEOUT)
+            shown[0] = replace(member("hospital-a"), ca_pem=both)
+            await call(b"", timeout=TIMEOUT)  # what stands is not touched
+        assert await ask(door, channel_credentials(stranger), options) == "hospital-b"
+        door.callers.clear()
+        await refused(door, pinned, options)
+        pins = [member("hospital-a").certificate_der, shown[0].certificate_der]
+        await ask(door, channel_credentials(member("hospital-b"), pinned_der=pins), options)
 
 
 async def test_pinned(member: Member) -> None:

@@ -25,7 +25,7 @@ PHASE_COMPLETE: Phase
 PHASE_REFUSED: Phase
 
 class HeartbeatRequest(_message.Message):
-    __slots__ = ("address", "spec_hash", "session", "epoch", "run", "phase", "step", "waiting_for", "waiting", "unreachable", "reason")
+    __slots__ = ("address", "spec_hash", "session", "epoch", "run", "phase", "step", "waiting_for", "waiting", "unreachable", "reason", "denylist", "authorities")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     SPEC_HASH_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,8 @@ class HeartbeatRequest(_message.Message):
     WAITING_FIELD_NUMBER: _ClassVar[int]
     UNREACHABLE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    DENYLIST_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
     address: str
     spec_hash: bytes
     session: bytes
@@ -48,17 +50,53 @@ class HeartbeatRequest(_message.Message):
     waiting: _duration_pb2.Duration
     unreachable: _containers.RepeatedScalarFieldContainer[str]
     reason: str
-    def __init__(self, address: _Optional[str] = ..., spec_hash: _Optional[bytes] = ..., session: _Optional[bytes] = ..., epoch: _Optional[int] = ..., run: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., step: _Optional[str] = ..., waiting_for: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unreachable: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    denylist: bytes
+    authorities: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, address: _Optional[str] = ..., spec_hash: _Optional[bytes] = ..., session: _Optional[bytes] = ..., epoch: _Optional[int] = ..., run: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., step: _Optional[str] = ..., waiting_for: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unreachable: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., denylist: _Optional[bytes] = ..., authorities: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class HeartbeatReply(_message.Message):
-    __slots__ = ("plan", "time", "waiting")
+    __slots__ = ("plan", "time", "waiting", "denylist", "authorities", "renew")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    DENYLIST_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
+    RENEW_FIELD_NUMBER: _ClassVar[int]
     plan: Plan
     time: _timestamp_pb2.Timestamp
     waiting: str
-    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[str] = ...) -> None: ...
+    denylist: Denylist
+    authorities: _containers.RepeatedCompositeFieldContainer[Authority]
+    renew: bool
+    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[str] = ..., denylist: _Optional[_Union[Denylist, _Mapping]] = ..., authorities: _Optional[_Iterable[_Union[Authority, _Mapping]]] = ..., renew: _Optional[bool] = ...) -> None: ...
+
+class Denylist(_message.Message):
+    __slots__ = ("fingerprints",)
+    FINGERPRINTS_FIELD_NUMBER: _ClassVar[int]
+    fingerprints: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, fingerprints: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Authority(_message.Message):
+    __slots__ = ("certificate", "proof")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    certificate: bytes
+    proof: bytes
+    def __init__(self, certificate: _Optional[bytes] = ..., proof: _Optional[bytes] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("csr", "proof")
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    csr: bytes
+    proof: bytes
+    def __init__(self, csr: _Optional[bytes] = ..., proof: _Optional[bytes] = ...) -> None: ...
+
+class RenewReply(_message.Message):
+    __slots__ = ("certificate",)
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    certificate: bytes
+    def __init__(self, certificate: _Optional[bytes] = ...) -> None: ...
 
 class Plan(_message.Message):
     __slots__ = ("epoch", "run", "spec_hash", "root", "members", "edges", "created")

@@ -41,6 +41,11 @@ class DiscoveryStub:
                 request_serializer=tangentmesh_dot_v1_dot_discovery__pb2.HeartbeatRequest.SerializeToString,
                 response_deserializer=tangentmesh_dot_v1_dot_discovery__pb2.HeartbeatReply.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/tangentmesh.v1.Discovery/Renew',
+                request_serializer=tangentmesh_dot_v1_dot_discovery__pb2.RenewRequest.SerializeToString,
+                response_deserializer=tangentmesh_dot_v1_dot_discovery__pb2.RenewReply.FromString,
+                _registered_method=True)
 
 
 class DiscoveryServicer:
@@ -55,6 +60,15 @@ class DiscoveryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Renew(self, request, context):
+        """Asks for a certificate with a new key. Asked again with the same key, it answers the same. The
+        caller shows that it holds the new certificate by using it for its next heartbeat; in plans it
+        stands from the next plan on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DiscoveryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -62,6 +76,11 @@ def add_DiscoveryServicer_to_server(servicer, server):
                     servicer.Heartbeat,
                     request_deserializer=tangentmesh_dot_v1_dot_discovery__pb2.HeartbeatRequest.FromString,
                     response_serializer=tangentmesh_dot_v1_dot_discovery__pb2.HeartbeatReply.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=tangentmesh_dot_v1_dot_discovery__pb2.RenewRequest.FromString,
+                    response_serializer=tangentmesh_dot_v1_dot_discovery__pb2.RenewReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +112,33 @@ class Discovery:
             '/tangentmesh.v1.Discovery/Heartbeat',
             tangentmesh_dot_v1_dot_discovery__pb2.HeartbeatRequest.SerializeToString,
             tangentmesh_dot_v1_dot_discovery__pb2.HeartbeatReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tangentmesh.v1.Discovery/Renew',
+            tangentmesh_dot_v1_dot_discovery__pb2.RenewRequest.SerializeToString,
+            tangentmesh_dot_v1_dot_discovery__pb2.RenewReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,184 @@
+"""Who holds which certificate: callers are looked up here, and their certificates renewed.
+
+A node's certificate is the one in the registry. A renewed one is as good from the moment that the
+node uses it: then it surely holds it. It replaces the other when a plan names it, or at once if
+no plan names the other.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from aggregator.authorities import Authorities
+from aggregator.registry import Denial, EnrolledNode, Registry
+from edge_node.errors import RefusedError
+from edge_node.security.authority import Authority, requested_key
+from edge_node.security.certificates import (
+    der_of,
+    fingerprint_of,
+    life_of,
+    parse_certificate,
+    pem_of,
+)
+from edge_node.security.credentials import Caller
+from edge_node.security.denylist import Denylist
+from edge_node.security.renewal import check_renewal
+from tangentmesh.v1 import discovery_pb2
+
+__all__ = ["LEAF_LIFETIME", "Certification"]
+
+LEAF_LIFETIME = timedelta(days=90)
+
+
+@dataclass
+class Certification:
+    """Certificates of all nodes, in memory and in the registry.
+
+    Attributes:
+        registry: what must not be forgotten.
+        authorities: sign renewals; None: nobody does.
+        lifetime: of a certificate.
+        nodes: every enrolled node with the certificate that plans name.
+        renewals: nodes that have renewed it since, with the new one.
+        denials: denied certificates by fingerprint.
+    """
+
+    registry: Registry
+    authorities: Authorities | None = None
+    lifetime: timedelta = LEAF_LIFETIME
+    nodes: dict[str, EnrolledNode] = field(default_factory=dict)
+    renewals: dict[str, EnrolledNode] = field(default_factory=dict)
+    denials: dict[bytes, Denial] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.denylist, self._changes = Denylist(), 0
+        self._take(self._read())
+
+    @property
+    def authority_pem(self) -> bytes:
+        """The authority that tokens pin, PEM; empty: there is none."""
+        return pem_of(self.authorities.certificates[0].certificate) if self.authorities else b""
+
+    async def refresh(self) -> None:
+        """Take what other programs have written to the registry. Raises MachineError."""
+        changes = self._changes
+        found = await asyncio.to_thread(self._read)
+        if self._changes == changes:  # or else the next time
+            self._take(found)
+
+    def put(self, node: EnrolledNode, *, renewal: bool = False) -> None:
+        """The registry has this certificate of a node from now on."""
+        self._changes += 1
+        if renewal:
+            self.renewals[node.name] = node
+        else:
+            self.nodes[node.name] = node
+            self.renewals.pop(node.name, None)
+
+    def adopted(self, fingerprints: Iterable[bytes]) -> None:
+        """The registry has adopted the renewed certificates among these."""
+        named = set(fingerprints)
+        for renewed in list(self.renewals.values()):
+            if renewed.fingerprint in named:
+                self.put(renewed)
+
+    def _read(self) -> tuple[list[EnrolledNode], dict[str, EnrolledNode], list[Denial]]:
+        return self.registry.nodes(), self.registry.renewals(), self.registry.denials()
+
+    def _take(
+        self, found: tuple[list[EnrolledNode], dict[str, EnrolledNode], list[Denial]]
+    ) -> None:
+        nodes, self.renewals, denials = found
+        self.nodes = {node.name: node for node in nodes}
+        self.denials = {denial.fingerprint: denial for denial in denials}
+        self.denylist.replace(self.denials)
+
+    def holder(self, peer: Caller) -> EnrolledNode:
+        """The node that calls. Raises RefusedError if its certificate is not to be believed."""
+        if (denial := self.denials.get(peer.fingerprint)) is not None:
+            raise denial.error()
+        node = self.nodes.get(peer.name)
+        if node is None or peer.role != "node":
+            raise RefusedError(
+                f"{peer.name} is not enrolled here: run `edge-node enrol` with a new token"
+            )
+        renewed = self.renewals.get(peer.name)
+        if peer.fingerprint not in (node.fingerprint, renewed and renewed.fingerprint):
+            raise RefusedError(
+                f"another certificate was issued for {peer.name} since; this one is void"
+            )
+        return node
+
+    def renew(self, peer: Caller, csr_pem: bytes, proof: bytes) -> EnrolledNode | None:
+        """A certificate for a new key of the caller's; for the same key the same again.
+
+        Returns:
+            The node with the new certificate, to be ``put``; None: the authority, whose key is
+            elsewhere, has yet to sign it.
+
+        Raises:
+            RefusedError: the caller isn't to be believed, or its renewed one waits for a plan.
+            IdentityError: the request is broken, or not the old certificate's owner's.
+            MachineError: the registry can't be written.
+        """
+        node = self.holder(peer)
+        if peer.fingerprint != node.fingerprint:
+            raise RefusedError(
+                f"the certificate of {node.name} was renewed, and waits for the next plan",
+            )
+        check_renewal(node.name, node.certificate, csr_pem, proof)
+        kept = self.renewals.get(node.name)
+        if kept is not None and _is_for(kept, csr_pem):
+            return kept
+        signer = self.authorities.newest if self.authorities else None
+        if signer is None:
+            return None
+        renewed = self._issue(signer, node.name, csr_pem, node.enrolled_at)
+        self.registry.keep_renewal(renewed)
+        return renewed
+
+    def enrol(self, digest: bytes, node: str, csr_pem: bytes, *, now: float) -> EnrolledNode:
+        """Consume a token and issue a node's first certificate, in one transaction.
+
+        Raises:
+            IdentityError: the token is not good for this node, or the request is broken.
+            RefusedError: the name was enrolled with another token in the meantime.
+            MachineError: the registry can't be written; the token is as good as before.
+        """
+        signer = self.authorities.present if self.authorities else None
+        assert signer is not None  # noqa: S101
+        return self.registry.enrol(
+            digest, node, now=now, issue=lambda: self._issue(signer, node, csr_pem, now)
+        )
+
+    def _issue(
+        self, signer: Authority, node: str, csr_pem: bytes, enrolled_at: float
+    ) -> EnrolledNode:
+        der = der_of(signer.issue(csr_pem, node=node, lifetime=self.lifetime))
+        return EnrolledNode(node, der, fingerprint_of(der), enrolled_at)
+
+    def left(self, node: EnrolledNode, now: float) -> float:
+        """Seconds until the last eighth of the life of a node's certificate begins."""
+        issued, expires = life_of(node.certificate, where=f"certificate of {node.name}")
+        return (expires - (expires - issued) / 8).timestamp() - now
+
+    def inform(
+        self,
+        node: EnrolledNode,
+        request: discovery_pb2.HeartbeatRequest,
+        reply: discovery_pb2.HeartbeatReply,
+    ) -> None:
+        """Tell a node what it lacks: denylist, authorities, and whether to renew at once."""
+        if request.denylist and request.denylist != self.denylist.digest:
+            reply.denylist.fingerprints.extend(sorted(self.denials))
+        if self.authorities is None:
+            return
+        if set(request.authorities) != set(self.authorities.fingerprints):
+            for each in self.authorities.certificates:
+                reply.authorities.add(certificate=each.certificate, proof=each.proof)
+
+
+def _is_for(node: EnrolledNode, csr_pem: bytes) -> bool:
+    certificate = parse_certificate(node.certificate, where=f"certificate of {node.name}")
+    return certificate.public_key() == requested_key(csr_pem, node.name)
