@@ -32,17 +32,15 @@ _POLL_SECONDS = 0.2
 
 def write_spec(spec: FederationSpec, path: Path) -> None:
     """Write a federation spec as the TOML file that people share."""
-    table = _without_none(msgspec.to_builtins(spec))
+    table: dict[str, Any] = _without_none(msgspec.to_builtins(spec))
     write_atomically(path, tomli_w.dumps(table).encode(), mode=0o644)
 
 
-def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+def _without_none(value: Any) -> Any:
     """TOML has no null: a setting that isn't given is left out."""
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in table.items()
-        if value is not None
-    }
+    if isinstance(value, dict):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
