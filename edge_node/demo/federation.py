@@ -40,7 +40,7 @@ def _without_none(value: Any) -> Any:
     """TOML has no null: a setting that isn't given is left out."""
     if isinstance(value, dict):
         return {key: _without_none(each) for key, each in value.items() if each is not None}
-    return [_without_none(each) for each in value] if isinstance(value, list) else value
+    return [_without_none(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
