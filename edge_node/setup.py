@@ -5,9 +5,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import tomli_w
-
 from edge_node.config import (
     NodeConfig,
     SitePolicy,
@@ -15,6 +12,7 @@ from edge_node.config import (
     load_node_config,
     load_spec,
     parse_spec,
+    to_toml,
 )
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.names import check_node_name, split_address
@@ -74,7 +72,7 @@ def create_node(
     )
     check_node_config(config, where="node file")
     make_private_directory(paths.root)
-    write_atomically(paths.config, tomli_w.dumps(msgspec.to_builtins(config)).encode())
+    write_atomically(paths.config, to_toml(config))
     return config
 
 

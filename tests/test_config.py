@@ -1,11 +1,13 @@
 """A spec that could not be meant is refused, with the key and what is wrong with it."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_node.budget import message_bytes, most_landmarks
-from edge_node.config import LandmarkKind, parse_spec
+from edge_node.config import LandmarkKind, NodeConfig, load_node_config, parse_spec, to_toml
 from edge_node.errors import ConfigurationError
 
 GOOD = """
@@ -99,3 +101,12 @@ def test_the_smaller_of_two_limits_holds() -> None:
     assert spec.landmark_count == 50
     spec = parse_spec(GOOD + "[model]\nlandmarks = 500\nlandmark_bytes = 100_000\n")
     assert spec.landmark_count == 110  # 110 + 110 x 111 / 2 + 3 words of 16 bytes: 99,488
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    """Settings that aren't given are left out, also of columns and policies: TOML has no null."""
+    node = NodeConfig(name="a", data="rows.csv", listen="", advertise="")
+    (tmp_path / "node.toml").write_bytes(to_toml(node))
+    assert load_node_config(tmp_path / "node.toml") == node
+    spec = parse_spec(GOOD)
+    assert parse_spec(to_toml(spec).decode()).digest() == spec.digest()

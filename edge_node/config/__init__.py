@@ -6,7 +6,7 @@ order don't matter and every value does; it is bound into each plan and each mes
 """
 
 from edge_node.config.checks import check_node_config, check_spec
-from edge_node.config.files import load_node_config, load_spec, parse_spec
+from edge_node.config.files import load_node_config, load_spec, parse_spec, to_toml
 from edge_node.config.node import NodeConfig
 from edge_node.config.policy import Differencing, SitePolicy
 from edge_node.config.privacy import Level, PrivacyPolicy, PrivacySpec
@@ -49,4 +49,5 @@ __all__ = [
     "load_node_config",
     "load_spec",
     "parse_spec",
+    "to_toml",
 ]

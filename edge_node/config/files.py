@@ -1,17 +1,18 @@
-"""Reading specs and node files."""
+"""Reading and writing specs and node files."""
 
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import tomli_w
 
 from edge_node.config.checks import check_node_config, check_spec
 from edge_node.config.node import NodeConfig
 from edge_node.config.spec import FederationSpec
 from edge_node.errors import ConfigurationError
 
-__all__ = ["load_node_config", "load_spec", "parse_spec"]
+__all__ = ["load_node_config", "load_spec", "parse_spec", "to_toml"]
 
 Config = TypeVar("Config", FederationSpec, NodeConfig)
 
@@ -37,6 +38,17 @@ def load_node_config(path: Path) -> NodeConfig:
     config = _parse(_read(path), NodeConfig, str(path))
     check_node_config(config, where=str(path))
     return config
+
+
+def to_toml(config: FederationSpec | NodeConfig) -> bytes:
+    """The file's content. TOML has no null: a setting that isn't given is left out."""
+    return tomli_w.dumps(_without_none(msgspec.to_builtins(config))).encode()
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _read(path: Path) -> str:

@@ -15,12 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import tomli_w
-
-from edge_node.config import FederationSpec
+from edge_node.config import FederationSpec, to_toml
 from edge_node.errors import MachineError, NetworkError, TangentMeshError
 from edge_node.security.files import make_private_directory, write_atomically
 from edge_node.serving.client import NodeStatus, status
@@ -32,15 +28,7 @@ _POLL_SECONDS = 0.2
 
 def write_spec(spec: FederationSpec, path: Path) -> None:
     """Write a federation spec as the TOML file that people share."""
-    table: dict[str, Any] = _without_none(msgspec.to_builtins(spec))
-    write_atomically(path, tomli_w.dumps(table).encode(), mode=0o644)
-
-
-def _without_none(value: Any) -> Any:
-    """TOML has no null: a setting that isn't given is left out."""
-    if isinstance(value, dict):
-        return {key: _without_none(each) for key, each in value.items() if each is not None}
-    return [_without_none(each) for each in value] if isinstance(value, list | tuple) else value
+    write_atomically(path, to_toml(spec), mode=0o644)
 
 
 @dataclass(frozen=True)
