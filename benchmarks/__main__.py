@@ -13,6 +13,7 @@ from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
+from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
@@ -60,6 +61,22 @@ def kernel(rows: int, landmarks: int, repeats: int, as_json: bool) -> None:
 def wire(rows: int, landmarks: int, as_json: bool) -> None:
     """Bytes a leaf sends in a run over mTLS, against 16 bytes for each number it contributes."""
     _show(measure_wire(rows, landmarks), as_json)
+
+
+@cli.command()
+@click.option("--landmarks", default=1000, show_default=True)
+@click.option("--nodes", multiple=True, type=int, default=[3, 10, 32, 64], show_default=True)
+@click.option("--rows", default=4000, show_default=True, help="Of a site, for a whole sweep.")
+@click.option("--repeats", default=5, show_default=True)
+@console.json_option
+def secure(landmarks: int, nodes: tuple[int, ...], rows: int, repeats: int, as_json: bool) -> None:
+    """Bytes, wall and processor time of a secure sum, against a plain one of float64 numbers."""
+    results = measure_secure(landmarks, nodes, rows, repeats)
+    console.emit(
+        {"benchmark": "secure", "results": results},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(results)),
+    )
 
 
 @cli.command()

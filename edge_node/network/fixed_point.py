@@ -68,10 +68,7 @@ def encode(vector: NDArray[np.float64]) -> Words:
 
 
 def decode(words: Words) -> NDArray[np.float64]:
-    """The numbers (k,) that words stand for, to one unit in the last place.
-
-    The magnitude is decoded, then the sign: next to zero, two's complement would lose all digits.
-    """
+    """The numbers (k,) that words stand for, to one unit in the last place."""
     vector = np.empty(len(words))
     for block in _blocks(len(words)):
         _decode(words[block], vector[block])
@@ -126,25 +123,21 @@ def _blocks(length: int) -> Iterator[slice]:
 
 
 def _encode(values: NDArray[np.float64], words: Words) -> None:
+    """Split a number's integer into two signed halves; the low one's sign is borrowed above."""
     scaled = np.rint(values * _UNITS)  # an integer below 2^116 in absolute value, exact
-    magnitude = np.abs(scaled)
-    high = np.floor(magnitude / _LIMB)
-    words[:, 0] = magnitude - high * _LIMB
-    words[:, 1] = high
-    _negate_where(scaled < 0, words)
+    high = np.rint(scaled / _LIMB)
+    low = scaled - high * _LIMB  # exact: what is left has fewer digits
+    if (ends := low == _LIMB / 2).any():  # a tie that went down, and no signed integer
+        high[ends] += 1
+        low[ends] -= _LIMB
+    limbs = words.view(np.int64)
+    limbs[:, 0] = low
+    limbs[:, 1] = high - (low < 0)
 
 
 def _decode(words: Words, values: NDArray[np.float64]) -> None:
-    negative = words[:, 1] >> np.uint64(63) == 1
-    magnitude = words.copy()
-    _negate_where(negative, magnitude)
-    high, low = magnitude[:, 1].astype(np.float64), magnitude[:, 0].astype(np.float64)
-    np.multiply(high * _LIMB + low, np.where(negative, -1 / _UNITS, 1 / _UNITS), out=values)
-
-
-def _negate_where(condition: NDArray[np.bool_], words: Words) -> None:
-    """Replace words by their additive inverse: all bits flipped, plus one with its carry."""
-    flip = np.negative(condition.astype(np.uint64))  # all bits, or none
-    words ^= flip[:, None]
-    words[:, 0] -= flip
-    words[:, 1] += condition & (words[:, 0] == 0)
+    """Join the halves: next to zero, the low limb without its sign would take all digits."""
+    limbs = words.view(np.int64)
+    low, high = limbs[:, 0], limbs[:, 1]
+    np.multiply(high + (low < 0), _LIMB / _UNITS, out=values)
+    values += low / _UNITS

@@ -273,7 +273,7 @@ def _fix(path: Path, words: bytes) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, hashlib.sha256(content).digest() + content)
+    write_atomically(path, hashlib.sha256(content).digest(), content)
 
 
 def _read(path: Path) -> bytes | None:

@@ -294,11 +294,11 @@ class TreeNetwork:
                 messages = await sweep.collected()
                 combined = await asyncio.to_thread(combination.combine, [own, *messages])
                 content = await self._hand_up(plan, operation, combination, combined)
-                await _wholly(asyncio.to_thread(records.commit, content))
+                record = await _wholly(asyncio.to_thread(records.commit, content))
                 sweep.finish(content)
             finally:
                 self._current = None
-        return parse_record(content, where=str(operation))
+        return record
 
     async def _hand_up(
         self, plan: Plan, operation: Operation, combination: Combination, combined: bytes

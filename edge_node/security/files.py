@@ -8,7 +8,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,12 +35,12 @@ _REMEDIES = {
 }
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+def write_atomically(path: Path, *data: bytes, mode: int = 0o600) -> None:
     """Replace ``path`` by ``data``, wholly or not at all; on return it is on disk.
 
     Args:
         path: the file; its directory must exist.
-        data: the file's whole content.
+        data: the file's whole content, in one piece or several.
         mode: its permissions, whatever the umask.
 
     Raises:
@@ -131,11 +131,11 @@ def read_private(path: Path, *, missing: str) -> bytes:
     return content
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _write(path: Path, data: Iterable[bytes], mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)
-        file.write(data)
+        file.writelines(data)
         file.flush()
         os.fsync(descriptor)
 

@@ -11,7 +11,6 @@ used for one vector only, and the same vector may be sent again. In a cohort of 
 subtract its own vector from the total; that is what a minimum cohort is for.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -20,6 +19,7 @@ import msgspec
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -141,6 +141,7 @@ class PairwiseMasks:
             )
         self._node = node
         self._used: dict[str, bytes] = {}
+        self._tagger = AESGCM(AESGCM.generate_key(128))
         self._secrets = {
             peer: _pair_secret(key, (node, peer), publics, epoch, plan_hash)
             for peer in sorted(publics)
@@ -153,8 +154,8 @@ class PairwiseMasks:
         Raises:
             RefusedError: the step's masks were used for another vector.
         """
-        digest = hashlib.sha256(words.tobytes()).digest()
-        if self._used.setdefault(step, digest) != digest:
+        tag = self._tag(words)
+        if self._used.setdefault(step, tag) != tag:
             raise RefusedError(
                 "two different vectors for one step: their difference would be readable",
                 where=f"step {step} at {self._node}",
@@ -169,6 +170,11 @@ class PairwiseMasks:
             for stream, subtract in streams:
                 _accumulate(block, stream.read(len(block)), subtract=subtract)
         return masked
+
+    def _tag(self, words: Words) -> bytes:
+        """What tells two vectors apart, five times as fast as a hash: GMAC under a random key."""
+        data = np.ascontiguousarray(words).reshape(-1).view(np.uint8).data
+        return self._tagger.encrypt(bytes(12), b"", data)
 
 
 def _pair_secret(

@@ -183,7 +183,7 @@ def test_an_unwritable_directory_leaves_the_frontier(
     """A full disk: what isn't on disk isn't complete, and isn't passed on."""
     kept = records(directory)
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, *data: bytes) -> None:
         raise MachineError("the file can't be written", where=str(path))
 
     monkeypatch.setattr("edge_node.network.records.write_atomically", full)

@@ -177,7 +177,7 @@ def test_more_is_asked_of_larger_cohorts(released: list[Row], new: Row) -> None:
 
 def test_three_hundred_nodes() -> None:
     """Fifty cohorts of half of them hide everybody; one node less, or one more, is found."""
-    random = Random(0)  # noqa: S311 - cohorts, not keys
+    random = Random(0)
     nodes = [(f"device-{i}", b"") for i in range(300)]
     released = [frozenset(random.sample(nodes, 150)) for _ in range(50)]
     new = frozenset(random.sample(nodes, 150))

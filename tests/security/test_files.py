@@ -23,7 +23,7 @@ def test_replace(tmp_path: Path, wanted: int) -> None:
     path.write_bytes(b"a longer old content")
     before = os.umask(0o077 if wanted == 0o644 else 0)
     try:
-        write_atomically(path, b"new", wanted)
+        write_atomically(path, b"n", b"ew", mode=wanted)
     finally:
         os.umask(before)
     assert path.read_bytes() == b"new"

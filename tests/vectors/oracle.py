@@ -52,9 +52,10 @@ def signed(word: int) -> int:
 
 def decode(word: int) -> float:
     """The number of a word, as it is computed in binary64."""
-    magnitude = abs(signed(word))
-    value = (float(magnitude >> 64) * 2.0**64 + float(magnitude % (1 << 64))) * 2.0**-60
-    return -value if signed(word) < 0 else value
+    low = word % (1 << 64)
+    low -= low >> 63 << 64
+    high = ((signed(word) - low >> 64) + (1 << 63)) % (1 << 64) - (1 << 63)
+    return float(high) * 2.0**4 + float(low) * 2.0**-60
 
 
 def to_bytes(words: Iterable[int]) -> bytes:
