@@ -1,8 +1,6 @@
 """A parent or root that tells some nodes one thing, and the others another."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,55 +10,23 @@ from edge_node.network import fixed_point
 from edge_node.network.agreement import confirm
 from edge_node.network.base import Network, decide
 from edge_node.network.combine import gathered, parse_gathered
-from edge_node.network.operation import Operation, parse_record
 from edge_node.network.records import RunRecords
 from edge_node.network.tree import TreeNetwork
-from edge_node.security.authority import Authority
 from tangentmesh.v1 import exchange_pb2
-from tests.mesh import DEADLINE, Mesh, Peer
+from tests.attacks.tampering import Change, mislead, outcomes
+from tests.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 
 CHAIN = {"a": "", "b": "a", "c": "b"}
 STAR = {"a": "", "b": "a", "c": "a"}
 ONE = np.ones(1).tobytes()
-Change = Callable[[exchange_pb2.Record], None]
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "equivocation")
-
-
-@pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
-    """No peers yet."""
-    async with Mesh(authority, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
 def masks_bound_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: masks as they would be if they didn't depend on what nodes were told."""
     monkeypatch.setattr(RunRecords, "told_before", lambda _self, _step: b"")
-
-
-def mislead(parent: Peer, child: str, step: str, change: Change) -> None:
-    """Let a parent change what it passes down to one child as a step's record."""
-    honest = parent.service._complete
-
-    async def lying(
-        operation: Operation, caller: str, payload: Callable[[int], Awaitable[bytes]]
-    ) -> bytes:
-        content = await honest(operation, caller, payload)
-        if caller != child or operation.step != step:
-            return content
-        record = parse_record(content, where="the liar")
-        change(record)
-        return record.SerializeToString(deterministic=True)
-
-    parent.service._complete = lying  # type: ignore[method-assign]
 
 
 def add_one(record: exchange_pb2.Record) -> None:
@@ -76,17 +42,6 @@ def say_zero(record: exchange_pb2.Record) -> None:
     lies = {node: data.replace(ONE, bytes(len(ONE))) for node, data in told.items()}
     assert lies != told
     record.payload = gathered(lies)
-
-
-async def outcomes(
-    mesh: Mesh, program: Callable[[TreeNetwork], Awaitable[object]]
-) -> Mapping[str, object]:
-    """What becomes of the program at each node."""
-    async with asyncio.timeout(DEADLINE):
-        found = await asyncio.gather(
-            *(program(peer.network()) for peer in mesh.peers.values()), return_exceptions=True
-        )
-    return dict(zip(mesh.peers, found, strict=True))
 
 
 async def two_sums(network: TreeNetwork) -> float:

@@ -1,0 +1,140 @@
+"""Members of a real mesh that change what passes through them, up or down the tree."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from edge_node.network.exchange import EPOCH_KEY
+from edge_node.network.framing import chunks
+from edge_node.network.link import ParentLink
+from edge_node.network.operation import Operation, parse_record
+from edge_node.network.plan import Plan
+from edge_node.network.tree import TreeNetwork
+from edge_node.security.credentials import channel_credentials, channel_options
+from edge_node.security.identity import Identity
+from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
+from tests.mesh import DEADLINE, Mesh, Peer
+
+__all__ = ["Answer", "Change", "call", "mislead", "outcomes", "tampering"]
+
+Change = Callable[[exchange_pb2.Record], None]
+
+
+def tampering(change: Callable[[Operation, bytes], bytes]) -> type[ParentLink]:
+    """A link that hands up something else than it was given."""
+
+    class Tampering(ParentLink):
+        """A malicious member's."""
+
+        async def exchange(
+            self, plan: Plan, operation: Operation, payload: bytes, limit: int, *, node: str
+        ) -> bytes:
+            """As ever, but for the payload."""
+            lie = change(operation, payload)
+            return await super().exchange(plan, operation, lie, limit, node=node)
+
+    return Tampering
+
+
+def mislead(parent: Peer, child: str, step: str, change: Change) -> None:
+    """Let a parent change what it passes down to one child as a step's record."""
+    honest = parent.service._complete
+
+    async def lying(
+        operation: Operation, caller: str, payload: Callable[[int], Awaitable[bytes]]
+    ) -> bytes:
+        content = await honest(operation, caller, payload)
+        if caller != child or operation.step != step:
+            return content
+        record = parse_record(content, where="the liar")
+        change(record)
+        return record.SerializeToString(deterministic=True)
+
+    parent.service._complete = lying  # type: ignore[method-assign]
+
+
+async def outcomes(
+    mesh: Mesh, program: Callable[[TreeNetwork], Awaitable[object]]
+) -> Mapping[str, object]:
+    """What becomes of the program at each node: its result, or the error that it ended with."""
+    async with asyncio.timeout(DEADLINE):
+        found = await asyncio.gather(
+            *(program(peer.network()) for peer in mesh.peers.values()), return_exceptions=True
+        )
+    return dict(zip(mesh.peers, found, strict=True))
+
+
+@dataclass
+class Answer:
+    """What a server has answered to a call that was made by hand.
+
+    Attributes:
+        code: how the call ended; None while it goes on.
+        reason: in the server's words.
+        chunks: what was received before.
+        epoch: the epoch that the server told.
+    """
+
+    code: grpc.StatusCode | None = None
+    reason: str = ""
+    epoch: str = ""
+    chunks: list[exchange_pb2.Chunk] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the server asked for the payload."""
+        return any(chunk.WhichOneof("content") == "proceed" for chunk in self.chunks)
+
+
+async def call(
+    identity: Identity,
+    server: Peer,
+    header: exchange_pb2.Header,
+    payload: bytes = b"",
+    *,
+    written: Sequence[exchange_pb2.Chunk] | None = None,
+) -> Answer:
+    """Call a node with a hand-made message, to the end of the call.
+
+    The first piece is written at once, the others when the server wants them: a client that writes
+    to a server that has refused it may miss the answer.
+
+    Args:
+        identity: the caller's.
+        server: whom to call.
+        header: of the message.
+        payload: the message.
+        written: the chunks to send instead of those of header and payload.
+    """
+    pieces = list(chunks(header, payload)) if written is None else written
+    answer = Answer()
+    credentials = channel_credentials(identity)
+    options = channel_options(server.identity.node)
+    address = f"127.0.0.1:{server.port}"
+    async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
+        stub = exchange_pb2_grpc.ExchangeStub(channel)
+        stream = stub.Exchange(timeout=DEADLINE)
+        try:
+            await _write(stream, pieces[:1], last=len(pieces) < 2)
+            async for chunk in stream:
+                answer.chunks.append(chunk)
+                if chunk.WhichOneof("content") == "proceed":
+                    await _write(stream, pieces[1:], last=True)
+            answer.code = grpc.StatusCode.OK
+        except grpc.aio.AioRpcError as error:
+            answer.code, answer.reason = error.code(), error.details() or ""
+            told = dict(error.trailing_metadata() or ())
+            answer.epoch = str(told.get(EPOCH_KEY, ""))
+    return answer
+
+
+async def _write(stream: Any, pieces: Sequence[exchange_pb2.Chunk], *, last: bool) -> None:
+    with suppress(asyncio.InvalidStateError):  # the call has ended; reading says why
+        for piece in pieces:
+            await stream.write(piece)
+        if last:
+            await stream.done_writing()

@@ -1,0 +1,204 @@
+"""Somebody in the tree who wants to know a mask: announcements swapped, forged, replayed, weak."""
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge_node.errors import TangentMeshError
+from edge_node.network.combine import gathered, parse_gathered
+from edge_node.network.operation import Kind, Operation
+from edge_node.network.plan import Plan
+from edge_node.network.tree import TreeNetwork
+from edge_node.security.identity import Identity
+from edge_node.security.masks import MaskingKey, announce
+from tangentmesh.v1 import exchange_pb2
+from tests.attacks.tampering import mislead, outcomes, tampering
+from tests.mesh import Mesh
+
+pytestmark = pytest.mark.timeout(60)
+
+CHAIN = {"a": "", "b": "a", "c": "b"}
+SMALL_ORDER = [
+    bytes(32),
+    (1).to_bytes(32, "little"),
+    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    (2**255 - 20).to_bytes(32, "little"),
+]
+"""Points whose products are zero whatever the other key (RFC 7748, section 6.1)."""
+
+Forge = Callable[[bytes, str, Identity, Plan], bytes]
+
+
+class WeakKey(MaskingKey):
+    """A key whose public half is no key."""
+
+    point = bytes(32)
+
+    @property
+    def public(self) -> bytes:
+        """A point of small order."""
+        return self.point
+
+
+def announced(key: MaskingKey, node: str, identity: Identity, plan: Plan, **other: object) -> bytes:
+    """An announcement in the name of ``node`` that ``identity`` has signed."""
+    facts: dict[str, object] = {
+        "node": node,
+        "epoch": plan.epoch,
+        "plan_hash": plan.hash,
+        "certificate_der": identity.certificate_der,
+        "sign": identity.sign,
+    }
+    return announce(key, **(facts | other))  # type: ignore[arg-type]
+
+
+def swapped(content: bytes, victim: str, liar: Identity, plan: Plan) -> bytes:
+    """The liar's key under the victim's signature."""
+    own = announced(MaskingKey.generate(), victim, liar, plan)
+    return content[:3] + own[3:35] + content[35:]
+
+
+def unsigned(content: bytes, victim: str, liar: Identity, plan: Plan) -> bytes:
+    """The liar's key with the victim's certificate, and no signature."""
+    public, certificate = MaskingKey.generate().public, msgspec.msgpack.decode(content)[1]
+    return msgspec.msgpack.encode((public, certificate, b""))
+
+
+def signed_by_the_liar(content: bytes, victim: str, liar: Identity, plan: Plan) -> bytes:
+    """In the victim's name, but the liar has no certificate of that name."""
+    return announced(MaskingKey.generate(), victim, liar, plan)
+
+
+def of_the_liar(content: bytes, victim: str, liar: Identity, plan: Plan) -> bytes:
+    """What the liar has announced of itself."""
+    return announced(MaskingKey.generate(), liar.node, liar, plan)
+
+
+FORGERIES: dict[str, tuple[Forge, str]] = {
+    "swapped": (swapped, "the signature is not by this certificate's key"),
+    "unsigned": (unsigned, "the signature is not by this certificate's key"),
+    "signed by the liar": (signed_by_the_liar, "a certificate shown for {} has not its"),
+    "the liar's own": (of_the_liar, "a certificate shown for {} has not its fingerprint"),
+    "cut": (lambda content, *_: content[:-1], "announcement can't be read"),
+    "empty": (lambda *_: b"", "announcement can't be read"),
+}
+
+
+async def own_sum(network: TreeNetwork) -> float:
+    """A program of one step."""
+    return float((await network.sum("s", np.full(12, 1.0)))[0])
+
+
+@pytest.mark.parametrize(("forge", "reason"), FORGERIES.values(), ids=FORGERIES)
+async def test_a_key_changed_on_its_way_up_is_refused(
+    mesh: Mesh, forge: Forge, reason: str
+) -> None:
+    """By every node, before it has masked anything with it: no words have left anybody."""
+    sums: list[Operation] = []
+
+    def change(operation: Operation, payload: bytes) -> bytes:
+        if operation.kind == Kind.KIND_SUM:
+            sums.append(operation)
+        if operation.kind != Kind.KIND_KEYS:
+            return payload
+        told = parse_gathered(payload)
+        return gathered(told | {"c": forge(told["c"], "c", mesh.peers["b"].identity, plan)})
+
+    await mesh.start(CHAIN, link_types={"b": tampering(change)})
+    plan = mesh.plan(1, CHAIN)
+    mesh.offer(plan)
+    for error in (await outcomes(mesh, own_sum)).values():
+        assert isinstance(error, TangentMeshError)
+        assert reason.format("c") in str(error)
+    assert not sums
+
+
+@pytest.mark.parametrize(("forge", "reason"), FORGERIES.values(), ids=FORGERIES)
+async def test_a_key_changed_on_its_way_down_is_refused(
+    mesh: Mesh, forge: Forge, reason: str
+) -> None:
+    """The root's key, as the last in the chain is told it: a man in the middle of that pair."""
+    await mesh.start(CHAIN)
+    plan = mesh.plan(1, CHAIN)
+    mesh.offer(plan)
+
+    def change(record: exchange_pb2.Record) -> None:
+        told = parse_gathered(record.payload)
+        lie = forge(told["a"], "a", mesh.peers["b"].identity, plan)
+        record.payload = gathered(told | {"a": lie})
+
+    mislead(mesh.peers["b"], "c", "keys", change)
+
+    async def until_the_victim_ends(network: TreeNetwork) -> object:
+        return await own_sum(network) if network.node == "c" else await keys_only(network)
+
+    error = (await outcomes(mesh, until_the_victim_ends))["c"]
+    assert isinstance(error, TangentMeshError)
+    assert reason.replace("shown for c", "shown for a") in str(error) or "a certificate" in str(
+        error
+    )
+
+
+async def keys_only(network: TreeNetwork) -> object:
+    """Take part in an epoch's beginning, and not in its first sum."""
+    plan = await network.feed.wait_newer(0)
+    await network._begin_epoch(plan)
+    return await network._agree_masks(plan)
+
+
+async def test_a_key_of_an_earlier_epoch_is_refused(mesh: Mesh) -> None:
+    """Signed by its owner, and known to nobody else: but said of another epoch."""
+    kept: list[bytes] = []
+
+    def change(operation: Operation, payload: bytes) -> bytes:
+        if operation.kind != Kind.KIND_KEYS:
+            return payload
+        told = parse_gathered(payload)
+        kept.append(told["c"])
+        return gathered(told | {"c": kept[0]})
+
+    async def in_two_epochs(network: TreeNetwork) -> float:
+        await network.sum("first", np.ones(12))
+        await network.gather("between", b"")
+        if network.node == "a":
+            mesh.offer(mesh.plan(2, CHAIN))
+        await network.feed.wait_newer(1)
+        return float((await network.sum("second", np.ones(12)))[0])
+
+    await mesh.start(CHAIN, link_types={"b": tampering(change)})
+    mesh.offer(mesh.plan(1, CHAIN))
+    for error in (await outcomes(mesh, in_two_epochs)).values():
+        assert isinstance(error, TangentMeshError)
+        assert "the signature is not by this certificate's key" in str(error)
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda point: point.hex()[:8])
+async def test_a_weak_key_is_refused(mesh: Mesh, point: bytes) -> None:
+    """A member that wants its secrets with others to be known to all; or has no random bits."""
+
+    def change(operation: Operation, payload: bytes) -> bytes:
+        if operation.kind != Kind.KIND_KEYS:
+            return payload
+        weak = WeakKey(MaskingKey.generate().private)
+        object.__setattr__(weak, "point", point)
+        told = parse_gathered(payload)
+        return gathered(told | {"c": announced(weak, "c", mesh.peers["c"].identity, plan)})
+
+    await mesh.start(CHAIN, link_types={"c": tampering(change)})
+    plan = mesh.plan(1, CHAIN)
+    mesh.offer(plan)
+    found = await outcomes(mesh, own_sum)
+    for node in "ab":
+        assert "not a usable X25519 public key" in str(found[node])
+    assert "another masking key than this node's" in str(found["c"])
+
+
+async def test_keys_that_nobody_touches_are_used(mesh: Mesh) -> None:
+    """The control: the same mesh with a link that changes nothing."""
+    await mesh.start(CHAIN, link_types={"b": tampering(lambda _, payload: payload)})
+    mesh.offer(mesh.plan(1, CHAIN))
+    assert await outcomes(mesh, own_sum) == dict.fromkeys("abc", 3.0)
