@@ -17,7 +17,7 @@ from edge_node.network.plan import Member, Plan
 from edge_node.network.records import RecordStore
 from edge_node.network.sweep import Board
 from edge_node.network.tree import TreeNetwork
-from edge_node.security.authority import Authority
+from edge_node.security.authority import Authority, Role
 from edge_node.security.identity import Identity, generate_key, signing_request
 from edge_node.security.privacy_ledger import PrivacyLedger
 
@@ -148,14 +148,14 @@ class Mesh:
         return dict(zip(names, results, strict=True))
 
 
-def issue(authority: Authority, name: str) -> Identity:
+def issue(authority: Authority, name: str, *, role: Role = "node") -> Identity:
     """An identity whose certificate ``authority`` has signed."""
     key = generate_key()
     certificate = authority.issue(
         signing_request(key, name),
         node=name,
         hosts=[],
-        role="node",
+        role=role,
         lifetime=timedelta(days=1),
     )
     return Identity(name, authority.federation, key, certificate, authority.certificate_pem)
