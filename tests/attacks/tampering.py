@@ -100,8 +100,8 @@ async def call(
 ) -> Answer:
     """Call a node with a hand-made message, to the end of the call.
 
-    The first piece is written at once, the others when the server wants them: a client that writes
-    to a server that has refused it may miss the answer.
+    The first piece is written at once, the others when the server wants them. A client that still
+    writes to a server that has refused it may miss the answer: the call is then repeated.
 
     Args:
         identity: the caller's.
@@ -111,6 +111,12 @@ async def call(
         written: the chunks to send instead of those of header and payload.
     """
     pieces = list(chunks(header, payload)) if written is None else written
+    while (answer := await _call(identity, server, pieces)).code is grpc.StatusCode.INTERNAL:
+        pass
+    return answer
+
+
+async def _call(identity: Identity, server: Peer, pieces: Sequence[exchange_pb2.Chunk]) -> Answer:
     answer = Answer()
     credentials = channel_credentials(identity)
     options = channel_options(server.identity.node)

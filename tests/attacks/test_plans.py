@@ -78,7 +78,7 @@ async def test_two_plans_of_one_epoch_stop_at_the_first_message(
     networks = {n: mesh.peers[n].network(other.run if n == "b" else 1) for n in "abc"}
     runs = [asyncio.ensure_future(own_sum(network)) for network in networks.values()]
     link = mesh.peers["b"].link
-    await until(lambda: link.trouble)
+    await until(lambda: "different plans" in link.trouble)
     for run in runs:
         run.cancel()
     ended = await asyncio.gather(*runs, return_exceptions=True)
