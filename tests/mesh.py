@@ -12,6 +12,7 @@ from edge_node.network.base import Network
 from edge_node.network.exchange import ExchangeServer, ExchangeService
 from edge_node.network.feed import PlanFeed
 from edge_node.network.framing import Traffic
+from edge_node.network.guard import Guard, Unguarded
 from edge_node.network.link import Backoff, ParentLink
 from edge_node.network.plan import Member, Plan
 from edge_node.network.records import RecordStore
@@ -41,6 +42,7 @@ class Peer:
     directory: Path
     link_type: type[ParentLink] = ParentLink
     port: int = 0
+    guard: Guard = field(default_factory=Unguarded)
     server: ExchangeServer | None = field(default=None, repr=False)
 
     async def start(self) -> "Peer":
@@ -85,6 +87,7 @@ class Peer:
             store=self.store,
             board=self.board,
             link=self.link,
+            guard=self.guard,
             ledger=PrivacyLedger(ledger, head, level=Level.RECORD, delta=1e-6),
         )
 

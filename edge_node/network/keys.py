@@ -11,9 +11,9 @@ from edge_node.network.combine import gathered, parse_gathered
 from edge_node.network.plan import Plan
 from edge_node.network.records import RunRecords
 from edge_node.security.identity import Identity, check_certificate, verify_signature
-from edge_node.security.masks import MaskingKey, PairwiseMasks, announce, read_announcement
+from edge_node.security.masks import MaskingKey, PairwiseMasks, Verify, announce, read_announcement
 
-__all__ = ["announcement", "masking_key", "pairwise_masks"]
+__all__ = ["announcement", "masking_key", "pairwise_masks", "verifier"]
 
 
 def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
@@ -51,12 +51,7 @@ def pairwise_masks(
         IdentityError: a key is missing, malformed or not signed by its node, or a certificate is
             not the authority's, another node's, or out of date.
     """
-
-    def verify(name: str, certificate: bytes, message: bytes, signature: bytes) -> None:
-        plan.check_certificate(name, certificate)
-        check_certificate(certificate, identity.ca_pem, name=name, federation=identity.federation)
-        verify_signature(certificate, message, signature)
-
+    verify = verifier(identity, plan)
     announcements = parse_gathered(payload)
     if tuple(announcements) != plan.cohort:
         raise IdentityError(
@@ -72,3 +67,14 @@ def pairwise_masks(
         for name, content in announcements.items()
     }
     return PairwiseMasks(identity.node, key, publics, plan.epoch, plan.hash)
+
+
+def verifier(identity: Identity, plan: Plan) -> Verify:
+    """Checks what members of a plan sign, as ``identity``'s authority and the plan know them."""
+
+    def verify(name: str, certificate: bytes, message: bytes, signature: bytes) -> None:
+        plan.check_certificate(name, certificate)
+        check_certificate(certificate, identity.ca_pem, name=name, federation=identity.federation)
+        verify_signature(certificate, message, signature)
+
+    return verify

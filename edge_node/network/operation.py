@@ -1,8 +1,9 @@
 """What a message on a tree edge is for: one collective operation in one epoch.
 
-Two kinds are steps of the program (sum, gather) and numbered through the run. Three belong to an
-epoch: the frontier (how far is everybody), the catch-up (records that somebody lacks) and the
-masking keys. An operation is the key under which messages are replaced and records are found.
+Two kinds are steps of the program (sum, gather) and numbered through the run. Four belong to an
+epoch: the frontier (how far is everybody), the catch-up (records that somebody lacks), the claims
+(what everybody says of its rows) and the masking keys. An operation is the key under which messages
+are replaced and records are found.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ EPOCH_KINDS = {
     exchange_pb2.KIND_FRONTIER: "frontier",
     exchange_pb2.KIND_CATCH_UP: "catch-up",
     exchange_pb2.KIND_KEYS: "keys",
+    exchange_pb2.KIND_CLAIMS: "claims",
 }
 
 

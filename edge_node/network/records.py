@@ -107,6 +107,11 @@ class RunRecords:
         """How many steps are completed: the sequence number of the next one."""
         return len(self._cohorts)
 
+    @property
+    def completed(self) -> tuple[str, ...]:
+        """The names of all completed steps."""
+        return tuple(step for step, _ in self._cohorts)
+
     def told_before(self, step: str) -> bytes:
         """All that this node was told before a step, as 32 bytes: if one bit differs, they do."""
         names = [name for name, _ in self._cohorts]

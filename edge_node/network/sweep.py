@@ -150,7 +150,8 @@ def _exclude_each_other(mine: Operation, theirs: Operation) -> bool:
     """
     if mine.is_step and theirs.is_step:
         return mine.sequence == theirs.sequence
-    return {mine.kind, theirs.kind} == {Kind.KIND_KEYS, Kind.KIND_GATHER}
+    kinds = {mine.kind, theirs.kind}
+    return Kind.KIND_GATHER in kinds and not kinds.isdisjoint({Kind.KIND_CLAIMS, Kind.KIND_KEYS})
 
 
 def _records_lost(mine: Operation, theirs: Operation) -> NetworkError:

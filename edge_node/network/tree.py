@@ -5,7 +5,8 @@ given, until it is complete. The program doesn't notice. What an epoch begins wi
 
     frontier    how many steps has each node completed?
     catch-up    only if they differ: those who have a total pass it on; it is final
-    keys        before the first sum: fresh masking keys, signed
+    claims      before the first sum: the versions of everybody's rows, and who consents, signed
+    keys        and then: fresh masking keys, signed
 
 docs/design.md, section 4, says why that is enough for every crash.
 """
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 from edge_node.errors import NetworkError, RefusedError
 from edge_node.network import fixed_point
 from edge_node.network.base import CohortChanged, Vector
+from edge_node.network.claims import claim_of, cohort_of
 from edge_node.network.combine import (
     Combination,
     RecordUnion,
@@ -29,6 +31,7 @@ from edge_node.network.combine import (
     parse_gathered,
 )
 from edge_node.network.feed import EpochOver, PlanFeed
+from edge_node.network.guard import Guard
 from edge_node.network.keys import announcement, masking_key, pairwise_masks
 from edge_node.network.link import ParentLink
 from edge_node.network.noisy import noisy_words
@@ -36,6 +39,7 @@ from edge_node.network.operation import Kind, Operation, parse_record
 from edge_node.network.plan import Plan
 from edge_node.network.records import RecordStore
 from edge_node.network.sweep import Board, Sweep
+from edge_node.security.cohort import Cohort
 from edge_node.security.identity import Identity
 from edge_node.security.masks import PairwiseMasks
 from edge_node.security.noise import DiscreteGaussian
@@ -79,11 +83,12 @@ class TreeNetwork:
     store: RecordStore
     board: Board
     link: ParentLink
+    guard: Guard
     ledger: PrivacyLedger | None = None  # without one, no sum with noise is taken part in
     clock: Callable[[], float] = time.monotonic
     _steps: list[str] = field(default_factory=list)  # what the program has completed, in order
     _epoch: int = 0  # the newest one begun
-    _masks: PairwiseMasks | None = None
+    _agreed: tuple[Cohort, PairwiseMasks] | None = None  # in that epoch
     _current: tuple[Sweep, Plan, float] | None = field(default=None, repr=False)
 
     @property
@@ -137,7 +142,8 @@ class TreeNetwork:
         async def message(plan: Plan) -> _Message:
             if counted is not None and plan.cohort != counted:
                 return RingSum(0), b""
-            masks = await self._agree_masks(plan)
+            cohort, masks = await self._agree(plan)
+            await _wholly(asyncio.to_thread(self.guard.admit, cohort, sequence, step))
             told = self.store.run(self.run).told_before(step).hex()  # if it isn't the same at all
             mask = f"{sequence}/{step}/{told}"  # nodes, their masks don't cancel
 
@@ -246,7 +252,7 @@ class TreeNetwork:
         """Bring all nodes to the same step: whoever lacks a total is given the first one."""
         records = self.store.run(self.run)
         records.begin_epoch(plan.epoch)
-        self._masks = None
+        self._agreed = None
         operation = Operation.of_epoch(self.run, plan.epoch, Kind.KIND_FRONTIER)
         own = gathered({self.node: records.frontier.to_bytes(8, "big")})
         answer = await self._operate(plan, operation, Union(8), own)
@@ -255,6 +261,10 @@ class TreeNetwork:
         ]
         if min(frontiers) < max(frontiers):
             await self._catch_up(plan, min(frontiers))
+        settle = asyncio.to_thread(
+            self.guard.settle, self.run, plan.epoch, records.frontier, plan.cohort
+        )
+        await _wholly(settle)
         self._epoch = plan.epoch
 
     async def _catch_up(self, plan: Plan, first: int) -> None:
@@ -268,16 +278,27 @@ class TreeNetwork:
             if record.sequence >= records.frontier:
                 records.commit(record.SerializeToString(deterministic=True))
 
-    async def _agree_masks(self, plan: Plan) -> PairwiseMasks:
-        """The epoch's masks, from everybody's signed key."""
-        if self._masks is not None:
-            return self._masks
-        key = masking_key(self.store.run(self.run), plan.epoch)
-        operation = Operation.of_epoch(self.run, plan.epoch, Kind.KIND_KEYS)
-        own = announcement(key, self.identity(), plan)
-        answer = await self._operate(plan, operation, Union(_ANNOUNCEMENT_BYTES), own)
-        self._masks = pairwise_masks(key, self.identity(), plan, answer.payload)
-        return self._masks
+    async def _agree(self, plan: Plan) -> tuple[Cohort, PairwiseMasks]:
+        """The epoch's cohort, from everybody's signed claim, and masks, from its signed key.
+
+        Raises CohortRefusedError before a key is told.
+        """
+        if self._agreed is not None:
+            return self._agreed
+        records, identity = self.store.run(self.run), self.identity()
+        own = claim_of(self.guard.claim, identity, plan)
+        said = await self._announced(plan, Kind.KIND_CLAIMS, own)
+        cohort = cohort_of(identity, plan, said)
+        await _wholly(asyncio.to_thread(self.guard.check, cohort, records.completed))
+        key = masking_key(records, plan.epoch)
+        said = await self._announced(plan, Kind.KIND_KEYS, announcement(key, identity, plan))
+        self._agreed = cohort, pairwise_masks(key, identity, plan, said)
+        return self._agreed
+
+    async def _announced(self, plan: Plan, kind: Kind, own: bytes) -> bytes:
+        """Everybody's announcement of a kind, gathered."""
+        operation = Operation.of_epoch(self.run, plan.epoch, kind)
+        return (await self._operate(plan, operation, Union(_ANNOUNCEMENT_BYTES), own)).payload
 
     async def _operate(
         self, plan: Plan, operation: Operation, combination: Combination, own: bytes
