@@ -53,13 +53,18 @@ def read_report(
         waiting=request.waiting.seconds + request.waiting.nanos / 1e9,
         unreachable=tuple(request.unreachable),
         reason=request.reason[:_REASON],
+        refused_epoch=request.refused_epoch,
     )
 
 
 def _complaints(request: discovery_pb2.HeartbeatRequest, epoch: int, run: int) -> Iterator[str]:
     if len(request.session) != _SESSION:
         yield f"expected a session of {_SESSION} bytes, found {len(request.session)}"
-    for name, value, newest in (("an epoch", request.epoch, epoch), ("a run", request.run, run)):
+    for name, value, newest in (
+        ("an epoch", request.epoch, epoch),
+        ("a run", request.run, run),
+        ("a refused epoch", request.refused_epoch, epoch),
+    ):
         if value > newest + _AHEAD:
             yield f"expected {name} near the newest, {newest}, found {value}"
     if int(request.phase) not in _PHASES:

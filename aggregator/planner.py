@@ -10,12 +10,15 @@
                                  or the old certificate is about to end; same run, same nodes
     the aggregator restarted     wait until it has heard everyone it remembers, `liveness` at most
     too few survivors            wait for the lost ones, or for enough others to start a new run
+    members refuse the cohort    it is not planned again; a new run starts when others are here, or
+                                 nodes were started anew; until then, what was complete stands
+    a member leaves              next epoch, next run, the others: without its part
 
 A run *starts* with `minimum_nodes`, and *goes on* with at least three: a crash should cost a sweep
 and not the run, but among fewer than three nodes a total gives away a neighbour's part.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from aggregator.diagnosis import diagnose
@@ -56,6 +59,7 @@ def decide(
     *,
     experience: Experience,
     now: float,
+    departed: Collection[str] = (),
 ) -> Decision:
     """The next plan, if one is due.
 
@@ -66,25 +70,48 @@ def decide(
         plan: the newest plan; None: there was none yet.
         experience: as the previous decision returned it; at first an empty one.
         now: the clock of the presences.
+        departed: members of the plan that have left the federation.
     """
     scene = Scene.of(rules, presences, plan, experience, now)
     if scene.awaited:
-        return Decision(waiting=scene.just_started(), experience=experience)
+        return Decision(waiting=scene.just_started(), experience=scene.experience)
     if scene.plan is None:
         return _start(scene, plan, "enough nodes have registered")
+    if scene.refusal is not None:
+        return _after_refusal(scene, scene.plan)
     if scene.here and scene.completed == len(scene.here):
-        if not scene.newcomers:
-            return _renew(scene, scene.plan)
-        return _start(scene, plan, f"{listed(scene.newcomers)} joined")
+        return _after_completion(scene, scene.plan, departed)
     if len(scene.here) < rules.fewest:
         decision = _start(scene, plan, "the run before could not go on")
         return decision if decision.plan else replace(decision, waiting=scene.too_few())
     return _go_on(scene, scene.plan)
 
 
+def _after_completion(scene: Scene, plan: Plan, departed: Collection[str]) -> Decision:
+    """The posterior stands until others join, or a member leaves the federation."""
+    experience = replace(scene.experience, standing=frozenset(plan.by_node))
+    scene = replace(scene, experience=experience)
+    if departed:
+        return _start(scene, plan, f"{listed(sorted(departed))} left")
+    if scene.newcomers and not scene.nothing_new:
+        return _start(scene, plan, f"{listed(scene.newcomers)} joined")
+    decision = _renew(scene, plan)
+    return decision if decision.plan else replace(decision, waiting=scene.unwilling())
+
+
+def _after_refusal(scene: Scene, plan: Plan) -> Decision:
+    """The same cohort is not tried again; another is, as soon as there is one that is willing."""
+    if not scene.nothing_new:
+        decision = _start(scene, plan, "the cohort before was refused")
+        if decision.plan:
+            return decision
+    decision = _renew(scene, plan)
+    return decision if decision.plan else replace(decision, waiting=scene.unwilling())
+
+
 def _start(scene: Scene, before: Plan | None, reason: str) -> Decision:
-    """A new run with everyone who is alive, if they are enough and it is quiet."""
-    rules, alive = scene.rules, scene.alive
+    """A new run with everyone who is alive and willing, if they are enough and it is quiet."""
+    rules, alive = scene.rules, scene.willing
     if len(alive) < rules.minimum_nodes:
         return Decision(waiting=scene.not_enough(), experience=scene.experience)
     quiet_since = max(max(each.joined, each.changed) for each in alive.values())
@@ -166,7 +193,8 @@ def _draw(
         members=members,
         edges=neighbour_graph(tree, inbound, obstacles),
     )
-    return Decision(plan, reason, experience=Experience(obstacles, _barred(scene, plan)))
+    experience = replace(scene.experience, obstacles=obstacles, barred=_barred(scene, plan))
+    return Decision(plan, reason, experience=experience)
 
 
 def _members(tree: Tree, cohort: Mapping[str, Presence]) -> tuple[Member, ...]:
@@ -184,10 +212,11 @@ def _members(tree: Tree, cohort: Mapping[str, Presence]) -> tuple[Member, ...]:
 
 def _barred(scene: Scene, plan: Plan) -> frozenset[tuple[str, bytes]]:
     """Processes that must stay out until they are restarted: those that were barred and still
-    run, and those that the next plan leaves out though they live and took part in the last.
+    run, and those that the next plan leaves out though they live, took part in the last and are
+    willing to again.
     """
     present = {(name, each.report.session) for name, each in scene.everyone.items()}
-    left_out = scene.here.keys() - plan.by_node.keys()
+    left_out = (scene.here.keys() & scene.willing.keys()) - plan.by_node.keys()
     new = {(name, scene.here[name].report.session) for name in left_out}
     return frozenset((scene.experience.barred & present) | new)
 

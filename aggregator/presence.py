@@ -35,6 +35,12 @@ class Report:
     waiting: float = 0.0
     unreachable: tuple[str, ...] = ()
     reason: str = ""
+    refused_epoch: int = 0
+
+    @property
+    def refuses_any(self) -> bool:
+        """Whether it takes part in nothing; it may also refuse the cohort of one epoch only."""
+        return self.phase is Phase.REFUSED and not self.refused_epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +88,18 @@ def heard(
 ) -> Presence:
     """The node's presence after a heartbeat.
 
-    A refusal holds until the node's process is another: its site must have changed something.
+    A refusal holds until the node's process is another: its site must have changed something. Only
+    that of one epoch's cohort holds until the node says something else.
     """
     if before is None or before.fingerprint != fingerprint:
         since = dict.fromkeys(report.unreachable, now)
         return Presence(node, fingerprint, report, now, now, now, since)
     same = before.report.session == report.session
-    if same and before.report.phase is Phase.REFUSED:
-        report = replace(report, phase=Phase.REFUSED, reason=report.reason or before.report.reason)
+    if same and before.report.refuses_any:
+        reason = report.reason or before.report.reason
+        report = replace(report, phase=Phase.REFUSED, reason=reason, refused_epoch=0)
     stayed = same and not before.remembered and now - before.heard <= liveness
-    state = (report.phase, report.run) == (before.report.phase, before.report.run)
+    state = _state(report) == _state(before.report)
     return replace(
         before,
         report=report,
@@ -101,3 +109,7 @@ def heard(
         unreachable={peer: before.unreachable.get(peer, now) for peer in report.unreachable},
         remembered=False,
     )
+
+
+def _state(report: Report) -> tuple[Phase, int, int]:
+    return report.phase, report.run, report.refused_epoch

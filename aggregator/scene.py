@@ -1,11 +1,12 @@
 """Who is there at one moment, and how to say who is missing: what the planner decides upon."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from aggregator.plan import Member, Plan
 from aggregator.presence import Phase, Presence
+from aggregator.refusals import Refusal, Refusals
 from aggregator.topology import Obstacles
 from edge_node.config import SMALLEST_COHORT, FederationSpec
 
@@ -44,10 +45,14 @@ class Experience:
         obstacles: what the present run has found not to work.
         barred: (node, session) of processes that had to be left out of a run though they live.
             They would spoil the next one, too, so they stay out until they are restarted.
+        refusals: cohorts that are not tried again.
+        standing: the cohort that completed a run last.
     """
 
     obstacles: Obstacles = field(default_factory=Obstacles)
     barred: frozenset[tuple[str, bytes]] = frozenset()
+    refusals: Refusals = field(default_factory=Refusals)
+    standing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Scene:
         rules: of the federation spec.
         everyone: all presences, by name.
         alive: those that may take part in a run.
+        willing: those of them that have not refused to with just the others.
         awaited: those that a restarted aggregator has not heard yet, and not given up either.
         here: those of them that take part in the plan.
         plan: the newest plan; None: there was none yet.
@@ -68,6 +74,7 @@ class Scene:
     rules: Rules
     everyone: Mapping[str, Presence]
     alive: Mapping[str, Presence]
+    willing: Mapping[str, Presence]
     awaited: frozenset[str]
     here: Mapping[str, Presence]
     plan: Plan | None
@@ -92,7 +99,7 @@ class Scene:
             name: each
             for name, each in recent.items()
             if not each.remembered
-            and each.report.phase is not Phase.REFUSED
+            and not each.report.refuses_any
             and (name, each.report.session) not in experience.barred
         }
         awaited = frozenset(name for name, each in recent.items() if each.remembered)
@@ -102,7 +109,10 @@ class Scene:
             for member in (plan.members if plan else ())
             if plan and member.node in alive and _follows(alive[member.node], member, plan)
         }
-        return cls(rules, everyone, alive, awaited, here, plan, experience, now)
+        refusals = experience.refusals.learning(plan, everyone)
+        willing = refusals.willing(alive)
+        experience = replace(experience, refusals=refusals)
+        return cls(rules, everyone, alive, willing, awaited, here, plan, experience, now)
 
     @property
     def completed(self) -> int:
@@ -118,14 +128,35 @@ class Scene:
         """Nodes that could take part and don't."""
         return sorted(self.alive.keys() - self.here.keys())
 
+    @property
+    def refusal(self) -> Refusal | None:
+        """Who refuses the plan's cohort; None: nobody."""
+        return self.experience.refusals.of(self.plan)
+
+    @property
+    def nothing_new(self) -> bool:
+        """Whether those who are willing are just those who have a posterior of theirs."""
+        return self.willing.keys() == self.experience.standing
+
     def just_started(self) -> str:
         """`the aggregator has just started and waits to hear from hospital-b`."""
         return (
             f"the aggregator has just started and waits to hear from {listed(sorted(self.awaited))}"
         )
 
+    def unwilling(self) -> str:
+        """`hospital-a refuses a cohort with hospital-d: ...`; empty: nobody refuses any."""
+        if not (known := self.experience.refusals.known):
+            return ""
+        last = known[-1]
+        refuse = "refuses" if len(last.nodes) == 1 else "refuse"
+        cohort = listed(sorted(name for name, _ in last.cohort))
+        return f"{listed(sorted(last.nodes))} {refuse} the cohort {cohort}: {last.reason}"
+
     def not_enough(self) -> str:
         """`2 of 3 nodes have registered; waiting for hospital-b, last seen 40 s ago`."""
+        if self.willing.keys() != self.alive.keys():
+            return self.unwilling()
         text = f"{len(self.alive)} of {self.rules.minimum_nodes} nodes have registered"
         return text + self._missing(self.everyone.keys() - self.alive.keys())
 

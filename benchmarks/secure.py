@@ -23,6 +23,7 @@ from aggregator.topology import draw_tree
 from benchmarks.result import result
 from benchmarks.statistics import measure_statistics
 from edge_node.network.base import Vector
+from edge_node.network.guard import Unguarded
 from edge_node.network.operation import Kind
 from edge_node.network.plan import Plan
 from edge_node.network.tree import TreeNetwork
@@ -130,6 +131,7 @@ class _Federation:
                 store=peer.store,
                 board=peer.board,
                 link=peer.link,
+                guard=Unguarded(),
             )
             for peer in mesh.peers.values()
         ]

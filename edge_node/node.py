@@ -21,7 +21,13 @@ from threadpoolctl import threadpool_limits
 from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_spec
 from edge_node.data.public import read_public_landmarks
 from edge_node.data.source import Batch, FileSource, open_source
-from edge_node.errors import ConfigurationError, DataError, TangentMeshError
+from edge_node.errors import (
+    CohortRefusedError,
+    ConfigurationError,
+    DataError,
+    RefusedError,
+    TangentMeshError,
+)
 from edge_node.model import Model
 from edge_node.names import split_address
 from edge_node.network.agreement import confirm
@@ -40,8 +46,10 @@ from edge_node.network.tree import Progress, RunSuperseded, TreeNetwork
 from edge_node.paths import NodePaths
 from edge_node.program import infer
 from edge_node.security.denylist import Denylist
+from edge_node.security.guard import SiteGuard
 from edge_node.security.identity import Identity
 from edge_node.security.keyring import Keyring
+from edge_node.security.policy import check_cohort, check_task
 from edge_node.serving.server import serve_local
 from edge_node.serving.status import NodeStatus
 
@@ -98,6 +106,7 @@ class Node:
     phase: Phase = Phase.IDLE
     run: int = 0  # the run that ``phase`` speaks of
     reason: str = ""
+    refused_epoch: int = 0  # if only this epoch's cohort is refused
     model: Model | None = None
     network: TreeNetwork | None = None
 
@@ -132,6 +141,7 @@ class Node:
             report=self.report,
             membership=self.membership,
         )
+        self.guard = self._open_guard()
         self.renewal = Renewal(self.discovery.address, self.membership, self.discovery.tell)
 
     @asynccontextmanager
@@ -174,6 +184,7 @@ class Node:
             waiting_seconds=_waited(progress),
             unreachable=tuple(sorted(self.unreachable)),
             reason=self.reason,
+            refused_epoch=self.refused_epoch,
         )
 
     def status(self) -> NodeStatus:
@@ -223,22 +234,37 @@ class Node:
         """Peers that could not be reached, or whose call broke off."""
         return self.link.unreachable | self.service.broken
 
+    def _open_guard(self) -> SiteGuard | None:
+        """The site's guard; None: it takes part in nothing, and the reason says why."""
+        policy, name = self.config.policy, self.config.name
+        try:
+            check_task(policy, self.spec.data.task)
+            guard = SiteGuard.open(name, policy, self.paths, self.source.path)
+        except RefusedError as error:
+            _log.error("%s", error)
+            self.phase, self.reason = Phase.REFUSED, str(error)
+            return None
+        self.source.stamp.check(self.source.path)  # it is these rows whose version was taken
+        return guard
+
     async def _take_part(self) -> None:
-        """Run the program once for each run that the aggregator plans."""
+        """Run the program once for each run that the aggregator plans; if this site refuses an
+        epoch's cohort, again when there is another.
+        """
         epoch = tried = 0
-        while True:
+        while self.guard is not None:
             plan = await self.feed.wait_newer(epoch)
             epoch = plan.epoch
             if self.model and self.model.provenance.run == plan.run:
-                await self._hand_over(plan)
+                await self._hand_over(plan, self.guard)
             elif plan.run != tried:
-                tried = plan.run
-                await self._run_program(plan)
+                await self._run_program(plan, self.guard)
+                tried = 0 if self.refused_epoch else plan.run
 
-    async def _hand_over(self, plan: Plan) -> None:
+    async def _hand_over(self, plan: Plan, guard: SiteGuard) -> None:
         """A run that is complete here goes on elsewhere: others may lack its last total."""
-        self.run, self.phase, self.reason = plan.run, Phase.COMPLETE, ""
-        self.network = self._network(plan.run)
+        self._enter(plan.run, Phase.COMPLETE)
+        self.network = self._network(plan.run, guard)
         try:
             await self.network.hand_over(plan)
         except TangentMeshError as error:
@@ -246,7 +272,13 @@ class Node:
         finally:
             self.network = None
 
-    def _network(self, run: int) -> TreeNetwork:
+    def _enter(
+        self, run: int, phase: Phase, reason: TangentMeshError | str = "", *, epoch: int = 0
+    ) -> None:
+        """A phase of a run; ``epoch`` is the one whose cohort alone is refused."""
+        self.run, self.phase, self.reason, self.refused_epoch = run, phase, str(reason), epoch
+
+    def _network(self, run: int, guard: SiteGuard) -> TreeNetwork:
         return TreeNetwork(
             run=run,
             identity=lambda: self.identity,
@@ -254,23 +286,29 @@ class Node:
             store=self.store,
             board=self.board,
             link=self.link,
+            guard=guard,
         )
 
-    async def _run_program(self, plan: Plan) -> None:
-        self.run, self.phase, self.reason = plan.run, Phase.RUNNING, ""
+    async def _run_program(self, plan: Plan, guard: SiteGuard) -> None:
+        self._enter(plan.run, Phase.RUNNING)
         self.store.prune(plan.run)
-        self.network = network = self._network(plan.run)
+        self.network = network = self._network(plan.run, guard)
         _log.info("a run begins", extra={"run": plan.run, "nodes": len(plan.cohort)})
         try:
+            check_cohort(self.config.policy, self.config.name, plan.cohort)
             model = await self._in_thread(network)
             await confirm(network)
             await asyncio.to_thread(model.save, self.paths.model)
         except RunSuperseded:
             _log.info("a newer run begins", extra={"run": plan.run})
             return
+        except CohortRefusedError as error:
+            _log.warning("this cohort is refused: %s", error, extra={"run": plan.run})
+            self._enter(plan.run, Phase.REFUSED, error, epoch=max(plan.epoch, network.epoch))
+            return
         except TangentMeshError as error:
             _log.error("the run failed: %s", error, extra={"run": plan.run})
-            self.phase, self.reason = Phase.REFUSED, str(error)
+            self._enter(plan.run, Phase.REFUSED, error)
             return
         finally:
             self.network = None

@@ -43,6 +43,16 @@ class NodePaths:
         return self.root / "state"
 
     @property
+    def ledger(self) -> Path:
+        """The cohorts that this node has contributed to."""
+        return self.root / "state" / "ledger"
+
+    @property
+    def ledger_key(self) -> Path:
+        """The secret under which the ledger names versions of rows."""
+        return self.root / "identity" / "ledger.key"
+
+    @property
     def model(self) -> Path:
         """The posterior that answers queries."""
         return self.root / "state" / "model.npz"

@@ -47,6 +47,7 @@ class LocalFederation:
         spec: the federation's spec.
         files: each node's data file.
         threads: processor threads a node may use; 0: all.
+        policies: further options of ``edge-node init``, by node.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class LocalFederation:
         files: Mapping[str, Path],
         *,
         threads: int = 0,
+        policies: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.directory = directory
         self.spec = spec
         self.files = dict(files)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._threads = threads
+        self._policies = policies or {}
 
     def __enter__(self) -> "LocalFederation":
         make_private_directory(self.directory)
@@ -106,7 +109,7 @@ class LocalFederation:
         self.command(
             "edge_node", "init", "--dir", home, "--name", node, "--data", str(self.files[node]),
             "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1:0",
-            "--threads", str(self._threads),
+            "--threads", str(self._threads), *self._policies.get(node, ()),
         )  # fmt: skip
         token = self.command("aggregator", "token", node, "--dir", self._home("aggregator"))
         self.command("edge_node", "enrol", token.strip(), "--dir", home)

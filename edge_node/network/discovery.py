@@ -68,6 +68,7 @@ class Report:
     waiting_seconds: float
     unreachable: tuple[str, ...]
     reason: str
+    refused_epoch: int = 0
 
     def to_message(self) -> discovery_pb2.HeartbeatRequest:
         """The wire form."""
@@ -82,6 +83,7 @@ class Report:
             waiting_for=self.waiting_for,
             unreachable=self.unreachable,
             reason=self.reason,
+            refused_epoch=self.refused_epoch,
         )
         request.waiting.FromNanoseconds(int(self.waiting_seconds * 1e9))
         return request

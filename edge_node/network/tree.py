@@ -104,6 +104,11 @@ class TreeNetwork:
         return self.feed.current.root
 
     @property
+    def epoch(self) -> int:
+        """The newest epoch that has begun here; 0: none."""
+        return self._epoch
+
+    @property
     def progress(self) -> Progress:
         """What is waited for, and since when."""
         if self._current is None:

@@ -7,9 +7,12 @@ written down. docs/design.md, section 4, says what it counts as released.
 
 from collections.abc import Collection, Iterable
 from functools import partial
+from pathlib import Path
+from typing import Self
 
 from edge_node.config import SitePolicy
 from edge_node.errors import CohortRefusedError
+from edge_node.paths import NodePaths
 from edge_node.security.cohort import Claim, Cohort
 from edge_node.security.differencing import Row, isolated
 from edge_node.security.ledger import Contribution, Fate, Ledger
@@ -33,6 +36,24 @@ class SiteGuard:
         self._policy = policy
         self._ledger = ledger
         self.claim = Claim(version, policy.consents)
+
+    @classmethod
+    def open(cls, node: str, policy: SitePolicy, paths: NodePaths, rows: Path) -> Self:
+        """The guard of a node's directory, whose ledger is read, or begun.
+
+        Args:
+            node: its name.
+            policy: its own.
+            paths: of its directory.
+            rows: its data file.
+
+        Raises:
+            RefusedError, IdentityError: the ledger is not whole, or its secret is open to others.
+            MachineError: a file can't be read or written.
+        """
+        never = not any(paths.state.glob("run-*"))
+        ledger = Ledger.open(paths.ledger, paths.ledger_key, new=never)
+        return cls(node, policy, ledger, ledger.version(rows))
 
     def check(self, cohort: Cohort, completed: Collection[str]) -> None:
         """Check a cohort before the first sum of its epoch.

@@ -67,7 +67,7 @@ class Federation:
             for node, report in list(self.reports.items()):
                 self.say(node, waiting=report.waiting + passed if report.waiting_for else 0.0)
 
-    def decide(self) -> Plan | None:
+    def decide(self, *, departed: str = "") -> Plan | None:
         """The next plan, if one is due; all nodes that live take it."""
         self.last = decide(
             self.rules,
@@ -75,6 +75,7 @@ class Federation:
             self.plan,
             experience=self.last.experience,
             now=self.now,
+            departed=departed,
         )
         if self.last.plan:
             self.plan = self.last.plan
@@ -88,6 +89,7 @@ class Federation:
                     waiting_for=(),
                     waiting=0.0,
                     unreachable=(),
+                    refused_epoch=0,
                 )
         return self.last.plan
 
@@ -102,6 +104,12 @@ class Federation:
         for node in nodes or tuple(self.reports):
             if node in self.plan.by_node:
                 self.say(node, phase=Phase.COMPLETE, waiting_for=(), waiting=0.0)
+
+    def refuse(self, *nodes: str, reason: str = "e alone") -> None:
+        """Nodes refuse the newest plan's cohort, and would be in another."""
+        for node in nodes:
+            epoch = self.plan.epoch
+            self.say(node, phase=Phase.REFUSED, reason=reason, refused_epoch=epoch)
 
     def members(self) -> str:
         """The cohort of the newest plan, as one word."""
@@ -435,6 +443,113 @@ def test_a_refusal_is_explained():
     )
 
 
+def newcomer_refused() -> Federation:
+    """A run of abcd is complete; e comes, and the others refuse a cohort with it."""
+    federation = Federation("a", "b", "c", "d").started()
+    federation.complete()
+    federation.join("e")
+    federation.wait(3)
+    assert (federation.decide().run, federation.members()) == (2, "abcde")
+    federation.refuse("a", "b", "c", "d")
+    assert federation.decide() is None
+    return federation
+
+
+def test_a_refused_cohort_is_not_tried_again():
+    """What it waits for says why; what was complete stands, whoever of the others comes or goes."""
+    federation = newcomer_refused()
+    federation.wait(1000)
+    assert federation.decide() is None
+    assert federation.last.waiting == "a, b, c, d refuse the cohort a, b, c, d, e: e alone"
+    federation.silence("e")
+    federation.wait(1000)
+    assert federation.decide() is None, "abcd have a posterior of theirs"
+    federation.join("e", session=b"1")
+    federation.wait(1000)
+    assert federation.decide() is None, "the same processes"
+
+
+def test_another_cohort_is_tried():
+    """When enough others have come, or a node was started anew: it may consent now."""
+    federation = newcomer_refused()
+    federation.join("f")
+    federation.join("g")
+    assert federation.decide() is None, "it isn't quiet yet"
+    federation.wait(3)
+    plan = federation.decide()
+    assert (plan.epoch, plan.run, federation.members()) == (3, 3, "abcdefg")
+    federation = newcomer_refused()
+    federation.join("e", session=b"2")
+    federation.wait(3)
+    assert (federation.decide().run, federation.members()) == (3, "abcde")
+    federation.complete()
+    assert federation.decide() is None
+    assert federation.last.waiting == ""
+
+
+def test_the_others_go_on_without_one_that_refuses():
+    """It is taken back when the cohort is another, without a restart."""
+    federation = Federation("a", "b", "c", "d").started()
+    federation.refuse("a", reason="d is no peer")
+    federation.wait(3)
+    assert (federation.decide().run, federation.members()) == (2, "bcd")
+    federation.complete()
+    federation.wait(100)
+    assert federation.decide() is None
+    assert federation.last.waiting == "a refuses the cohort a, b, c, d: d is no peer"
+    federation.silence("d")
+    federation.join("e")
+    federation.wait(16)
+    assert (federation.decide().run, federation.members()) == (3, "abce")
+
+
+def test_a_refusal_in_the_middle_of_a_run():
+    """Survivors that refuse to go on wait for whoever is lost."""
+    federation = Federation("a", "b", "c", "d", "e").started()
+    federation.silence("d")
+    federation.silence("e")
+    federation.wait(16)
+    assert federation.decide()
+    assert federation.members() == "abc"
+    federation.refuse("a", "b", "c", reason="d and e only")
+    federation.wait(1000)
+    assert federation.decide() is None
+    assert federation.last.waiting.startswith("a, b, c refuse the cohort a, b, c: d and e only")
+    federation.join("d", session=b"2")
+    federation.join("e", session=b"2")
+    federation.wait(3)
+    assert (federation.decide().run, federation.members()) == (2, "abcde")
+
+
+def test_a_restarted_aggregator_hears_of_refusals():
+    """Nodes say what they refuse."""
+    federation = newcomer_refused()
+    federation.restart_aggregator()
+    for node in "abcde":
+        federation.say(node)
+    federation.wait(1000)
+    assert federation.decide() is None
+    assert federation.last.waiting.startswith("a, b, c, d refuse")
+
+
+def test_a_member_leaves():
+    """A run without it is due at once; if it is refused, it isn't tried again."""
+    federation = Federation("a", "b", "c", "d").started()
+    federation.complete()
+    federation.silence("d")
+    del federation.presences["d"]
+    federation.wait(3)
+    plan = federation.decide(departed="d")
+    assert (plan.epoch, plan.run, federation.members()) == (2, 2, "abc")
+    assert federation.last.reason == "d left"
+    federation.refuse("a", "b", "c", reason="d alone")
+    federation.wait(1000)
+    assert federation.decide() is None
+    federation.join("b", session=b"2")
+    federation.wait(3)
+    assert (federation.decide().run, federation.members()) == (3, "abc")
+
+
 def test_a_replaced_member():
     """A node that enrolled anew is not the member that the plan means."""
     federation = Federation("a", "b", "c", "d").started()
@@ -510,7 +625,9 @@ class Life(RuleBasedStateMachine):
         """Something happens to one node, and time passes."""
         node = data.draw(st.sampled_from(sorted(self.federation.reports)))
         peers = data.draw(st.frozensets(self.nodes.filter(lambda peer: peer != node), max_size=3))
-        happening = data.draw(st.sampled_from(["die", "wait", "lose", "refuse", "complete"]))
+        happening = data.draw(
+            st.sampled_from(["die", "wait", "lose", "refuse", "decline", "complete"])
+        )
         match happening:
             case "die":
                 self.federation.silence(node)
@@ -520,6 +637,9 @@ class Life(RuleBasedStateMachine):
                 self.federation.say(node, unreachable=tuple(peers))
             case "refuse":
                 self.federation.say(node, phase=Phase.REFUSED)
+            case "decline" if self.federation.plan:
+                epoch = self.federation.reports[node].epoch
+                self.federation.say(node, phase=Phase.REFUSED, refused_epoch=epoch)
             case _ if self.federation.plan:
                 self.federation.complete()
         self.federation.wait(seconds)
@@ -549,7 +669,7 @@ class Life(RuleBasedStateMachine):
             assert plan.run != before.run or members <= before.by_node.keys()
         alive = self.federation.presences
         assert all(self.federation.now - alive[node].heard <= 15.0 for node in members)
-        assert all(alive[node].report.phase is not Phase.REFUSED for node in members)
+        assert not any(alive[node].report.refuses_any for node in members)
         assert not any(alive[node].remembered for node in members)
         assert not any(alive[node].remembered for node in members)
         for member in plan.members:

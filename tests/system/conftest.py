@@ -1,6 +1,6 @@
 """Small federations of real processes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -37,17 +37,25 @@ def make_federation(
     """Makes federations that end with the test: ``make_federation(landmarks=40)``."""
     with ExitStack() as stack:
 
-        def make(timing: TimingSpec = QUICK, **model: object) -> LocalFederation:
+        def make(
+            timing: TimingSpec = QUICK,
+            *,
+            minimum_nodes: int = len(sites),
+            policies: Mapping[str, Sequence[str]] | None = None,
+            **model: object,
+        ) -> LocalFederation:
             settings = {"landmarks": 40, "depths": (1,), "landmark_kinds": (LandmarkKind.KMEANS,)}
             spec = FederationSpec(
                 name="biopsies",
                 data=biopsies.data,
                 model=ModelSpec(**(settings | model)),
                 timing=timing,
-                minimum_nodes=len(sites),
+                minimum_nodes=minimum_nodes,
             )
             files = write_sites(sites, tmp_path)
-            federation = LocalFederation(tmp_path / "federation", spec, files, threads=1)
+            federation = LocalFederation(
+                tmp_path / "federation", spec, files, threads=1, policies=policies
+            )
             return stack.enter_context(federation)
 
         yield make

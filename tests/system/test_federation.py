@@ -70,8 +70,13 @@ def test_processes_reach_the_pooled_posterior_and_answer_alone(
 def test_the_others_finish_without_a_dead_node_and_take_it_back(
     make_federation: Make, sites: list[Site], tmp_path: Path
 ) -> None:
-    """Killed (-9) in the middle of a sweep: the smaller cohort's answer, later the whole one's."""
-    federation = make_federation(TimingSpec(heartbeat=0.2, liveness=5, settle=2, step=60))
+    """Killed (-9) in the middle of a sweep: the smaller cohort's answer, later the whole one's,
+    which its site consents to.
+    """
+    federation = make_federation(
+        TimingSpec(heartbeat=0.2, liveness=5, settle=2, step=60),
+        policies={"hospital-c": ("--differencing", "consent")},
+    )
     federation.start()
     victim, survivors = "hospital-c", [s.name for s in sites if s.name != "hospital-c"]
     for statuses in federation.follow(deadline=60):

@@ -26,33 +26,39 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etangentmesh/v1/discovery.proto\x12\x0etangentmesh.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x02\n\x10HeartbeatRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x11\n\tspec_hash\x18\x02 \x01(\x0c\x12\x0f\n\x07session\x18\x03 \x01(\x0c\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0b\n\x03run\x18\x05 \x01(\x04\x12$\n\x05phase\x18\x06 \x01(\x0e\x32\x15.tangentmesh.v1.Phase\x12\x0c\n\x04step\x18\x07 \x01(\t\x12\x13\n\x0bwaiting_for\x18\x08 \x03(\t\x12*\n\x07waiting\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bunreachable\x18\n \x03(\t\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x10\n\x08\x64\x65nylist\x18\x0c \x01(\x0c\x12\x13\n\x0b\x61uthorities\x18\r \x03(\x0c\"\xda\x01\n\x0eHeartbeatReply\x12\"\n\x04plan\x18\x01 \x01(\x0b\x32\x14.tangentmesh.v1.Plan\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07waiting\x18\x03 \x01(\t\x12*\n\x08\x64\x65nylist\x18\x04 \x01(\x0b\x32\x18.tangentmesh.v1.Denylist\x12.\n\x0b\x61uthorities\x18\x05 \x03(\x0b\x32\x19.tangentmesh.v1.Authority\x12\r\n\x05renew\x18\x06 \x01(\x08\" \n\x08\x44\x65nylist\x12\x14\n\x0c\x66ingerprints\x18\x01 \x03(\x0c\"/\n\tAuthority\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"*\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"!\n\nRenewReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\xbe\x01\n\x04Plan\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0b\n\x03run\x18\x02 \x01(\x04\x12\x11\n\tspec_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04root\x18\x04 \x01(\t\x12\'\n\x07members\x18\x05 \x03(\x0b\x32\x16.tangentmesh.v1.Member\x12#\n\x05\x65\x64ges\x18\x06 \x03(\x0b\x32\x14.tangentmesh.v1.Edge\x12+\n\x07\x63reated\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"a\n\x06Member\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\x12\x0e\n\x06parent\x18\x04 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\"\x1c\n\x04\x45\x64ge\x12\t\n\x01\x61\x18\x01 \x01(\t\x12\t\n\x01\x62\x18\x02 \x01(\t*h\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0e\n\nPHASE_IDLE\x10\x01\x12\x11\n\rPHASE_RUNNING\x10\x02\x12\x12\n\x0ePHASE_COMPLETE\x10\x03\x12\x11\n\rPHASE_REFUSED\x10\x04\x32\x9d\x01\n\tDiscovery\x12M\n\tHeartbeat\x12 .tangentmesh.v1.HeartbeatRequest\x1a\x1e.tangentmesh.v1.HeartbeatReply\x12\x41\n\x05Renew\x12\x1c.tangentmesh.v1.RenewRequest\x1a\x1a.tangentmesh.v1.RenewReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etangentmesh/v1/discovery.proto\x12\x0etangentmesh.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x02\n\x10HeartbeatRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x11\n\tspec_hash\x18\x02 \x01(\x0c\x12\x0f\n\x07session\x18\x03 \x01(\x0c\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0b\n\x03run\x18\x05 \x01(\x04\x12$\n\x05phase\x18\x06 \x01(\x0e\x32\x15.tangentmesh.v1.Phase\x12\x0c\n\x04step\x18\x07 \x01(\t\x12\x13\n\x0bwaiting_for\x18\x08 \x03(\t\x12*\n\x07waiting\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bunreachable\x18\n \x03(\t\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x10\n\x08\x64\x65nylist\x18\x0c \x01(\x0c\x12\x13\n\x0b\x61uthorities\x18\r \x03(\x0c\x12\x15\n\rrefused_epoch\x18\x0e \x01(\x04\"\x89\x02\n\x0eHeartbeatReply\x12\"\n\x04plan\x18\x01 \x01(\x0b\x32\x14.tangentmesh.v1.Plan\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07waiting\x18\x03 \x01(\t\x12*\n\x08\x64\x65nylist\x18\x04 \x01(\x0b\x32\x18.tangentmesh.v1.Denylist\x12.\n\x0b\x61uthorities\x18\x05 \x03(\x0b\x32\x19.tangentmesh.v1.Authority\x12\r\n\x05renew\x18\x06 \x01(\x08\x12-\n\ndepartures\x18\x07 \x03(\x0b\x32\x19.tangentmesh.v1.Departure\" \n\x08\x44\x65nylist\x12\x14\n\x0c\x66ingerprints\x18\x01 \x03(\x0c\"/\n\tAuthority\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"P\n\tDeparture\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"0\n\x0cLeaveRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x0c\n\nLeaveReply\"*\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"!\n\nRenewReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\xbe\x01\n\x04Plan\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0b\n\x03run\x18\x02 \x01(\x04\x12\x11\n\tspec_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04root\x18\x04 \x01(\t\x12\'\n\x07members\x18\x05 \x03(\x0b\x32\x16.tangentmesh.v1.Member\x12#\n\x05\x65\x64ges\x18\x06 \x03(\x0b\x32\x14.tangentmesh.v1.Edge\x12+\n\x07\x63reated\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"a\n\x06Member\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\x12\x0e\n\x06parent\x18\x04 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\"\x1c\n\x04\x45\x64ge\x12\t\n\x01\x61\x18\x01 \x01(\t\x12\t\n\x01\x62\x18\x02 \x01(\t*h\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0e\n\nPHASE_IDLE\x10\x01\x12\x11\n\rPHASE_RUNNING\x10\x02\x12\x12\n\x0ePHASE_COMPLETE\x10\x03\x12\x11\n\rPHASE_REFUSED\x10\x04\x32\xe0\x01\n\tDiscovery\x12M\n\tHeartbeat\x12 .tangentmesh.v1.HeartbeatRequest\x1a\x1e.tangentmesh.v1.HeartbeatReply\x12\x41\n\x05Renew\x12\x1c.tangentmesh.v1.RenewRequest\x1a\x1a.tangentmesh.v1.RenewReply\x12\x41\n\x05Leave\x12\x1c.tangentmesh.v1.LeaveRequest\x1a\x1a.tangentmesh.v1.LeaveReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tangentmesh.v1.discovery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=1115
-  _globals['_PHASE']._serialized_end=1219
+  _globals['_PHASE']._serialized_start=1331
+  _globals['_PHASE']._serialized_end=1435
   _globals['_HEARTBEATREQUEST']._serialized_start=116
-  _globals['_HEARTBEATREQUEST']._serialized_end=408
-  _globals['_HEARTBEATREPLY']._serialized_start=411
-  _globals['_HEARTBEATREPLY']._serialized_end=629
-  _globals['_DENYLIST']._serialized_start=631
-  _globals['_DENYLIST']._serialized_end=663
-  _globals['_AUTHORITY']._serialized_start=665
-  _globals['_AUTHORITY']._serialized_end=712
-  _globals['_RENEWREQUEST']._serialized_start=714
-  _globals['_RENEWREQUEST']._serialized_end=756
-  _globals['_RENEWREPLY']._serialized_start=758
-  _globals['_RENEWREPLY']._serialized_end=791
-  _globals['_PLAN']._serialized_start=794
-  _globals['_PLAN']._serialized_end=984
-  _globals['_MEMBER']._serialized_start=986
-  _globals['_MEMBER']._serialized_end=1083
-  _globals['_EDGE']._serialized_start=1085
-  _globals['_EDGE']._serialized_end=1113
-  _globals['_DISCOVERY']._serialized_start=1222
-  _globals['_DISCOVERY']._serialized_end=1379
+  _globals['_HEARTBEATREQUEST']._serialized_end=431
+  _globals['_HEARTBEATREPLY']._serialized_start=434
+  _globals['_HEARTBEATREPLY']._serialized_end=699
+  _globals['_DENYLIST']._serialized_start=701
+  _globals['_DENYLIST']._serialized_end=733
+  _globals['_AUTHORITY']._serialized_start=735
+  _globals['_AUTHORITY']._serialized_end=782
+  _globals['_DEPARTURE']._serialized_start=784
+  _globals['_DEPARTURE']._serialized_end=864
+  _globals['_LEAVEREQUEST']._serialized_start=866
+  _globals['_LEAVEREQUEST']._serialized_end=914
+  _globals['_LEAVEREPLY']._serialized_start=916
+  _globals['_LEAVEREPLY']._serialized_end=928
+  _globals['_RENEWREQUEST']._serialized_start=930
+  _globals['_RENEWREQUEST']._serialized_end=972
+  _globals['_RENEWREPLY']._serialized_start=974
+  _globals['_RENEWREPLY']._serialized_end=1007
+  _globals['_PLAN']._serialized_start=1010
+  _globals['_PLAN']._serialized_end=1200
+  _globals['_MEMBER']._serialized_start=1202
+  _globals['_MEMBER']._serialized_end=1299
+  _globals['_EDGE']._serialized_start=1301
+  _globals['_EDGE']._serialized_end=1329
+  _globals['_DISCOVERY']._serialized_start=1438
+  _globals['_DISCOVERY']._serialized_end=1662
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ PHASE_COMPLETE: Phase
 PHASE_REFUSED: Phase
 
 class HeartbeatRequest(_message.Message):
-    __slots__ = ("address", "spec_hash", "session", "epoch", "run", "phase", "step", "waiting_for", "waiting", "unreachable", "reason", "denylist", "authorities")
+    __slots__ = ("address", "spec_hash", "session", "epoch", "run", "phase", "step", "waiting_for", "waiting", "unreachable", "reason", "denylist", "authorities", "refused_epoch")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     SPEC_HASH_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class HeartbeatRequest(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     DENYLIST_FIELD_NUMBER: _ClassVar[int]
     AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_EPOCH_FIELD_NUMBER: _ClassVar[int]
     address: str
     spec_hash: bytes
     session: bytes
@@ -52,23 +53,26 @@ class HeartbeatRequest(_message.Message):
     reason: str
     denylist: bytes
     authorities: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, address: _Optional[str] = ..., spec_hash: _Optional[bytes] = ..., session: _Optional[bytes] = ..., epoch: _Optional[int] = ..., run: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., step: _Optional[str] = ..., waiting_for: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unreachable: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., denylist: _Optional[bytes] = ..., authorities: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    refused_epoch: int
+    def __init__(self, address: _Optional[str] = ..., spec_hash: _Optional[bytes] = ..., session: _Optional[bytes] = ..., epoch: _Optional[int] = ..., run: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., step: _Optional[str] = ..., waiting_for: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unreachable: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., denylist: _Optional[bytes] = ..., authorities: _Optional[_Iterable[bytes]] = ..., refused_epoch: _Optional[int] = ...) -> None: ...
 
 class HeartbeatReply(_message.Message):
-    __slots__ = ("plan", "time", "waiting", "denylist", "authorities", "renew")
+    __slots__ = ("plan", "time", "waiting", "denylist", "authorities", "renew", "departures")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     DENYLIST_FIELD_NUMBER: _ClassVar[int]
     AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
+    DEPARTURES_FIELD_NUMBER: _ClassVar[int]
     plan: Plan
     time: _timestamp_pb2.Timestamp
     waiting: str
     denylist: Denylist
     authorities: _containers.RepeatedCompositeFieldContainer[Authority]
     renew: bool
-    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[str] = ..., denylist: _Optional[_Union[Denylist, _Mapping]] = ..., authorities: _Optional[_Iterable[_Union[Authority, _Mapping]]] = ..., renew: _Optional[bool] = ...) -> None: ...
+    departures: _containers.RepeatedCompositeFieldContainer[Departure]
+    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[str] = ..., denylist: _Optional[_Union[Denylist, _Mapping]] = ..., authorities: _Optional[_Iterable[_Union[Authority, _Mapping]]] = ..., renew: _Optional[bool] = ..., departures: _Optional[_Iterable[_Union[Departure, _Mapping]]] = ...) -> None: ...
 
 class Denylist(_message.Message):
     __slots__ = ("fingerprints",)
@@ -83,6 +87,30 @@ class Authority(_message.Message):
     certificate: bytes
     proof: bytes
     def __init__(self, certificate: _Optional[bytes] = ..., proof: _Optional[bytes] = ...) -> None: ...
+
+class Departure(_message.Message):
+    __slots__ = ("node", "certificate", "epoch", "signature")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    certificate: bytes
+    epoch: int
+    signature: bytes
+    def __init__(self, node: _Optional[str] = ..., certificate: _Optional[bytes] = ..., epoch: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class LeaveRequest(_message.Message):
+    __slots__ = ("epoch", "signature")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    signature: bytes
+    def __init__(self, epoch: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class LeaveReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("csr", "proof")

@@ -46,6 +46,11 @@ class DiscoveryStub:
                 request_serializer=tangentmesh_dot_v1_dot_discovery__pb2.RenewRequest.SerializeToString,
                 response_deserializer=tangentmesh_dot_v1_dot_discovery__pb2.RenewReply.FromString,
                 _registered_method=True)
+        self.Leave = channel.unary_unary(
+                '/tangentmesh.v1.Discovery/Leave',
+                request_serializer=tangentmesh_dot_v1_dot_discovery__pb2.LeaveRequest.SerializeToString,
+                response_deserializer=tangentmesh_dot_v1_dot_discovery__pb2.LeaveReply.FromString,
+                _registered_method=True)
 
 
 class DiscoveryServicer:
@@ -69,6 +74,13 @@ class DiscoveryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Leave(self, request, context):
+        """The caller is no member any longer: no plan names it, and its certificate is of no use here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DiscoveryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +93,11 @@ def add_DiscoveryServicer_to_server(servicer, server):
                     servicer.Renew,
                     request_deserializer=tangentmesh_dot_v1_dot_discovery__pb2.RenewRequest.FromString,
                     response_serializer=tangentmesh_dot_v1_dot_discovery__pb2.RenewReply.SerializeToString,
+            ),
+            'Leave': grpc.unary_unary_rpc_method_handler(
+                    servicer.Leave,
+                    request_deserializer=tangentmesh_dot_v1_dot_discovery__pb2.LeaveRequest.FromString,
+                    response_serializer=tangentmesh_dot_v1_dot_discovery__pb2.LeaveReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +156,33 @@ class Discovery:
             '/tangentmesh.v1.Discovery/Renew',
             tangentmesh_dot_v1_dot_discovery__pb2.RenewRequest.SerializeToString,
             tangentmesh_dot_v1_dot_discovery__pb2.RenewReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Leave(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tangentmesh.v1.Discovery/Leave',
+            tangentmesh_dot_v1_dot_discovery__pb2.LeaveRequest.SerializeToString,
+            tangentmesh_dot_v1_dot_discovery__pb2.LeaveReply.FromString,
             options,
             channel_credentials,
             insecure,
