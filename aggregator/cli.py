@@ -119,8 +119,10 @@ def token(directory: "Directory", node: str, minutes: float, replace: bool, as_j
 def run(directory: "Directory") -> None:
     """Serve discovery and enrolment, until stopped (SIGTERM, Ctrl-C)."""
     from aggregator.server import serve
+    from edge_node.security.process import forbid_core_dumps
 
     console.configure_logging()
+    forbid_core_dumps()
     asyncio.run(serve(directory))
 
 

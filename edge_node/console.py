@@ -11,8 +11,10 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -104,7 +106,7 @@ def show(renderable: "RenderableType") -> None:
 def configure_logging(
     level: int = logging.INFO, *, as_json: bool | None = None, stream: IO[str] | None = None
 ) -> None:
-    """Send all logs to standard error, replacing earlier handlers.
+    """Send all logs to standard error, replacing earlier handlers; uncaught exceptions, too.
 
     Args:
         level: the least severe level that is shown.
@@ -117,6 +119,7 @@ def configure_logging(
     handler.setFormatter(_JsonLines() if in_json else _Lines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
 
 
 def _exit_code(command: click.Command, arguments: Sequence[str] | None, program: str | None) -> int:
@@ -159,6 +162,29 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
+def _traceback(error: BaseException | None) -> str:
+    """Where an exception came from, and those before it: places, types, and no cell of a row.
+
+    Libraries quote in their messages what they couldn't read. Only the project's own errors, which
+    never quote a row in mid-run, and the operating system's are given with their text.
+    """
+    told: list[str] = []
+    while error is not None:
+        known = isinstance(error, TangentMeshError | OSError)
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+        said = f"{name}: {error}" if known else f"{name} (its text is left out: it may quote rows)"
+        told.append("".join(traceback.format_tb(error.__traceback__)) + said)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nwhich led to\n\n".join(reversed(told))
+
+
+def _log_uncaught(
+    _kind: type[BaseException], error: BaseException, _trace: TracebackType | None
+) -> None:
+    """A daemon's last words are a log entry like all others."""
+    logging.getLogger("edge_node").critical("the process can't go on", exc_info=error)
+
+
 class _Lines(logging.Formatter):
     """`14:03:27 info  plan issued  epoch=3 run=1`, in local time."""
 
@@ -169,7 +195,7 @@ class _Lines(logging.Formatter):
         line = f"{time:%H:%M:%S} {record.levelname.lower():<7} {record.getMessage()}"
         lines = [f"{line}  {facts}" if facts else line]
         if record.exc_info:
-            lines.append(self.formatException(record.exc_info))
+            lines.append(_traceback(record.exc_info[1]))
         return _printable("\n".join(lines))
 
 
@@ -186,5 +212,5 @@ class _JsonLines(logging.Formatter):
             **_extras(record),
         }
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = _traceback(record.exc_info[1])
         return json.dumps(fields, ensure_ascii=False, default=str)

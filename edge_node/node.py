@@ -371,6 +371,8 @@ async def _until_stopped() -> None:
 def _log_failure(task: asyncio.Task[None]) -> None:
     """A task that should not end has: say why, and end the process."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.critical("the node can't go on: %s", error, exc_info=error)
+        known = isinstance(error, TangentMeshError)  # another's text may quote a row
+        reason = str(error) if known else type(error).__name__
+        _log.critical("the node can't go on: %s", reason, exc_info=error)
         with suppress(ProcessLookupError):
             signal.raise_signal(signal.SIGTERM)

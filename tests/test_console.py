@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import sys
 
 import click
 import pytest
@@ -14,8 +15,9 @@ from edge_node.errors import DataError
 @pytest.fixture(autouse=True)
 def _logging_as_before():
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
     yield
+    sys.excepthook = hook
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
@@ -111,15 +113,38 @@ def test_logs_for_people():
     assert line.endswith("info    plan 3 issued  step=\\x1b[2Jgone\n")
 
 
-def test_tracebacks():
-    """A traceback is part of the JSON line."""
+@pytest.mark.parametrize("as_json", [True, False])
+def test_tracebacks(as_json):
+    """They say where and of which type, and quote no library: what it couldn't read may be a cell.
+
+    The project's own errors are told in full.
+    """
+    stream = io.StringIO()
+    console.configure_logging(as_json=as_json, stream=stream)
+    try:
+        try:
+            int("Quetzalcoatlus-7")
+        except ValueError as error:
+            raise DataError("a cell is wrong", where="column 'ward'") from error
+    except DataError:
+        logging.getLogger("tool").exception("failed")
+    told = stream.getvalue()
+    assert "builtins.ValueError (its text is left out" in told
+    assert "edge_node.errors.DataError: column 'ward': a cell is wrong" in told
+    assert "test_console.py" in told
+    assert "invalid literal" not in told
+
+
+def test_uncaught_exceptions_are_logged():
+    """And quote nothing either."""
     stream = io.StringIO()
     console.configure_logging(as_json=True, stream=stream)
-    try:
-        raise ValueError("inner")
-    except ValueError:
-        logging.getLogger("tool").exception("failed")
-    assert "ValueError: inner" in json.loads(stream.getvalue())["traceback"]
+    error = KeyError("Quetzalcoatlus-7")
+    sys.excepthook(KeyError, error, None)
+    entry = json.loads(stream.getvalue())
+    assert entry["level"] == "critical"
+    assert "builtins.KeyError" in entry["traceback"]
+    assert "Quetzalcoatlus" not in stream.getvalue()
 
 
 def test_tables(capsys):

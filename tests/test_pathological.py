@@ -183,7 +183,7 @@ def test_difficult_classifications_are_exact(name: str) -> None:
 
 REFUSALS = {
     "constant inputs": (np.ones((9, 3)), Y[:9], "every input is constant"),
-    "constant target": (X, np.full(60, 2.0), "column 'y'.*constant.*2 in every row"),
+    "constant target": (X, np.full(60, 2.0), "column 'y'.*constant.*one value in every row"),
     "one row": (X[:1], Y[:1], "too few rows"),
     "an infinite cell": (once(X, (3, 1), np.inf), Y, "'x1'.*too large.*found 1 larger"),
     "an infinite target": (X, once(Y, 3, -np.inf), "column 'y'.*too large.*found 1 larger"),
@@ -205,7 +205,7 @@ def test_classes_that_cannot_be_learned_are_refused_by_name() -> None:
     """One that no row has, and one that the schema doesn't."""
     with pytest.raises(NumericalError, match=r"no rows.*class-2"):
         learn(spec_for(3, 3), [(X, LABELS)])
-    with pytest.raises(DataError, match=r"column 'y'.*index of one of 2.*2\.0"):
+    with pytest.raises(DataError, match=r"column 'y'.*index of one of 2.*rows without"):
         learn(spec_for(3, 2), [(X, LABELS + 1)])
 
 

@@ -149,8 +149,10 @@ def run(paths: NodePaths) -> None:
     import asyncio
 
     from edge_node.node import run_node
+    from edge_node.security.process import forbid_core_dumps
 
     console.configure_logging()
+    forbid_core_dumps()
     asyncio.run(run_node(paths))
 
 

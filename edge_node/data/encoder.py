@@ -169,7 +169,7 @@ def _standardised(values: Vector, number: NumericFeature) -> Vector:
         raise DataError(
             "a number is too far from the federation's",
             where=f"column {number.name!r}",
-            expected=f"within {_FARTHEST:g} times {number.scale:.3g} of {number.location:.6g}",
+            expected=f"within {_FARTHEST:g} standard deviations of the mean",
             found=f"{far.size} farther ones",  # not the value: a node reports why it refuses
             remedy="Correct the value",
         )

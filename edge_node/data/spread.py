@@ -120,7 +120,7 @@ def _target_scale(moments: Vector, data: DataSpec, raw: Encoder) -> float:
         raise DataError(
             "the target is constant over the whole federation: there is nothing to learn",
             where=f"column {data.target!r}",
-            found=f"{raw.target_location:.6g} in every row",
+            found="one value in every row",  # not which: a node reports why it refuses
         )
     return float(round_significant(np.array(np.sqrt(variance)))) * raw.target_scale
 

@@ -157,7 +157,7 @@ def _check_target(batch: Batch, data: DataSpec) -> None:
             "a row has no target",
             where=f"column {data.target!r}",
             expected=expected,
-            found=str(target[wrong][0]),
+            found=f"{int(wrong.sum())} rows without",
             remedy="Correct the row, or leave it out",
         )
 

@@ -44,6 +44,6 @@ def test_label_rows_are_centred_contrasts_of_the_indicators() -> None:
 
 @pytest.mark.parametrize("wrong", [-1.0, 2.0, 0.5, np.nan])
 def test_what_is_no_class_index_is_refused(wrong: float) -> None:
-    """It names what it found."""
-    with pytest.raises(NumericalError, match=f"from 0 to 1, found {wrong}"):
+    """It names how many it found, and not which: a node reports why it refuses."""
+    with pytest.raises(NumericalError, match="from 0 to 1, found 1 other values"):
         one_hot(np.array([0.0, wrong]), 2)
