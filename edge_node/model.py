@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from edge_node.config import DataSpec, LandmarkKind, Task, Which
+from edge_node.config import DataSpec, LandmarkKind, PrivacySpec, Task, Which
 from edge_node.data.encoder import Encoder
 from edge_node.data.source import Batch
 from edge_node.errors import DataError
@@ -50,6 +50,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence: float
     uncovered_share: float  # mean(k** - phi'phi) / mean k**: what the landmarks don't see
     created: str  # ISO 8601, UTC
+    privacy: PrivacySpec | None = None  # what the run's one sum with noise promises
 
     @property
     def cohort(self) -> tuple[str, ...]:

@@ -34,12 +34,15 @@ _FARTHEST = 1e150  # standard deviations: sums of squares stay finite
 
 
 class NumericFeature(msgspec.Struct, frozen=True):
-    """Input (x - location) / scale of the numeric column at ``index``."""
+    """Input (x - location) / scale of the numeric column at ``index``; one beyond ``most`` in
+    absolute value counts as at it.
+    """
 
     name: str
     index: int
     location: float
     scale: float
+    most: float | None = None
 
 
 class CategoricalFeature(msgspec.Struct, frozen=True):
@@ -104,7 +107,9 @@ class Encoder(msgspec.Struct, frozen=True):
         return self.target_location + self.target_scale * mean, self.target_scale * sd
 
     def warnings_for(self, batch: Batch) -> list[str]:
-        """Which labels of a batch the federation doesn't know, and in how many rows."""
+        """Which labels of a batch the federation doesn't know, in how many rows; and how many
+        numbers are beyond their bounds.
+        """
         found = []
         for category in self.categorical:
             held = batch.categorical[:, category.index]
@@ -115,6 +120,13 @@ class Encoder(msgspec.Struct, frozen=True):
                 found.append(
                     f"column {category.name!r}: {len(unseen)} rows with an unseen category "
                     f"({names}); they are treated as none of the known ones"
+                )
+        for number in self.numeric:
+            beyond = _beyond(batch.numeric[:, number.index], number)
+            if beyond.any():
+                found.append(
+                    f"column {number.name!r}: {beyond.sum()} rows beyond the spec's bounds; they "
+                    "are treated as being at them"
                 )
         return found
 
@@ -165,6 +177,8 @@ def _standardised(values: Vector, number: NumericFeature) -> Vector:
     """A numeric column's inputs; missing values are the mean."""
     with np.errstate(over="ignore"):
         scaled = (values - number.location) / number.scale
+    if number.most is not None:
+        return np.nan_to_num(np.clip(scaled, -number.most, number.most), nan=0.0)
     if (far := values[np.abs(scaled) > _FARTHEST]).size:
         raise DataError(
             "a number is too far from the federation's",
@@ -174,6 +188,13 @@ def _standardised(values: Vector, number: NumericFeature) -> Vector:
             remedy="Correct the value",
         )
     return np.nan_to_num(scaled, nan=0.0)
+
+
+def _beyond(values: Vector, number: NumericFeature) -> NDArray[np.bool_]:
+    """Which values (n,) the encoder moves to a bound; with a little room for rounding."""
+    most = np.inf if number.most is None else number.most * (1.0 + 1e-9)
+    beyond: NDArray[np.bool_] = np.abs(values - number.location) > most * number.scale
+    return beyond
 
 
 def _centred(indicator: NDArray[np.bool_], share: float) -> Vector:

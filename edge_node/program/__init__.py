@@ -12,7 +12,6 @@ import numpy as np
 from edge_node.config import FederationSpec, Task
 from edge_node.data.encoder import EncodedRows
 from edge_node.data.source import Batch, Source
-from edge_node.errors import RefusedError
 from edge_node.inference.classes import LabelRows, class_offsets
 from edge_node.inference.posterior import ClassPosterior, Posterior
 from edge_node.inference.refinement import Refinement
@@ -24,6 +23,7 @@ from edge_node.program.journal import Journal
 from edge_node.program.landmarks import agree_landmarks
 from edge_node.program.metric import learn_features
 from edge_node.program.noise import agree_posteriors
+from edge_node.program.private import infer_privately
 
 __all__ = ["infer"]
 
@@ -36,7 +36,7 @@ async def infer(
     public: Batch | None = None,
     run: int = 0,
 ) -> Model:
-    """Run the program at one node.
+    """Run the program at one node; with ``[privacy]`` in the spec, `infer_privately`.
 
     Args:
         network: the node's view of the federation.
@@ -55,7 +55,7 @@ async def infer(
         NetworkError: a step could not be completed.
     """
     if spec.privacy is not None:
-        raise RefusedError("no program keeps the spec's promise of differential privacy yet")
+        return await infer_privately(network, source, spec, public=public, run=run)
     network = Journal(network)
     encoder, covariance = await agree_encoding(
         network, source, spec.data, pixels=spec.model.image is not None

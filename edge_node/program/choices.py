@@ -23,6 +23,7 @@ __all__ = [
     "read_evidences",
     "read_judgements",
     "read_metrics",
+    "read_noisy_evidence",
     "read_step",
     "read_trial",
 ]
@@ -79,6 +80,11 @@ def read_evidences(content: bytes, totals: Sequence[Statistics], *, step: str) -
         )
         evidences.append(evidence)
     return evidences
+
+
+def read_noisy_evidence(content: bytes, *, step: str) -> Evidence:
+    """The evidence of sums with noise: a sound one."""
+    return _sound(_read(content, _Chosen, step), step)
 
 
 def read_judgements(content: bytes, noises: Sequence[float], *, step: str) -> list[Evidence | None]:

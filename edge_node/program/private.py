@@ -1,0 +1,138 @@
+"""The program of a spec with differential privacy: one sum, with noise, and nothing else of rows.
+
+Encoding, landmarks and kernel come from the spec; what a run without privacy would find out by
+sums, it must state. The sum's noise is drawn by the nodes together (`edge_node.security.noise`),
+and the posterior answers for it (`edge_node.inference.noisy`). docs/privacy.md derives all of it.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+
+from edge_node.config import FederationSpec, LandmarkKind, Level, PrivacySpec, Task
+from edge_node.data.bounds import bounded_encoder, bounded_rows, presumed_covariance
+from edge_node.data.encoder import EncodedRows, Encoder
+from edge_node.data.source import Batch, Source
+from edge_node.errors import ConfigurationError
+from edge_node.inference.arrays import Matrix
+from edge_node.inference.classes import LabelRows
+from edge_node.inference.evidence import Evidence
+from edge_node.inference.features import Features
+from edge_node.inference.kernels import kernel_grid
+from edge_node.inference.landmarks import gaussian_landmarks
+from edge_node.inference.noisy import noisy_evidence, noisy_posterior
+from edge_node.inference.noisy_classes import noisy_class_posterior
+from edge_node.inference.posterior import ClassPosterior, Posterior
+from edge_node.inference.private import NoisySums, Scales, local_release
+from edge_node.model import Model, Provenance
+from edge_node.network.base import Network, decide
+from edge_node.program.candidates import AnyRows, Candidate, agree_features
+from edge_node.program.choices import read_noisy_evidence
+from edge_node.program.journal import Journal
+from edge_node.security.accounting import noise_multiplier
+from edge_node.security.noise import DiscreteGaussian
+
+__all__ = ["infer_privately"]
+
+_STEP = "release"
+
+
+async def infer_privately(
+    network: Network,
+    source: Source,
+    spec: FederationSpec,
+    *,
+    public: Batch | None = None,
+    run: int = 0,
+) -> Model:
+    """Run the program at one node; arguments, result and errors as for `edge_node.program.infer`.
+
+    Raises:
+        ConfigurationError: the spec promises no privacy, public landmarks are missing, or OpenDP is
+            not installed.
+        RefusedError: the site's own policy or budget doesn't allow it; nothing was sent.
+    """
+    privacy = spec.privacy
+    if privacy is None:
+        raise ConfigurationError("the spec has no `[privacy]`", where=f"node {network.node}")
+    network, encoder = Journal(network), bounded_encoder(spec)
+    candidate = _candidate(network.node, encoder, spec, public)
+    (features,) = await agree_features(network, "basis", [candidate])
+    rows: AnyRows = EncodedRows(bounded_rows(source, spec), encoder)
+    if classes := len(spec.data.classes):
+        rows = LabelRows(rows, np.full(classes, -np.log(classes)))
+    sums = await _agree_release(network, rows, features, classes, privacy)
+    posterior, evidence = await _agree_posterior(network, sums, features, spec.data.task)
+    provenance = Provenance(
+        federation=spec.name,
+        spec_hash=spec.digest().hex(),
+        run=run,
+        cohorts={step: network.cohort(step) for step in network.steps},
+        learnt_in=_STEP,
+        rows=round(sums.count),
+        sweeps=len(network.sums),
+        kernel=str(candidate.kernel),
+        landmark_kind=candidate.landmark_kind,
+        landmarks=len(features.landmarks),
+        log_evidence=evidence.log_evidence,
+        uncovered_share=_uncovered_share(sums),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        privacy=privacy,
+    )
+    encoder = msgspec.structs.replace(encoder, rows=round(sums.count))
+    return Model(spec.data, encoder, posterior, provenance)
+
+
+def _candidate(
+    node: str, encoder: Encoder, spec: FederationSpec, public: Batch | None
+) -> Candidate:
+    """The spec's kernel, and landmarks that no row has moved."""
+    (kernel,), (kind,) = kernel_grid(spec.model), spec.model.landmark_kinds
+    if kind is LandmarkKind.PUBLIC and public is None:
+        raise ConfigurationError(
+            "the federation's public landmarks are not given", where=f"node {node}"
+        )
+    landmarks: Matrix
+    if public is not None:
+        landmarks = encoder.encode(public)[: spec.landmark_count]
+    else:
+        presumed = presumed_covariance(encoder)
+        landmarks = gaussian_landmarks(presumed, spec.landmark_count, spec.model.seed)
+    return Candidate(kernel, kind, landmarks)
+
+
+async def _agree_release(
+    network: Network, rows: AnyRows, features: Features, classes: int, privacy: PrivacySpec
+) -> NoisySums:
+    """The sum, with noise, of everything that the rows say."""
+    outputs = classes - 1 if classes else None
+    target = float(np.sqrt(1.0 - 1.0 / classes)) if classes else 1.0
+    scales = Scales.of(features, target, outputs)
+    noise = DiscreteGaussian(
+        level=privacy.level,
+        multiplier=noise_multiplier(privacy.epsilon, privacy.delta),
+        bound=float(privacy.rows_per_site or 1) if privacy.level is Level.SITE else 1.0,
+        size=scales.length,
+        tolerated=privacy.curious_members,
+    )
+    total = await network.sum(_STEP, local_release(rows, features, scales), noise=noise)
+    return NoisySums.read(total, scales, noise.total_sigma(len(network.cohort(_STEP))))
+
+
+async def _agree_posterior(
+    network: Network, sums: NoisySums, features: Features, task: Task
+) -> tuple[Posterior | ClassPosterior, Evidence]:
+    """The posterior, with the amplitude and noise that the root found."""
+    chosen = await decide(
+        network, "choice", lambda: msgspec.json.encode(vars(noisy_evidence(sums)))
+    )
+    evidence = read_noisy_evidence(chosen, step="choice")
+    if task is Task.CLASSIFICATION:
+        return noisy_class_posterior(sums, features, evidence), evidence
+    return noisy_posterior(sums, features, evidence), evidence
+
+
+def _uncovered_share(sums: NoisySums) -> float:
+    """As far as noise allows to tell."""
+    return float(np.clip(sums.uncovered / (sums.mean_power * sums.count), 0.0, 1.0))
