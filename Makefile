@@ -14,7 +14,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fast check lint types contracts stubs stubs-check wheel-check \
+.PHONY: help setup demo test fast fuzz check lint types contracts stubs stubs-check wheel-check \
     newest-jax lock wheels docker-base docker-image clean
 
 help: ## List the targets
@@ -37,6 +37,9 @@ test: setup ## Run all tests
 
 fast: setup ## Run the tests that take no processes, no containers and little time
 	$(BIN)/pytest -m "not slow and not docker"
+
+fuzz: setup ## Give every decoder and service a million inputs that it must read or refuse
+	PYTHONPATH=.:proto nice $(BIN)/python -m tests.fuzz
 
 check: lint types contracts stubs-check wheel-check newest-jax ## Run everything else that CI runs
 	@echo "make check: all passed"

@@ -37,6 +37,7 @@ from edge_node.security.credentials import (
 from edge_node.security.files import write_atomically
 from edge_node.security.identity import Identity, generate_key, signing_request
 from edge_node.security.keyring import Keyring
+from edge_node.security.reading import RefuseUnreadable
 from tangentmesh.v1 import discovery_pb2_grpc, enrolment_pb2_grpc
 
 __all__ = ["make_identity", "serve"]
@@ -82,7 +83,10 @@ async def _serve(directory: Directory, config: AggregatorConfig) -> None:
     with Registry.open(directory.registry) as registry:
         certification = Certification(registry, authorities, config.lifetime)
         discovery = DiscoveryService(spec.name, Rules.of(spec), registry, certification)
-        server, enrolment_server = (grpc.aio.server(options=server_options()) for _ in range(2))
+        server, enrolment_server = (
+            grpc.aio.server(interceptors=[RefuseUnreadable()], options=server_options())
+            for _ in range(2)
+        )
         discovery_pb2_grpc.add_DiscoveryServicer_to_server(discovery, server)
         wanted = read_ports(directory, config)
         address = join_address(config.listen, wanted.discovery)

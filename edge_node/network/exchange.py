@@ -23,6 +23,7 @@ from edge_node.network.sweep import Abandoned, Board, Sweep
 from edge_node.security.credentials import Caller, caller, server_credentials, server_options
 from edge_node.security.denylist import Denylist
 from edge_node.security.identity import Identity
+from edge_node.security.reading import RefuseUnreadable
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 
 __all__ = ["EPOCH_KEY", "ExchangeServer", "ExchangeService"]
@@ -215,7 +216,11 @@ class ExchangeServer:
         Raises:
             MachineError: the address can't be had.
         """
-        server = grpc.aio.server(options=server_options(), maximum_concurrent_rpcs=_CALLS)
+        server = grpc.aio.server(
+            interceptors=[RefuseUnreadable()],
+            options=server_options(),
+            maximum_concurrent_rpcs=_CALLS,
+        )
         exchange_pb2_grpc.add_ExchangeServicer_to_server(self._service, server)
         try:
             port = server.add_secure_port(self._address, server_credentials(identity))

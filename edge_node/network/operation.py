@@ -20,6 +20,7 @@ __all__ = ["EPOCH_KINDS", "Kind", "Operation", "parse_record", "programs_differ"
 
 Kind = exchange_pb2.Kind
 
+_KIND_NAMES = {number: name for name, number in Kind.items()}
 _STEP_KINDS = {exchange_pb2.KIND_SUM, exchange_pb2.KIND_GATHER}
 EPOCH_KINDS = {
     exchange_pb2.KIND_FRONTIER: "frontier",
@@ -113,7 +114,8 @@ class Operation:
 def programs_differ(mine: Operation, theirs: Operation) -> NetworkError:
     """The error for two operations that can't both be next."""
     mine_named, theirs_named = (
-        f"{Kind.Name(each.kind)} {each.step!r} at position {each.sequence} of run {each.run}"
+        f"{_KIND_NAMES.get(each.kind, 'a step of an unknown kind')} {each.step!r} at position "
+        f"{each.sequence} of run {each.run}"
         for each in (mine, theirs)
     )
     return NetworkError(

@@ -8,9 +8,10 @@ returns what it found; none returns a truth value that a caller could forget to 
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -40,6 +41,16 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 _RENEW = "Renew the certificate"
 _OWN_AUTHORITY = "certificate of the federation's authority"
+_PARTS = attrgetter(
+    "subject", "issuer", "extensions", "not_valid_before_utc", "not_valid_after_utc"
+)
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _USES = {
     ExtendedKeyUsageOID.CLIENT_AUTH: "client authentication",
     ExtendedKeyUsageOID.SERVER_AUTH: "server authentication",
@@ -58,9 +69,9 @@ def parse_certificate(data: bytes, *, where: str) -> x509.Certificate:
     """Read a certificate, PEM or DER. Raises IdentityError."""
     try:
         if data.lstrip().startswith(b"-----BEGIN"):
-            return x509.load_pem_x509_certificate(data)
-        return x509.load_der_x509_certificate(data)
-    except ValueError as error:
+            return _whole(x509.load_pem_x509_certificate(data))
+        return _whole(x509.load_der_x509_certificate(data))
+    except _UNREADABLE as error:
         raise IdentityError(
             "not a certificate",
             where=where,
@@ -72,14 +83,21 @@ def parse_certificate(data: bytes, *, where: str) -> x509.Certificate:
 def parse_certificates(data: bytes, *, where: str) -> list[x509.Certificate]:
     """Read certificates, PEM, one after the other. Raises IdentityError if there are none."""
     try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+        return [_whole(each) for each in x509.load_pem_x509_certificates(data)]
+    except _UNREADABLE as error:
         raise IdentityError(
             "not a file of certificates",
             where=where,
             expected="X.509 certificates, PEM",
             found=f"{len(data)} bytes that are none",
         ) from error
+
+
+def _whole(certificate: x509.Certificate) -> x509.Certificate:
+    """The same; the library parses its parts only when they are asked for, so they are here."""
+    _PARTS(certificate)
+    certificate.public_key()
+    return certificate
 
 
 def der_of(certificate_pem: bytes, *, where: str = "certificate") -> bytes:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -176,8 +177,8 @@ def parse_key(key_pem: bytes, *, where: str, remedy: str = "") -> ec.EllipticCur
         if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
             return key
         found = f"a key of another kind ({type(key).__name__})"
-    except (ValueError, TypeError) as error:
-        found = str(error).splitlines()[0]
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        found = str(error).partition("\n")[0]
     raise IdentityError(
         "not a private key of this federation's kind",
         where=where,

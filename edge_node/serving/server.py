@@ -16,6 +16,7 @@ from edge_node.data.source import batch_from_rows
 from edge_node.errors import DataError, MachineError, TangentMeshError
 from edge_node.model import Model, Predictions
 from edge_node.security.files import make_private_directory
+from edge_node.security.reading import RefuseUnreadable
 from edge_node.serving.endpoint import socket_path, target
 from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import prediction_pb2 as pb
@@ -46,7 +47,10 @@ async def serve_local(
     make_private_directory(path.parent)
     await _refuse_second(path)
     path.unlink(missing_ok=True)
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MOST_BYTES)])
+    server = grpc.aio.server(
+        interceptors=[RefuseUnreadable()],
+        options=[("grpc.max_receive_message_length", _MOST_BYTES)],
+    )
     rpc.add_LocalServicer_to_server(_Local(model, status), server)
     try:
         server.add_secure_port(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
+from edge_node.errors import NetworkError
 from tangentmesh.v1 import prediction_pb2 as pb
 
 __all__ = ["NodeStatus"]
@@ -61,7 +62,12 @@ class NodeStatus:
 
     @classmethod
     def from_message(cls, reply: pb.StatusReply) -> Self:
-        """The inverse of ``to_message``."""
+        """The inverse of ``to_message``. Raises NetworkError for a time that is none."""
+        try:
+            waiting = reply.waiting.ToTimedelta().total_seconds()
+            times = _time(reply, "posterior_time"), _time(reply, "certificate_expires")
+        except (ValueError, OverflowError) as error:
+            raise NetworkError("a node's status can't be read", found=str(error)) from error
         return cls(
             node=reply.node,
             federation=reply.federation,
@@ -70,11 +76,11 @@ class NodeStatus:
             run=reply.run,
             step=reply.step,
             waiting_for=tuple(reply.waiting_for),
-            waiting_seconds=reply.waiting.ToTimedelta().total_seconds(),
+            waiting_seconds=waiting,
             discovery_reachable=reply.discovery_reachable,
             cohort=tuple(reply.cohort),
-            posterior_time=_time(reply, "posterior_time"),
-            certificate_expires=_time(reply, "certificate_expires"),
+            posterior_time=times[0],
+            certificate_expires=times[1],
             reason=reply.reason,
             bytes_sent=reply.bytes_sent,
             bytes_received=reply.bytes_received,

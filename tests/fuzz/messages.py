@@ -1,0 +1,212 @@
+"""Decoders of what comes over a network: announcements, records, plans, streams, heartbeats."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aggregator.heartbeat import read_report
+from edge_node.network import fixed_point
+from edge_node.network.agreement import check_testimonies, testimony
+from edge_node.network.combine import RecordUnion, RingSum, Union, gathered, parse_gathered
+from edge_node.network.framing import CHUNK_BYTES, chunks, read_header, read_payload
+from edge_node.network.keys import announcement, pairwise_masks
+from edge_node.network.operation import Kind, Operation, parse_record
+from edge_node.network.plan import Member, Plan
+from edge_node.security.authority import Authority, requested_key
+from edge_node.security.certificates import der_of
+from edge_node.security.identity import Identity, signing_request
+from edge_node.security.masks import MaskingKey
+from edge_node.security.renewal import check_renewal, renewal_request
+from edge_node.security.succession import Successor, statement, succeed
+from edge_node.serving.status import NodeStatus
+from tangentmesh.v1 import discovery_pb2, exchange_pb2, prediction_pb2
+from tests.fuzz.targets import Target
+from tests.mesh import SPEC_HASH, issue
+
+__all__ = ["message_targets"]
+
+NODES = ("a", "b", "c")
+STEP = Operation(1, 1, Kind.KIND_SUM, 2, "s")
+
+
+def message_targets(directory: Path) -> Iterator[Target]:
+    """All of them; an authority is made in ``directory``."""
+    authority = Authority.create(directory / "ca", "fuzz")
+    identities = {node: issue(authority, node) for node in NODES}
+    plan = _plan(identities)
+    yield from _sums_and_gathers()
+    yield from _records()
+    yield from _keys(identities, plan)
+    yield from _streams(plan)
+    yield from _plans(plan)
+    successor = Authority.create(directory / "successor", "fuzz")
+    yield from _certificates(authority, successor, identities)
+
+
+def _plan(identities: dict[str, Identity]) -> Plan:
+    members = tuple(
+        Member(
+            node,
+            f"{node}:1",
+            identity.fingerprint,
+            "" if node == "a" else "a",
+            identity.certificate_der,
+        )
+        for node, identity in identities.items()
+    )
+    edges = tuple((node, "a") for node in NODES[1:])
+    return Plan(1, 1, SPEC_HASH, "a", members, edges, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def _sums_and_gathers() -> Iterator[Target]:
+    ring, union = RingSum(64), Union(64)
+
+    def summed(data: bytes) -> None:
+        with_valid = [data, bytes(64)]
+        for payload in with_valid:
+            ring.check(payload, frozenset(NODES))
+        total = fixed_point.decode(fixed_point.from_bytes(ring.combine(with_valid)))
+        fixed_point.check_total(total, 3)
+
+    def merged(data: bytes) -> None:
+        union.check(data, frozenset(NODES))
+        union.combine([data, data])
+
+    yield Target("words", (bytes(64), bytes(range(64))), summed)
+    yield Target("words of any length", (bytes(32),), fixed_point.from_bytes, 20)
+    shares = gathered({node: node.encode() * 8 for node in NODES})
+    yield Target("gathered", (shares, gathered({"a": b""})), merged)
+    frontiers = gathered({node: (7).to_bytes(8, "big") for node in NODES})
+    yield Target("frontiers", (frontiers,), merged)
+
+
+def _records() -> Iterator[Target]:
+    records = [replace(STEP, sequence=n).record(NODES, bytes([n] * 16)) for n in range(3)]
+    union = RecordUnion(1, 0, 1 << 20)
+
+    def caught_up(data: bytes) -> None:
+        union.check(data, frozenset(NODES))
+        union.combine([data, data])
+
+    several = exchange_pb2.Records(records=records).SerializeToString()
+    one = exchange_pb2.Records(records=records[:1]).SerializeToString()
+    yield Target("records", (several, one), caught_up)
+    yield Target(
+        "record",
+        tuple(each.SerializeToString() for each in records[::-1]),
+        lambda data: STEP.check(parse_record(data, where="fuzz")),
+    )
+
+
+def _keys(identities: dict[str, Identity], plan: Plan) -> Iterator[Target]:
+    keys = {node: MaskingKey.generate() for node in NODES}
+    parts = [announcement(keys[node], identities[node], plan) for node in NODES]
+    said = {node: data for part in parts for node, data in parse_gathered(part).items()}
+
+    def agree(payload: bytes) -> None:
+        pairwise_masks(keys["a"], identities["a"], plan, payload)
+
+    def one_announcement(data: bytes) -> None:
+        agree(gathered({**said, "b": data}))
+
+    yield Target("keys", (gathered(said),), agree)
+    yield Target("announcement", (said["b"], said["c"]), one_announcement, 50)
+    told = {node: testimony(identities[node], 1, bytes(32)) for node in NODES}
+
+    def testified(data: bytes) -> None:
+        check_testimonies(
+            {**told, "b": data}, NODES, identity=identities["a"], run=1, transcript=bytes(32)
+        )
+
+    yield Target("testimony", (told["b"], told["c"]), testified, 20)
+
+
+def _streams(plan: Plan) -> Iterator[Target]:
+    def header(data: bytes) -> None:
+        Operation.from_header(exchange_pb2.Header.FromString(data))
+
+    yield Target("header", (STEP.header(plan.hash, b"x").SerializeToString(),), header)
+    payload = bytes(range(256)) * 4
+    whole = [each.SerializeToString() for each in chunks(STEP.header(plan.hash, payload), payload)]
+    proceed = exchange_pb2.Chunk(proceed=exchange_pb2.Proceed()).SerializeToString()
+    seeds = tuple(map(_joined, (whole, [proceed, *whole], [*whole, whole[-1]], whole[::-1])))
+    yield Target("stream", seeds, _read_stream)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def _read_stream(data: bytes) -> None:
+    """Chunks, each after its length in two bytes; all are there, so nothing is waited for."""
+
+    async def stream() -> AsyncIterator[exchange_pb2.Chunk]:
+        rest = data
+        while rest:
+            size = int.from_bytes(rest[:2], "big")
+            yield exchange_pb2.Chunk.FromString(rest[2 : 2 + size])
+            rest = rest[2 + size :]
+
+    async def proceed() -> None:
+        """Nothing."""
+
+    async def read() -> None:
+        incoming = stream()
+        header = await read_header(incoming, proceed)
+        Operation.from_header(header)
+        await read_payload(incoming, header, CHUNK_BYTES)
+
+    try:
+        read().send(None)
+    except StopIteration:
+        return
+
+
+def _plans(plan: Plan) -> Iterator[Target]:
+    seeds = tuple(plan.to_message(receiver=node).SerializeToString() for node in ("b", "a"))
+    yield Target(
+        "plan",
+        seeds,
+        lambda data: Plan.from_message(discovery_pb2.Plan.FromString(data), node="b").hash,
+    )
+    beat = discovery_pb2.HeartbeatRequest(
+        address="a:1", spec_hash=SPEC_HASH, session=bytes(16), epoch=3, run=1, phase=2, step="s"
+    )
+    beat.waiting_for.extend(["b"])
+    beat.waiting.FromNanoseconds(10**9)
+
+    def heartbeat(data: bytes) -> None:
+        read_report(discovery_pb2.HeartbeatRequest.FromString(data), "a", epoch=3, run=1)
+
+    yield Target("heartbeat", (beat.SerializeToString(),), heartbeat)
+    status = prediction_pb2.StatusReply(node="a", phase="running", waiting_for=["b"])
+    status.posterior_time.GetCurrentTime()
+    status.waiting.FromNanoseconds(10**9)
+
+    def told(data: bytes) -> None:
+        NodeStatus.from_message(prediction_pb2.StatusReply.FromString(data))
+
+    yield Target("status", (status.SerializeToString(),), told)
+
+
+def _certificates(
+    authority: Authority, successor: Authority, identities: dict[str, Identity]
+) -> Iterator[Target]:
+    own = identities["a"]
+    csr, proof = renewal_request(own, identities["b"].key_pem)
+
+    def renewed(data: bytes) -> None:
+        size = data[0] + 1 if data else 1
+        check_renewal("a", own.certificate_der, data[size:], data[1:size])
+
+    yield Target("renewal", (bytes([len(proof)]) + proof + csr,), renewed, 10)
+    requests = (signing_request(own.key_pem, "a"), csr)
+    yield Target("signing request", requests, lambda data: requested_key(data, "a"), 10)
+    old, new = (der_of(each.certificate_pem) for each in (authority, successor))
+    proof = authority.sign(statement(new))
+
+    def succeeded(data: bytes) -> None:
+        succeed(own, [Successor(old), Successor(data, proof)])
+
+    yield Target("succession", (new, old), succeeded, 10)
