@@ -94,6 +94,50 @@ def test_the_others_finish_without_a_dead_node_and_take_it_back(
     assert_pooled(federation, sites, [*survivors, victim], tmp_path)
 
 
+def test_a_node_that_returns_without_consent_waits(
+    make_federation: Make, sites: list[Site], tmp_path: Path
+) -> None:
+    """Totals without it are known: the others refuse, say why, and keep their posterior."""
+    federation = make_federation(minimum_nodes=4)
+    victim, survivors = "hospital-c", tuple(s.name for s in sites if s.name != "hospital-c")
+    federation.create()
+    federation.start_aggregator()
+    for node in survivors:
+        federation.enrol(node)
+        federation.start_node(node)
+    federation.wait_complete(deadline=60, nodes=survivors)
+    federation.enrol(victim)
+    federation.start_node(victim)
+    reason = "would differ by hospital-c alone"
+    for statuses in federation.follow(deadline=60):
+        phases = [status.phase for node, status in statuses.items() if node in survivors]
+        if phases == ["refused"] * 4 and reason in statuses[victim].reason:
+            break
+    assert all(reason in statuses[node].reason for node in survivors)
+    epochs = {status.epoch for status in statuses.values()}
+    assert_pooled(federation, sites, list(survivors), tmp_path)
+    rows = table_rows(sites[0].test, federation.spec.data)
+    assert len(client.predict(federation.node_directory(survivors[0]), rows)) == len(rows)
+    federation.kill(victim)
+    federation.start_node(victim)  # it might have changed its mind: it is tried once again
+    for statuses in federation.follow(deadline=60):
+        if len(statuses) == 5 and min(status.epoch for status in statuses.values()) > max(epochs):
+            break
+    for statuses in federation.follow(deadline=60):
+        if all(statuses[node].phase == "refused" for node in survivors if node in statuses):
+            break
+    home = str(federation.directory / "aggregator")
+    known = json.loads(federation.command("aggregator", "status", "--json", "--dir", home))
+    assert any("refuses" in problem and reason in problem for problem in known["problems"])
+    config = NodePaths(federation.node_directory(victim)).config
+    text = config.read_text().replace('differencing = "refuse"', 'differencing = "consent"')
+    federation.kill(victim)
+    config.write_text(text)
+    federation.start_node(victim)
+    federation.wait_complete(deadline=90)
+    assert_pooled(federation, sites, [*survivors, victim], tmp_path)
+
+
 @pytest.mark.parametrize("position", ["root", "leaf"])
 def test_a_node_lost_late_keeps_the_parts_that_are_fixed(
     make_federation: Make, position: str
