@@ -23,12 +23,19 @@ from edge_node.security.certificates import (
 )
 from edge_node.security.credentials import Caller
 from edge_node.security.denylist import Denylist
+from edge_node.security.departure import Departure
 from edge_node.security.renewal import check_renewal
 from tangentmesh.v1 import discovery_pb2
 
-__all__ = ["LEAF_LIFETIME", "Certification"]
+__all__ = ["HAS_LEFT", "LEAF_LIFETIME", "Certification"]
 
 LEAF_LIFETIME = timedelta(days=90)
+
+HAS_LEFT = "it has left the federation"
+"""Why the certificates of a node that left are denied."""
+
+
+_Kept = tuple[list[EnrolledNode], dict[str, EnrolledNode], list[Denial], list[Departure]]
 
 
 @dataclass
@@ -42,6 +49,7 @@ class Certification:
         nodes: every enrolled node with the certificate that plans name.
         renewals: nodes that have renewed it since, with the new one.
         denials: denied certificates by fingerprint.
+        departures: what nodes that have left say to the others.
     """
 
     registry: Registry
@@ -50,6 +58,7 @@ class Certification:
     nodes: dict[str, EnrolledNode] = field(default_factory=dict)
     renewals: dict[str, EnrolledNode] = field(default_factory=dict)
     denials: dict[bytes, Denial] = field(default_factory=dict)
+    departures: list[Departure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.denylist, self._changes = Denylist(), 0
@@ -83,16 +92,20 @@ class Certification:
             if renewed.fingerprint in named:
                 self.put(renewed)
 
-    def _read(self) -> tuple[list[EnrolledNode], dict[str, EnrolledNode], list[Denial]]:
-        return self.registry.nodes(), self.registry.renewals(), self.registry.denials()
+    def _read(self) -> _Kept:
+        registry = self.registry
+        return registry.nodes(), registry.renewals(), registry.denials(), registry.departures()
 
-    def _take(
-        self, found: tuple[list[EnrolledNode], dict[str, EnrolledNode], list[Denial]]
-    ) -> None:
-        nodes, self.renewals, denials = found
+    def _take(self, found: _Kept) -> None:
+        nodes, self.renewals, denials, self.departures = found
         self.nodes = {node.name: node for node in nodes}
         self.denials = {denial.fingerprint: denial for denial in denials}
         self.denylist.replace(self.denials)
+
+    def has_left(self, peer: Caller) -> bool:
+        """Whether it is by leaving that the caller is no member."""
+        denial = self.denials.get(peer.fingerprint)
+        return denial is not None and denial.reason == HAS_LEFT
 
     def holder(self, peer: Caller) -> EnrolledNode:
         """The node that calls. Raises RefusedError if its certificate is not to be believed."""

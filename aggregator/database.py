@@ -44,6 +44,12 @@ CREATE TABLE requests (
     requested_at REAL NOT NULL
 ) STRICT;
 """,
+    """
+CREATE TABLE departures (
+    node TEXT PRIMARY KEY, certificate BLOB NOT NULL, epoch INTEGER NOT NULL,
+    signature BLOB NOT NULL
+) STRICT;
+""",
 )
 """What each version adds to the one before; a version that was released is never changed."""
 

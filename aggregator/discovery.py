@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from aggregator.certification import Certification
+from aggregator.certification import HAS_LEFT, Certification
 from aggregator.heartbeat import read_report
 from aggregator.plan import Plan
 from aggregator.planner import decide
@@ -31,6 +31,7 @@ from edge_node.errors import (
 )
 from edge_node.security.certificates import pem_of
 from edge_node.security.credentials import Caller, caller
+from edge_node.security.departure import Departure
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
 __all__ = ["DiscoveryService"]
@@ -104,6 +105,15 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         if plan and request.session and node.name in plan.by_node and plan.epoch > request.epoch:
             parent = self._enrolled.get(plan.by_node[node.name].parent)
             plan.copy_to(reply.plan, {parent.name: parent.certificate} if parent else {})
+            reply.departures.extend(
+                discovery_pb2.Departure(
+                    node=each.node,
+                    certificate=each.certificate,
+                    epoch=each.epoch,
+                    signature=each.signature,
+                )
+                for each in self.certification.departures
+            )
         return reply
 
     async def Renew(  # noqa: N802 - named by the protocol
@@ -128,6 +138,43 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         _log.info("%s renews its certificate", renewed.name)
         pem = pem_of(renewed.certificate, where=renewed.name)
         return discovery_pb2.RenewReply(certificate=pem)
+
+    async def Leave(  # noqa: N802 - named by the protocol
+        self, request: discovery_pb2.LeaveRequest, context: Any
+    ) -> discovery_pb2.LeaveReply:
+        """Let the caller be no member any longer; asked again, it answers the same."""
+        try:
+            peer = self._caller(context)
+            if not self.certification.has_left(peer):
+                departure = self._departure(self._member(peer), peer, request)
+                await asyncio.to_thread(
+                    self.registry.remove,
+                    peer.name,
+                    reason=HAS_LEFT,
+                    now=self.calendar(),
+                    departure=departure,
+                )
+                _log.info("%s leaves", peer.name, extra={"consents": departure is not None})
+                await self.refresh()
+        except _Refusal as refusal:
+            await context.abort(refusal.code, refusal.reason)
+        except MachineError as error:
+            await context.abort(grpc.StatusCode.INTERNAL, str(error))
+        except TangentMeshError as error:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+        return discovery_pb2.LeaveReply()
+
+    def _departure(
+        self, node: EnrolledNode, peer: Caller, request: discovery_pb2.LeaveRequest
+    ) -> Departure | None:
+        """What the caller says to the others. Raises IdentityError if it hasn't signed it."""
+        if not request.signature:
+            return None
+        renewed = self.certification.renewals.get(peer.name, node)
+        used = renewed if peer.fingerprint == renewed.fingerprint else node
+        departure = Departure(peer.name, used.certificate, request.epoch, request.signature)
+        departure.check_signature(self.federation)
+        return departure
 
     def enrolled(self, node: EnrolledNode) -> None:
         """A node has enrolled just now."""
@@ -181,6 +228,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
             self._plan,
             experience=self._experience,
             now=self.clock(),
+            departed=self._plan.by_node.keys() - self._enrolled.keys() if self._plan else (),
         )
         if decision.plan is not None:
             plan = replace(decision.plan, created=self.calendar())
@@ -243,11 +291,18 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         return True
 
     def _known(self, context: Any) -> tuple[Caller, EnrolledNode]:
+        peer = self._caller(context)
+        return peer, self._member(peer)
+
+    def _caller(self, context: Any) -> Caller:
         try:
-            peer = caller(context, self.federation)
-            return peer, self.certification.holder(peer)
+            return caller(context, self.federation)
         except IdentityError as error:
             raise _Refusal(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+
+    def _member(self, peer: Caller) -> EnrolledNode:
+        try:
+            return self.certification.holder(peer)
         except RefusedError as error:
             raise _Refusal(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
 

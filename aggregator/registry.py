@@ -18,6 +18,7 @@ from aggregator.database import Database
 from aggregator.plan import Plan
 from aggregator.presence import Report
 from edge_node.errors import IdentityError, RefusedError
+from edge_node.security.departure import Departure
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["Denial", "EnrolledNode", "Heartbeat", "Registry"]
@@ -132,7 +133,8 @@ class Registry:
             replaces = _check_token(cursor, digest, node, now)
             _check_name(cursor, node, replaces)
             enrolled = issue()
-            _deny(cursor, _replaced(cursor, node, now))
+            reason = "another certificate was issued since, to a new key"
+            _deny(cursor, _certificates(cursor, node, reason, now))
             cursor.execute("UPDATE tokens SET used_at = ? WHERE hash = ?", (now, digest))
             cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
             cursor.execute(
@@ -166,6 +168,44 @@ class Registry:
         """Let renewed certificates replace those before."""
         with self._database.transaction() as cursor:
             _adopt(cursor, fingerprints)
+
+    def remove(
+        self, node: str, *, reason: str, now: float, departure: Departure | None = None
+    ) -> list[Denial]:
+        """Let a node be no member any longer; its certificates are denied.
+
+        Args:
+            node: its name, which is free from now on.
+            reason: for its owner, and for the record.
+            now: the clock.
+            departure: what it says to the others; None: nothing.
+
+        Returns:
+            Its certificates.
+
+        Raises:
+            RefusedError: no node of this name is enrolled.
+        """
+        with self._database.transaction() as cursor:
+            if not (denials := _certificates(cursor, node, reason, now)):
+                raise RefusedError(
+                    "no node of this name is enrolled",
+                    where=node,
+                    remedy="Check the name with `aggregator status`",
+                )
+            _deny(cursor, denials)
+            cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
+            if departure is not None:
+                cursor.execute(
+                    "INSERT OR REPLACE INTO departures VALUES (?, ?, ?, ?)",
+                    (node, departure.certificate, departure.epoch, departure.signature),
+                )
+        return denials
+
+    def departures(self) -> list[Departure]:
+        """What nodes that have left say to the others, by name."""
+        rows = self._database.read("SELECT * FROM departures ORDER BY node")
+        return [Departure(*row) for row in rows]
 
     def deny(self, denials: Iterable[Denial]) -> None:
         """Put certificates on the denylist; what was there before stays as it was."""
@@ -225,14 +265,13 @@ class Registry:
         return Plan.from_message(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None
 
 
-def _replaced(cursor: sqlite3.Cursor, node: str, now: float) -> list[Denial]:
-    """The certificates that a new enrolment makes void."""
+def _certificates(cursor: sqlite3.Cursor, node: str, reason: str, now: float) -> list[Denial]:
+    """A node's certificates, for the denylist."""
     rows = cursor.execute(
         "SELECT fingerprint FROM nodes WHERE name = ?1"
         " UNION SELECT fingerprint FROM renewals WHERE node = ?1",
         (node,),
     )
-    reason = "another certificate was issued since, to a new key"
     return [Denial(fingerprint, node, reason, now) for (fingerprint,) in rows]
 
 

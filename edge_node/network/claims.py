@@ -62,7 +62,6 @@ def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
         epoch=plan.epoch,
         root=plan.root,
         claims={node: _read(content, node, identity, plan) for node, content in said.items()},
-        fingerprints={node: plan.fingerprint(node) for node in plan.cohort},
     )
 
 

@@ -32,14 +32,12 @@ class Cohort:
         epoch: of the plan.
         root: where totals are formed.
         claims: what each node says, signed by it.
-        fingerprints: SHA-256 of each node's certificate, 32 bytes.
     """
 
     run: int
     epoch: int
     root: str
     claims: Mapping[str, Claim]
-    fingerprints: Mapping[str, bytes]
 
     @property
     def row(self) -> Row:

@@ -8,12 +8,14 @@ written down. docs/design.md, section 4, says what it counts as released.
 from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 from edge_node.config import SitePolicy
 from edge_node.errors import CohortRefusedError
 from edge_node.paths import NodePaths
 from edge_node.security.cohort import Claim, Cohort
+from edge_node.security.departure import Departure
 from edge_node.security.differencing import Row, isolated
 from edge_node.security.ledger import Contribution, Fate, Ledger
 from edge_node.security.policy import check_cohort
@@ -35,6 +37,7 @@ class SiteGuard:
         self._node = node
         self._policy = policy
         self._ledger = ledger
+        self._lock = Lock()
         self.claim = Claim(version, policy.consents)
 
     @classmethod
@@ -67,13 +70,14 @@ class SiteGuard:
         """
         check_cohort(self._policy, self._node, cohort.claims)
         verdicts: dict[frozenset[tuple[object, ...]], frozenset[str]] = {}
-        for step in self._ledger.steps.keys() - set(completed):
-            known = self._known(step, cohort)
-            facts = frozenset((each.row, each.fate, each.root) for each in known)
-            if facts not in verdicts:
-                verdicts[facts] = self._isolated(known, cohort)
-            if found := verdicts[facts]:
-                raise self._refusal(found, step, known, cohort)
+        with self._lock:
+            for step in sorted(self._ledger.steps.keys() - set(completed)):
+                known = self._known(step, cohort)
+                facts = frozenset((each.row, each.fate, each.root) for each in known)
+                if facts not in verdicts:
+                    verdicts[facts] = self._isolated(known, cohort)
+                if found := verdicts[facts]:
+                    raise self._refusal(found, step, known, cohort)
 
     def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
         """Check one step, and write the contribution down: on return its words may leave.
@@ -83,14 +87,28 @@ class SiteGuard:
             MachineError: the ledger can't be written.
         """
         check_cohort(self._policy, self._node, cohort.claims)
-        known = self._known(step, cohort)
-        if found := self._isolated(known, cohort):
-            raise self._refusal(found, step, known, cohort)
-        self._ledger.contribute(cohort, sequence, step)
+        with self._lock:
+            known = self._known(step, cohort)
+            if found := self._isolated(known, cohort):
+                raise self._refusal(found, step, known, cohort)
+            self._ledger.contribute(cohort, sequence, step)
 
     def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
         """Note how many steps a new epoch's nodes have completed. Raises MachineError."""
-        self._ledger.settle(run, epoch, frontier, cohort)
+        with self._lock:
+            self._ledger.settle(run, epoch, frontier, cohort)
+
+    def take(self, departure: Departure) -> bool:
+        """Note the consent of a node that has left, which the caller has checked.
+
+        Returns:
+            Whether it is about all that this node has summed with it. Raises MachineError.
+        """
+        with self._lock:
+            if departure.epoch < self._ledger.newest_epoch(departure.node):
+                return False
+            self._ledger.consent(departure.node)
+            return True
 
     def _known(self, step: str, cohort: Cohort) -> list[Contribution]:
         """Contributions to the step whose total somebody may know; this epoch's own is no news."""

@@ -62,9 +62,9 @@ class Contribution:
 
 
 class _Cohort(msgspec.Struct, tag="cohort", frozen=True, forbid_unknown_fields=True):
-    """``members``: version, consent and fingerprint (hexadecimal) by name."""
+    """``members``: version (hexadecimal) and consent by name."""
 
-    members: dict[str, tuple[str, bool, str]]
+    members: dict[str, tuple[str, bool]]
 
 
 class _Contributed(msgspec.Struct, tag="contributed", frozen=True, forbid_unknown_fields=True):
@@ -99,22 +99,21 @@ class _Memory:
     """What the lines say."""
 
     steps: dict[str, dict[tuple[int, int], Contribution]] = field(default_factory=dict)
-    members: dict[str, tuple[str, bool, str]] = field(default_factory=dict)
+    members: dict[str, tuple[str, bool]] = field(default_factory=dict)
     consents: dict[str, bool] = field(default_factory=dict)
-    fingerprints: dict[str, set[bytes]] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)  # the newest one of each node
 
     def take(self, line: _Line) -> None:
         """One more event."""
         match line:
             case _Cohort(members):
                 self.members = members
-                for node, (_, consents, fingerprint) in members.items():
-                    self.consents[node] = consents
-                    self.fingerprints.setdefault(node, set()).add(bytes.fromhex(fingerprint))
+                self.consents |= {node: consents for node, (_, consents) in members.items()}
             case _Contributed(step, sequence, run, epoch, root):
-                row = frozenset((n, bytes.fromhex(v)) for n, (v, _, _) in self.members.items())
+                row = frozenset((n, bytes.fromhex(v)) for n, (v, _) in self.members.items())
                 contribution = Contribution(step, sequence, run, epoch, root, row)
                 self.steps.setdefault(step, {})[run, epoch] = contribution
+                self.epochs |= dict.fromkeys(self.members, epoch)
             case _Settled():
                 for each, fate in self.settled(line):
                     self.steps[each.step][each.run, each.epoch] = replace(each, fate=fate)
@@ -175,9 +174,9 @@ class Ledger:
         """By node, what it said last."""
         return self._memory.consents
 
-    def fingerprints(self, node: str) -> frozenset[bytes]:
-        """SHA-256 of the certificates by which a node has taken part."""
-        return frozenset(self._memory.fingerprints.get(node, ()))
+    def newest_epoch(self, node: str) -> int:
+        """The newest epoch in which this node and the other have contributed; 0: none."""
+        return self._memory.epochs.get(node, 0)
 
     def version(self, file: Path) -> bytes:
         """A name for a file's content, 32 bytes, that says nothing else of it. Raises MachineError.
@@ -194,7 +193,7 @@ class Ledger:
     def contribute(self, cohort: Cohort, sequence: int, step: str) -> None:
         """Note that words for a step are about to leave. Raises MachineError."""
         members = {
-            node: (claim.version.hex(), claim.consents, cohort.fingerprints[node].hex())
+            node: (claim.version.hex(), claim.consents)
             for node, claim in sorted(cohort.claims.items())
         }
         if (cohort.run, cohort.epoch) in self._memory.steps.get(step, ()):

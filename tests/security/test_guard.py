@@ -37,8 +37,7 @@ class Site:
             node: Claim(self.versions.get(node, "").encode().ljust(32), node in self.consents)
             for node in nodes
         }
-        fingerprints = {node: node.encode() * 32 for node in nodes}
-        return Cohort(run, epoch, root, claims, fingerprints)
+        return Cohort(run, epoch, root, claims)
 
     def total(
         self, nodes: str, run: int, *, root: str = "a", steps: tuple[str, ...] = STEPS
