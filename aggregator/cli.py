@@ -164,6 +164,22 @@ def deny(directory: "Directory", who: str, reason: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("node")
+@click.option("--reason", default="no reason given", help="For the node, and for the record.")
+@directory_option
+@console.json_option
+def evict(directory: "Directory", node: str, reason: str, as_json: bool) -> None:
+    """Take NODE out of the federation: the next posterior is learnt without its rows.
+
+    It can't consent for its site: the others form that posterior when enough of them differ from
+    the cohort before. Its name can be enrolled again with a new token.
+    """
+    from aggregator.setup import evict
+
+    _emit_denials(evict(directory, node, reason=reason), "evicted", as_json)
+
+
+@cli.command()
 @click.argument("who", metavar="NODE|FINGERPRINT")
 @directory_option
 @console.json_option

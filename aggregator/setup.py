@@ -25,7 +25,7 @@ from edge_node.security.files import write_atomically
 from edge_node.security.identity import save_identity
 from edge_node.security.tokens import Token
 
-__all__ = ["allow", "create", "create_token", "denied", "deny"]
+__all__ = ["allow", "create", "create_token", "denied", "deny", "evict"]
 
 
 def create(
@@ -101,6 +101,19 @@ def deny(directory: Directory, who: str, *, reason: str) -> list[Denial]:
         denials = [Denial(each.fingerprint, each.name, reason, now) for each in found]
         registry.deny(denials)
     return denials
+
+
+def evict(directory: Directory, node: str, *, reason: str) -> list[Denial]:
+    """Let a node be no member any longer: its certificates are denied, and its name is free.
+
+    Raises:
+        ConfigurationError: no federation here.
+        RefusedError: no node of this name is enrolled.
+        MachineError: the registry can't be written.
+    """
+    load_config(directory)
+    with Registry.open(directory.registry) as registry:
+        return registry.remove(node, reason=reason, now=time.time())
 
 
 def allow(directory: Directory, who: str) -> list[Denial]:

@@ -46,6 +46,7 @@ from edge_node.network.tree import Progress, RunSuperseded, TreeNetwork
 from edge_node.paths import NodePaths
 from edge_node.program import infer
 from edge_node.security.denylist import Denylist
+from edge_node.security.departure import Departure
 from edge_node.security.guard import SiteGuard
 from edge_node.security.identity import Identity
 from edge_node.security.keyring import Keyring
@@ -140,6 +141,7 @@ class Node:
             heartbeat=self.spec.timing.heartbeat,
             report=self.report,
             membership=self.membership,
+            departed=self._take_departure,
         )
         self.guard = self._open_guard()
         self.renewal = Renewal(self.discovery.address, self.membership, self.discovery.tell)
@@ -155,8 +157,7 @@ class Node:
             if server is not None:
                 self.address = self._advertised(await server.start(lambda: self.identity))
             _log.info("running", extra={"node": self.identity.node, "address": self.address})
-            works = (self.discovery.run(), self.renewal.run(), self._take_part(), self._watch())
-            for work in works:
+            for work in (self._be_member(), self._watch()):
                 tasks.append(asyncio.create_task(work))
                 tasks[-1].add_done_callback(_log_failure)
             yield
@@ -246,6 +247,39 @@ class Node:
             return None
         self.source.stamp.check(self.source.path)  # it is these rows whose version was taken
         return guard
+
+    async def _be_member(self) -> None:
+        """Take part until this node has left; its posterior goes on answering."""
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            if not self.paths.left.exists():
+                works = (self.discovery.run(), self.renewal.run(), self._take_part())
+                tasks = [asyncio.create_task(work) for work in works]
+                for task in tasks:
+                    task.add_done_callback(_log_failure)
+                await self._left()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._enter(self.run, Phase.REFUSED, self.paths.left.read_text().strip())
+        self.model = self.model if self.paths.model.exists() else None
+        _log.warning("%s", self.reason)
+
+    async def _left(self) -> None:
+        """Return when this node has left."""
+        while not self.paths.left.exists():  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    def _take_departure(self, departure: Departure) -> None:
+        """Somebody who has left lets the others go on."""
+        try:
+            departure.check(self.identity.ca_pem, self.identity.federation)
+            noted = self.guard is not None and self.guard.take(departure)
+        except TangentMeshError as error:
+            _log.error("a consent is not used: %s", error)
+        else:
+            _log.info("%s left and consents", departure.node, extra={"noted": noted})
 
     async def _take_part(self) -> None:
         """Run the program once for each run that the aggregator plans; if this site refuses an

@@ -43,6 +43,11 @@ class NodePaths:
         return self.root / "state"
 
     @property
+    def left(self) -> Path:
+        """Exists while the node has left its federation: one line that says so."""
+        return self.root / "state" / "left"
+
+    @property
     def ledger(self) -> Path:
         """The cohorts that this node has contributed to."""
         return self.root / "state" / "ledger"

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ from edge_node.config import (
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.names import check_node_name, split_address
 from edge_node.network.discovery import read_address
+from edge_node.network.leaving import leave
+from edge_node.network.records import RecordStore
 from edge_node.network.renewal import renew
 from edge_node.paths import NodePaths
+from edge_node.security.departure import Departure
 from edge_node.security.enrolment import enrol
-from edge_node.security.files import make_private_directory, write_atomically
+from edge_node.security.files import make_private_directory, remove, write_atomically
 from edge_node.security.keyring import Keyring
 from edge_node.security.tokens import Token
 
-__all__ = ["create_node", "enrol_node", "renew_node"]
+__all__ = ["create_node", "enrol_node", "leave_node", "renew_node"]
 
 
 def create_node(
@@ -117,6 +121,7 @@ def enrol_node(
     write_atomically(paths.spec, enrolment.spec.encode(), mode=0o644)
     write_atomically(paths.discovery, f"{enrolment.discovery}\n".encode())
     Keyring.begin(paths.identity, enrolment.identity)
+    remove(paths.left)
     return {
         "node": config.name,
         "federation": spec.name,
@@ -143,3 +148,33 @@ def renew_node(paths: NodePaths) -> dict[str, Any]:
         "fingerprint": renewed.fingerprint.hex() if renewed else "",
         "expires": renewed.expires.isoformat() if renewed else "",
     }
+
+
+def leave_node(paths: NodePaths, *, consent: bool, forget: bool) -> dict[str, Any]:
+    """Be no member any longer. A node that runs stops taking part, and says so.
+
+    Args:
+        paths: the node's directory.
+        consent: let others form totals without this node at once, though its sums can be told from
+            the difference.
+        forget: delete the posterior and the records of runs; the data file is never touched, nor
+            the ledger, which keeps on guarding the others if the node comes back.
+
+    Raises:
+        ConfigurationError, IdentityError: this directory is not a member's.
+        NetworkError: the aggregator can't be reached; nothing was changed.
+        RefusedError: it doesn't know this node; nothing was changed.
+        MachineError: a file can't be written.
+    """
+    address, identity = read_address(paths.discovery), Keyring.open(paths.identity).newest
+    store = RecordStore(paths.state)
+    plan = store.load_plan()
+    departure = Departure.of(identity, plan.epoch if plan else 0) if consent else None
+    asyncio.run(leave(address, identity, departure))
+    if forget:
+        store.clear()
+        for file in (paths.model, *paths.state.glob("model.*")):
+            remove(file)
+    said = f"{identity.node} has left the federation on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    write_atomically(paths.left, f"{said}\n".encode())
+    return {"node": identity.node, "consents": consent, "forgotten": forget}

@@ -9,7 +9,7 @@ import click
 from edge_node import __version__, console
 from edge_node.cli.ask import explain, predict, score
 from edge_node.cli.demo import demo
-from edge_node.cli.member import doctor, enrol, init, renew, run, status
+from edge_node.cli.member import doctor, enrol, init, leave, renew, run, status
 
 __all__ = ["cli", "main"]
 
@@ -46,5 +46,5 @@ def cli() -> None:
     """  # noqa: D301 - not raw: click looks for the character \b
 
 
-for _command in (init, enrol, renew, run, status, predict, score, explain, doctor, demo):
+for _command in (init, enrol, renew, leave, run, status, predict, score, explain, doctor, demo):
     cli.add_command(_command)

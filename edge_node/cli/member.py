@@ -14,7 +14,7 @@ from edge_node.paths import NodePaths
 if TYPE_CHECKING:
     from edge_node.serving.client import NodeStatus
 
-__all__ = ["doctor", "enrol", "init", "renew", "run", "status"]
+__all__ = ["doctor", "enrol", "init", "leave", "renew", "run", "status"]
 
 
 @click.command()
@@ -139,6 +139,32 @@ def _renewed(result: dict[str, Any]) -> str:
     return (
         f"Renewed: {result['fingerprint']}, until {result['expires']}.\n"
         "The old certificate stays in force until a plan names the new one."
+    )
+
+
+@click.command()
+@click.option(
+    "--consent",
+    is_flag=True,
+    help="Let the others go on without this node at once, though its sums can then be told.",
+)
+@click.option("--forget", is_flag=True, help="Delete the posterior and the records of runs here.")
+@directory_option
+@console.json_option
+def leave(paths: NodePaths, consent: bool, forget: bool, as_json: bool) -> None:
+    """Be no member any longer. The next posterior is learnt without this node's rows.
+
+    Unless it consents, the others form no totals that differ from earlier ones by this node alone:
+    they wait until enough others join, leave or change their rows. The data file stays.
+    """
+    from edge_node.setup import leave_node
+
+    result = leave_node(paths, consent=consent, forget=forget)
+    console.emit(
+        result,
+        as_json=as_json,
+        text=f"{result['node']} has left the federation. To come back: a new token, and"
+        " edge-node enrol TOKEN",
     )
 
 

@@ -19,6 +19,7 @@ from edge_node.names import AGGREGATOR, split_address
 from edge_node.network.feed import PlanFeed
 from edge_node.network.membership import Membership
 from edge_node.security.credentials import channel_credentials, channel_options
+from edge_node.security.departure import Departure
 from edge_node.security.identity import Identity
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
@@ -100,6 +101,7 @@ class DiscoveryClient:
         heartbeat: seconds between calls; each pause is varied by a quarter, so that hundreds of
             nodes don't call at once.
         report: what to say.
+        departed: is told what nodes that have left consent to, before a plan without them is taken.
         membership: what the answers bring beside plans is for it; None: for nobody.
         reachable: whether the newest call was answered.
         waiting: why there is no newer plan, in the aggregator's words.
@@ -112,6 +114,7 @@ class DiscoveryClient:
     heartbeat: float
     report: Callable[[], Report]
     membership: Membership | None = None
+    departed: Callable[[Departure], None] = lambda departure: None
     reachable: bool = False
     waiting: str = ""
     refusal: str = ""
@@ -148,6 +151,8 @@ class DiscoveryClient:
         self.reachable, self.waiting, self.refusal = True, reply.waiting, ""
         if self.membership is not None:
             self.membership.take(reply)
+        for each in reply.departures:
+            self.departed(Departure(each.node, each.certificate, each.epoch, each.signature))
         if reply.HasField("plan"):
             try:
                 self.feed.offer(reply.plan)

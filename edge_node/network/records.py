@@ -71,6 +71,13 @@ class RecordStore:
             self._runs[run] = RunRecords(self._directory / f"run-{run}", run)
         return self._runs[run]
 
+    def clear(self) -> None:
+        """Delete the plan and all runs."""
+        self._runs.clear()
+        (self._directory / "plan.pb").unlink(missing_ok=True)
+        for path in self._directory.glob("run-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
     def prune(self, current: int) -> None:
         """Delete all runs but ``current`` and the last one before it that was completed."""
         found = {

@@ -2,7 +2,7 @@
 
 Totals with it and without it differ by its sums, so the others refuse to form the latter
 (`edge_node.security.guard`), unless it has signed this. The aggregator carries it to them and can't
-make one up. What the node contributes after the epoch that it names, having come back, is not meant.
+make one up. What the node contributes after the epoch that it names is not meant.
 """
 
 from dataclasses import dataclass

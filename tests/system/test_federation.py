@@ -138,6 +138,44 @@ def test_a_node_that_returns_without_consent_waits(
     assert_pooled(federation, sites, [*survivors, victim], tmp_path)
 
 
+def test_the_posterior_after_leaving_is_one_that_never_saw_the_node(
+    make_federation: Make, sites: list[Site], tmp_path: Path
+) -> None:
+    """With its consent at once; of one that is evicted without, only when more differ."""
+    quiet = TimingSpec(heartbeat=0.2, liveness=5, settle=3, step=60)
+    federation = make_federation(quiet, minimum_nodes=3)
+    federation.create()
+    federation.start_aggregator()
+    for node in federation.files:
+        federation.enrol(node)
+    for node in federation.files:  # at once: three that begin would not let two others join
+        federation.start_node(node)
+    federation.wait_complete(deadline=90)
+    leaver, stays = "hospital-c", tuple(s.name for s in sites if s.name != "hospital-c")
+    home = federation.node_directory(leaver)
+    federation.command("edge_node", "leave", "--consent", "--forget", "--dir", str(home))
+    for statuses in federation.follow(deadline=60):
+        held = {status.cohort for node, status in statuses.items() if node in stays}
+        if held == {stays} and "has left" in statuses[leaver].reason:
+            break
+    assert_pooled(federation, sites, list(stays), tmp_path)
+    assert statuses[leaver].cohort == ()
+    assert federation.files[leaver].exists()
+    assert not NodePaths(home).model.exists()
+    assert not list(NodePaths(home).state.glob("run-*"))
+    assert NodePaths(home).ledger.exists()
+    evicted, left = stays[0], stays[1:]
+    aggregator = str(federation.directory / "aggregator")
+    federation.command("aggregator", "evict", evicted, "--reason", "moved", "--dir", aggregator)
+    for statuses in federation.follow(deadline=60, nodes=left):
+        if all(f"would differ by {evicted} alone" in s.reason for s in statuses.values()):
+            break
+    assert_pooled(federation, sites, list(stays), tmp_path)
+    for statuses in federation.follow(deadline=30, nodes=(evicted,)):
+        if "moved" in statuses[evicted].reason:
+            break
+
+
 @pytest.mark.parametrize("position", ["root", "leaf"])
 def test_a_node_lost_late_keeps_the_parts_that_are_fixed(
     make_federation: Make, position: str
