@@ -18,7 +18,9 @@ from edge_node.demo.evaluation import averaged, evaluate, table_rows
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import NumericalError
 from edge_node.model import Model
+from edge_node.network.keys import masked_cohort
 from edge_node.network.memory import MemoryFederation
+from edge_node.network.records import RecordStore
 from edge_node.paths import NodePaths
 from edge_node.program import infer
 from edge_node.serving import client
@@ -48,6 +50,7 @@ class Outcome:
     metrics: Mapping[str, Figures]  # "federated", "pooled", "alone", "refined": all held-out rows
     mean_difference: float  # from pooled: largest over nodes and rows, latent, standardised units
     sd_difference: float
+    secure_sum: bool  # whether every node holds its whole cohort's masking keys
 
 
 def write_sites(sites: Sequence[Site], directory: Path) -> dict[str, Path]:
@@ -110,6 +113,7 @@ def run_experiment(
         },
         mean_difference=mean_difference,
         sd_difference=sd_difference,
+        secure_sum=all(_masked(federation, site, statuses[site.name]) for site in sites),
     )
 
 
@@ -127,6 +131,13 @@ def _wait(federation: LocalFederation, progress: Progress) -> dict[str, NodeStat
         share = 0.3 + 0.45 * len(done) / len(federation.files)
         progress(f"Federating: {steps[0] if steps else 'waiting for all nodes'}", share)
     raise AssertionError("follow ends by raising")  # pragma: no cover
+
+
+def _masked(federation: LocalFederation, site: Site, status: NodeStatus) -> bool:
+    """Whether the node's sums were masked with everybody's keys, by what it has on its disk."""
+    records = RecordStore(_paths(federation, site).state).run(status.run)
+    masked = masked_cohort(records, status.run, status.epoch)
+    return len(masked) > 1 and set(masked) == set(status.cohort)
 
 
 def _ask(federation: LocalFederation, site: Site, which: Which) -> list[Row]:

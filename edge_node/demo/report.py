@@ -51,7 +51,7 @@ def summary(
         "sweeps": provenance.sweeps,
         "wall_seconds": round(outcome.wall_seconds, 3),
         "bytes_per_edge": sum(s.bytes_sent for s in outcome.statuses.values()) / edges,
-        "secure_sum": True,
+        "secure_sum": outcome.secure_sum,
         "uncovered_share": provenance.uncovered_share,
         "evidence": provenance.log_evidence,
         "kernel": provenance.kernel,

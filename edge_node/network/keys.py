@@ -8,12 +8,13 @@ name certificates of its own making, announce their keys, and know all masks of 
 
 from edge_node.errors import IdentityError
 from edge_node.network.combine import gathered, parse_gathered
+from edge_node.network.operation import Kind, Operation, parse_record
 from edge_node.network.plan import Plan
 from edge_node.network.records import RunRecords
 from edge_node.security.identity import Identity, check_certificate, verify_signature
 from edge_node.security.masks import MaskingKey, PairwiseMasks, Verify, announce, read_announcement
 
-__all__ = ["announcement", "masking_key", "pairwise_masks", "verifier"]
+__all__ = ["announcement", "masked_cohort", "masking_key", "pairwise_masks", "verifier"]
 
 
 def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
@@ -26,6 +27,19 @@ def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
     key = MaskingKey.generate()
     records.keep_masking_key(epoch, key.private)
     return key
+
+
+def masked_cohort(records: RunRecords, run: int, epoch: int) -> tuple[str, ...]:
+    """The nodes whose keys masked an epoch's sums, from this node's records; none: no sum was.
+
+    Raises:
+        NetworkError: the record was damaged.
+    """
+    operation = Operation.of_epoch(run, epoch, Kind.KIND_KEYS)
+    if not records.has(operation):
+        return ()
+    record = parse_record(records.find(operation), where=str(operation))
+    return tuple(parse_gathered(record.payload))
 
 
 def announcement(key: MaskingKey, identity: Identity, plan: Plan) -> bytes:

@@ -28,6 +28,7 @@ def demo(folder: Path, *options: str) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     assert json.loads(done.stdout) == report
     assert report.keys() >= FIELDS
+    assert report["secure_sum"] is True
     assert report["max_abs_mean_diff_vs_pooled"] < 1e-8
     assert report["max_abs_sd_diff_vs_pooled"] < 1e-8
     with (folder / "predictions.csv").open() as file:
