@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from aggregator.authorities import Authorities
 from aggregator.registry import Denial, EnrolledNode, Registry
+from aggregator.requests import Kind, Request
 from edge_node.errors import RefusedError
 from edge_node.security.authority import Authority, requested_key
 from edge_node.security.certificates import (
@@ -35,7 +36,15 @@ HAS_LEFT = "it has left the federation"
 """Why the certificates of a node that left are denied."""
 
 
-_Kept = tuple[list[EnrolledNode], dict[str, EnrolledNode], list[Denial], list[Departure]]
+@dataclass(frozen=True)
+class _Found:
+    """What the registry has; ``asked`` are names with a request that is not signed yet."""
+
+    nodes: list[EnrolledNode]
+    renewals: dict[str, EnrolledNode]
+    denials: list[Denial]
+    departures: list[Departure]
+    asked: frozenset[str]
 
 
 @dataclass
@@ -46,6 +55,7 @@ class Certification:
         registry: what must not be forgotten.
         authorities: sign renewals; None: nobody does.
         lifetime: of a certificate.
+        patience: seconds for which a node that was heard counts as one that is here.
         nodes: every enrolled node with the certificate that plans name.
         renewals: nodes that have renewed it since, with the new one.
         denials: denied certificates by fingerprint.
@@ -55,13 +65,15 @@ class Certification:
     registry: Registry
     authorities: Authorities | None = None
     lifetime: timedelta = LEAF_LIFETIME
+    patience: float = 15.0
     nodes: dict[str, EnrolledNode] = field(default_factory=dict)
     renewals: dict[str, EnrolledNode] = field(default_factory=dict)
     denials: dict[bytes, Denial] = field(default_factory=dict)
     departures: list[Departure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.denylist, self._changes = Denylist(), 0
+        self.denylist, self._changes, self._pending = Denylist(), 0, frozenset[str]()
+        self._trust: dict[str, tuple[frozenset[bytes], float]] = {}  # and when a node said so
         self._take(self._read())
 
     @property
@@ -92,14 +104,22 @@ class Certification:
             if renewed.fingerprint in named:
                 self.put(renewed)
 
-    def _read(self) -> _Kept:
+    def _read(self) -> _Found:
         registry = self.registry
-        return registry.nodes(), registry.renewals(), registry.denials(), registry.departures()
+        asked = frozenset(each.node for each in registry.requests.all())
+        return _Found(
+            registry.nodes(),
+            registry.renewals(),
+            registry.denials(),
+            registry.departures(),
+            asked,
+        )
 
-    def _take(self, found: _Kept) -> None:
-        nodes, self.renewals, denials, self.departures = found
-        self.nodes = {node.name: node for node in nodes}
-        self.denials = {denial.fingerprint: denial for denial in denials}
+    def _take(self, found: _Found) -> None:
+        self.nodes = {node.name: node for node in found.nodes}
+        self.renewals, self._pending = found.renewals, found.asked
+        self.departures = found.departures
+        self.denials = {denial.fingerprint: denial for denial in found.denials}
         self.denylist.replace(self.denials)
 
     def has_left(self, peer: Caller) -> bool:
@@ -123,7 +143,9 @@ class Certification:
             )
         return node
 
-    def renew(self, peer: Caller, csr_pem: bytes, proof: bytes) -> EnrolledNode | None:
+    def renew(
+        self, peer: Caller, csr_pem: bytes, proof: bytes, *, now: float
+    ) -> EnrolledNode | None:
         """A certificate for a new key of the caller's; for the same key the same again.
 
         Returns:
@@ -144,26 +166,64 @@ class Certification:
         kept = self.renewals.get(node.name)
         if kept is not None and _is_for(kept, csr_pem):
             return kept
-        signer = self.authorities.newest if self.authorities else None
-        if signer is None:
+        if (authorities := self._authorities()).elsewhere:
+            self.registry.requests.put(Request(node.name, Kind.RENEWAL, csr_pem, proof, now))
             return None
+        signer = authorities.newest if self.newest_trusted else authorities.present
         renewed = self._issue(signer, node.name, csr_pem, node.enrolled_at)
         self.registry.keep_renewal(renewed)
         return renewed
 
-    def enrol(self, digest: bytes, node: str, csr_pem: bytes, *, now: float) -> EnrolledNode:
-        """Consume a token and issue a node's first certificate, in one transaction.
+    def enrol(self, digest: bytes, node: str, csr_pem: bytes, *, now: float) -> EnrolledNode | None:
+        """Consume a token for a node's first certificate; the same key may come again with it.
+
+        Args:
+            digest: the hash of the secret that came with the request.
+            node: the name that came with it.
+            csr_pem: the request.
+            now: the clock, UNIX seconds.
+
+        Returns:
+            The node; None: the authority, whose key is elsewhere, has yet to sign its certificate.
 
         Raises:
             IdentityError: the token is not good for this node, or the request is broken.
             RefusedError: the name was enrolled with another token in the meantime.
             MachineError: the registry can't be written; the token is as good as before.
         """
-        signer = self.authorities.present if self.authorities else None
-        assert signer is not None  # noqa: S101
+        authorities = self._authorities()
+        if self.registry.redeemed(digest) == node:
+            held, asked = self.nodes.get(node), self.registry.requests.of(node)
+            if held is not None and _is_for(held, csr_pem):
+                return held
+            if asked is not None and asked.is_for(csr_pem):
+                return None
+        if authorities.elsewhere:
+            requested_key(csr_pem, node)
+            request = Request(node, Kind.ENROLMENT, csr_pem, b"", now)
+            self.registry.ask(digest, request, now=now)
+            return None
         return self.registry.enrol(
-            digest, node, now=now, issue=lambda: self._issue(signer, node, csr_pem, now)
+            digest,
+            node,
+            now=now,
+            issue=lambda: self._issue(authorities.present, node, csr_pem, now),
         )
+
+    @property
+    def newest_trusted(self) -> bool:
+        """Whether all nodes that are here trust the newest authority."""
+        newest = self._authorities().fingerprints[-1]
+        if not self._authorities().rolling:
+            return True
+        latest = max((heard for _, heard in self._trust.values()), default=0.0)
+        here = [known for known, heard in self._trust.values() if heard > latest - self.patience]
+        return bool(here) and all(newest in known for known in here)
+
+    def _authorities(self) -> Authorities:
+        if self.authorities is None:
+            raise RefusedError("this aggregator has no authority")
+        return self.authorities
 
     def _issue(
         self, signer: Authority, node: str, csr_pem: bytes, enrolled_at: float
@@ -178,18 +238,36 @@ class Certification:
 
     def inform(
         self,
+        peer: Caller,
         node: EnrolledNode,
         request: discovery_pb2.HeartbeatRequest,
         reply: discovery_pb2.HeartbeatReply,
+        *,
+        now: float,
     ) -> None:
-        """Tell a node what it lacks: denylist, authorities, and whether to renew at once."""
+        """Tell a caller what it lacks: denylist, authorities, and whether to renew at once.
+
+        ``now`` is the clock, in seconds of any kind.
+        """
         if request.denylist and request.denylist != self.denylist.digest:
             reply.denylist.fingerprints.extend(sorted(self.denials))
         if self.authorities is None:
             return
-        if set(request.authorities) != set(self.authorities.fingerprints):
+        known = frozenset(request.authorities)
+        self._trust[node.name] = (known, now)
+        if known and known != set(self.authorities.fingerprints):
             for each in self.authorities.certificates:
                 reply.authorities.add(certificate=each.certificate, proof=each.proof)
+        reply.renew = self._should_renew(peer, node)
+
+    def _should_renew(self, peer: Caller, node: EnrolledNode) -> bool:
+        """Whether a renewed certificate lies here for a node, or a new authority takes over."""
+        if node.name in self.renewals:
+            return peer.fingerprint == node.fingerprint
+        authorities = self._authorities()
+        if not authorities.rolling or node.name in self._pending:
+            return False
+        return not authorities.renewed(node.certificate) and self.newest_trusted
 
 
 def _is_for(node: EnrolledNode, csr_pem: bytes) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aggregator.cli_ca import ca
 from edge_node import __version__, console
 from edge_node.errors import NetworkError
 from edge_node.names import check_node_name
@@ -66,6 +67,9 @@ def _directory(path: Path) -> "Directory":
     return Directory(path)
 
 
+cli.add_command(ca)
+
+
 @cli.command()
 @click.option(
     "--spec", required=True, type=click.Path(path_type=Path), help="The federation spec (TOML)."
@@ -80,6 +84,15 @@ def _directory(path: Path) -> "Directory":
 @click.option("--port", default=7700, show_default=True, help="Discovery (mutual TLS).")
 @click.option("--enrolment-port", default=7701, show_default=True, help="Enrolment (TLS).")
 @click.option("--listen", default="0.0.0.0", show_default=True, help="IP address to listen at.")  # noqa: S104
+@click.option(
+    "--certificate-days", default=90.0, show_default=True, help="Lifetime of certificates."
+)
+@click.option(
+    "--authority",
+    "authority_file",
+    type=click.Path(path_type=Path),
+    help="Certificate of an authority whose key is on another machine (see `aggregator ca`).",
+)
 @directory_option
 @console.json_option
 def init(directory: "Directory", spec: Path, as_json: bool, **settings: Any) -> None:
@@ -93,7 +106,11 @@ def init(directory: "Directory", spec: Path, as_json: bool, **settings: Any) -> 
         text=f"Created federation {facts['federation']!r} in {directory.path}\n"
         f"  CA fingerprint  {facts['ca_fingerprint']}\n"
         f"  spec hash       {facts['spec_hash']}\n"
-        "Next: aggregator run; then aggregator token NODE for each node",
+        + (
+            "Next: aggregator ca requests FILE, and have it signed"
+            if settings["authority_file"]
+            else "Next: aggregator run; then aggregator token NODE for each node"
+        ),
     )
 
 

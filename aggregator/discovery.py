@@ -100,7 +100,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         reply = discovery_pb2.HeartbeatReply(waiting=self._waiting)
         reply.time.GetCurrentTime()
         if request.session:
-            self.certification.inform(node, request, reply)
+            self.certification.inform(peer, node, request, reply, now=self.clock())
         plan = self._plan
         if plan and request.session and node.name in plan.by_node and plan.epoch > request.epoch:
             parent = self._enrolled.get(plan.by_node[node.name].parent)
@@ -123,7 +123,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
         try:
             peer, _ = self._known(context)
             renewed = await asyncio.to_thread(
-                self.certification.renew, peer, request.csr, request.proof
+                self.certification.renew, peer, request.csr, request.proof, now=self.calendar()
             )
         except _Refusal as refusal:
             await context.abort(refusal.code, refusal.reason)

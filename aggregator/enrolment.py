@@ -60,16 +60,19 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
             await self._refuse(context, grpc.StatusCode.INTERNAL, error, request.node)
         except TangentMeshError as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error, request.node)
-        self.enrolled(node)
-        _log.info("%s has enrolled", request.node)
+        if node is None:
+            _log.info("%s asks for a certificate: see `aggregator ca requests`", request.node)
+        else:
+            self.enrolled(node)
+            _log.info("%s has enrolled", request.node)
         return enrolment_pb2.EnrolReply(
-            certificate=pem_of(node.certificate, where=request.node),
+            certificate=pem_of(node.certificate, where=request.node) if node else b"",
             ca_certificate=self._ca_pem,
             spec=self.spec,
             discovery=self.discovery,
         )
 
-    def _issue(self, request: enrolment_pb2.EnrolRequest) -> EnrolledNode:
+    def _issue(self, request: enrolment_pb2.EnrolRequest) -> EnrolledNode | None:
         digest = hash_secret(request.token)
         return self.certification.enrol(digest, request.node, request.csr, now=self.clock())
 

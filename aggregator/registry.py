@@ -17,6 +17,7 @@ import msgspec
 from aggregator.database import Database
 from aggregator.plan import Plan
 from aggregator.presence import Report
+from aggregator.requests import Request, Requests
 from edge_node.errors import IdentityError, RefusedError
 from edge_node.security.departure import Departure
 from tangentmesh.v1 import discovery_pb2
@@ -72,10 +73,15 @@ class Registry:
     """Open it with ``open``; threads may share it. Whoever opens it closes it.
 
     Every method raises MachineError if the database can't be read or written.
+
+    Attributes:
+        database: where everything is.
+        requests: what an authority elsewhere has yet to sign.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
+        self.requests = Requests(database)
 
     @classmethod
     def open(cls, path: Path | Literal[":memory:"]) -> Self:
@@ -84,7 +90,7 @@ class Registry:
 
     def close(self) -> None:
         """Close the database."""
-        self._database.close()
+        self.database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +112,7 @@ class Registry:
         Raises:
             RefusedError: the name is enrolled and not to be replaced, or the other way round.
         """
-        with self._database.transaction() as cursor:
+        with self.database.transaction() as cursor:
             _check_name(cursor, node, replace)
             cursor.execute("DELETE FROM tokens WHERE node = ? AND used_at IS NULL", (node,))
             cursor.execute(
@@ -129,28 +135,43 @@ class Registry:
             IdentityError: the token is unknown, used, expired or for another node.
             RefusedError: the name was enrolled with another token in the meantime.
         """
-        with self._database.transaction() as cursor:
-            replaces = _check_token(cursor, digest, node, now)
-            _check_name(cursor, node, replaces)
+        with self.database.transaction() as cursor:
+            _use_token(cursor, digest, node, now)
             enrolled = issue()
-            reason = "another certificate was issued since, to a new key"
-            _deny(cursor, _certificates(cursor, node, reason, now))
-            cursor.execute("UPDATE tokens SET used_at = ? WHERE hash = ?", (now, digest))
-            cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
-            cursor.execute(
-                "INSERT INTO nodes VALUES (?, ?, ?, ?)",
-                (node, enrolled.certificate, enrolled.fingerprint, enrolled.enrolled_at),
-            )
+            _put(cursor, enrolled, now)
         return enrolled
+
+    def ask(self, digest: bytes, request: Request, *, now: float) -> None:
+        """Consume a token for a request that an authority elsewhere has yet to sign.
+
+        Raises:
+            IdentityError, RefusedError: as ``enrol``.
+        """
+        with self.database.transaction() as cursor:
+            _use_token(cursor, digest, request.node, now)
+            self.requests.put(request, cursor)
+
+    def redeemed(self, digest: bytes) -> str:
+        """The node that has used a token; empty: nobody has."""
+        rows = self.database.read(
+            "SELECT node FROM tokens WHERE hash = ? AND used_at IS NOT NULL", digest
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def certify(self, node: EnrolledNode, *, now: float) -> None:
+        """Keep the certificate that an authority elsewhere has signed for a node."""
+        with self.database.transaction() as cursor:
+            _put(cursor, node, now)
+            self.requests.drop(node.name, cursor)
 
     def nodes(self) -> list[EnrolledNode]:
         """All enrolled nodes, by name."""
-        rows = self._database.read("SELECT * FROM nodes ORDER BY name")
+        rows = self.database.read("SELECT * FROM nodes ORDER BY name")
         return [EnrolledNode(*row) for row in rows]
 
     def keep_renewal(self, renewed: EnrolledNode) -> None:
         """Keep the certificate that will replace a node's; an earlier such one is void."""
-        with self._database.transaction() as cursor:
+        with self.database.transaction() as cursor:
             cursor.execute(
                 "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?)",
                 (renewed.name, renewed.certificate, renewed.fingerprint),
@@ -158,7 +179,7 @@ class Registry:
 
     def renewals(self) -> dict[str, EnrolledNode]:
         """Nodes with a certificate that will replace theirs, by name, with that certificate."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT node, r.certificate, r.fingerprint, enrolled_at"
             " FROM renewals r JOIN nodes ON node = name"
         )
@@ -166,7 +187,7 @@ class Registry:
 
     def adopt(self, fingerprints: Iterable[bytes]) -> None:
         """Let renewed certificates replace those before."""
-        with self._database.transaction() as cursor:
+        with self.database.transaction() as cursor:
             _adopt(cursor, fingerprints)
 
     def remove(
@@ -186,7 +207,7 @@ class Registry:
         Raises:
             RefusedError: no node of this name is enrolled.
         """
-        with self._database.transaction() as cursor:
+        with self.database.transaction() as cursor:
             if not (denials := _certificates(cursor, node, reason, now)):
                 raise RefusedError(
                     "no node of this name is enrolled",
@@ -204,31 +225,31 @@ class Registry:
 
     def departures(self) -> list[Departure]:
         """What nodes that have left say to the others, by name."""
-        rows = self._database.read("SELECT * FROM departures ORDER BY node")
+        rows = self.database.read("SELECT * FROM departures ORDER BY node")
         return [Departure(*row) for row in rows]
 
     def deny(self, denials: Iterable[Denial]) -> None:
         """Put certificates on the denylist; what was there before stays as it was."""
-        with self._database.transaction() as cursor:
+        with self.database.transaction() as cursor:
             _deny(cursor, denials)
 
     def allow(self, fingerprints: Iterable[bytes]) -> None:
         """Take certificates off the denylist."""
-        with self._database.transaction() as cursor:
+        with self.database.transaction() as cursor:
             cursor.executemany(
                 "DELETE FROM denials WHERE fingerprint = ?", [(each,) for each in fingerprints]
             )
 
     def denials(self) -> list[Denial]:
         """The denylist, by node and date."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT fingerprint, node, reason, denied_at FROM denials ORDER BY node, denied_at"
         )
         return [Denial(*row) for row in rows]
 
     def record(self, heartbeats: Iterable[Heartbeat]) -> None:
         """Keep the newest heartbeat of each node; those of unknown nodes are dropped."""
-        with self._database.transaction() as cursor:
+        with self.database.transaction() as cursor:
             cursor.executemany(
                 "INSERT INTO heartbeats SELECT name, ?2, ?3 FROM nodes WHERE name = ?1"
                 " ON CONFLICT (node) DO UPDATE SET"
@@ -238,7 +259,7 @@ class Registry:
 
     def heartbeats(self) -> dict[str, Heartbeat]:
         """The newest heartbeat of each node that was ever heard, by name."""
-        rows = self._database.read("SELECT node, report, last_seen FROM heartbeats ORDER BY node")
+        rows = self.database.read("SELECT node, report, last_seen FROM heartbeats ORDER BY node")
         return {
             node: Heartbeat(node, msgspec.msgpack.decode(report, type=Report), last_seen)
             for node, report, last_seen in rows
@@ -250,7 +271,7 @@ class Registry:
         Raises:
             ValueError: its epoch is not greater than every epoch before.
         """
-        with self._database.transaction() as cursor:
+        with self.database.transaction() as cursor:
             (newest,) = cursor.execute("SELECT coalesce(max(epoch), 0) FROM plans").fetchone()
             if plan.epoch <= newest:
                 raise ValueError(f"epoch {plan.epoch} is not greater than {newest}")
@@ -261,8 +282,26 @@ class Registry:
 
     def latest_plan(self) -> Plan | None:
         """The newest plan; None: there was none yet."""
-        rows = self._database.read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
+        rows = self.database.read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
         return Plan.from_message(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None
+
+
+def _use_token(cursor: sqlite3.Cursor, digest: bytes, node: str, now: float) -> None:
+    """Raises IdentityError, RefusedError."""
+    replaces = _check_token(cursor, digest, node, now)
+    _check_name(cursor, node, replaces)
+    cursor.execute("UPDATE tokens SET used_at = ? WHERE hash = ?", (now, digest))
+
+
+def _put(cursor: sqlite3.Cursor, node: EnrolledNode, now: float) -> None:
+    """A node's first certificate, or one that makes those before void."""
+    reason = "another certificate was issued since, to a new key"
+    _deny(cursor, _certificates(cursor, node.name, reason, now))
+    cursor.execute("DELETE FROM nodes WHERE name = ?", (node.name,))
+    cursor.execute(
+        "INSERT INTO nodes VALUES (?, ?, ?, ?)",
+        (node.name, node.certificate, node.fingerprint, node.enrolled_at),
+    )
 
 
 def _certificates(cursor: sqlite3.Cursor, node: str, reason: str, now: float) -> list[Denial]:

@@ -4,13 +4,11 @@ import asyncio
 import logging
 import signal
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import msgspec
 
-from aggregator.authorities import Authorities
 from aggregator.certification import Certification
 from aggregator.config import (
     AggregatorConfig,
@@ -23,44 +21,25 @@ from aggregator.config import (
 from aggregator.discovery import DiscoveryService
 from aggregator.enrolment import EnrolmentService
 from aggregator.lock import locked
+from aggregator.office import Office
 from aggregator.registry import Registry
 from aggregator.scene import Rules
 from edge_node.config import load_spec
 from edge_node.errors import MachineError
-from edge_node.names import AGGREGATOR
-from edge_node.security.certificates import life_of
 from edge_node.security.credentials import (
     enrolment_server_credentials,
     server_credentials,
     server_options,
 )
 from edge_node.security.files import write_atomically
-from edge_node.security.identity import Identity, generate_key, signing_request
-from edge_node.security.keyring import Keyring
 from edge_node.security.reading import RefuseUnreadable
 from tangentmesh.v1 import discovery_pb2_grpc, enrolment_pb2_grpc
 
-__all__ = ["make_identity", "serve"]
+__all__ = ["serve"]
 
 _log = logging.getLogger(__name__)
 _REFRESH = 1.0  # seconds between two looks at what other programs have written
-_LONGEST = 3600.0  # seconds between two looks at the calendar
 _GRACE = 1.0  # seconds for answers on their way when the process ends
-_REMEDY = "Restore the aggregator's identity folder from a backup, or run `aggregator init` anew"
-
-
-def make_identity(authorities: Authorities, config: AggregatorConfig) -> Identity:
-    """A new key for the aggregator, and a certificate for it with all its hosts.
-
-    The present authority signs it: nodes that were away know no other one.
-    """
-    key, authority = generate_key(), authorities.present
-    assert authority is not None  # noqa: S101
-    request = signing_request(key, AGGREGATOR)
-    certificate = authority.issue(
-        request, node=AGGREGATOR, hosts=config.hosts, role="aggregator", lifetime=config.lifetime
-    )
-    return Identity(AGGREGATOR, authority.federation, key, certificate, authorities.ca_pem)
 
 
 async def serve(directory: Directory) -> None:
@@ -78,10 +57,11 @@ async def serve(directory: Directory) -> None:
 
 async def _serve(directory: Directory, config: AggregatorConfig) -> None:
     spec = load_spec(directory.spec)
-    authorities = Authorities.load(directory.authority)
-    own = _open_identity(directory, authorities, config)
+    office = Office.open(directory, config)
+    own = office.own
     with Registry.open(directory.registry) as registry:
-        certification = Certification(registry, authorities, config.lifetime)
+        liveness = spec.timing.liveness
+        certification = Certification(registry, office.authorities, config.lifetime, liveness)
         discovery = DiscoveryService(spec.name, Rules.of(spec), registry, certification)
         server, enrolment_server = (
             grpc.aio.server(interceptors=[RefuseUnreadable()], options=server_options())
@@ -112,35 +92,11 @@ async def _serve(directory: Directory, config: AggregatorConfig) -> None:
                 discovery.keep_planning(seconds),
                 discovery.keep_writing(seconds),
                 discovery.keep_refreshing(_REFRESH),
-                _keep_renewing(own, authorities, config),
+                office.keep_renewing(certification, _REFRESH),
             )
         finally:
             await asyncio.gather(server.stop(_GRACE), enrolment_server.stop(_GRACE))
             await discovery.write()
-
-
-def _open_identity(
-    directory: Directory, authorities: Authorities, config: AggregatorConfig
-) -> Keyring:
-    """The aggregator's own, made anew if its life is over. Raises IdentityError."""
-    path = directory.identity / "certificate.pem"
-    if path.exists():
-        _, expires = life_of(path.read_bytes(), where=str(path))
-        if expires < datetime.now(UTC):
-            _log.warning("the aggregator's certificate ended at %s; it gets a new one", expires)
-            return Keyring.begin(directory.identity, make_identity(authorities, config))
-    return Keyring.open(directory.identity, remedy=_REMEDY)
-
-
-async def _keep_renewing(own: Keyring, authorities: Authorities, config: AggregatorConfig) -> None:
-    """Renew the aggregator's own certificate when half of its life is over, for ever."""
-    while True:
-        left = (own.current.renewal_due - datetime.now(UTC)).total_seconds()
-        if left <= 0:
-            own.keep(make_identity(authorities, config))
-            own.promote()
-            _log.info("renewed the aggregator's certificate")
-        await asyncio.sleep(min(max(left, _REFRESH), _LONGEST))
 
 
 def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:

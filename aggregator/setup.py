@@ -15,14 +15,15 @@ from aggregator.config import (
     save_config,
 )
 from aggregator.draft import drafted
+from aggregator.office import make_identity
 from aggregator.registry import Denial, Registry
-from aggregator.server import make_identity
 from edge_node.config import load_spec
 from edge_node.errors import ConfigurationError
 from edge_node.names import check_federation_name
 from edge_node.security.authority import Authority
 from edge_node.security.files import write_atomically
 from edge_node.security.identity import save_identity
+from edge_node.security.keyring import request_key
 from edge_node.security.tokens import Token
 
 __all__ = ["allow", "create", "create_token", "denied", "deny", "evict"]
@@ -36,21 +37,36 @@ def create(
     port: int,
     enrolment_port: int,
     listen: str,
+    certificate_days: float = 90.0,
+    authority_file: Path | None = None,
 ) -> dict[str, Any]:
     """Create a federation in a directory, wholly or not at all.
 
     Raises:
         ConfigurationError: there is one already, or the spec or a setting is wrong.
+        IdentityError: ``authority_file`` is not an authority's certificate.
         MachineError: the directory can't be written; it is as before.
     """
     spec = load_spec(spec_file)
     check_federation_name(spec.name, where=str(spec_file))
-    config = AggregatorConfig(hosts=hosts, port=port, enrolment_port=enrolment_port, listen=listen)
+    config = AggregatorConfig(
+        hosts=hosts,
+        port=port,
+        enrolment_port=enrolment_port,
+        listen=listen,
+        certificate_days=certificate_days,
+        authority_elsewhere=authority_file is not None,
+    )
     check_config(config, where="command line")
     text = spec_file.read_bytes()
     with drafted(directory, text) as draft:
-        authority = Authority.create(draft.authority, spec.name)
-        save_identity(draft.identity, make_identity(Authorities.of(authority), config))
+        if authority_file is None:
+            authority = Authority.create(draft.authority, spec.name)
+            save_identity(draft.identity, make_identity(Authorities.of(authority), config))
+        else:
+            authority = _foreign_authority(authority_file, spec.name)
+            authority.save(draft.authority)
+            request_key(draft.identity)
         write_atomically(draft.spec, text, mode=0o644)
         Registry.open(draft.registry).close()
         save_config(draft, config)
@@ -60,6 +76,19 @@ def create(
         "ca_fingerprint": authority.fingerprint.hex(),
         "spec_hash": spec.digest().hex(),
     }
+
+
+def _foreign_authority(file: Path, federation: str) -> Authority:
+    """The authority whose certificate is in a file and whose key is not here."""
+    authority = Authority.read(file)
+    if authority.federation != federation:
+        raise ConfigurationError(
+            "the authority is another federation's",
+            where=str(file),
+            expected=repr(federation),
+            found=repr(authority.federation),
+        )
+    return authority
 
 
 def create_token(directory: Directory, node: str, *, seconds: float, replace: bool) -> str:
@@ -75,9 +104,9 @@ def create_token(directory: Directory, node: str, *, seconds: float, replace: bo
         raise ConfigurationError(
             "the enrolment port is not known yet", remedy="Start `aggregator run` first"
         )
-    authority = Authority.load(directory.authority)
+    authorities = Authorities.load(directory.authority, elsewhere=config.authority_elsewhere)
     address = join_address(config.hosts[0], port)
-    token = Token.create(address, node, authority.fingerprint)
+    token = Token.create(address, node, authorities.fingerprints[0])
     with Registry.open(directory.registry) as registry:
         expires = time.time() + seconds
         registry.add_token(token.secret_hash(), node, expires_at=expires, replace=replace)

@@ -33,6 +33,11 @@ class NodePaths:
         return self.root / "identity" / "discovery"
 
     @property
+    def token(self) -> Path:
+        """The enrolment token, while the certificate has yet to be signed."""
+        return self.root / "identity" / "token"
+
+    @property
     def denylist(self) -> Path:
         """Fingerprints of certificates that are not believed any longer."""
         return self.root / "identity" / "denied"

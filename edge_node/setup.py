@@ -22,10 +22,12 @@ from edge_node.network.leaving import leave
 from edge_node.network.records import RecordStore
 from edge_node.network.renewal import renew
 from edge_node.paths import NodePaths
+from edge_node.security.authority import key_fingerprint
 from edge_node.security.departure import Departure
 from edge_node.security.enrolment import enrol
 from edge_node.security.files import make_private_directory, remove, write_atomically
-from edge_node.security.keyring import Keyring
+from edge_node.security.identity import signing_request
+from edge_node.security.keyring import Keyring, request_key
 from edge_node.security.tokens import Token
 
 __all__ = ["create_node", "enrol_node", "leave_node", "renew_node"]
@@ -82,14 +84,20 @@ def create_node(
 
 def enrol_node(
     paths: NodePaths, text: str, expected: Path | None, *, timeout: float
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Join the federation that issued a token, and keep identity, spec and discovery address.
+
+    The key is on disk before it is asked for, so the same can be asked again: after an answer
+    that was lost, or while the authority, whose key is elsewhere, has yet to sign.
 
     Args:
         paths: the node's directory; its node file must exist.
-        text: the token.
+        text: the token; empty: the one whose certificate was not signed yet.
         expected: a spec file that the federation's spec must equal (comments and order aside).
         timeout: seconds for each exchange with the aggregator.
+
+    Returns:
+        For ``pending``, the fingerprint is the key's; otherwise it is the certificate's.
 
     Raises:
         ConfigurationError: no node file, or the spec is another than expected.
@@ -97,6 +105,7 @@ def enrol_node(
         NetworkError: the aggregator can't be reached; nothing was changed.
     """
     config = load_node_config(paths.config)
+    text = text or _kept_token(paths)
     token = Token.decode(text)
     if token.node != config.name:
         raise IdentityError(
@@ -107,8 +116,8 @@ def enrol_node(
             remedy=f"Ask the federation's operator for `aggregator token {config.name}`",
         )
     wanted = load_spec(expected) if expected else None
-    make_private_directory(paths.identity)  # before the token is used up
-    enrolment = enrol(token, timeout=timeout)
+    key_pem = request_key(paths.identity)  # before the token is used up
+    enrolment = enrol(token, timeout=timeout, key_pem=key_pem)
     spec = parse_spec(enrolment.spec, where=f"spec received from {token.address}")
     if wanted and wanted.digest() != spec.digest():
         raise ConfigurationError(
@@ -118,19 +127,34 @@ def enrol_node(
             found=spec.digest().hex(),
             remedy="Ask the federation's operator what changed",
         )
+    facts = {"node": config.name, "federation": spec.name, "pending": enrolment.identity is None}
+    if enrolment.identity is None:
+        write_atomically(paths.token, text.encode())
+        csr = signing_request(key_pem, config.name)
+        return facts | {"fingerprint": key_fingerprint(csr, config.name)}
     write_atomically(paths.spec, enrolment.spec.encode(), mode=0o644)
     write_atomically(paths.discovery, f"{enrolment.discovery}\n".encode())
     Keyring.begin(paths.identity, enrolment.identity)
     remove(paths.left)
-    return {
-        "node": config.name,
-        "federation": spec.name,
+    remove(paths.token)
+    return facts | {
         "fingerprint": enrolment.identity.fingerprint.hex(),
         "expires": enrolment.identity.expires.isoformat(),
         "spec": str(paths.spec),
         "spec_hash": spec.digest().hex(),
         "discovery": enrolment.discovery,
     }
+
+
+def _kept_token(paths: NodePaths) -> str:
+    try:
+        return paths.token.read_text()
+    except OSError as error:
+        raise ConfigurationError(
+            "this node waits for no certificate",
+            where=str(paths.token),
+            remedy="Run `edge-node enrol TOKEN` with a token from the federation's operator",
+        ) from error
 
 
 def renew_node(paths: NodePaths) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Commands of a member: set up, enrol, examine and run a node, and ask how it is."""
 
+import time
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from edge_node.serving.client import NodeStatus
 
 __all__ = ["doctor", "enrol", "init", "leave", "renew", "run", "status"]
+
+_ASK_EVERY = 10.0  # seconds between two questions whether a certificate is signed
 
 
 @click.command()
@@ -89,7 +92,7 @@ def init(
 
 
 @click.command()
-@click.argument("token")
+@click.argument("token", default="")
 @click.option(
     "--spec",
     "expected",
@@ -97,23 +100,40 @@ def init(
     help="Refuse, unless the federation's spec is this one.",
 )
 @click.option("--timeout", default=20.0, show_default=True, help="Seconds for each exchange.")
+@click.option("--resume", is_flag=True, help="Fetch a certificate that was not signed yet.")
+@click.option("--wait", is_flag=True, help="Ask every few seconds until it is signed.")
 @directory_option
 @console.json_option
 def enrol(
-    paths: NodePaths, token: str, expected: Path | None, timeout: float, as_json: bool
+    paths: NodePaths, token: str, resume: bool, wait: bool, as_json: bool, **settings: Any
 ) -> None:
     """Join a federation with a one-time TOKEN.
 
-    A key is made here and never leaves; the aggregator signs a certificate for it. The
-    federation's spec is received and kept in federation.toml: read it, it says what is learnt.
+    A key is made here and never leaves; the federation's authority signs a certificate for it. Its
+    spec is received and kept in federation.toml: read it, it says what is learnt.
+
+    Where the authority's key is on another machine, signing takes its operator's time: fetch the
+    certificate later with --resume, without another token.
     """
     from edge_node.setup import enrol_node
 
-    result = enrol_node(paths, token, expected, timeout=timeout)
+    if bool(token) == resume:
+        raise click.UsageError("give either a TOKEN or --resume")
+    result = enrol_node(paths, token, **settings)
+    while wait and result["pending"]:
+        console.explain(_enrolled(result))
+        time.sleep(_ASK_EVERY)
+        result = enrol_node(paths, "", **settings)
     console.emit(result, as_json=as_json, text=_enrolled(result))
 
 
-def _enrolled(result: dict[str, str]) -> str:
+def _enrolled(result: dict[str, Any]) -> str:
+    if result["pending"]:
+        return (
+            f"The authority of {result['federation']!r} has yet to sign the certificate.\n"
+            f"  key           {result['fingerprint']}\n"
+            "Tell its operator the key's fingerprint. Then: edge-node enrol --resume"
+        )
     return (
         f"{result['node']} is a member of {result['federation']!r}.\n"
         f"  certificate   {result['fingerprint']}, until {result['expires']}\n"

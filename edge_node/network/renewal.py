@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -84,21 +85,28 @@ class Renewal:
         """For ever; ends by being cancelled."""
         while True:
             await self._until_due()
-            newest = self.membership.newest
-            try:
-                pending = await renew(self.address, self.membership.keyring) is None
-            except TangentMeshError as error:
+            if await self._attempt():
+                self.renewed()
+            else:
+                await self._pause()
+
+    async def _attempt(self) -> bool:
+        """Whether there is a new certificate."""
+        newest, asked = self.membership.newest, self.membership.renew_now.is_set()
+        self.membership.renew_now.clear()
+        try:
+            renewed = await renew(self.address, self.membership.keyring)
+        except TangentMeshError as error:
+            if not asked or str(error) != self.trouble:
                 self._complain(error, newest)
-                await self._pause(newest)
-                continue
-            self.trouble = "the authority has yet to sign the new certificate" if pending else ""
-            if pending:
-                await self._pause(newest)
-                continue
-            self.membership.renew_now.clear()
-            expires = self.membership.newest.expires
-            _log.info("the certificate was renewed", extra={"expires": f"{expires:%Y-%m-%d %H:%M}"})
-            self.renewed()
+            self.trouble = str(error)
+            return False
+        if renewed is None:
+            self.trouble = "the authority has yet to sign it"
+            return False
+        self.trouble = ""
+        _log.info("the certificate was renewed", extra={"expires": f"{renewed.expires:%Y-%m-%d}"})
+        return True
 
     async def _until_due(self) -> None:
         """Return when the newest certificate's half-life is over, or renewal is asked for."""
@@ -116,17 +124,17 @@ class Renewal:
         due = newest.renewal_due + jitter * _SHARE * newest.lifetime
         return (due - self.clock()).total_seconds()
 
-    async def _pause(self, newest: Identity) -> None:
-        left = (newest.expires - self.clock()).total_seconds()
-        pause = min(max(_SHARE * left, _SHORTEST), _LONGEST)
-        await asyncio.sleep(pause * (0.75 + self.random() / 2))
+    async def _pause(self) -> None:
+        """Until the next attempt is due, or the aggregator has news."""
+        left = (self.membership.newest.expires - self.clock()).total_seconds()
+        pause = min(max(_SHARE * left, _SHORTEST), _LONGEST) * (0.75 + self.random() / 2)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self.membership.renew_now.wait()
 
     def _complain(self, error: TangentMeshError, newest: Identity) -> None:
-        self.trouble = str(error)
         left = newest.expires - self.clock()
-        urgent = left < newest.lifetime / 4
+        level = logging.ERROR if left < newest.lifetime / 4 else logging.WARNING
         days = left.total_seconds() / 86400
-        _log.log(
-            logging.ERROR if urgent else logging.WARNING,
-            "the certificate could not be renewed, and ends in %.1f days: %s", days, error,
-        )  # fmt: skip
+        text = "the certificate could not be renewed, and ends in %.1f days: %s"
+        _log.log(level, text, days, error)

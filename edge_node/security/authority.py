@@ -4,6 +4,7 @@ An applicant's request proves that it holds a key, and nothing else: every name 
 chosen here. The authority's directory may live away from the aggregator.
 """
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Literal, Self
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge_node.errors import ConfigurationError, IdentityError
@@ -32,7 +33,7 @@ from edge_node.security.certificates import (
 from edge_node.security.files import make_private_directory, read_private, write_atomically
 from edge_node.security.identity import check_key, generate_key, parse_key
 
-__all__ = ["Authority", "Role", "requested_key"]
+__all__ = ["Authority", "Role", "key_fingerprint", "requested_key"]
 
 Role = Literal["node", "aggregator"]
 
@@ -44,7 +45,10 @@ _INIT = "Run `aggregator init`, or restore the directory from its backup"
 
 @dataclass(frozen=True)
 class Authority:
-    """A federation's CA: an ECDSA P-256 key and its self-signed certificate."""
+    """A federation's CA: an ECDSA P-256 key and its self-signed certificate.
+
+    Where the key is kept elsewhere, ``key_pem`` is empty, and nothing can be signed.
+    """
 
     federation: str
     key_pem: bytes = field(repr=False)
@@ -74,24 +78,49 @@ class Authority:
         return cls(federation, key_pem, certificate_pem)
 
     @classmethod
-    def load(cls, directory: Path, *, now: datetime | None = None) -> Self:
+    def load(cls, directory: Path, *, now: datetime | None = None, elsewhere: bool = False) -> Self:
         """Read an authority and check that key and certificate belong together.
+
+        Args:
+            directory: where it is.
+            now: an aware datetime; default: the machine's clock.
+            elsewhere: the key is not here, only the certificate.
 
         Raises:
             IdentityError: a file is missing, open to others, broken, or the certificate expired.
         """
+        found = cls.read(directory / _CERTIFICATE, now=now)
+        if elsewhere:
+            return found
         key_pem = read_private(directory / _KEY, missing=_INIT)
-        where = str(directory / _CERTIFICATE)
+        certificate = parse_certificate(found.certificate_pem, where=str(directory / _CERTIFICATE))
+        check_key(key_pem, certificate, where=str(directory / _KEY), remedy=_INIT)
+        return cls(found.federation, key_pem, found.certificate_pem)
+
+    @classmethod
+    def read(cls, file: Path, *, now: datetime | None = None) -> Self:
+        """An authority whose certificate is in a file and whose key is not here.
+
+        Raises:
+            IdentityError: it can't be read, or is not an authority's that is valid now.
+        """
+        where = str(file)
         try:
-            certificate_pem = (directory / _CERTIFICATE).read_bytes()
+            certificate_pem = file.read_bytes()
         except OSError as error:
             raise IdentityError(
                 "the file can't be read", where=where, found=str(error.strerror), remedy=_INIT
             ) from error
         certificate = parse_certificate(certificate_pem, where=where)
-        check_key(key_pem, certificate, where=str(directory / _KEY), remedy=_INIT)
         check_dates(certificate, where=where, now=now, remedy="Found a new federation")
-        return cls(_federation_of(certificate, where), key_pem, certificate_pem)
+        return cls(_federation_of(certificate, where), b"", certificate_pem)
+
+    def save(self, directory: Path) -> None:
+        """Write the authority, or its certificate alone, over another one. Raises MachineError."""
+        make_private_directory(directory)
+        if self.key_pem:
+            write_atomically(directory / _KEY, self.key_pem)
+        write_atomically(directory / _CERTIFICATE, self.certificate_pem)
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -191,6 +220,13 @@ def requested_key(csr_pem: bytes, node: str) -> ec.EllipticCurvePublicKey:
     if not signed:
         raise IdentityError("the request's signature is wrong", where=where, expected=expected)
     return key
+
+
+def key_fingerprint(csr_pem: bytes, node: str) -> str:
+    """SHA-256 of a request's public key (DER), for people to compare. Raises IdentityError."""
+    key = requested_key(csr_pem, node)
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
 
 
 def _general_name(host: str) -> x509.GeneralName:

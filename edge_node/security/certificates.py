@@ -8,6 +8,7 @@ returns what it found; none returns a truth value that a caller could forget to 
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 
 from cryptography import x509
@@ -28,6 +29,7 @@ __all__ = [
     "check_issuer",
     "der_of",
     "fingerprint_of",
+    "is_issued_by",
     "life_of",
     "parse_certificate",
     "parse_certificates",
@@ -119,6 +121,18 @@ def life_of(certificate: bytes, *, where: str) -> tuple[datetime, datetime]:
     """When a certificate (DER or PEM) was made, and the last second of its life, UTC."""
     parsed = parse_certificate(certificate, where=where)
     return parsed.not_valid_before_utc + CLOCK_SKEW, parsed.not_valid_after_utc
+
+
+@lru_cache(maxsize=4096)
+def is_issued_by(certificate_der: bytes, authority_der: bytes) -> bool:
+    """Whether one certificate (DER) was issued by another's owner."""
+    where = "certificate"
+    certificate = parse_certificate(certificate_der, where=where)
+    try:
+        check_issuer(certificate, parse_certificate(authority_der, where=where), where=where)
+    except IdentityError:
+        return False
+    return True
 
 
 def subject_of(certificate: x509.Certificate, *, where: str) -> Subject:

@@ -52,18 +52,23 @@ class Enrolment:
     """What a node has after it enrolled.
 
     ``spec`` is the federation spec (TOML), ``discovery`` the discovery service's host:port.
+    ``identity`` is None while the authority, whose key is elsewhere, has yet to sign it.
     """
 
-    identity: Identity
+    identity: Identity | None
     spec: str
     discovery: str
 
 
-def enrol(token: Token, *, timeout: float) -> Enrolment:
+def enrol(token: Token, *, timeout: float, key_pem: bytes = b"") -> Enrolment:
     """Join the federation that issued the token. Nothing is written; the token is used up.
+
+    With the same token and key it can be asked again: for an answer that was lost, or that the
+    authority had yet to sign.
 
     Args:
         token: as the operator gave it.
+        key_pem: the key to be certified; default: a new one.
         timeout: seconds for each of the three exchanges with the aggregator.
 
     Raises:
@@ -76,12 +81,14 @@ def enrol(token: Token, *, timeout: float) -> Enrolment:
     ca_pem = _authority(token, server_pem, timeout)
     where = f"certificate of the aggregator at {token.address}"
     check_certificate(server_pem, ca_pem, name=AGGREGATOR, federation=federation, where=where)
-    key_pem = generate_key()
+    key_pem = key_pem or generate_key()
     request = enrolment_pb2.EnrolRequest(
         node=token.node, token=token.secret_text, csr=signing_request(key_pem, token.node)
     )
     with _stub(token.address, ca_pem) as stub:
         reply: enrolment_pb2.EnrolReply = stub.Enrol(request, timeout=timeout)
+    if not reply.certificate:
+        return Enrolment(None, reply.spec, reply.discovery)
     where = f"certificate issued by the aggregator at {token.address}"
     certificate_pem = pem_of(reply.certificate, where=where)
     identity = Identity(token.node, federation, key_pem, certificate_pem, ca_pem)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from edge_node.errors import IdentityError
-from edge_node.security.files import read_private, remove, write_atomically
+from edge_node.security.files import make_private_directory, read_private, remove, write_atomically
 from edge_node.security.identity import (
     Identity,
     generate_key,
@@ -26,7 +26,7 @@ from edge_node.security.identity import (
     save_identity,
 )
 
-__all__ = ["Keyring"]
+__all__ = ["Keyring", "request_key"]
 
 _log = logging.getLogger(__name__)
 _AUTHORITY, _RENEWED, _REQUEST = "ca.pem", "renewed.pem", "request.pem"
@@ -83,13 +83,8 @@ class Keyring:
         return next((each for each in held if each.fingerprint == fingerprint), self.newest)
 
     def request_key(self) -> bytes:
-        """The key to ask a certificate for, PEM: on disk, and the same until it has one."""
-        path = self._directory / _REQUEST
-        with suppress(IdentityError):
-            return read_private(path, missing="")
-        key = generate_key()
-        write_atomically(path, key)
-        return key
+        """As the function of this name."""
+        return request_key(self._directory)
 
     def keep(self, identity: Identity) -> None:
         """Keep a renewed identity beside the one in force. Raises MachineError."""
@@ -127,6 +122,22 @@ class Keyring:
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino
+
+
+def request_key(directory: Path) -> bytes:
+    """The key to ask a certificate for, PEM: on disk, and the same until it has one.
+
+    Raises:
+        IdentityError: the file can't be read, or is open to others.
+        MachineError: it can't be written.
+    """
+    path = directory / _REQUEST
+    if path.exists():
+        return read_private(path, missing="")
+    make_private_directory(directory)
+    key = generate_key()
+    write_atomically(path, key)
+    return key
 
 
 def _read_renewed(directory: Path, ca_pem: bytes, now: datetime | None) -> Identity | None:

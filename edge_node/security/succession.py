@@ -20,7 +20,7 @@ from edge_node.security.certificates import (
 )
 from edge_node.security.identity import Identity
 
-__all__ = ["Successor", "authorities_of", "statement", "succeed"]
+__all__ = ["Successor", "authorities_of", "statement", "succeed", "successors"]
 
 _PURPOSE = b"tangentmesh/v1/authority\0"
 
@@ -44,7 +44,7 @@ def authorities_of(ca_pem: bytes) -> list[bytes]:
 
 
 def succeed(identity: Identity, offered: Sequence[Successor]) -> bytes:
-    """The authorities to trust from now on, PEM: those offered that may be trusted.
+    """The authorities that a member trusts from now on, PEM: those offered.
 
     Args:
         identity: with the authorities that are trusted now.
@@ -52,19 +52,28 @@ def succeed(identity: Identity, offered: Sequence[Successor]) -> bytes:
 
     Raises:
         IdentityError: none of those trusted has signed a new one, or without those that are no
-            longer offered this node's own certificate would be nobody's.
+            longer offered this member's own certificate would be nobody's.
     """
-    known = list(_ders(identity.ca_pem))
+    ca_pem = successors(identity.ca_pem, offered)
+    check_certificate(
+        identity.certificate_pem, ca_pem, name=identity.node, federation=identity.federation
+    )
+    return ca_pem
+
+
+def successors(ca_pem: bytes, offered: Sequence[Successor]) -> bytes:
+    """The authorities offered, PEM, if those trusted now (PEM) have signed the new ones.
+
+    Raises:
+        IdentityError: they have not.
+    """
+    known = list(_ders(ca_pem))
     trusted: list[bytes] = []
     for each in offered:
         if each.certificate not in known:
             _check_proof(each, [*known, *trusted])
         trusted.append(each.certificate)
-    ca_pem = b"".join(pem_of(each, where="authority offered") for each in trusted)
-    check_certificate(
-        identity.certificate_pem, ca_pem, name=identity.node, federation=identity.federation
-    )
-    return ca_pem
+    return b"".join(pem_of(each, where="authority offered") for each in trusted)
 
 
 def _check_proof(successor: Successor, known: Sequence[bytes]) -> None:

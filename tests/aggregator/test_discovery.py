@@ -96,7 +96,7 @@ def lock_held(path: Path) -> Iterator[None]:
 @contextmanager
 def disk_full(registry: Registry) -> Iterator[None]:
     """The database's file can't grow."""
-    connection = registry._database._connection
+    connection = registry.database._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     yield

@@ -211,7 +211,7 @@ def test_restart(tmp_path):
 def test_every_commit_is_flushed(tmp_path):
     """Write-ahead log with a flush at each commit: a power cut takes nothing back."""
     with Registry.open(tmp_path / "registry.sqlite") as registry:
-        connection = registry._database._connection
+        connection = registry.database._connection
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -238,7 +238,7 @@ def test_an_earlier_version(tmp_path):
     for _ in range(2):
         with Registry.open(path) as registry:
             assert registry.nodes() == [EnrolledNode("a", b"\1", b"\2", 3.0)]
-            assert registry._database.read("SELECT * FROM renewals") == []
+            assert registry.database.read("SELECT * FROM renewals") == []
 
 
 def test_not_a_database(tmp_path):

@@ -208,10 +208,20 @@ def test_clocks_apart(office: Office, member: Member, shift: timedelta, complain
     assert office.requests == []
 
 
+def test_a_certificate_that_is_not_signed_yet(token: Token, office: Office) -> None:
+    """Is asked for again, with the same token and key."""
+    office.issue, key = lambda _: b"", generate_key()
+    assert enrol(token, timeout=TIMEOUT, key_pem=key).identity is None
+    office.issue = None
+    assert enrol(token, timeout=TIMEOUT, key_pem=key).identity.key_pem == key
+    first, second = (x509.load_pem_x509_csr(each.csr) for each in office.requests)
+    assert first.public_key() == second.public_key()
+
+
 @pytest.mark.parametrize(
     ("issue", "complaint"),
     [
-        (lambda ca, csr: b"", "not a certificate"),
+        (lambda ca, csr: b"nothing", "not a certificate"),
         (lambda ca, csr: ca.certificate_pem, "key is not the certificate's"),
         (
             lambda ca, csr: ca.issue(

@@ -61,7 +61,8 @@ class EnrolmentServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Enrol(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Asked again with the same token and key, it answers the same.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
