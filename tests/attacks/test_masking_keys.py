@@ -146,7 +146,7 @@ async def keys_only(network: TreeNetwork) -> object:
     """Take part in an epoch's beginning, and not in its first sum."""
     plan = await network.feed.wait_newer(0)
     await network._begin_epoch(plan)
-    return await network._agree_masks(plan)
+    return await network._agree(plan)
 
 
 async def test_a_key_of_an_earlier_epoch_is_refused(mesh: Mesh) -> None:
