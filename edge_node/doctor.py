@@ -26,7 +26,9 @@ from edge_node.paths import NodePaths
 from edge_node.security.files import make_private_directory, write_atomically
 from edge_node.security.identity import Identity
 from edge_node.security.keyring import Keyring
-from edge_node.security.policy import check_task
+from edge_node.security.noise import check_noise_available
+from edge_node.security.policy import check_privacy, check_task
+from edge_node.security.spending import spending
 from edge_node.serving import client
 
 __all__ = ["Finding", "examine"]
@@ -65,6 +67,7 @@ def examine(paths: NodePaths) -> list[Finding]:
         "node file": patient.node_file,
         "federation spec": patient.federation_spec,
         "policy": patient.policy,
+        "privacy": patient.privacy,
         "state directory": patient.state_directory,
         "key and certificate": patient.certificate,
         "data file": patient.data_file,
@@ -111,11 +114,23 @@ class _Patient:
     def policy(self) -> str:
         policy = self._config.policy
         check_task(policy, self._spec.data.task)
+        check_privacy(policy, self._spec.privacy)
         peers = f", with {', '.join(policy.peers)} only" if policy.peers else ""
         rows = f", {policy.minimum_rows} rows" if policy.minimum_rows else ""
         return (
             f"sums over at least {policy.min_cohort} nodes{rows}{peers};"
             f" differencing: {policy.differencing}"
+        )
+
+    def privacy(self) -> str:
+        found, promise = spending(self._paths), self._spec.privacy
+        releases = f"{len(found['releases'])} sums with noise so far"
+        if promise is None:
+            return f"the federation promises none; {releases}"
+        check_noise_available()
+        return (
+            f"epsilon {promise.epsilon:g} a run, delta {promise.delta:g}, {promise.level} level;"
+            f" {releases}"
         )
 
     def state_directory(self) -> str:

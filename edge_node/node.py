@@ -50,7 +50,9 @@ from edge_node.security.departure import Departure
 from edge_node.security.guard import SiteGuard
 from edge_node.security.identity import Identity
 from edge_node.security.keyring import Keyring
-from edge_node.security.policy import check_cohort, check_task
+from edge_node.security.noise import check_noise_available
+from edge_node.security.policy import check_cohort, check_privacy, check_task
+from edge_node.security.privacy_ledger import PrivacyLedger
 from edge_node.serving.server import serve_local
 from edge_node.serving.status import NodeStatus
 
@@ -85,6 +87,8 @@ async def run_node(paths: NodePaths) -> None:
     )
     _log.info("data fits the schema", extra={"rows": source.rows, "file": str(source.path)})
     public = read_public_landmarks(paths.root, config, spec, where=paths.config)
+    if spec.privacy is not None:
+        check_noise_available()
     with threadpool_limits(config.threads or None):
         node = Node(paths, config, spec, keyring, source, public)
         async with node.running():
@@ -240,6 +244,7 @@ class Node:
         policy, name = self.config.policy, self.config.name
         try:
             check_task(policy, self.spec.data.task)
+            check_privacy(policy, self.spec.privacy)
             guard = SiteGuard.open(name, policy, self.paths, self.source.path)
         except RefusedError as error:
             _log.error("%s", error)
@@ -281,6 +286,19 @@ class Node:
         else:
             _log.info("%s left and consents", departure.node, extra={"noted": noted})
 
+    def _ledger(self) -> PrivacyLedger | None:
+        """Where sums with noise are paid for; None: the spec has none."""
+        promise = self.spec.privacy
+        if promise is None:
+            return None
+        return PrivacyLedger(
+            self.paths.privacy_ledger,
+            self.paths.privacy_head,
+            level=promise.level,
+            delta=promise.delta,
+            demand=self.config.policy.privacy,
+        )
+
     async def _take_part(self) -> None:
         """Run the program once for each run that the aggregator plans; if this site refuses an
         epoch's cohort, again when there is another.
@@ -321,6 +339,7 @@ class Node:
             board=self.board,
             link=self.link,
             guard=guard,
+            ledger=self._ledger(),
         )
 
     async def _run_program(self, plan: Plan, guard: SiteGuard) -> None:

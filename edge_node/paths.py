@@ -63,6 +63,16 @@ class NodePaths:
         return self.root / "identity" / "ledger.key"
 
     @property
+    def privacy_ledger(self) -> Path:
+        """The sums with noise that this site took part in, and what privacy they cost."""
+        return self.root / "state" / "privacy.jsonl"
+
+    @property
+    def privacy_head(self) -> Path:
+        """How long that ledger is, and the hash of its end."""
+        return self.root / "identity" / "privacy.head"
+
+    @property
     def model(self) -> Path:
         """The posterior that answers queries."""
         return self.root / "state" / "model.npz"

@@ -10,6 +10,7 @@ from edge_node import __version__, console
 from edge_node.cli.ask import explain, predict, score
 from edge_node.cli.demo import demo
 from edge_node.cli.member import doctor, enrol, init, leave, renew, run, status
+from edge_node.cli.privacy import privacy
 
 __all__ = ["cli", "main"]
 
@@ -41,10 +42,14 @@ def cli() -> None:
       edge-node run                   take part, and answer queries
       edge-node predict --csv new.csv
       edge-node score, explain        how good is it, and what matters to it?
+      edge-node privacy               what privacy was spent, where sums have noise
 
     All commands work on one directory: --dir, or the variable EDGE_NODE_DIR, or the present one.
     """  # noqa: D301 - not raw: click looks for the character \b
 
 
-for _command in (init, enrol, renew, leave, run, status, predict, score, explain, doctor, demo):
+for _command in (
+    *(init, enrol, renew, leave, run, status),
+    *(predict, score, explain, privacy, doctor, demo),
+):
     cli.add_command(_command)

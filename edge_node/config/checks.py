@@ -7,7 +7,7 @@ import msgspec
 
 from edge_node.budget import message_bytes
 from edge_node.config.node import NodeConfig
-from edge_node.config.private_checks import privacy_complaints
+from edge_node.config.private_checks import budget_complaints, privacy_complaints
 from edge_node.config.spec import (
     SMALLEST_COHORT,
     ColumnKind,
@@ -43,6 +43,7 @@ def check_node_config(config: NodeConfig, *, where: str) -> None:
             bool(policy.peers) and len({*policy.peers, config.name}) < policy.min_cohort
         ),
         "`policy.minimum_rows` must not be negative": policy.minimum_rows < 0,
+        **(budget_complaints(policy.privacy, "policy.privacy") if policy.privacy else {}),
     }
     for complaint, wrong in checks.items():
         if wrong:

@@ -6,10 +6,10 @@ masked; nothing that a plan or a federation's spec says can change that.
 
 from collections.abc import Iterable
 
-from edge_node.config import SitePolicy, Task
+from edge_node.config import PrivacySpec, SitePolicy, Task
 from edge_node.errors import CohortRefusedError, RefusedError
 
-__all__ = ["check_cohort", "check_task"]
+__all__ = ["check_cohort", "check_privacy", "check_task"]
 
 _WHERE = "[policy] of node.toml"
 
@@ -55,3 +55,27 @@ def check_task(policy: SitePolicy, task: Task) -> None:
             found=task,
             remedy="Add it to `tasks`, and start the node again",
         )
+
+
+def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
+    """Check that a federation promises as much differential privacy as a site demands.
+
+    Whether the site's budget allows for it, its ledger says: `edge_node.security.privacy_ledger`.
+
+    Args:
+        policy: the site's.
+        promise: the spec's; None: no privacy.
+
+    Raises:
+        RefusedError: it is weaker.
+    """
+    demand = policy.privacy
+    if demand is None or (promise is not None and promise.level.covers(demand.level)):
+        return
+    raise RefusedError(
+        "this site takes part in sums with differential privacy only, and the spec promises less",
+        where=_WHERE,
+        expected=f'`[privacy]` with level = "{demand.level}" in the federation\'s spec',
+        found=f'level = "{promise.level}"' if promise else "none",
+        remedy="Ask the federation's operator, or change `[policy.privacy]`",
+    )

@@ -26,7 +26,7 @@ from edge_node.security.accounting import epsilon_of
 from edge_node.security.files import append_durably, write_atomically
 from edge_node.security.noise import DiscreteGaussian
 
-__all__ = ["Entry", "PrivacyLedger", "check_privacy", "read_ledger", "spent"]
+__all__ = ["Entry", "PrivacyLedger", "read_ledger", "spent"]
 
 _FIRST = hashlib.sha256(b"tangentmesh/v1/privacy-ledger").hexdigest()
 
@@ -171,28 +171,6 @@ def spent(releases: Iterable[tuple[Level, float]], level: Level, delta: float) -
     if not all(each.covers(level) for each, _ in releases):
         return math.inf
     return epsilon_of(math.fsum(rho for _, rho in releases), delta)
-
-
-def check_privacy(demand: PrivacyPolicy | None, offered: Level | None, *, where: str) -> None:
-    """Check what a federation promises against what the site demands, before a run.
-
-    Args:
-        demand: the site's; None: nothing.
-        offered: the spec's level; None: no differential privacy.
-        where: the node file, for messages.
-
-    Raises:
-        RefusedError: it is weaker.
-    """
-    if demand is None or (offered is not None and offered.covers(demand.level)):
-        return
-    raise RefusedError(
-        "this site's policy demands differential privacy that the federation doesn't promise",
-        where=where,
-        expected=f'`[privacy]` with level = "{demand.level}" in the federation\'s spec',
-        found=f'level = "{offered}"' if offered else "none",
-        remedy="Ask the federation's operator, or change `[policy.privacy]` in the node file",
-    )
 
 
 def _check_budget(demand: PrivacyPolicy, epsilon: float) -> None:

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.config import SitePolicy, Task, load_node_config
+from edge_node.config import (
+    Level,
+    PrivacyPolicy,
+    PrivacySpec,
+    SitePolicy,
+    Task,
+    load_node_config,
+)
 from edge_node.errors import CohortRefusedError, ConfigurationError, RefusedError
-from edge_node.security.policy import check_cohort, check_task
+from edge_node.security.policy import check_cohort, check_privacy, check_task
 
 
 def test_a_cohort_that_is_large_enough() -> None:
@@ -46,6 +53,10 @@ def test_a_task() -> None:
         ("minimum_rows = -1", "must not be negative"),
         ('differencing = "maybe"', "differencing"),
         ("min_cohorts = 3", "min_cohorts"),
+        (
+            '[policy.privacy]\nlevel = "record"\nepsilon = -1.0\ndelta = 1e-6',
+            "epsilon` must be positive",
+        ),
     ],
 )
 def test_a_policy_that_could_not_be_meant(tmp_path: Path, line: str, complaint: str) -> None:
@@ -53,3 +64,26 @@ def test_a_policy_that_could_not_be_meant(tmp_path: Path, line: str, complaint: 
     (tmp_path / "node.toml").write_text(f'name = "a"\ndata = "rows.csv"\n[policy]\n{line}\n')
     with pytest.raises(ConfigurationError, match=complaint):
         load_node_config(tmp_path / "node.toml")
+
+
+@pytest.mark.parametrize(
+    ("demanded", "offered", "complaint"),
+    [
+        (None, None, ""),
+        (Level.RECORD, None, r'expected `\[privacy\]` with level = "record".*, found none'),
+        (Level.RECORD, Level.RECORD, ""),
+        (Level.RECORD, Level.SITE, ""),
+        (Level.SITE, Level.RECORD, 'found level = "record"'),
+    ],
+)
+def test_weaker_privacy_is_refused(
+    demanded: Level | None, offered: Level | None, complaint: str
+) -> None:
+    """A site's rows include each row, so hiding the site is more."""
+    demand = demanded and PrivacyPolicy(level=demanded, epsilon=1.0, delta=1e-6)
+    promise = offered and PrivacySpec(level=offered, epsilon=1.0, delta=1e-6)
+    if not complaint:
+        check_privacy(SitePolicy(privacy=demand), promise)
+    else:
+        with pytest.raises(RefusedError, match=complaint):
+            check_privacy(SitePolicy(privacy=demand), promise)

@@ -11,7 +11,7 @@ from dp_accounting.rdp import RdpAccountant
 from edge_node.config import Level, PrivacyPolicy
 from edge_node.errors import RefusedError
 from edge_node.security.noise import DiscreteGaussian
-from edge_node.security.privacy_ledger import PrivacyLedger, check_privacy, read_ledger, spent
+from edge_node.security.privacy_ledger import PrivacyLedger, read_ledger, spent
 
 DELTA = 1e-6
 
@@ -147,25 +147,3 @@ def test_a_release_that_hides_rows_does_not_hide_a_site(tmp_path: Path) -> None:
         site.charge(5.0, Level.RECORD)
     assert spent([(Level.SITE, 0.02)], Level.RECORD, DELTA) < 1.1
     assert spent([(Level.RECORD, 0.02)], Level.SITE, DELTA) == math.inf
-
-
-@pytest.mark.parametrize(
-    ("demanded", "offered", "fits"),
-    [
-        (None, None, True),
-        (Level.RECORD, None, False),
-        (Level.RECORD, Level.RECORD, True),
-        (Level.RECORD, Level.SITE, True),
-        (Level.SITE, Level.RECORD, False),
-    ],
-)
-def test_a_weaker_promise_is_refused(
-    demanded: Level | None, offered: Level | None, fits: bool
-) -> None:
-    """Before a run begins."""
-    demand = demanded and PrivacyPolicy(level=demanded, epsilon=1.0, delta=DELTA)
-    if fits:
-        check_privacy(demand, offered, where="node.toml")
-    else:
-        with pytest.raises(RefusedError, match=r"node.toml: this site's policy demands"):
-            check_privacy(demand, offered, where="node.toml")
