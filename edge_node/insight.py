@@ -128,10 +128,16 @@ def _targets(batch: Batch) -> Vector:
 def score_own(paths: NodePaths) -> list[Row]:
     """How well the global posterior predicts each of this node's rows without that row.
 
+    Of a posterior with differential privacy no row is taken out: what it did is hidden by noise.
+
     Raises:
         DataError: there is no posterior yet, it is a classifier's, or the node's rows have changed.
     """
     model, config = Model.load(paths.model), load_node_config(paths.config)
+    file = paths.root / config.data
+    if model.provenance.privacy is not None:
+        source = open_source(file, model.data, ignore=config.ignore, site=config.name)
+        return [{"posterior": "global", **_figures(model, source, Which.GLOBAL)}]
     if not isinstance(model.posterior, Posterior):
         raise DataError(
             "leaving one out is for regression",
@@ -145,7 +151,6 @@ def score_own(paths: NodePaths) -> list[Row]:
             expected=f"{config.name} among {', '.join(model.provenance.cohort)}",
             remedy="Score them as rows that took no part: edge-node score --csv FILE",
         )
-    file = paths.root / config.data
     source = open_source(file, model.data, ignore=config.ignore, site=config.name)
     scores = leave_one_out(EncodedRows(source, model.encoder), model.posterior)
     scores = scores.rescaled(model.encoder.target_scale)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow as pa
 
 from edge_node import console
@@ -52,6 +53,7 @@ def summary(
         "wall_seconds": round(outcome.wall_seconds, 3),
         "bytes_per_edge": sum(s.bytes_sent for s in outcome.statuses.values()) / edges,
         "secure_sum": outcome.secure_sum,
+        "privacy": msgspec.to_builtins(provenance.privacy),
         "uncovered_share": provenance.uncovered_share,
         "evidence": provenance.log_evidence,
         "kernel": provenance.kernel,
