@@ -111,8 +111,20 @@ class SiteGuard:
             return True
 
     def _known(self, step: str, cohort: Cohort) -> list[Contribution]:
-        """Contributions to the step whose total somebody may know; this epoch's own is no news."""
+        """Contributions to the step whose total somebody may know; this epoch's own is no news.
+
+        Raises CohortRefusedError if that was to another cohort: the node has forgotten the plan.
+        """
         now = (cohort.run, cohort.epoch)
+        for each in self._ledger.steps.get(step, ()):
+            if (each.run, each.epoch) == now and each.row != cohort.row:
+                raise CohortRefusedError(
+                    "an epoch was planned again, with other members or other rows of theirs",
+                    where=f"{self._node}, epoch {cohort.epoch} of run {cohort.run}",
+                    expected=", ".join(sorted(node for node, _ in each.row)),
+                    found=", ".join(sorted(cohort.claims)),
+                    remedy="Wait for the aggregator's next plan",
+                )
         return [
             each
             for each in self._ledger.steps.get(step, ())
