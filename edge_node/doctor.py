@@ -26,6 +26,7 @@ from edge_node.paths import NodePaths
 from edge_node.security.files import make_private_directory, write_atomically
 from edge_node.security.identity import Identity
 from edge_node.security.keyring import Keyring
+from edge_node.security.ledger import Ledger
 from edge_node.security.noise import check_noise_available
 from edge_node.security.policy import check_privacy, check_task
 from edge_node.security.spending import spending
@@ -68,6 +69,7 @@ def examine(paths: NodePaths) -> list[Finding]:
         "federation spec": patient.federation_spec,
         "policy": patient.policy,
         "privacy": patient.privacy,
+        "ledger": patient.ledger,
         "state directory": patient.state_directory,
         "key and certificate": patient.certificate,
         "data file": patient.data_file,
@@ -132,6 +134,13 @@ class _Patient:
             f"epsilon {promise.epsilon:g} a run, delta {promise.delta:g}, {promise.level} level;"
             f" {releases}"
         )
+
+    def ledger(self) -> str:
+        paths = self._paths
+        if not paths.ledger_key.exists() and not any(paths.state.glob("run-*")):
+            return "none yet: this node has never contributed"
+        steps = Ledger.open(paths.ledger, paths.ledger_key, new=False).steps
+        return f"whole: {sum(map(len, steps.values()))} contributions to {len(steps)} steps"
 
     def state_directory(self) -> str:
         make_private_directory(self._paths.state)
