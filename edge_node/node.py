@@ -220,8 +220,11 @@ class Node:
         discovery = self.discovery
         if reason := self.reason or discovery.refusal or discovery.waiting:
             return reason
-        trouble = self.renewal.trouble
-        return f"the certificate is not renewed yet: {trouble}" if trouble else ""
+        if self.link.unreachable and self.phase is Phase.RUNNING:
+            return self.link.explanation
+        if trouble := self.renewal.trouble:
+            return f"the certificate is not renewed yet: {trouble}"
+        return discovery.trouble
 
     @property
     def identity(self) -> Identity:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import grpc
 
-from edge_node.errors import ConfigurationError, NetworkError, RefusedError
+from edge_node.errors import ConfigurationError, NetworkError, RefusedError, TangentMeshError
 from edge_node.names import AGGREGATOR, split_address
 from edge_node.network.feed import PlanFeed
 from edge_node.network.membership import Membership
 from edge_node.security.credentials import channel_credentials, channel_options
 from edge_node.security.departure import Departure
+from edge_node.security.handshake import explain_failure
 from edge_node.security.identity import Identity
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
@@ -106,6 +107,7 @@ class DiscoveryClient:
         reachable: whether the newest call was answered.
         waiting: why there is no newer plan, in the aggregator's words.
         refusal: why the aggregator doesn't let this node take part; empty if it does.
+        trouble: why it can't be reached; empty if it can.
     """
 
     address: str
@@ -118,6 +120,7 @@ class DiscoveryClient:
     reachable: bool = False
     waiting: str = ""
     refusal: str = ""
+    trouble: str = ""
     random: Callable[[], float] = random.random
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -144,11 +147,11 @@ class DiscoveryClient:
         try:
             reply = await stub.Heartbeat(request, timeout=PATIENCE)
         except grpc.aio.AioRpcError as error:
-            self._note(error)
+            await self._note(error)
             return
         if not self.reachable:
             _log.info("the aggregator answers", extra={"address": self.address})
-        self.reachable, self.waiting, self.refusal = True, reply.waiting, ""
+        self.reachable, self.waiting, self.refusal, self.trouble = True, reply.waiting, "", ""
         if self.membership is not None:
             self.membership.take(reply)
         for each in reply.departures:
@@ -159,17 +162,15 @@ class DiscoveryClient:
             except NetworkError as error:
                 _log.error("a plan is not used: %s", error)
 
-    def _note(self, error: grpc.aio.AioRpcError) -> None:
+    async def _note(self, error: grpc.aio.AioRpcError) -> None:
         refused = error.code() in _REFUSALS
         details = error.details() or error.code().name
         if refused and details != self.refusal:
             _log.error("the aggregator refuses this node: %s", details)
-        if not refused and self.reachable:
-            _log.warning(
-                "the aggregator doesn't answer; going on without it: %s",
-                details,
-                extra={"address": self.address},
-            )
+        if not refused and (self.reachable or not self.trouble):
+            explained = await call_error(error, self.address, self.identity())
+            self.trouble = str(explained)
+            _log.warning("the aggregator can't be reached; going on without it: %s", explained)
         self.reachable, self.refusal = refused, details if refused else self.refusal
 
     async def _pause(self) -> None:
@@ -217,10 +218,12 @@ async def ask_clock(address: str, identity: Identity) -> timedelta:
 
 async def call_error(
     error: grpc.aio.AioRpcError, address: str, identity: Identity
-) -> NetworkError | RefusedError:
+) -> TangentMeshError:
     """An error of a call of the discovery service as one that its reader can act on."""
     if error.code() in _REFUSALS:
         return RefusedError(error.details() or "refused", where=address)
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return await asyncio.to_thread(explain_failure, address, name=AGGREGATOR, identity=identity)
     return NetworkError(
         "the aggregator doesn't answer",
         where=address,

@@ -5,6 +5,7 @@ replaces itself. Whoever calls sets the time limit, and cancels when a newer pla
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import (
     AsyncIterable,
@@ -28,11 +29,13 @@ from edge_node.network.operation import Operation
 from edge_node.network.plan import Member, Plan
 from edge_node.security.credentials import channel_credentials, channel_options
 from edge_node.security.denylist import Denylist
+from edge_node.security.handshake import explain_failure
 from edge_node.security.identity import Identity
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 
 __all__ = ["Backoff", "ParentLink"]
 
+_log = logging.getLogger(__name__)
 _FATAL = {grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT}
 
 
@@ -67,6 +70,8 @@ class ParentLink:
     """Why the newest attempt failed; empty if it did not."""
     unreachable: frozenset[str] = frozenset()
     """The parent, if the newest attempt didn't reach it; until one does."""
+    explanation: str = ""
+    """Why it was not reached, for people."""
     _channel: grpc.aio.Channel | None = field(default=None, repr=False)
     _dialled: tuple[str, bytes, tuple[bytes, ...]] | None = field(default=None, repr=False)
     _parent: Member | None = field(default=None, repr=False)  # the one that was dialled last
@@ -92,7 +97,7 @@ class ParentLink:
                 self.trouble = str(error)
                 await self.close()
             except grpc.aio.AioRpcError as error:
-                await self._fail(error, plan.parent(node), operation)
+                await self._fail(error, plan, plan.parent(node), operation)
             else:
                 self.trouble = ""
                 return content
@@ -164,17 +169,33 @@ class ParentLink:
         members = [each for each in (member, self._former) if each is not None]
         return tuple(e.certificate for e in members if e.fingerprint not in self.denylist)
 
-    async def _fail(self, error: grpc.aio.AioRpcError, parent: str, operation: Operation) -> None:
+    async def _fail(
+        self, error: grpc.aio.AioRpcError, plan: Plan, parent: str, operation: Operation
+    ) -> None:
         """Note a failed attempt. Raises NetworkError if there is no point in another one."""
         code, details = error.code(), error.details() or ""
         self.trouble = f"{parent}: {code.name}: {details}"
         answered = self._note(error.trailing_metadata())
         if not self._reached:
-            self.unreachable = frozenset({parent})
+            before, self.unreachable = self.unreachable, frozenset({parent})
+            if parent not in before:
+                self.explanation = await self._explain(plan.member(parent))
+                _log.warning("the parent can't be reached: %s", self.explanation)
         if answered and code in _FATAL:
             raise NetworkError(details, where=f"answer of {parent} to {operation}") from error
         if not answered:
             await self.close()  # a new channel dials at once, whatever happened to the old one
+
+    async def _explain(self, member: Member) -> str:
+        pinned = {each.fingerprint for each in (member, self._former) if each is not None}
+        explained = await asyncio.to_thread(
+            explain_failure,
+            member.address,
+            name=member.node,
+            identity=self.identity(),
+            pinned=pinned,
+        )
+        return str(explained)
 
     def _note(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
         """Whether metadata are a peer's; if so it was reached, and has told its epoch."""
