@@ -87,8 +87,7 @@ class Renewal:
             await self._until_due()
             if await self._attempt():
                 self.renewed()
-            else:
-                await self._pause()
+            await self._pause()  # also after success: this machine's clock may be far ahead
 
     async def _attempt(self) -> bool:
         """Whether there is a new certificate."""
