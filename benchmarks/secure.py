@@ -56,8 +56,8 @@ def _measure(length: int, nodes: int, rows: int, repeats: int, statistics: float
         secure, plain = asyncio.run(_costs(Path(folder), length, nodes, repeats))
     return result(
         "secure",
-        statistics + secure.wall,
-        _WALL_LIMIT * (statistics + plain.wall),
+        nodes * statistics + secure.wall,
+        _WALL_LIMIT * (nodes * statistics + plain.wall),
         "s",
         nodes=nodes,
         numbers=length,
@@ -65,7 +65,7 @@ def _measure(length: int, nodes: int, rows: int, repeats: int, statistics: float
         repeats=repeats,
         bytes_ratio=secure.bytes / plain.bytes,
         bytes_limit=_BYTES_LIMIT,
-        wall_ratio=(statistics + secure.wall) / (statistics + plain.wall),
+        wall_ratio=(nodes * statistics + secure.wall) / (nodes * statistics + plain.wall),
         transport_wall_ratio=secure.wall / plain.wall,
         transport_cpu_ratio=secure.cpu / plain.cpu,
         statistics_seconds=statistics,
