@@ -1,7 +1,8 @@
 """The authority's own machine: it sees for itself that what it signs may be signed.
 
     key.pem, certificate.pem, next/    the authorities (``aggregator.authorities``)
-    issued/NAME.pem                    every certificate of a name whose life is not over
+    issued/NAME.pem                    every certificate of a name whose life is not over, since it
+                                       was last given to another key by hand
 
 A renewal is signed if the key of a certificate in ``issued`` has signed the request. So whoever
 carries the requests, a taken-over aggregator for instance, gets no certificate for a name that
@@ -9,6 +10,7 @@ somebody has; a first certificate for a new name, and one that replaces a lost k
 operator to judge, who sees names and keys' fingerprints.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,7 +67,11 @@ class Signer:
                 expected=repr(own),
                 found=repr(paper.federation),
             )
-        return [self._judge(entry, replace) for entry in paper.requests]
+        times = Counter(entry.node for entry in paper.requests)
+        return [
+            self._judge(entry, replace) if times[entry.node] == 1 else _ambiguous(entry)
+            for entry in paper.requests
+        ]
 
     def sign(self, paper: RequestFile, entries: Collection[RequestEntry]) -> Certificates:
         """Sign requests that were judged good. Raises MachineError."""
@@ -117,7 +123,10 @@ class Signer:
         check_renewal(entry.node, held[-1], csr, entry.proof)
 
     def _sign(self, entry: RequestEntry, hosts: tuple[str, ...]) -> bytes:
-        """The aggregator's is the present authority's: nodes that were away know no other one."""
+        """The aggregator's is the present authority's: nodes that were away know no other one.
+
+        The key that a replaced certificate was for may have been stolen: it renews nothing.
+        """
         own = entry.kind is Kind.AGGREGATOR
         renewal = entry.kind is Kind.RENEWAL
         signer = self.authorities.newest if renewal else self.authorities.present
@@ -129,7 +138,8 @@ class Signer:
             lifetime=self.lifetime,
         )
         make_private_directory(self.directory / "issued")
-        held = b"".join(pem_of(each) for each in self._issued(entry.node))
+        replaced = entry.kind is Kind.ENROLMENT
+        held = b"" if replaced else b"".join(pem_of(each) for each in self._issued(entry.node))
         write_atomically(self._file(entry.node), held + pem)
         return pem
 
@@ -145,6 +155,16 @@ class Signer:
         ders = [each.public_bytes(Encoding.DER) for each in parsed]
         now = datetime.now(UTC)
         return [der for der in ders if life_of(der, where=str(file))[1] > now]
+
+
+def _ambiguous(entry: RequestEntry) -> Judgement:
+    """The first of two requests for one name would be as good as the second."""
+    problem = RefusedError(
+        "there are several requests for this name",
+        where=entry.node,
+        remedy="Have the aggregator write the file anew: it has one request a name",
+    )
+    return Judgement(entry, "", problem)
 
 
 def _is_signed(csr: bytes, node: str, held: Collection[bytes]) -> bool:

@@ -186,6 +186,25 @@ def test_the_authority_sees_for_itself_who_asks(apart: Apart) -> None:
     assert judged(apart, entry(Kind.ENROLMENT, "c", csr)) == [""]
 
 
+def test_two_requests_for_one_name_are_both_refused(apart: Apart) -> None:
+    """Signed one after the other, the second would be somebody else's for a name that is taken."""
+    mine, thiefs = (signing_request(generate_key(), "c") for _ in range(2))
+    both = [entry(Kind.ENROLMENT, "c", csr) for csr in (mine, thiefs)]
+    for problem in judged(apart, *both):
+        assert "several requests for this name" in problem
+    assert judged(apart, both[0]) == [""]
+
+
+def test_a_key_that_was_replaced_renews_nothing(apart: Apart) -> None:
+    """It may have been stolen, and the aggregator taken over: the authority remembers by itself."""
+    stolen, thiefs = apart.member("a"), generate_key()
+    renewal = entry(Kind.RENEWAL, "a", *renewal_request(stolen, thiefs))
+    assert judged(apart, renewal) == [""]  # until the theft is known
+    apart.ask("a", generate_key(), replace=True)
+    assert apart.carry("a") == ["a"]
+    assert "the signature is not by this certificate's key" in judged(apart, renewal)[0]
+
+
 def test_a_lost_key_is_replaced_by_the_operators_of_both(apart: Apart) -> None:
     """The aggregator's gives a token, the authority's names the node."""
     a = apart.member("a")
