@@ -8,6 +8,7 @@ from pathlib import Path
 from aggregator.heartbeat import read_report
 from edge_node.network import fixed_point
 from edge_node.network.agreement import check_testimonies, testimony
+from edge_node.network.claims import claim_of, cohort_of
 from edge_node.network.combine import RecordUnion, RingSum, Union, gathered, parse_gathered
 from edge_node.network.framing import CHUNK_BYTES, chunks, read_header, read_payload
 from edge_node.network.keys import announcement, pairwise_masks
@@ -15,6 +16,7 @@ from edge_node.network.operation import Kind, Operation, parse_record
 from edge_node.network.plan import Member, Plan
 from edge_node.security.authority import Authority, requested_key
 from edge_node.security.certificates import der_of
+from edge_node.security.cohort import Claim
 from edge_node.security.identity import Identity, signing_request
 from edge_node.security.masks import MaskingKey
 from edge_node.security.renewal import check_renewal, renewal_request
@@ -120,6 +122,13 @@ def _keys(identities: dict[str, Identity], plan: Plan) -> Iterator[Target]:
         )
 
     yield Target("testimony", (told["b"], told["c"]), testified, 20)
+    claims = [claim_of(Claim(bytes(32)), identities[node], plan) for node in NODES]
+    claimed = {node: data for part in claims for node, data in parse_gathered(part).items()}
+
+    def one_claim(data: bytes) -> None:
+        cohort_of(identities["a"], plan, gathered({**claimed, "b": data}))
+
+    yield Target("claim", (claimed["b"], claimed["c"]), one_claim, 20)
 
 
 def _streams(plan: Plan) -> Iterator[Target]:

@@ -12,12 +12,17 @@ import pytest
 
 from edge_node import errors
 from edge_node.network import fixed_point
+from edge_node.network.base import Network
 from edge_node.network.combine import RingSum, gathered
 from edge_node.network.keys import pairwise_masks
+from edge_node.network.operation import Operation
 from edge_node.network.plan import Member, Plan
+from edge_node.network.records import RecordStore
+from edge_node.security.authority import Authority
 from edge_node.security.certificates import pem_of
 from edge_node.security.identity import Identity, generate_key
 from edge_node.security.masks import MaskingKey, PairwiseMasks
+from tests.mesh import Mesh
 from tests.vectors import generate, oracle
 
 VECTORS = Path(generate.__file__).parent
@@ -117,6 +122,42 @@ def test_pairs_agree_on_a_mask() -> None:
             sign = 1 if node < peer else -1
             expected = [f"{sign * int(word, 16) % oracle.RING:032x}" for word in words]
             assert hexadecimal(masks.mask(ZERO, step)) == expected
+
+
+def test_a_transcript_is_that_of_the_records(tmp_path: Path) -> None:
+    """Whatever was told before a step, in its own order."""
+    records = RecordStore(tmp_path).run(2)
+    for case in load("transcripts")["steps"]:
+        assert records.told_before(case["step"]).hex() == case["before"]
+        operation = Operation(2, 1, case["kind"], case["position"], case["step"])
+        record = operation.record(case["cohort"], bytes.fromhex(case["payload"]))
+        records.commit(record.SerializeToString(deterministic=True))
+        assert records.told_before("next").hex() == case["after"]
+
+
+async def test_masks_are_bound_to_position_name_and_transcript(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The label is that of the files, at every node."""
+    labels: list[str] = []
+    mask = PairwiseMasks.mask
+
+    def noted(masks: PairwiseMasks, words: fixed_point.Words, step: str) -> fixed_point.Words:
+        labels.append(step)
+        return mask(masks, words, step)
+
+    async def program(network: Network) -> None:
+        await network.gather("g", b"x")
+        await network.sum("s/1", np.ones(2))
+
+    monkeypatch.setattr(PairwiseMasks, "mask", noted)
+    async with Mesh(Authority.create(tmp_path / "ca", "labels"), tmp_path / "nodes") as mesh:
+        parents = {"a": "", "b": "a", "c": "a"}
+        await mesh.start(parents)
+        mesh.offer(mesh.plan(1, parents))
+        await mesh.run(program)
+        told = mesh.peers["a"].store.run(1).told_before("s/1").hex()
+    assert labels == [f"1/s/1/{told}"] * 3
 
 
 def test_what_is_no_key_is_refused() -> None:

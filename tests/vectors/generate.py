@@ -37,6 +37,7 @@ def files() -> dict[str, str]:
         "plans": plans(),
         "masks": masks(),
         "cohorts": {"cohorts": [cohort(size) for size in (3, 5, 64)]},
+        "transcripts": {"steps": transcripts()},
         "announcements": announcements(),
     }
     return {
@@ -215,6 +216,27 @@ def cohort(size: int) -> Json:
         "total": [*map(_word, total)],
         "numbers": [oracle.decode(word).hex() for word in total],
     }
+
+
+def transcripts() -> list[Json]:
+    """The steps of a run, each with the transcript before it and the label of its masks."""
+    random, before, steps = Random("transcripts"), bytes(32), []
+    cohort = ["a", "b", "c", "d"]
+    for position, (step, kind, length) in enumerate(
+        [("survey", 1, 48), ("basis/0", 2, 5), ("statistics/0", 1, 320), ("choice/0", 2, 0)]
+    ):
+        record = {
+            "position": position,
+            "step": step,
+            "kind": kind,
+            "cohort": cohort[position // 2 :],
+            "payload": random.randbytes(length).hex(),
+        }
+        label = f"{position}/{step}/{before.hex()}"
+        after = oracle.transcript(before, record)
+        steps.append({**record, "before": before.hex(), "label": label, "after": after.hex()})
+        before = after
+    return steps
 
 
 class _Cohort:

@@ -34,6 +34,7 @@ __all__ = [
     "public_key",
     "signed",
     "to_bytes",
+    "transcript",
     "x25519",
 ]
 
@@ -169,6 +170,13 @@ def keystream(secret: bytes, step: str, length: int) -> list[int]:
     encryptor = Cipher(AES256(step_key(secret, step)), CTR(bytes(16))).encryptor()
     stream = encryptor.update(bytes(16 * length))
     return [int.from_bytes(stream[i : i + 16], "little") for i in range(0, 16 * length, 16)]
+
+
+def transcript(before: bytes, record: Mapping[str, Any]) -> bytes:
+    """All that a node was told in a run, with one more step; the payload in ``record`` is hex."""
+    payload = hashlib.sha256(bytes.fromhex(record["payload"])).digest()
+    facts = [record["position"], record["step"], record["kind"], record["cohort"], payload]
+    return hashlib.sha256(before + msgpack(facts)).digest()
 
 
 def masked(node: str, words: Sequence[int], masks: Mapping[str, Sequence[int]]) -> list[int]:
