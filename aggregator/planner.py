@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from aggregator.diagnosis import diagnose
 from aggregator.plan import Member, Plan
 from aggregator.presence import Presence
+from aggregator.refusals import processes
 from aggregator.scene import Experience, Rules, Scene, listed
 from aggregator.topology import Obstacles, Tree, draw_tree, neighbour_graph
 
@@ -193,7 +194,12 @@ def _draw(
         members=members,
         edges=neighbour_graph(tree, inbound, obstacles),
     )
-    experience = replace(scene.experience, obstacles=obstacles, barred=_barred(scene, plan))
+    experience = replace(
+        scene.experience,
+        obstacles=obstacles,
+        barred=_barred(scene, plan),
+        planned=processes({name: cohort[name] for name in plan.by_node}),
+    )
     return Decision(plan, reason, experience=experience)
 
 

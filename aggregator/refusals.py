@@ -12,7 +12,7 @@ from typing import Self
 from aggregator.plan import Plan
 from aggregator.presence import Phase, Presence
 
-__all__ = ["Refusal", "Refusals"]
+__all__ = ["Refusal", "Refusals", "processes"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,16 @@ class Refusals:
 
     known: tuple[Refusal, ...] = field(default=())
 
-    def learning(self, plan: Plan | None, everyone: Mapping[str, Presence]) -> Self:
-        """With those that the newest plan has met, and without those of processes that ended."""
+    def learning(
+        self,
+        plan: Plan | None,
+        everyone: Mapping[str, Presence],
+        planned: frozenset[tuple[str, bytes]],
+    ) -> Self:
+        """With those that the newest plan has met, and without those of processes that ended.
+
+        ``planned`` are the processes that it was drawn for; empty: that is not known any more.
+        """
         if plan is None:
             return self
         members = {name: each for name, each in everyone.items() if name in plan.by_node}
@@ -42,10 +50,10 @@ class Refusals:
             if each.report.phase is Phase.REFUSED and each.report.refused_epoch == plan.epoch
         }
         before = self.of(plan)
-        present = _processes(everyone)
+        present = processes(everyone)
         kept = [r for r in self.known if r.epoch != plan.epoch and r.cohort <= present]
         if before is not None or refusing:
-            cohort = before.cohort if before else _processes(members)
+            cohort = before.cohort if before else planned or processes(members)
             nodes = before.nodes if before else frozenset[str]()
             reason = before.reason if before else next(iter(refusing.values())).reason
             kept.append(Refusal(plan.epoch, cohort, nodes | refusing.keys(), reason))
@@ -57,7 +65,7 @@ class Refusals:
 
     def willing(self, nodes: Mapping[str, Presence]) -> Mapping[str, Presence]:
         """Those who have not refused to be in a cohort with just the others of them."""
-        while refusal := self._of_processes(_processes(nodes)):
+        while refusal := self._of_processes(processes(nodes)):
             nodes = {name: each for name, each in nodes.items() if name not in refusal.nodes}
         return nodes
 
@@ -65,5 +73,6 @@ class Refusals:
         return next((each for each in self.known if each.cohort == cohort), None)
 
 
-def _processes(nodes: Mapping[str, Presence]) -> frozenset[tuple[str, bytes]]:
+def processes(nodes: Mapping[str, Presence]) -> frozenset[tuple[str, bytes]]:
+    """(node, session) of each."""
     return frozenset((name, each.report.session) for name, each in nodes.items())

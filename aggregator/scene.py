@@ -47,12 +47,14 @@ class Experience:
             They would spoil the next one, too, so they stay out until they are restarted.
         refusals: cohorts that are not tried again.
         standing: the cohort that completed a run last.
+        planned: (node, session) of the processes that the newest plan was drawn for.
     """
 
     obstacles: Obstacles = field(default_factory=Obstacles)
     barred: frozenset[tuple[str, bytes]] = frozenset()
     refusals: Refusals = field(default_factory=Refusals)
     standing: frozenset[str] = frozenset()
+    planned: frozenset[tuple[str, bytes]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Scene:
             for member in (plan.members if plan else ())
             if plan and member.node in alive and _follows(alive[member.node], member, plan)
         }
-        refusals = experience.refusals.learning(plan, everyone)
+        refusals = experience.refusals.learning(plan, everyone, experience.planned)
         willing = refusals.willing(alive)
         experience = replace(experience, refusals=refusals)
         return cls(rules, everyone, alive, willing, awaited, here, plan, experience, now)

@@ -66,9 +66,11 @@ class SiteGuard:
             completed: the run's steps that have their total, and are not repeated.
 
         Raises:
-            CohortRefusedError: the policy forbids it, or some step's total would isolate a site.
+            CohortRefusedError: the policy forbids it, this site's rows are not those with which the
+                run or the epoch began here, or some step's total would isolate a site.
         """
         check_cohort(self._policy, self._node, cohort.claims)
+        self._check_rows(cohort)
         verdicts: dict[frozenset[tuple[object, ...]], frozenset[str]] = {}
         with self._lock:
             for step in sorted(self._ledger.steps.keys() - set(completed)):
@@ -109,6 +111,22 @@ class SiteGuard:
                 return False
             self._ledger.consent(departure.node)
             return True
+
+    def _check_rows(self, cohort: Cohort) -> None:
+        """Check that a restart has not changed what this site contributes to the run."""
+        begun = {
+            version
+            for each in self._ledger.contributions(cohort.run)
+            for node, version in each.row
+            if node == self._node
+        }
+        if cohort.claims[self._node] != self.claim or not begun <= {self.claim.version}:
+            raise CohortRefusedError(
+                "this site's rows or policy have changed since the run began here",
+                where=f"{self._node}, epoch {cohort.epoch} of run {cohort.run}",
+                remedy="The next run takes the new ones, if no other site minds; or put the old"
+                " data file back, and start the node again",
+            )
 
     def _known(self, step: str, cohort: Cohort) -> list[Contribution]:
         """Contributions to the step whose total somebody may know; this epoch's own is no news.

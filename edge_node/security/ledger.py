@@ -169,6 +169,11 @@ class Ledger:
         """All contributions, by step."""
         return {step: epochs.values() for step, epochs in self._memory.steps.items()}
 
+    def contributions(self, run: int) -> Iterator[Contribution]:
+        """Those to one run."""
+        for epochs in self._memory.steps.values():
+            yield from (each for each in epochs.values() if each.run == run)
+
     @property
     def consents(self) -> Mapping[str, bool]:
         """By node, what it said last."""

@@ -487,6 +487,20 @@ def test_another_cohort_is_tried():
     assert federation.last.waiting == ""
 
 
+def test_a_node_that_was_started_anew_refuses():
+    """Its rows have changed in the middle of the run: a new run begins, with everyone."""
+    federation = Federation("a", "b", "c", "d").started()
+    federation.join("b", session=b"2")
+    federation.say("b", epoch=1, run=1, phase=Phase.RUNNING)
+    assert federation.decide() is None
+    federation.refuse("b", reason="rows have changed")
+    federation.wait(3)
+    assert (federation.decide().run, federation.members()) == (2, "abcd")
+    federation.refuse("b")
+    federation.wait(3)
+    assert (federation.decide().run, federation.members()) == (3, "acd"), "and now it is known"
+
+
 def test_the_others_go_on_without_one_that_refuses():
     """It is taken back when the cohort is another, without a restart."""
     federation = Federation("a", "b", "c", "d").started()

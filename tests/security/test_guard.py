@@ -29,14 +29,20 @@ class Site:
     def restart(self) -> None:
         """Another process."""
         ledger = Ledger.open(self.directory / "ledger", self.directory / "ledger.key", new=True)
-        self.ledger, self.guard = ledger, SiteGuard("a", self.policy, ledger, bytes(32))
+        self.ledger, self.guard = ledger, SiteGuard("a", self.policy, ledger, self.version("a"))
+
+    def version(self, node: str) -> bytes:
+        """Of the node's rows."""
+        return self.versions.get(node, "").encode().ljust(32)
+
+    def change(self, nodes: str, version: str = "changed") -> None:
+        """Nodes have other rows, and were started again with them."""
+        self.versions |= dict.fromkeys(nodes, version)
+        self.restart()
 
     def cohort(self, nodes: str, *, run: int, epoch: int, root: str = "a") -> Cohort:
         """The nodes, with what they say."""
-        claims = {
-            node: Claim(self.versions.get(node, "").encode().ljust(32), node in self.consents)
-            for node in nodes
-        }
+        claims = {node: Claim(self.version(node), node in self.consents) for node in nodes}
         return Cohort(run, epoch, root, claims)
 
     def total(
@@ -86,9 +92,9 @@ def test_enough_differ(site: Site) -> None:
     """Three that join, leave, or change their rows together hide each other."""
     site.total("abc", 1)
     site.total("abcdef", 2)
-    site.versions = dict.fromkeys("abc", "changed")
+    site.change("abc")
     site.total("abcdef", 3)
-    site.versions["d"] = "changed"
+    site.change("d")
     with pytest.raises(CohortRefusedError, match="by d alone"):
         site.total("abcdef", 4)
 
@@ -96,10 +102,10 @@ def test_enough_differ(site: Site) -> None:
 def test_changed_rows_of_one_node(site: Site) -> None:
     """The change of its rows would be told; and going back to the old ones tells nothing."""
     site.total("abcd", 1)
-    site.versions["b"] = "changed"
+    site.change("b")
     with pytest.raises(CohortRefusedError, match="by b alone"):
         site.total("abcd", 2)
-    site.versions["b"] = ""
+    site.change("b", "")
     site.total("abcd", 3)
 
 
@@ -158,7 +164,7 @@ def test_peers(tmp_path: Path) -> None:
 
 def test_what_it_says_of_itself(tmp_path: Path) -> None:
     """Version and consent."""
-    assert Site(tmp_path).guard.claim == Claim(bytes(32), False)
+    assert Site(tmp_path).guard.claim == Claim(b"".ljust(32), False)
     consenting = SitePolicy(differencing=Differencing.CONSENT)
     assert Site(tmp_path, consenting).guard.claim.consents
 
@@ -224,3 +230,19 @@ def test_a_run_that_lost_a_node_can_not_repeat_old_steps(site: Site) -> None:
         site.guard.check(site.cohort("abcd", run=2, epoch=21), ["survey"])
     site.guard.settle(2, 22, 1, "abcde")
     site.guard.check(site.cohort("abcde", run=2, epoch=22), ["survey"])
+
+
+def test_rows_that_change_during_a_run(site: Site) -> None:
+    """A restart can't mix old and new rows in one run; the next may take the new ones."""
+    site.total("abcd", 1, steps=("survey",))
+    site.change("a")
+    with pytest.raises(CohortRefusedError, match="have changed since the run began here"):
+        site.guard.check(site.cohort("abcd", run=1, epoch=11), ["survey"])
+    site.change("bc")
+    site.total("abcd", 2)
+
+
+def test_what_was_announced_is_not_what_is_contributed(site: Site) -> None:
+    """Everybody has heard of other rows in this epoch, before a restart."""
+    with pytest.raises(CohortRefusedError, match="have changed since the run began here"):
+        site.guard.check(Cohort(1, 1, "a", {n: Claim(b"old".ljust(32)) for n in "abc"}), ())
