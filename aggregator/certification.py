@@ -138,8 +138,14 @@ class Certification:
             )
         renewed = self.renewals.get(peer.name)
         if peer.fingerprint not in (node.fingerprint, renewed and renewed.fingerprint):
+            issued, _ = life_of(node.certificate, where=f"certificate of {peer.name}")
             raise RefusedError(
-                f"another certificate was issued for {peer.name} since; this one is void"
+                f"another certificate was issued for {peer.name} since; this one is void",
+                expected=f"the one of {issued:%Y-%m-%d %H:%M} UTC, fingerprint"
+                f" {node.fingerprint.hex()[:16]}",
+                found=f"fingerprint {peer.fingerprint.hex()[:16]}",
+                remedy="Two machines may run with one directory's copies, or it came from a backup:"
+                f" `aggregator token {peer.name} --replace` lets one of them enrol anew",
             )
         return node
 

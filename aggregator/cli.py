@@ -245,7 +245,7 @@ def _lines(facts: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
         rows.append(
             [
                 node["node"],
-                node["phase"],
+                "denied" if node["denied"] else node["phase"],
                 "never" if seen is None else f"{now - seen:.0f} s ago",
                 parents.get(node["node"], "not in the plan"),
                 node["reason"] or node["step"] + (f", waiting for {waiting}" if waiting else ""),

@@ -21,6 +21,8 @@ __all__ = ["Office", "make_identity"]
 _log = logging.getLogger(__name__)
 _REMEDY = "Restore the aggregator's identity folder from a backup, or run `aggregator init` anew"
 
+_Stamp = tuple[tuple[str, int], ...]
+
 
 def make_identity(authorities: Authorities, config: AggregatorConfig) -> Identity:
     """A new key for the aggregator, and a certificate for it with all its hosts.
@@ -50,6 +52,7 @@ class Office:
     config: AggregatorConfig
     authorities: Authorities
     own: Keyring
+    _seen: _Stamp
     _trouble: str = ""
 
     @classmethod
@@ -60,6 +63,7 @@ class Office:
             ConfigurationError: it has no certificate yet.
             IdentityError: something is missing or broken.
         """
+        seen = _stamp(directory.authority)
         authorities = Authorities.load(directory.authority, elsewhere=config.authority_elsewhere)
         certificate = directory.identity / "certificate.pem"
         if authorities.elsewhere and not certificate.exists():
@@ -77,17 +81,16 @@ class Office:
             own.promote()
         if own.current.ca_pem != authorities.ca_pem:
             own.trust(authorities.ca_pem)
-        return cls(directory, config, authorities, own)
+        return cls(directory, config, authorities, own, seen)
 
     async def keep_renewing(self, certification: Certification, seconds: float) -> None:
         """Look every ``seconds``, for ever; trouble is said once and tried again."""
-        seen = _stamp(self.directory.authority)
         while True:
             await asyncio.sleep(seconds)
             try:
-                if (stamp := _stamp(self.directory.authority)) != seen:
+                if (stamp := _stamp(self.directory.authority)) != self._seen:
                     self._reload(certification)
-                    seen = stamp
+                    self._seen = stamp
                 self._renew()
                 self._trouble = ""
             except (TangentMeshError, OSError) as error:
@@ -135,6 +138,6 @@ def _has_ended(certificate: Path) -> bool:
     return expires < datetime.now(UTC)
 
 
-def _stamp(directory: Path) -> tuple[tuple[str, int], ...]:
+def _stamp(directory: Path) -> _Stamp:
     """Changes whenever a file in the directory does."""
     return tuple(sorted((str(f), f.stat().st_mtime_ns) for f in directory.rglob("*")))

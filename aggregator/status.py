@@ -1,6 +1,7 @@
 """What is known of a federation, read from the registry: it works with the server down, too."""
 
 import time
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from aggregator.presence import Phase
 from aggregator.registry import EnrolledNode, Heartbeat, Registry
 from aggregator.scene import listed
 from edge_node.config import FederationSpec, load_spec
+from edge_node.security.certificates import life_of
 
 __all__ = ["describe"]
 
@@ -20,8 +22,9 @@ _WRITING = 2.0  # heartbeats' time until one is on disk, however the machine is 
 def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any]:
     """Everything the registry knows, for people and programs; times are UNIX seconds.
 
-    ``problems`` holds a sentence for each enrolled node that is missing or refuses, and for a run
-    that doesn't begin or go on; nothing if all is well.
+    ``problems`` holds a sentence for each enrolled node that is missing, refuses or is late to
+    renew its certificate, unless denied, and for a run that doesn't begin or go on; nothing if all
+    is well.
 
     Raises:
         ConfigurationError: there is no federation, or a file is wrong.
@@ -32,15 +35,20 @@ def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any
     spec = load_spec(directory.spec)
     with Registry.open(directory.registry) as registry:
         beats, plan = registry.heartbeats(), registry.latest_plan()
-        enrolled = registry.nodes()
+        enrolled, denied = registry.nodes(), {each.fingerprint for each in registry.denials()}
     return {
         "federation": spec.name,
         "spec_hash": spec.digest().hex(),
         "minimum_nodes": spec.minimum_nodes,
         "ports": msgspec.to_builtins(read_ports(directory, config)),
-        "nodes": [_node(node, beats.get(node.name)) for node in enrolled],
+        "nodes": [
+            _node(node, beats.get(node.name)) | {"denied": node.fingerprint in denied}
+            for node in enrolled
+        ],
         "plan": _plan(plan) if plan else None,
-        "problems": _problems(spec, enrolled, beats, plan, now),
+        "problems": _problems(
+            spec, [each for each in enrolled if each.fingerprint not in denied], beats, plan, now
+        ),
     }
 
 
@@ -50,6 +58,7 @@ def _node(node: EnrolledNode, beat: Heartbeat | None) -> dict[str, Any]:
         "node": node.name,
         "enrolled_at": node.enrolled_at,
         "fingerprint": node.fingerprint.hex(),
+        "certificate_expires": _life(node)[1].timestamp(),
         "last_seen": beat.last_seen if beat else None,
         "address": report.address if report else "",
         "phase": (report.phase if report else Phase.UNKNOWN).name.lower(),
@@ -59,6 +68,20 @@ def _node(node: EnrolledNode, beat: Heartbeat | None) -> dict[str, Any]:
         "waiting_seconds": report.waiting if report else 0.0,
         "reason": report.reason if report else "",
     }
+
+
+def _life(node: EnrolledNode) -> tuple[datetime, datetime]:
+    return life_of(node.certificate, where=f"certificate of {node.name}")
+
+
+def _late(node: EnrolledNode, now: float) -> str:
+    """That a certificate should have been renewed long ago; empty: all is well."""
+    issued, expires = _life(node)
+    left = expires.timestamp() - now
+    if left > (expires - issued).total_seconds() / 4:
+        return ""
+    verb = "ended" if left < 0 else "ends"
+    return f"has not renewed its certificate, which {verb} at {expires:%Y-%m-%d %H:%M} UTC"
 
 
 def _plan(plan: Plan) -> dict[str, Any]:
@@ -83,14 +106,14 @@ def _problems(
     now: float,
 ) -> list[str]:
     """What somebody should look into."""
-    found = ((node.name, _problem(spec, beats.get(node.name), now)) for node in enrolled)
+    found = ((node.name, _problem(spec, node, beats.get(node.name), now)) for node in enrolled)
     problems = [f"{name} {problem}" for name, problem in found if problem]
     if plan is None or plan.spec_hash != spec.digest():
         problems.append(f"no run has begun; it needs {spec.minimum_nodes} nodes")
     return problems
 
 
-def _problem(spec: FederationSpec, beat: Heartbeat | None, now: float) -> str:
+def _problem(spec: FederationSpec, node: EnrolledNode, beat: Heartbeat | None, now: float) -> str:
     """What is wrong with a node; empty: nothing."""
     if beat is None:
         return "is missing: it was never seen"
@@ -101,4 +124,4 @@ def _problem(spec: FederationSpec, beat: Heartbeat | None, now: float) -> str:
         return f"refuses: {report.reason or 'no reason given'}"
     if report.phase is Phase.RUNNING and report.waiting >= timing.step:
         return f"is stalled: it has waited {report.waiting:.0f} s for {listed(report.waiting_for)}"
-    return ""
+    return _late(node, now)

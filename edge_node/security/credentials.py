@@ -19,6 +19,7 @@ from edge_node.errors import IdentityError
 from edge_node.names import AGGREGATOR
 from edge_node.security.authority import Role
 from edge_node.security.certificates import (
+    check_dates,
     der_of,
     fingerprint_of,
     parse_certificate,
@@ -175,7 +176,8 @@ def caller(context: Context, federation: str) -> Caller:
         federation: the name of this server's federation.
 
     Raises:
-        IdentityError: no certificate, one that names no member, or another federation's.
+        IdentityError: no certificate, one that names no member, another federation's, or one that
+            has ended since the connection was made.
     """
     certificates = list(context.auth_context().get("x509_pem_cert", ()))
     if len(certificates) != 1:
@@ -184,6 +186,7 @@ def caller(context: Context, federation: str) -> Caller:
         )
     certificate = parse_certificate(certificates[0], where="certificate of the caller")
     subject = subject_of(certificate, where="certificate of the caller")
+    check_dates(certificate, where=f"certificate of {subject.name}", remedy="`edge-node renew`")
     if subject.federation != federation:
         raise IdentityError(
             "the caller belongs to another federation",

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from aggregator.cli import cli
 from aggregator.config import Directory
 from aggregator.plan import Member, Plan
 from aggregator.presence import Phase, Report
-from aggregator.registry import EnrolledNode, Heartbeat, Registry
+from aggregator.registry import Denial, EnrolledNode, Heartbeat, Registry
 from aggregator.status import describe
 from edge_node import console
 from edge_node.config import load_spec
+from edge_node.security.authority import Authority
+from edge_node.security.certificates import der_of
+from edge_node.security.identity import generate_key, signing_request
 
 NOW = 1_800_000_000.0
 WELL = Report(address="a:1", session=bytes(16), epoch=1, run=1, phase=Phase.COMPLETE)
@@ -43,7 +47,7 @@ def directory(tmp_path: Path) -> Directory:
     )
     with Registry.open(made.registry) as registry:
         for node in "abc":
-            enrol(registry, node)
+            enrol(made, registry, node)
             registry.record([Heartbeat(node, WELL, NOW)])
         members = (
             Member("a", "a:1", b"a" * 32, ""),
@@ -55,9 +59,12 @@ def directory(tmp_path: Path) -> Directory:
     return made
 
 
-def enrol(registry: Registry, node: str) -> None:
-    """Token and enrolment."""
-    certificate = EnrolledNode(node, b"DER", node.encode() * 32, NOW)
+def enrol(directory: Directory, registry: Registry, node: str) -> None:
+    """Token and enrolment, with a certificate of a hundred days from now on."""
+    csr, now = signing_request(generate_key(), node), datetime.fromtimestamp(NOW, UTC)
+    authority = Authority.load(directory.authority)
+    pem = authority.issue(csr, node=node, lifetime=timedelta(days=100), now=now)
+    certificate = EnrolledNode(node, der_of(pem), node.encode() * 32, NOW)
     registry.add_token(node.encode(), node, expires_at=NOW)
     registry.enrol(node.encode(), node, now=NOW, issue=lambda: certificate)
 
@@ -79,11 +86,33 @@ def test_a_missing_node(directory: Directory) -> None:
     """Silent for longer than `liveness`, or never seen."""
     with Registry.open(directory.registry) as registry:
         registry.record([Heartbeat("b", WELL, NOW - 40)])
-        enrol(registry, "d")
+        enrol(directory, registry, "d")
     assert describe(directory, now=NOW)["problems"] == [
         "b is missing: last seen 40 s ago",
         "d is missing: it was never seen",
     ]
+
+
+def test_a_late_renewal(directory: Directory) -> None:
+    """In the last quarter of a certificate's life somebody should look why."""
+    later = NOW + timedelta(days=74).total_seconds()
+    with Registry.open(directory.registry) as registry:
+        registry.record([Heartbeat(node, WELL, later + 2 * 86400) for node in "abc"])
+    assert describe(directory, now=later)["problems"] == []
+    problems = describe(directory, now=later + 2 * 86400)["problems"]
+    ends = datetime.fromtimestamp(NOW, UTC) + timedelta(days=100)
+    text = f"has not renewed its certificate, which ends at {ends:%Y-%m-%d %H:%M} UTC"
+    assert problems == [f"{node} {text}" for node in "abc"]
+
+
+def test_a_denied_node(directory: Directory) -> None:
+    """Is shown as such; nobody needs to look for it."""
+    with Registry.open(directory.registry) as registry:
+        registry.deny([Denial(b"b" * 32, "b", "stolen", NOW)])
+        registry.record([Heartbeat("b", WELL, NOW - 4000)])
+    facts = describe(directory, now=NOW)
+    assert [node["denied"] for node in facts["nodes"]] == [False, True, False]
+    assert facts["problems"] == []
 
 
 def test_a_stalled_run(directory: Directory) -> None:

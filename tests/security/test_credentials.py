@@ -218,6 +218,26 @@ async def test_enrolment_port(authority: Authority, member: Member) -> None:
         assert caught.value.code() is grpc.StatusCode.UNKNOWN  # raised by the handler
 
 
+@dataclass
+class Standing:
+    """A call on a connection that was made while its caller's certificate was good."""
+
+    identity: Identity
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        """As TLS has authenticated it then."""
+        return {"x509_pem_cert": [self.identity.certificate_pem]}
+
+
+def test_a_certificate_ends_while_a_connection_stands(
+    member: Member, expired: Member, authority: Authority
+) -> None:
+    """TLS looks at dates once; each call is looked at again."""
+    assert caller(Standing(member("hospital-a")), authority.federation).name == "hospital-a"
+    with pytest.raises(IdentityError, match="hospital-a: the certificate has expired"):
+        caller(Standing(expired("hospital-a")), authority.federation)
+
+
 async def test_proxy(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy in the environment is not used; without our option it would be."""
     for variable in ("grpc_proxy", "https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
