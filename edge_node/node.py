@@ -379,7 +379,14 @@ class Node:
         proxy = ThreadedNetwork(network, asyncio.get_running_loop())
         return await asyncio.to_thread(
             lambda: asyncio.run(
-                infer(proxy, self.source, self.spec, public=self.public, run=network.run)
+                infer(
+                    proxy,
+                    self.source,
+                    self.spec,
+                    public=self.public,
+                    policy=self.config.policy,
+                    run=network.run,
+                )
             )
         )
 

@@ -280,7 +280,7 @@ def test_one_node_alone_can_be_interrupted() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         learning.learn(fitted.spec_, {"alone": MemorySource((batch,))}, report)
-    assert steps == ["survey"]
+    assert steps == ["counts"]
 
 
 def test_a_daemons_model_loads(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_progress_is_shown_on_standard_error(capsys: pytest.CaptureFixture[str])
     TangentMeshRegressor(**SMALL, verbose=True).fit(X, y, sites=np.arange(len(y)) % 3)
     out, err = capsys.readouterr()
     assert out == ""
-    assert len(re.findall(r"^\[TangentMeshRegressor\] +\d+\.\d s  survey$", err, re.M)) == 1
+    assert len(re.findall(r"^\[TangentMeshRegressor\] +\d+\.\d s  counts$", err, re.M)) == 1
 
 
 BAD = {

@@ -12,7 +12,6 @@ from edge_node.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from tests.test_agreed_landmarks import Leaving
 
 COLUMNS = tuple(Column(name=name) for name in "abc")
 SPEC = FederationSpec(
@@ -28,8 +27,8 @@ SPEC = FederationSpec(
 )
 
 
-def learn(gone_from: str, target: Callable[[Matrix], Vector]) -> Model:
-    """Two nodes of which the second, with most of the rows, is lost; the first's model."""
+def learn(lost_at: str, target: Callable[[Matrix], Vector]) -> Model:
+    """Two nodes of which the second, with most of the rows, may be lost; the first's model."""
     random = np.random.default_rng(0)
     sources = {}
     for node, rows in (("one", 100), ("two", 400)):
@@ -39,10 +38,10 @@ def learn(gone_from: str, target: Callable[[Matrix], Vector]) -> Model:
         sources[node] = MemorySource((batch,))
 
     async def program(network: Network) -> Model:
-        mine = Leaving(network, gone_from) if network.node == "two" else network
-        return await infer(mine, sources[network.node], SPEC)
+        return await infer(network, sources[network.node], SPEC)
 
-    return asyncio.run(MemoryFederation(list(sources)).run(program))["one"]
+    lost = {"two": lost_at} if lost_at else {}
+    return asyncio.run(MemoryFederation(list(sources), lost).run(program))["one"]
 
 
 def test_a_metric_is_not_better_because_fewer_rows_speak_for_it() -> None:
@@ -56,7 +55,9 @@ def test_a_metric_is_not_better_because_fewer_rows_speak_for_it() -> None:
 def test_posteriors_are_of_the_rows_that_are_left() -> None:
     """Both of the last sum, so that their evidences compare; the cohort is that step's."""
     model = learn("noise/1", lambda X: 300 * np.sin(X[:, 0]))
-    assert model.provenance.learnt_in == "noise/1"
+    assert model.provenance.learnt_in == "noise/1/again-1"
+    assert model.provenance.cohort == ("one",)
+    assert model.provenance.cohorts["noise/0"] == ("one", "two")
     whole = learn("", lambda X: 300 * np.sin(X[:, 0]))
     assert model.refinement is not None
     assert whole.refinement is not None

@@ -212,9 +212,9 @@ def test_the_model_says_where_it_comes_from() -> None:
     provenance = models["node-01"].provenance
     assert provenance.cohort == ("node-00", "node-01", "node-02")
     assert provenance.rows == 80
-    # survey, labels, spread, k-means (6), statistics, folds (2), 3 x (gradients, statistics),
-    # scores, noise (2)
-    assert provenance.sweeps == 21
+    # counts, labels, means, spread, k-means (4), statistics, folds (2),
+    # 3 x (gradients, statistics), scores, noise (2)
+    assert provenance.sweeps == 20
     assert 0 <= provenance.uncovered_share <= 1
     assert provenance.spec_hash == spec.digest().hex()
 

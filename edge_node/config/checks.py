@@ -159,7 +159,7 @@ def _landmark_complaints(spec: FederationSpec) -> dict[str, bool]:
         "`model.public_landmarks_sha256` is for `public` or `auto` landmarks": (
             bool(digest) and LandmarkKind.PUBLIC not in tried
         ),
-        "`model.kmeans_iterations` must be at least 1": model.kmeans_iterations < 1,
+        "`model.kmeans_iterations` must be from 1 to 16": not 1 <= model.kmeans_iterations <= 16,
     }
 
 

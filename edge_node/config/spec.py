@@ -102,7 +102,8 @@ class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The schema that every node's file must fit. ``classes`` are the target's labels, in order.
 
-    At most one column is of ``kind = "site"``.
+    No sum is taken over fewer than ``min_rows_per_category`` rows of a category or class, rows
+    without a value, or values of a column. At most one column is of ``kind = "site"``.
     """
 
     task: Task
@@ -141,7 +142,7 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.AUTO,)
     public_landmarks_sha256: str = ""  # of the file's bytes, in hexadecimal digits
     min_rows_per_landmark: int = 5
-    kmeans_iterations: int = 3
+    kmeans_iterations: int = 2  # each on rows of its own, twice as many as the one before
     metric_sweeps: int = 3  # at most; 0 keeps the inputs as they are
     metric_shrinkages: tuple[float, ...] = (0.0, 0.5)  # towards the identity: 0 is the gradients'
     cross_validation_rows: int = 2000  # with fewer rows held-out scores choose the metric
@@ -178,6 +179,7 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timing: TimingSpec = TimingSpec()
     privacy: PrivacySpec | None = None
     minimum_nodes: int = SMALLEST_COHORT  # the first run starts when this many have registered
+    minimum_rows: int = 20  # fewest of the federation: totals over fewer say much about each
 
     @property
     def outputs(self) -> int:

@@ -144,8 +144,8 @@ def label_bytes(tallies: Sequence[Tally], sieve: Sieve) -> Vector:
     return sums.ravel()
 
 
-def read_labels(total: Vector, sieve: Sieve, min_rows: int) -> dict[int, tuple[str, ...]]:
-    """The labels, ascending, of each column of the sieve that could be read.
+def read_labels(total: Vector, sieve: Sieve, min_rows: int) -> dict[int, dict[str, int]]:
+    """The labels, ascending, and their rows, of each column of the sieve that could be read.
 
     Args:
         total: the federation's sum of ``label_bytes``.
@@ -153,13 +153,13 @@ def read_labels(total: Vector, sieve: Sieve, min_rows: int) -> dict[int, tuple[s
         min_rows: a label with fewer rows in this sum (a node was lost since) is not listed.
     """
     left = total.reshape(-1, _WORDS).copy()
-    found: list[list[str]] = [[] for _ in sieve.columns]
+    found: list[dict[str, int]] = [{} for _ in sieve.columns]
     for place, label, rows in _peeled(left, sieve):
         if rows >= min_rows:
-            found[place].append(label.decode())
+            found[place][label.decode()] = int(rows)
     unread = {sieve.column_of(int(slot)) for slot in np.flatnonzero(left.any(axis=1))}
     return {
-        column: tuple(sorted(found[place]))
+        column: dict(sorted(found[place].items()))
         for place, column in enumerate(sieve.columns)
         if place not in unread
     }

@@ -1,37 +1,40 @@
-"""The second sum: the encoder and the covariance of its inputs, each a ratio within one total.
+"""The third sum: the encoder and the covariance of its inputs, each a ratio within one total.
 
-Moments are taken around the survey's centres, so that nothing cancels. They come with their own
-counts of rows, of present cells and of classes: a node that was lost since the survey has moved a
-centre, and falsifies nothing. One-hot inputs and indicators of missing cells are centred here.
+Moments are taken around the means, so that nothing cancels. They come with their own counts of
+rows, of present cells and of classes. One-hot inputs and indicators of missing cells are centred
+here. Numbers are summed over all rows and over no category's: of indicators there are counts, of
+pairs too, and their covariances with numbers are taken as zero.
 
 What becomes a part of the model is rounded (`edge_node.rounding`): the same rows, split otherwise
 over nodes, give the same encoder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.config import DataSpec, Task
+from edge_node.data.counts import Counts
 from edge_node.data.encoder import (
     CategoricalFeature,
     Encoder,
     MissingFeature,
     NumericFeature,
 )
+from edge_node.data.groups import MISSING, kept_groups
+from edge_node.data.means import GRID_BITS, is_summed
 from edge_node.data.schema import categorical_columns, numeric_columns, places
 from edge_node.data.source import Source
-from edge_node.data.survey import GRID_BITS, Survey, check_rows
 from edge_node.errors import DataError
 from edge_node.rounding import round_absolute, round_significant
 
-__all__ = ["local_spread", "read_spread"]
+__all__ = ["Agreed", "local_spread", "read_spread"]
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
-Labels = Sequence[Sequence[str]]  # of each categorical column
 
 _GAIN_BITS = 14
 _GAIN = 2.0**_GAIN_BITS
@@ -41,56 +44,75 @@ _GRID = (
 _CONSTANT = 2.0**-55  # variance, in gained units, that is rounding only
 
 
-def local_spread(source: Source, data: DataSpec, survey: Survey, labels: Labels) -> Vector:
-    """Counts of rows, of present numbers and of classes; first and second moments around the
-    centres, of the target and of all raw inputs.
+@dataclass(frozen=True)
+class Agreed:
+    """What is known before this sum.
+
+    Attributes:
+        counts: the first sum's.
+        means: the second sum's, of the numeric columns and then of a regression's target.
+        labels: of each categorical column, with their rows.
     """
-    raw = _raw_encoder(data, survey, labels)
-    size = len(raw.feature_names)
-    present, per_class = np.zeros(len(raw.numeric)), np.zeros(len(data.classes))
-    rows, target = 0.0, np.zeros(2)
-    first, second = np.zeros(size), np.zeros((size, size))
+
+    counts: Counts
+    means: Sequence[float]
+    labels: Sequence[Mapping[str, int]]
+
+
+def local_spread(source: Source, data: DataSpec, agreed: Agreed) -> Vector:
+    """Counts of rows, of present numbers and of classes; first and second moments around the means,
+    of the target and of the numbers; rows with each indicator, and with each pair of them.
+    """
+    raw = _raw_encoder(data, agreed)
+    numbers, size = len(raw.numeric), len(raw.feature_names)
+    indices = [number.index for number in raw.numeric]
+    present, per_class = np.zeros(numbers), np.zeros(len(data.classes))
+    rows, target, first = 0.0, np.zeros(2), np.zeros(numbers)
+    second, pairs = np.zeros((numbers, numbers)), np.zeros((size - numbers, size - numbers))
     for batch in source.batches():
         rows += len(batch)
-        present += np.sum(~np.isnan(batch.numeric), axis=0)
-        deviations = round_absolute(raw.encode(batch), _GRID)
+        present += np.sum(~np.isnan(batch.numeric[:, indices]), axis=0)
+        encoded = raw.encode(batch)
+        deviations, indicators = round_absolute(encoded[:, :numbers], _GRID), encoded[:, numbers:]
         first += deviations.sum(axis=0)
         second += deviations.T @ deviations
+        pairs += indicators.T @ indicators
         if data.task is Task.REGRESSION:
             deviation = round_absolute(raw.targets(batch), _GRID)
             target += [deviation.sum(), (deviation**2).sum()]
         else:
             classes = raw.targets(batch).astype(np.int64)
             per_class += np.bincount(classes, minlength=len(per_class))
-    moments = [target, first, second[np.triu_indices(size)]]
-    return np.concatenate([[rows], present, per_class, *moments])
+    return np.concatenate(
+        [[rows], present, per_class, target, first, _upper(second), _upper(pairs)]
+    )
 
 
 def read_spread(
-    total: Vector, data: DataSpec, survey: Survey, labels: Labels, *, pixels: bool = False
+    total: Vector, data: DataSpec, agreed: Agreed, *, pixels: bool = False
 ) -> tuple[Encoder, Matrix]:
     """The encoder, and the covariance (d, d) of its inputs.
 
     Args:
         total: the federation's ``local_spread``.
         data: the schema.
-        survey: the first sum.
-        labels: of each categorical column.
+        agreed: as there.
         pixels: the numeric columns are an image's. They keep their places, also those that are
             constant, and share one scale: a margin that hardly varies must not become loud.
 
     Raises:
-        DataError: fewer than two rows; the target is constant, or all inputs are.
+        DataError: the target is constant, or all inputs are.
     """
-    raw = _raw_encoder(data, survey, labels)
+    raw = _raw_encoder(data, agreed)
     numbers, size = len(raw.numeric), len(raw.feature_names)
-    sizes = [1, numbers, len(data.classes), 2, size]
-    (rows,), present, per_class, target, first, upper = np.split(total, np.cumsum(sizes))
-    check_rows(rows)
+    sizes = [1, numbers, len(data.classes), 2, numbers, numbers * (numbers + 1) // 2]
+    (rows,), present, per_class, target, first, upper, pairs = np.split(total, np.cumsum(sizes))
     second = np.zeros((size, size))
-    second[np.triu_indices(size)] = upper
-    second = second + np.triu(second, 1).T
+    second[:numbers, :numbers] = _symmetric(upper, numbers)
+    second[numbers:, numbers:] = _symmetric(pairs, size - numbers)
+    first = np.concatenate([first, np.diag(second)[numbers:]])
     covariance = second / rows - np.outer(first, first) / rows**2
+    covariance[:numbers, numbers:] = covariance[numbers:, :numbers] = 0.0
     held = np.append(np.maximum(present, 1.0), np.full(size - numbers, rows))
     mean = first / held
     variance = np.diag(second) / held - mean**2
@@ -125,35 +147,80 @@ def _target_scale(moments: Vector, data: DataSpec, raw: Encoder) -> float:
     return float(round_significant(np.array(np.sqrt(variance)))) * raw.target_scale
 
 
-def _raw_encoder(data: DataSpec, survey: Survey, labels: Labels) -> Encoder:
-    """Numbers around their centres, in gained units instead of standard deviations; indicators of
-    labels and of missing cells as they are.
+def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
+    """Numbers around their means, in gained units instead of standard deviations; indicators of
+    labels and of missing cells as they are. What has too few rows or values has no input.
     """
-    numeric = [column.name for column in numeric_columns(data)]
-    categorical = [column.name for column in categorical_columns(data)]
-    scales = [unit / _GAIN for unit in survey.units]
+    counts, summed = agreed.counts, is_summed(agreed.counts, data)
+    scales = [unit / _GAIN for unit in counts.units]
     regression = data.task is Task.REGRESSION
+    numeric = list(enumerate(numeric_columns(data)))
+    listed = list(_listed(data, agreed))
     return Encoder(
         tuple(
-            NumericFeature(name, i, survey.centres[i], scales[i]) for i, name in enumerate(numeric)
+            NumericFeature(column.name, i, agreed.means[i], scales[i])
+            for i, column in numeric
+            if summed[i]
         ),
-        tuple(
-            CategoricalFeature(name, i, tuple(labels[i]), (0.0,) * len(labels[i]))
-            for i, name in enumerate(categorical)
-        ),
-        tuple(
-            MissingFeature(name, kind, index, 0.0)
-            for name, (kind, index), count in zip(
-                numeric + categorical, places(data), survey.missing, strict=True
-            )
-            if count
-        ),
-        target_location=survey.centres[-1] if regression else 0.0,
+        tuple(each for each, _ in listed),
+        tuple(_missing(data, agreed)),
+        target_location=agreed.means[-1] if regression else 0.0,
         target_scale=scales[-1] if regression else 1.0,
         rows=0,
         class_counts=(),
-        warnings=(),
+        warnings=(
+            *(
+                f"column {column.name!r} has fewer than {data.min_rows_per_category} values in the "
+                "whole federation and is not used"
+                for i, column in numeric
+                if not summed[i]
+            ),
+            *(
+                f"column {each.name!r}: the category {label!r} is not told apart from rare ones, "
+                "which are too few to be summed"
+                for each, joined in listed
+                for label in joined
+            ),
+        ),
     )
+
+
+def _listed(data: DataSpec, agreed: Agreed) -> Iterator[tuple[CategoricalFeature, list[str]]]:
+    """Each categorical column's labels, and those that have joined the rest."""
+    numbers, fewest = len(numeric_columns(data)), data.min_rows_per_category
+    for i, column in enumerate(categorical_columns(data)):
+        missing = agreed.counts.missing[numbers + i]
+        kept = kept_groups(agreed.counts.rows, agreed.labels[i], missing, fewest)
+        labels = tuple(label for label in agreed.labels[i] if label in kept)
+        joined = [
+            label
+            for label, rows in agreed.labels[i].items()
+            if label not in kept and rows >= fewest
+        ]
+        yield CategoricalFeature(column.name, i, labels, (0.0,) * len(labels)), joined
+
+
+def _missing(data: DataSpec, agreed: Agreed) -> Iterator[MissingFeature]:
+    """The columns whose missing cells are told apart."""
+    counts = agreed.counts
+    names = [column.name for column in numeric_columns(data) + categorical_columns(data)]
+    labels: list[Mapping[str, int]] = [{} for _ in numeric_columns(data)]
+    for name, (kind, i), missing, own in zip(
+        names, places(data), counts.missing, [*labels, *agreed.labels], strict=True
+    ):
+        if MISSING in kept_groups(counts.rows, own, missing, data.min_rows_per_category):
+            yield MissingFeature(name, kind, i, 0.0)
+
+
+def _upper(M: Matrix) -> Vector:
+    upper: Vector = M[np.triu_indices(len(M))]
+    return upper
+
+
+def _symmetric(upper: Vector, size: int) -> Matrix:
+    M = np.zeros((size, size))
+    M[np.triu_indices(size)] = upper
+    return M + np.triu(M, 1).T
 
 
 def _scaled(raw: Encoder, mean: Vector, scale: Vector, varies: NDArray[np.bool_]) -> Encoder:
@@ -187,7 +254,8 @@ def _scaled(raw: Encoder, mean: Vector, scale: Vector, varies: NDArray[np.bool_]
         missing=tuple(
             msgspec.structs.replace(f, share=share) for f, (share, _, kept) in missing if kept
         ),
-        warnings=tuple(
+        warnings=raw.warnings
+        + tuple(
             f"column {name!r} is constant over the whole federation and is not used"
             for name in dropped
         ),

@@ -63,7 +63,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         landmark_bytes: int | None = None,
         landmark_kinds: Sequence[str] = ("auto",),
         min_rows_per_landmark: int = 5,
-        kmeans_iterations: int = 3,
+        kmeans_iterations: int = 2,
         metric_sweeps: int = 3,
         metric_shrinkages: Sequence[float] = (0.0, 0.5),
         cross_validation_rows: int = 2000,

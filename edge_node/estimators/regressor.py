@@ -37,7 +37,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         landmark_bytes: at most so many bytes of a candidate's largest message (None: any).
         landmark_kinds: of "gaussian", "kmeans"; or "auto", which is both.
         min_rows_per_landmark: fewest rows that a k-means landmark averages.
-        kmeans_iterations: passes over the rows to place k-means landmarks.
+        kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
         metric_sweeps: passes at most to learn a metric on the inputs; 0 keeps them as they are.
         metric_shrinkages: of the metric towards the identity.
         cross_validation_rows: with fewer rows held-out scores choose the metric, not the evidence.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.evidence import Evidence
 from edge_node.inference.features import Features
+from edge_node.inference.hashing import row_hashes
 from edge_node.inference.streaming import blocks
-from edge_node.rounding import round_absolute
 
 __all__ = [
     "FOLDS",
@@ -29,23 +29,10 @@ __all__ = [
 
 FOLDS = 5
 
-_BITS = 20
-
 
 def fold_of(X: Matrix) -> NDArray[np.uint64]:
-    """The fold (n,), 0 to FOLDS - 1, of each row of X (n, d).
-
-    Multiply and xor-shift over the bits of its numbers (the finaliser of MurmurHash3), which are
-    rounded to six digits: a column in another unit has other last digits, and the same folds.
-    """
-    state = np.full(len(X), X.shape[1], dtype=np.uint64)
-    for column in round_absolute(np.ascontiguousarray(X.T), _BITS).view(np.uint64):
-        state ^= column
-        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-            state ^= state >> np.uint64(33)
-            state *= np.uint64(factor)
-        state ^= state >> np.uint64(33)
-    return state % np.uint64(FOLDS)
+    """The fold (n,), 0 to FOLDS - 1, of each row of X (n, d)."""
+    return row_hashes(X) % np.uint64(FOLDS)
 
 
 def fold_counts(rows: Rows) -> Vector:

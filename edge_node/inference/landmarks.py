@@ -18,13 +18,14 @@ from edge_node.errors import NumericalError
 from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.distances import pair_distances
 from edge_node.inference.kernels import Kernel
-from edge_node.inference.metric import place_exactly
 from edge_node.rounding import round_significant
 
 __all__ = [
     "gaussian_landmarks",
     "independent_landmarks",
     "kmeans_counts",
+    "kmeans_eligible",
+    "kmeans_spread",
     "kmeans_sums",
     "kmeans_update",
 ]
@@ -33,6 +34,7 @@ Indices = NDArray[np.intp]
 
 _DEPENDENT = 1e-7  # share of a column's variance below which it depends on those before it
 _GRID = 2.0**30  # rows are summed in multiples of 2^-30: exact up to a total of 8 million
+_APPROACH = 0.3  # the part of the way that is left
 _VALUES_AT_ONCE = 1 << 20  # distances computed at a time
 
 
@@ -82,40 +84,42 @@ def _semidefinite_root(C: Matrix) -> Matrix:
     return root
 
 
-def kmeans_counts(rows: Rows, landmarks: Matrix, metric: Matrix | None = None) -> Vector:
-    """How many rows are nearest to each landmark (m, d): (m,).
-
-    Args:
-        rows: this node's.
-        landmarks: (m, d).
-        metric: T (d, d): near is where it puts them; None for the identity.
-    """
+def kmeans_counts(rows: Rows, landmarks: Matrix) -> Vector:
+    """How many of this node's rows are nearest to each landmark (m, d): (m,)."""
     counts = np.zeros(len(landmarks))
-    for _, labels in _assignments(rows, landmarks, metric):
+    for _, labels in _assignments(rows, landmarks):
         counts += np.bincount(labels, minlength=len(landmarks))
     return counts
 
 
-def kmeans_sums(
-    rows: Rows, landmarks: Matrix, eligible: NDArray[np.bool_], metric: Matrix | None = None
-) -> Vector:
-    """How many rows are nearest to each landmark, and their sum; zero where not eligible.
+def kmeans_eligible(counts: Vector, left: float, min_rows: int) -> NDArray[np.bool_]:
+    """Which landmarks (m,) have enough rows in the whole federation to be summed.
 
-    The count rides with its sum, because a node may be lost after ``kmeans_counts``: both are of
-    the same rows.
+    None has where too few rows would be left that never were: they are all rows' sum less the rest.
+
+    Args:
+        counts: (m,), the federation's total of ``kmeans_counts``.
+        left: rows of the federation that were not summed so far, these among them.
+        min_rows: fewest rows of a sum.
+    """
+    eligible: NDArray[np.bool_] = counts >= min_rows
+    return eligible & bool(left - counts[eligible].sum() >= min_rows)
+
+
+def kmeans_sums(rows: Rows, landmarks: Matrix, eligible: NDArray[np.bool_]) -> Vector:
+    """How many rows are nearest to each landmark, and their sum; zero where not eligible.
 
     Args:
         rows: this node's; each number is taken to the nearest multiple of 2^-30, so that sums are
             exact whatever their order.
         landmarks: (m, d).
-        eligible: (m,), which landmarks have enough rows in the whole federation to be averaged.
-        metric: as for ``kmeans_counts``; the rows that are summed are as they were.
+        eligible: (m,), as ``kmeans_eligible`` says.
 
     Returns:
         Shape (m * (1 + d),): each landmark's count, then its sum.
     """
     counts, sums = np.zeros(len(landmarks)), np.zeros_like(landmarks)
-    for X, labels in _assignments(rows, landmarks, metric):
+    for X, labels in _assignments(rows, landmarks):
         members = np.flatnonzero(eligible[labels])
         shape = (len(landmarks), len(members))
         belongs = csr_array((np.ones(len(members)), (labels[members], range(len(members)))), shape)
@@ -145,15 +149,37 @@ def kmeans_update(landmarks: Matrix, total: Vector, min_rows: int) -> Matrix:
     return np.where(eligible, round_significant(means), landmarks)
 
 
-def _assignments(
-    rows: Rows, landmarks: Matrix, metric: Matrix | None
-) -> Iterator[tuple[Matrix, Indices]]:
+def kmeans_spread(landmarks: Matrix, counts: Vector, min_rows: int) -> Matrix:
+    """Bring landmarks without a row to those that have many, for the next rows to divide.
+
+    They are handed out one by one, each to the landmark with the most rows a head (D'Hondt), while
+    those are enough for two; each goes most of the way, so that they lie on all sides of it.
+
+    Args:
+        landmarks: (m, d), after an update.
+        counts: (m,), the rows before it.
+        min_rows: fewest rows that a landmark may be an average of.
+
+    Returns:
+        (m, d), rounded to 32 significant bits.
+    """
+    moved, heads = landmarks.copy(), np.ones(len(landmarks))
+    for idle in np.flatnonzero(counts == 0):
+        crowded = int(np.argmax(counts / heads))
+        if counts[crowded] < 2 * min_rows * heads[crowded]:
+            break
+        heads[crowded] += 1
+        moved[idle] = landmarks[crowded] + _APPROACH * (landmarks[idle] - landmarks[crowded])
+    return round_significant(moved)
+
+
+def _assignments(rows: Rows, landmarks: Matrix) -> Iterator[tuple[Matrix, Indices]]:
     """Chunks of rows, each with the index of its nearest landmark."""
-    step, placed = max(1, _VALUES_AT_ONCE // len(landmarks)), place_exactly(landmarks, metric)
+    step = max(1, _VALUES_AT_ONCE // len(landmarks))
     for X, _ in rows:
         for start in range(0, len(X), step):
             chunk = X[start : start + step]
-            yield chunk, _nearest(place_exactly(chunk, metric), placed)
+            yield chunk, _nearest(chunk, landmarks)
 
 
 def _nearest(X: Matrix, Z: Matrix) -> Indices:

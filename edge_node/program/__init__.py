@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from edge_node.config import FederationSpec, Task
+from edge_node.config import FederationSpec, SitePolicy, Task
 from edge_node.data.encoder import EncodedRows
 from edge_node.data.source import Batch, Source
 from edge_node.inference.classes import LabelRows, class_offsets
@@ -19,7 +19,6 @@ from edge_node.model import Model, Provenance
 from edge_node.network.base import Network
 from edge_node.program.classifier import agree_classifier
 from edge_node.program.encoding import agree_encoding
-from edge_node.program.journal import Journal
 from edge_node.program.landmarks import agree_landmarks
 from edge_node.program.metric import learn_features
 from edge_node.program.noise import agree_posteriors
@@ -34,6 +33,7 @@ async def infer(
     spec: FederationSpec,
     *,
     public: Batch | None = None,
+    policy: SitePolicy | None = None,
     run: int = 0,
 ) -> Model:
     """Run the program at one node; with ``[privacy]`` in the spec, `infer_privately`.
@@ -43,6 +43,7 @@ async def infer(
         source: the node's own rows.
         spec: what the federation agreed on.
         public: public landmarks, as rows, where the spec has any: the same at every node.
+        policy: what this node's site demands, here of the federation's rows; None: nothing.
         run: the number of this run, for the model's provenance.
 
     Returns:
@@ -51,37 +52,41 @@ async def infer(
     Raises:
         ConfigurationError: the spec has public landmarks, and none are given.
         DataError: this node's rows don't fit the schema.
+        RefusedError: the federation has too few rows for its spec or this site, or of a class.
         NumericalError: the model can't be computed from the federation's totals.
         NetworkError: a step could not be completed.
     """
     if spec.privacy is not None:
         return await infer_privately(network, source, spec, public=public, run=run)
-    network = Journal(network)
-    encoder, covariance = await agree_encoding(
-        network, source, spec.data, pixels=spec.model.image is not None
+    demands = {
+        "`minimum_rows` of the federation's spec": spec.minimum_rows,
+        "`policy.minimum_rows` of this site": policy.minimum_rows if policy else 0,
+    }
+    census, encoder, covariance = await agree_encoding(
+        network, source, spec.data, pixels=spec.model.image is not None, minimum_rows=demands
     )
     rows = EncodedRows(source, encoder)
-    landmarks = await agree_landmarks(network, rows, covariance, spec, public)
+    landmarks = await agree_landmarks(census, rows, covariance, spec, public)
     posterior: Posterior | ClassPosterior
     refinement: Refinement | None = None
     if spec.data.task is Task.CLASSIFICATION:
         offsets = class_offsets(np.array(encoder.class_counts), spec.data.classes)
         labels = LabelRows(rows, offsets)
-        learnt = await learn_features(network, labels, encoder.rows, landmarks, spec.model)
+        learnt = await learn_features(census, labels, encoder.rows, landmarks, spec.model)
         posterior, learnt_in = await agree_classifier(
-            network, rows, learnt, offsets, most_sweeps=spec.model.newton_steps
+            census, rows, learnt, offsets, most_sweeps=spec.model.newton_steps
         )
     else:
-        learnt = await learn_features(network, rows, encoder.rows, landmarks, spec.model)
-        posterior, refinement, learnt_in = await agree_posteriors(network, rows, learnt, spec.model)
+        learnt = await learn_features(census, rows, encoder.rows, landmarks, spec.model)
+        posterior, refinement, learnt_in = await agree_posteriors(census, rows, learnt, spec.model)
     provenance = Provenance(
         federation=spec.name,
         spec_hash=spec.digest().hex(),
         run=run,
-        cohorts={step: network.cohort(step) for step in network.steps},
-        learnt_in=learnt_in,
+        cohorts={step: census.cohort(step) for step in census.steps},
+        learnt_in=census.called(learnt_in),
         rows=encoder.rows,
-        sweeps=len(network.sums),
+        sweeps=len(census.sums),
         kernel=str(learnt.candidate.kernel),
         landmark_kind=learnt.candidate.landmark_kind,
         landmarks=len(learnt.features.landmarks),

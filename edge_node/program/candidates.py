@@ -108,7 +108,7 @@ async def agree_features(
 
 
 async def agree_statistics(
-    network: Network, step: str, work: Sequence[tuple[AnyRows, Features]]
+    network: Network, step: str, work: Sequence[tuple[AnyRows, Features]], *, cohort_of: str = ""
 ) -> list[Statistics]:
     """The Gaussian messages of several sets of rows and features, multiplied in one sweep.
 
@@ -120,7 +120,7 @@ async def agree_statistics(
         local_statistics(rows, features, q).pack()
         for (rows, features), q in zip(work, outputs, strict=True)
     ]
-    total = await network.sum(step, np.concatenate(local))
+    total = await network.sum(step, np.concatenate(local), cohort_of=cohort_of)
     parts = np.split(total, np.cumsum([len(vector) for vector in local])[:-1])
     return [
         Statistics.unpack(part, len(features.landmarks), q)

@@ -1,10 +1,11 @@
 """Agreeing on the encoding: which numbers a row becomes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from edge_node.config import DataSpec
+from edge_node.data.counts import Counts, check_census, local_counts, read_counts
 from edge_node.data.encoder import Encoder
 from edge_node.data.labels import (
     ATTEMPTS,
@@ -15,62 +16,123 @@ from edge_node.data.labels import (
     read_labels,
     too_many,
 )
+from edge_node.data.means import local_means, read_means
 from edge_node.data.schema import categorical_columns, unlisted_columns
 from edge_node.data.source import Source
-from edge_node.data.spread import local_spread, read_spread
-from edge_node.data.survey import local_survey, read_survey
+from edge_node.data.spread import Agreed, local_spread, read_spread
+from edge_node.errors import RefusedError
 from edge_node.inference.arrays import Matrix, Vector
-from edge_node.network.base import Network
+from edge_node.network.base import CohortChanged, Network
+from edge_node.program.census import Census
 
 __all__ = ["agree_encoding"]
 
 
 async def agree_encoding(
-    network: Network, source: Source, data: DataSpec, *, pixels: bool = False
-) -> tuple[Encoder, Matrix]:
+    network: Network,
+    source: Source,
+    data: DataSpec,
+    *,
+    pixels: bool = False,
+    minimum_rows: Mapping[str, int] | None = None,
+) -> tuple[Census, Encoder, Matrix]:
     """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes.
 
-    ``pixels`` says that the numeric columns are an image's: all are kept, at one scale.
+    Counts come first, and what they allow is summed over the same nodes: where one is lost in
+    between, all begins again with the others' counts.
 
-    A node may be lost between two steps: whatever is divided is divided by a count of its own sum.
+    Args:
+        network: the node's view of the federation.
+        source: the node's own rows.
+        data: the schema.
+        pixels: the numeric columns are an image's: all are kept, at one scale.
+        minimum_rows: who demands how many rows of the federation.
+
+    Returns:
+        The network, to be used from here on: it counts again whenever a node is lost.
+
+    Raises:
+        DataError: this node's rows don't fit the schema; the federation's are too few, or all the
+            same; a column has too many different labels.
+        RefusedError: somebody demands more rows; or a class has some, but too few.
     """
-    local = local_survey(source, data)
-    counts = label_counts(local.tallies, range(len(local.tallies)), attempt=0)
-    total = await network.sum("survey", np.concatenate([local.vector, counts]))
-    survey = read_survey(total[: len(local.vector)], data)
-    labels = await agree_labels(network, local.tallies, total[len(local.vector) :], data)
-    spread = await network.sum("spread", local_spread(source, data, survey, labels))
-    return read_spread(spread, data, survey, labels, pixels=pixels)
+    local = local_counts(source, data)
+
+    def check(census: Vector) -> None:
+        check_census(census, data)
+        _check_minimum(census[0], minimum_rows or {})
+
+    census = Census(network, local.vector, lambda total: check(read_counts(total, data).census))
+    await census.count()
+    while True:
+        counts, counted = read_counts(census.total, data), census.newest
+        try:
+            labels = await agree_labels(census, local.tallies, counts, data, cohort_of=counted)
+            sums = local_means(source, data, counts)
+            means = read_means(await census.sum("means", sums, cohort_of=counted), counts)
+            agreed = Agreed(counts, means, labels)
+            moments = local_spread(source, data, agreed)
+            spread = await census.sum("spread", moments, cohort_of=counted)
+            break
+        except CohortChanged:
+            continue
+    census.narrow(local.census, check)
+    return census, *read_spread(spread, data, agreed, pixels=pixels)
+
+
+def _check_minimum(rows: float, minimum_rows: Mapping[str, int]) -> None:
+    for who, fewest in minimum_rows.items():
+        if rows < fewest:
+            raise RefusedError(
+                "too few rows in the federation",
+                where=who,
+                expected=f"at least {fewest}",
+                found=f"{rows:.0f}",
+                remedy="Wait for more nodes, or for more rows, or set another `minimum_rows`",
+            )
 
 
 async def agree_labels(
-    network: Network, tallies: Sequence[Tally], counts: Vector, data: DataSpec
-) -> list[tuple[str, ...]]:
-    """Each categorical column's list: the spec's, or the labels that enough rows hold.
+    network: Network,
+    tallies: Sequence[Tally],
+    counts: Counts,
+    data: DataSpec,
+    *,
+    cohort_of: str = "",
+) -> list[dict[str, int]]:
+    """Each categorical column's list, with the rows of each label: the spec's, or the labels that
+    enough rows hold.
 
     Args:
         network: the node's view of the federation.
         tallies: this node's rows per label, of each column that the spec doesn't list.
-        counts: the federation's first ``label_counts``, which rode in the survey.
+        counts: the federation's.
         data: the schema.
+        cohort_of: the step of the counts.
 
     Raises:
+        CohortChanged: a node was lost since the counts.
         DataError: a column has too many different labels.
     """
     fewest, places = data.min_rows_per_category, unlisted_columns(data)
-    labels = [column.categories for column in categorical_columns(data)]
+    labels = [
+        dict(zip(column.categories, rows, strict=True))
+        for column, rows in zip(categorical_columns(data), counts.listed, strict=True)
+    ]
     unread = list(range(len(tallies)))
+    buckets: Vector = np.array(counts.buckets)
     for attempt in range(ATTEMPTS):
         if not unread:
             break
         if attempt:
             local = label_counts(tallies, unread, attempt)
-            counts = await network.sum(f"labels/{attempt}/counts", local)
-        sieve = Sieve.read(counts, unread, attempt, fewest)
+            buckets = await network.sum(f"labels/{attempt}/counts", local, cohort_of=cohort_of)
+        sieve = Sieve.read(buckets, unread, attempt, fewest)
         if sieve.columns:
             content = label_bytes(tallies, sieve)
             if sieve.size:
-                content = await network.sum(f"labels/{attempt}/bytes", content)
+                step = f"labels/{attempt}/bytes"
+                content = await network.sum(step, content, cohort_of=cohort_of)
             for column, found in read_labels(content, sieve, fewest).items():
                 labels[places[column]] = found
                 unread.remove(column)

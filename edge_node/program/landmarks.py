@@ -1,8 +1,11 @@
 """Agreeing on landmarks: points that are nobody's row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_node.config import FederationSpec, LandmarkKind
 from edge_node.data.encoder import EncodedRows
@@ -12,10 +15,13 @@ from edge_node.inference.arrays import Matrix, Rows, Vector
 from edge_node.inference.landmarks import (
     gaussian_landmarks,
     kmeans_counts,
+    kmeans_eligible,
+    kmeans_spread,
     kmeans_sums,
     kmeans_update,
 )
-from edge_node.network.base import Network
+from edge_node.inference.shares import ShareRows
+from edge_node.network.base import CohortChanged, Network
 
 __all__ = ["agree_centroids", "agree_landmarks"]
 
@@ -50,49 +56,56 @@ async def agree_landmarks(
             )
         landmarks[LandmarkKind.PUBLIC] = rows.encoder.encode(public)[: spec.landmark_count]
     if LandmarkKind.KMEANS in kinds:
-        centroids = gaussian
-        for i in range(model.kmeans_iterations):
-            (centroids,) = await agree_centroids(
-                network, f"kmeans/{i}", rows, [(centroids, None)], model.min_rows_per_landmark
-            )
-        landmarks[LandmarkKind.KMEANS] = centroids
+        landmarks[LandmarkKind.KMEANS] = await agree_centroids(
+            network,
+            rows,
+            gaussian,
+            left=rows.encoder.rows,
+            iterations=model.kmeans_iterations,
+            min_rows=model.min_rows_per_landmark,
+        )
     return {kind: landmarks[kind] for kind in kinds}
 
 
 async def agree_centroids(
-    network: Network,
-    step: str,
-    rows: Rows,
-    clusterings: Sequence[tuple[Matrix, Matrix | None]],
-    min_rows: int,
-) -> list[Matrix]:
-    """An iteration of Lloyd's k-means over the whole federation, from sums only.
+    network: Network, rows: Rows, centroids: Matrix, *, left: float, iterations: int, min_rows: int
+) -> Matrix:
+    """Lloyd's k-means over the whole federation, from sums only, each row in one sum at most.
 
-    Counts come first: a centroid with fewer rows than ``min_rows`` is not summed. Sums bring their
-    own counts: if a node is lost in between, a centroid is an average of the rows that are left, or
-    stays where it was if too few are.
+    Every iteration has a share of the rows for itself, and takes two sums: counts, and then rows,
+    of the same nodes and of centroids with enough rows only. Where a node is lost in between, it
+    is counted again.
 
     Args:
-        network: the network.
-        step: the name of the two sums.
+        network: the network; it lets a step be repeated (`edge_node.program.census.Census`).
         rows: this node's.
-        clusterings: centroids (m, d), and the metric in which they are near rows; several ride
-            in the same sums.
+        centroids: (m, d), from which to start.
+        left: how many rows the federation has.
+        iterations: how many.
         min_rows: fewest rows that a centroid may be an average of.
     """
-    local = [kmeans_counts(rows, *each) for each in clusterings]
-    counts = _split(await network.sum(f"{step}/counts", np.concatenate(local)), local)
-    local = [
-        kmeans_sums(rows, centroids, count >= min_rows, metric)
-        for (centroids, metric), count in zip(clusterings, counts, strict=True)
-    ]
-    sums = _split(await network.sum(f"{step}/sums", np.concatenate(local)), local)
-    return [
-        kmeans_update(centroids, total, min_rows)
-        for (centroids, _), total in zip(clusterings, sums, strict=True)
-    ]
+    for i in range(iterations):
+        share = ShareRows(rows, i, iterations)
+        eligible = partial(kmeans_eligible, left=left, min_rows=min_rows)
+        counts, total = await _agree_sums(network, f"kmeans/{i}", share, centroids, eligible)
+        centroids = kmeans_update(centroids, total, min_rows)
+        left -= total.reshape(len(centroids), -1)[:, 0].sum()
+        if i + 1 < iterations:
+            centroids = kmeans_spread(centroids, counts, min_rows)
+    return centroids
 
 
-def _split(total: Vector, parts: Sequence[Vector]) -> list[Vector]:
-    """The total of what was joined from ``parts``, taken apart again."""
-    return np.split(total, np.cumsum([len(part) for part in parts])[:-1])
+async def _agree_sums(
+    network: Network,
+    step: str,
+    share: Rows,
+    centroids: Matrix,
+    eligible: Callable[[Vector], NDArray[np.bool_]],
+) -> tuple[Vector, Vector]:
+    """The federation's ``kmeans_counts`` and ``kmeans_sums``."""
+    local = kmeans_counts(share, centroids)
+    while True:
+        counts = await network.sum(f"{step}/counts", local)
+        sums = kmeans_sums(share, centroids, eligible(counts))
+        with suppress(CohortChanged):
+            return counts, await network.sum(f"{step}/sums", sums, cohort_of=f"{step}/counts")

@@ -1,12 +1,13 @@
 """Agreeing on a feature map: a candidate of the grid, then the metric that its gradients ask for.
 
 Each repetition takes one small sweep of gradients and one of statistics. Where rows are many, the
-evidence says when to stop, and k-means landmarks move once more, to where the metric puts the rows.
-Where they are few it doesn't notice that the metric has seen the same rows; there, models learnt
-without a fold of the rows are scored on that fold, and landmarks stay where they are.
+evidence says when to stop. Where they are few it doesn't notice that the metric has seen the same
+rows; there, models learnt without a fold of the rows are scored on that fold. Landmarks stay where
+they are: moved once more, they would be sums over rows that were summed before.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -28,7 +29,7 @@ from edge_node.inference.gaussian import pack_symmetric, unpack_symmetric
 from edge_node.inference.kernels import kernel_grid
 from edge_node.inference.metric import gradient_outer_product, metric_from
 from edge_node.inference.statistics import Statistics
-from edge_node.network.base import Network, decide
+from edge_node.network.base import CohortChanged, Network, decide
 from edge_node.program.candidates import (
     AnyRows,
     Candidate,
@@ -39,7 +40,6 @@ from edge_node.program.candidates import (
     best,
 )
 from edge_node.program.choices import read_metrics, read_trial
-from edge_node.program.landmarks import agree_centroids
 
 __all__ = ["learn_features"]
 
@@ -84,7 +84,6 @@ async def _by_evidence(network: Network, rows: AnyRows, learnt: Learnt, model: M
     for i in range(1, model.metric_sweeps + 1):
         lane = _Lane(rows, learnt, model.metric_shrinkages)
         candidates = await _agree_metrics(network, i, [lane])
-        candidates = await _recentre(network, i, rows, candidates, model.min_rows_per_landmark)
         improved = best(await agree_learnt(network, f"{i}", candidates, [rows] * len(candidates)))
         if improved.mean_evidence <= learnt.mean_evidence:
             break
@@ -92,31 +91,15 @@ async def _by_evidence(network: Network, rows: AnyRows, learnt: Learnt, model: M
     return learnt
 
 
-async def _recentre(
-    network: Network, i: int, rows: AnyRows, candidates: Sequence[Candidate], min_rows: int
-) -> list[Candidate]:
-    """Move k-means landmarks to where the new metric puts the rows."""
-    if candidates[0].landmark_kind is not LandmarkKind.KMEANS:
-        return list(candidates)
-    clusterings = [(each.landmarks, each.metric) for each in candidates]
-    moved = await agree_centroids(network, f"kmeans-{i}", rows, clusterings, min_rows)
-    return [
-        replace(each, landmarks=centroids)
-        for each, centroids in zip(candidates, moved, strict=True)
-    ]
-
-
 async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: ModelSpec) -> Learnt:
     """Repeat with all rows and without each fold, side by side; take what predicts the folds.
 
     Folds are counted first: many rows may be few different ones, and duplicates share a fold.
     """
-    counts = await network.sum("folds", fold_counts(rows))
-    if counts.min() < _FOLD_LANDMARKS * model.min_rows_per_landmark:
-        return learnt
     folds = [_fold(rows, fold, inside=True) for fold in range(FOLDS)]
     held_in = [rows, *(_fold(rows, fold, inside=False) for fold in range(FOLDS))]
-    start = [learnt, *await _without_folds(network, folds, learnt)]
+    fewest = _FOLD_LANDMARKS * model.min_rows_per_landmark
+    start = [learnt, *await _without_folds(network, rows, folds, learnt, fewest)]
     if len(start) == 1:
         return learnt
     lanes = [
@@ -140,15 +123,22 @@ async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: Mode
 
 
 async def _without_folds(
-    network: Network, folds: Sequence[AnyRows], learnt: Learnt
+    network: Network, rows: AnyRows, folds: Sequence[AnyRows], learnt: Learnt, fewest: int
 ) -> list[Learnt]:
     """What is learnt without each fold under the same features: sums of the other folds' sums.
 
-    Nothing where all targets that differ from zero lie in one fold: no model learns from the rest.
+    Nothing where a fold has too few rows (of the nodes that are summed: where one is lost in
+    between, folds are counted again), or where all targets that differ from zero lie in one fold:
+    no model learns from the rest.
     """
-    parts = await agree_statistics(
-        network, "statistics/folds", [(fold, learnt.features) for fold in folds]
-    )
+    work = [(fold, learnt.features) for fold in folds]
+    while True:
+        counts = await network.sum("folds", fold_counts(rows))
+        if counts.min() < fewest:
+            return []
+        with suppress(CohortChanged):
+            parts = await agree_statistics(network, "statistics/folds", work, cohort_of="folds")
+            break
     totals = [
         reduce(Statistics.__add__, (part for g, part in enumerate(parts) if g != fold))
         for fold in range(FOLDS)

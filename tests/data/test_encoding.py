@@ -1,6 +1,7 @@
 """The encoder depends on the federation's rows, and not on who holds them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from edge_node.config import Column, ColumnKind, DataSpec, Task
 from edge_node.data.encoder import EncodedRows, Encoder
+from edge_node.data.groups import MISSING, kept_groups
 from edge_node.data.source import Batch, MemorySource, open_source
-from edge_node.errors import DataError
+from edge_node.errors import DataError, RefusedError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.encoding import agree_encoding
+from edge_node.security.noise import DiscreteGaussian
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 DATA = DataSpec(
@@ -31,36 +34,41 @@ DATA = DataSpec(
 
 
 class Watched:
-    """A network that remembers what its node gave, and from a step on gives nothing."""
+    """A network that remembers what its node gave."""
 
-    def __init__(self, network: Network, seen: list[np.ndarray], gone_from: str = "") -> None:
+    def __init__(self, network: Network, seen: list[np.ndarray]) -> None:
         self._network = network
         self._seen = seen
-        self._gone_from, self._gone = gone_from, False
         self.node, self.root = network.node, network.root
         self.cohort, self.gather = network.cohort, network.gather
 
-    async def sum(self, step: str, vector: np.ndarray, **options: object) -> np.ndarray:
-        """As the network's; a node that is gone adds nothing."""
-        self._gone = self._gone or step == self._gone_from
-        given = np.zeros_like(vector) if self._gone else vector
-        self._seen.append(given.copy())
-        return await self._network.sum(step, given, **options)
+    async def sum(
+        self,
+        step: str,
+        vector: np.ndarray,
+        *,
+        cohort_of: str = "",
+        noise: DiscreteGaussian | None = None,
+    ) -> np.ndarray:
+        """As the network's."""
+        self._seen.append(vector.copy())
+        return await self._network.sum(step, vector, cohort_of=cohort_of, noise=noise)
 
 
 def agree(
-    sources: list, data: DataSpec = DATA, gone_from: str = ""
+    sources: list, data: DataSpec = DATA, lost_at: str = ""
 ) -> tuple[Encoder, np.ndarray, list[np.ndarray]]:
     """Encoder, covariance, and every vector that was summed; the last node may be lost."""
     seen: list[np.ndarray] = []
     names = [f"node-{i:02d}" for i in range(len(sources))]
 
     async def program(network: Network) -> tuple[Encoder, np.ndarray]:
-        last = network.node == names[-1]
-        watched = Watched(network, seen, gone_from if last else "")
-        return await agree_encoding(watched, sources[names.index(network.node)], data)
+        source = sources[names.index(network.node)]
+        _, *agreed = await agree_encoding(Watched(network, seen), source, data)
+        return agreed[0], agreed[1]
 
-    results = asyncio.run(MemoryFederation(names).run(program))
+    lost = {names[-1]: lost_at} if lost_at else {}
+    results = asyncio.run(MemoryFederation(names, lost).run(program))
     encoder, covariance = results[names[0]]
     for other, same in results.values():
         assert other == encoder
@@ -111,7 +119,11 @@ def test_inputs_are_standardised_whatever_their_unit() -> None:
         assert values.std() == pytest.approx(1.0, rel=1e-3)
         assert set(np.unique(X[:, names.index(f"{name} is missing")] > 0)) == {False, True}
         assert np.all(X[~present, names.index(name)] == 0)
-    np.testing.assert_allclose(np.cov(X.T, bias=True), covariance, atol=1e-6)
+    numbers = len(encoder.numeric)
+    for block in (slice(0, numbers), slice(numbers, None)):
+        expected = np.cov(X[:, block].T, bias=True)
+        np.testing.assert_allclose(expected, covariance[block, block], atol=1e-6)
+    assert not covariance[:numbers, numbers:].any()
     y = encoder.targets(batch)
     assert y.std() == pytest.approx(1.0, rel=1e-6)
     mean, _ = encoder.unscale(y, y)
@@ -123,14 +135,16 @@ def test_labels_are_found_and_rare_ones_never_summed() -> None:
     batch = rows(2)
     batch.categorical[0, 0] = batch.categorical[39, 0] = "Erika Mustermann"
     encoder, _, seen = agree([pick(batch, part) for part in np.array_split(np.arange(40), 3)])
-    assert encoder.categorical[0].labels == ("a label of some length", "grün", "red")
+    rows_of = Counter(batch.categorical[:, 0])
+    joined = min((rows_of[label], label or "") for label in rows_of if label != "Erika Mustermann")
+    kept = {"a label of some length", "grün", "red"} - {joined[1]}  # the smallest hides Erika
+    assert encoder.categorical[0].labels == tuple(sorted(kept))
     secret = np.frombuffer(b"Erika Mustermann", dtype=np.uint8).astype(float)
     for vector in (v for v in seen if len(v) >= len(secret)):
         for scale in (1.0, 2.0):
             windows = np.lib.stride_tricks.sliding_window_view(vector, len(secret))
             assert not np.any(np.all(windows == scale * secret, axis=1))
-    unseen = batch.categorical[:1]
-    query = Batch(batch.numeric[:1], unseen, None)
+    query = Batch(batch.numeric[:1], batch.categorical[:1], None)
     (warning,) = encoder.warnings_for(query)
     assert "'kind'" in warning
     assert "Erika" in warning
@@ -184,9 +198,9 @@ CLASSES = DataSpec(
 
 
 @pytest.mark.parametrize("data", [DATA, CLASSES], ids=lambda data: data.task.value)
-@pytest.mark.parametrize("step", ["labels/0/bytes", "spread"])
-def test_a_node_that_is_lost_on_the_way_falsifies_nothing(data: DataSpec, step: str) -> None:
-    """Centres are means over those who were there; all else is over those who are left."""
+@pytest.mark.parametrize("step", ["counts", "labels/0/bytes", "means", "spread"])
+def test_a_node_that_is_lost_on_the_way_was_never_there(data: DataSpec, step: str) -> None:
+    """Bit for bit, whenever it is: a group that its rows made large enough isn't summed."""
     batch = rows(6, 300)
     batch.numeric[200:] *= 3.0  # the lost node's rows are unlike the others'
     batch.categorical[200:300:2, 0] = "seen there only"
@@ -195,35 +209,98 @@ def test_a_node_that_is_lost_on_the_way_falsifies_nothing(data: DataSpec, step: 
         assert batch.target is not None
         batch = Batch(batch.numeric, batch.categorical, (batch.target > 0).astype(float))
     parts = [pick(batch, part) for part in np.split(np.arange(300), [80, 200])]
-    encoder, covariance, _ = agree(parts, data, gone_from=step)
-    (left,) = pick(batch, np.arange(200)).batches()
-    assert encoder.rows == 200
-    for j, feature in enumerate(encoder.numeric):
-        assert feature.location == pytest.approx(np.nanmean(batch.numeric[:, j]), rel=1e-10)
-        assert feature.scale == pytest.approx(np.nanstd(left.numeric[:, j]), rel=1e-6)
-    found = encoder.categorical[0]
-    assert ("seen there only" in found.labels) == (step == "spread")
-    counts = [np.sum(left.categorical[:, 0] == label) for label in found.labels]
-    assert found.shares == tuple(np.array(counts) / 200)
-    X = encoder.encode(left)
-    np.testing.assert_allclose(np.cov(X.T, bias=True), covariance, atol=1e-8 * X.var())
-    assert left.target is not None
-    if data is CLASSES:
-        assert encoder.class_counts == tuple(np.bincount(left.target.astype(int)))
-    else:
-        assert encoder.target_scale == pytest.approx(left.target.std(), rel=1e-6)
-
-
-def test_a_node_that_is_lost_before_the_first_sum_was_never_there() -> None:
-    """Bit for bit; and with too few rows left it is refused by name."""
-    batch = rows(7)
-    parts = [pick(batch, part) for part in np.split(np.arange(40), [15, 30])]
-    encoder, covariance, _ = agree(parts, gone_from="survey")
-    alone, same, _ = agree([pick(batch, np.arange(30))])
+    encoder, covariance, _ = agree(parts, data, lost_at=step)
+    alone, same, _ = agree([pick(batch, np.arange(200))], data)
     assert encoder == alone
     np.testing.assert_array_equal(covariance, same)
+    whole, _, _ = agree(parts, data)
+    assert "seen there only" in whole.categorical[0].labels
+    assert whole.rows == 300
+
+
+@pytest.mark.parametrize("step", ["counts", "labels/0/bytes", "means", "spread"])
+def test_too_few_rows_that_are_left_are_refused(step: str) -> None:
+    """By name, before anything but counts is summed over them."""
+    batch = rows(7)
+    parts = [pick(batch, np.arange(1)), pick(batch, np.arange(1, 40))]
     with pytest.raises(DataError, match="too few rows"):
-        agree([pick(batch, np.arange(1)), pick(batch, np.arange(1, 40))], gone_from="spread")
+        agree(parts, lost_at=step)
+
+
+def test_who_demands_how_many_rows_is_told_what_came() -> None:
+    """As soon as they are counted."""
+    network = MemoryFederation(["a"]).network("a")
+    demands = {"this site": 40, "the spec": 41}
+    work = agree_encoding(network, pick(rows(8), np.arange(40)), DATA, minimum_rows=demands)
+    with pytest.raises(RefusedError, match=r"the spec: too few rows.*at least 41, found 40"):
+        asyncio.run(work)
+    assert network.cohort("counts") == ("a",)
+
+
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_class_with_a_few_rows_is_refused(few: int) -> None:
+    """A sum of features over it would be theirs; without any row there is nothing to be said."""
+    batch = rows(9)
+    target = np.repeat([0.0, 1.0], [40 - few, few])
+    with pytest.raises(RefusedError, match=rf"class 'yes'.*at least 3.*found {few}"):
+        agree([pick(Batch(batch.numeric, batch.categorical, target), np.arange(40))], CLASSES)
+
+
+def cells(*present: int, n: int = 40) -> Batch:
+    """Numeric columns with so many values each."""
+    batch = rows(10, n)
+    numeric = np.random.default_rng(0).normal(size=(n, len(present)))
+    for column, values in zip(numeric.T, present, strict=True):
+        column[values:] = np.nan
+    return Batch(numeric, np.full((n, 1), "x", dtype=object), batch.target)
+
+
+@pytest.mark.parametrize(
+    ("present", "used", "marked"),
+    [(2, False, False), (3, True, True), (37, True, True), (38, True, False), (40, True, False)],
+)
+def test_few_values_are_not_summed_and_few_gaps_not_told_apart(
+    present: int, used: bool, marked: bool
+) -> None:
+    """Of a column with two values not even the unit is used; two gaps have no indicator."""
+    encoder, _, seen = agree([pick(cells(present, 40), np.arange(40))])
+    assert [feature.name for feature in encoder.numeric] == ["a", "b"][not used :]
+    assert [feature.name for feature in encoder.missing] == ["a"] * marked
+    assert any("'a' has fewer than 3 values" in each for each in encoder.warnings) is not used
+    assert (seen[2][0] == 0) == (not used)  # of the means, the first column's
+
+
+def test_an_unusual_value_is_alone_in_its_bin_and_in_no_sum() -> None:
+    """Bins have counts; what is summed are whole columns."""
+    batch = rows(11)
+    batch.numeric[5, 1] = secret = 8.25e15
+    encoder, _, seen = agree([pick(batch, np.arange(40))])
+    assert len(encoder.numeric) == 2
+    unit = 2.0 ** np.ceil(np.log2(secret) / 4) * 4
+    for vector in seen:
+        mantissas = np.frexp(np.abs(vector[vector != 0]))[0]
+        assert not np.any(np.abs(mantissas - np.frexp(secret)[0]) < 1e-9), unit
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), st.integers(1, 9), max_size=6),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(2, 6),
+)
+def test_no_group_and_no_rest_is_small(
+    labels: dict[str, int], missing: int, others: int, fewest: int
+) -> None:
+    """Each group has enough rows, and so have all others together, unless there are none."""
+    rows_ = sum(labels.values()) + missing + others
+    kept = kept_groups(rows_, labels, missing, fewest)
+    sizes = {**labels, MISSING: missing}
+    assert all(sizes[group] >= fewest for group in kept)
+    rest = rows_ - sum(sizes[group] for group in kept)
+    assert rest == 0 or rest >= min(fewest, rows_)
+    small = [group for group, size in sizes.items() if size < fewest]
+    if not others and not any(sizes[group] for group in small):
+        assert kept == {group for group in sizes if sizes[group]}
 
 
 def test_an_encoder_survives_json() -> None:
@@ -263,10 +340,8 @@ def test_pixels_keep_their_places_at_one_scale() -> None:
     pixels = 100.0 + random.normal(size=(50, 4)) * [2.0, 0.0, 1e-3, 1.0]
     source = MemorySource((Batch(pixels, np.empty((50, 0), dtype=object), pixels[:, 0]),))
 
-    async def program(network: Network) -> tuple[Encoder, np.ndarray]:
-        return await agree_encoding(network, source, data, pixels=True)
-
-    encoder, covariance = asyncio.run(MemoryFederation(["a"]).run(program))["a"]
+    network = MemoryFederation(["a"]).network("a")
+    _, encoder, covariance = asyncio.run(agree_encoding(network, source, data, pixels=True))
     X = encoder.encode(next(iter(source.batches())))
     scale = np.sqrt(pixels.var(axis=0).mean())
     np.testing.assert_allclose(X, (pixels - pixels.mean(axis=0)) / scale, rtol=1e-6, atol=1e-9)

@@ -28,7 +28,16 @@ def find(
     counts = total([label_counts([tally], [0], attempt) for tally in tallies])
     sieve = Sieve.read(counts, [0], attempt, FEWEST)
     content = total([label_bytes([tally], sieve) for tally in tallies])
-    return read_labels(content, sieve, FEWEST).get(0), content
+    found = read_labels(content, sieve, FEWEST).get(0)
+    if found is not None:
+        rows = total_rows(tallies)
+        assert found == {label: rows[label.encode()] for label in found}
+    return None if found is None else tuple(found), content
+
+
+def total_rows(tallies: list[Counter[bytes]]) -> Counter[bytes]:
+    """Rows per label over all nodes."""
+    return sum(tallies, Counter())
 
 
 @settings(max_examples=50, deadline=None)
@@ -118,7 +127,7 @@ def test_labels_that_share_buckets_are_told_apart_or_not_read() -> None:
     assert found == tuple(sorted((names[a].decode(), names[b].decode())))  # by the third table
     sieve = Sieve.read(label_counts([Counter({b"red": 9})], [0], 0), [0], 0, FEWEST)
     content = label_bytes([Counter({b"red": 9})], sieve)
-    assert read_labels(content, sieve, FEWEST) == {0: ("red",)}
+    assert read_labels(content, sieve, FEWEST) == {0: {"red": 9}}
     for damaged in (content + (np.arange(len(content)) == 2), content * 1.5 + 1, -content):
         assert read_labels(damaged, sieve, FEWEST) == {}
 
@@ -129,7 +138,7 @@ def test_columns_are_read_by_themselves() -> None:
     tallies = [full, Counter({b"red": 6, b"blue": 5}), Counter(), Counter({b"red": 9, b"rare": 1})]
     sieve = Sieve.read(label_counts(tallies, range(4), 0), range(4), 0, FEWEST)
     found = read_labels(label_bytes(tallies, sieve), sieve, FEWEST)
-    assert found == {1: ("blue", "red"), 2: (), 3: ("red",)}
+    assert found == {1: {"blue": 5, "red": 6}, 2: {}, 3: {"red": 9}}
     sieve = Sieve.read(label_counts(tallies, [0], 1), [0], 1, FEWEST)
     assert len(read_labels(label_bytes(tallies, sieve), sieve, FEWEST)[0]) == 300
 

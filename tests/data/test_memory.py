@@ -13,11 +13,11 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from edge_node.config import Column, DataSpec, Task
-from edge_node.data.survey import local_survey
+from edge_node.data.counts import local_counts
 from edge_node.data.source import open_source
 columns = tuple(Column(name=f"x{i}") for i in range(8))
 data = DataSpec(task=Task.REGRESSION, target="y", columns=columns)
-local_survey(open_source(Path(sys.argv[1]), data), data)
+local_counts(open_source(Path(sys.argv[1]), data), data)
 status = Path("/proc/self/status").read_text()  # rusage would count the parent before exec
 print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """

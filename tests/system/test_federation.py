@@ -198,7 +198,7 @@ def test_a_node_lost_late_keeps_the_parts_that_are_fixed(
     federation.wait_complete(deadline=90, nodes=survivors)
     cohorts = [model_of(federation, node).provenance.cohorts for node in survivors]
     assert all(each == cohorts[0] for each in cohorts)
-    assert victim in cohorts[0]["survey"]
+    assert victim in cohorts[0]["spread"]
     answers = {
         model_of(federation, node).posterior.to_arrays()["shift"].tobytes() for node in survivors
     }
