@@ -39,8 +39,10 @@ def spec_for(inputs: int, classes: int = 0, **model: object) -> FederationSpec:
         "site_rows": 40,
         "site_block_rows": 15,
     }
-    data = DataSpec(task=task, target="y", columns=columns, classes=labels)
-    return FederationSpec(name="difficult", data=data, model=ModelSpec(**(small | model)))
+    data = DataSpec(task=task, target="y", columns=columns, classes=labels, min_rows_per_category=1)
+    return FederationSpec(
+        name="difficult", data=data, model=ModelSpec(**(small | model)), minimum_rows=0
+    )
 
 
 def batch_of(inputs: Matrix, target: Vector) -> Batch:
@@ -178,7 +180,9 @@ def test_difficult_classifications_are_exact(name: str) -> None:
     """Sites that lack a class, or all but one row, among them."""
     inputs, target, classes = CLASSIFICATIONS[name]
     queries = np.vstack([inputs, 1e6 * inputs[:5]])
-    assert_right(spec_for(inputs.shape[1], classes, newton_steps=5), inputs, target, queries)
+    spec = spec_for(inputs.shape[1], classes, newton_steps=5)
+    close = 1e-7 if "contradict" in name else 1e-8  # ten rows pull each of eight points both ways
+    assert_right(spec, inputs, target, queries, close)
 
 
 REFUSALS = {

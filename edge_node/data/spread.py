@@ -150,12 +150,18 @@ def _target_scale(moments: Vector, data: DataSpec, raw: Encoder) -> float:
 def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
     """Numbers around their means, in gained units instead of standard deviations; indicators of
     labels and of missing cells as they are. What has too few rows or values has no input.
+
+    Raises:
+        DataError: no column has values enough.
     """
     counts, summed = agreed.counts, is_summed(agreed.counts, data)
     scales = [unit / _GAIN for unit in counts.units]
     regression = data.task is Task.REGRESSION
     numeric = list(enumerate(numeric_columns(data)))
     listed = list(_listed(data, agreed))
+    if not summed[: len(numeric)].any() and not any(each.labels for each, _ in listed):
+        names = ", ".join(column.name for column in data.columns)
+        raise DataError("no input has enough values in the whole federation", found=names)
     return Encoder(
         tuple(
             NumericFeature(column.name, i, agreed.means[i], scales[i])
