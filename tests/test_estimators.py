@@ -47,8 +47,8 @@ SITES = np.array(["oslo", "bern", "pisa"])
 
 @parametrize_with_checks(
     [
-        TangentMeshRegressor(**SMALL),
-        TangentMeshClassifier(**SMALL, newton_steps=4),
+        TangentMeshRegressor(**SMALL, min_rows_per_category=1),
+        TangentMeshClassifier(**SMALL, min_rows_per_category=1, newton_steps=4),
     ]
 )
 def test_scikit_learns_conventions(estimator: Any, check: Any) -> None:
@@ -341,7 +341,10 @@ def test_progress_is_shown_on_standard_error(capsys: pytest.CaptureFixture[str])
 
 
 BAD = {
-    "a constant target": (lambda X, y: (X, np.full(len(y), 3.25), None), "constant.*3.25"),
+    "a constant target": (
+        lambda X, y: (X, np.full(len(y), 3.25), None),
+        "constant.*one value in every row",
+    ),
     "constant inputs": (lambda X, y: (np.ones_like(X), y, None), "every input is constant"),
     "one row": (lambda X, y: (X[:1], y[:1], None), "1 sample"),
     "one row in a frame": (lambda X, y: (pa.table({"a": [1.0]}), y[:1], None), "at least 2"),

@@ -46,12 +46,15 @@ class NumericFeature(msgspec.Struct, frozen=True):
 
 
 class CategoricalFeature(msgspec.Struct, frozen=True):
-    """Inputs [x = label] - share of the categorical column at ``index``."""
+    """Inputs [x = label] - share of the categorical column at ``index``. ``joined`` labels are
+    common, but have no input: they hide rows of rare ones, or without a value.
+    """
 
     name: str
     index: int
     labels: tuple[str, ...]
     shares: tuple[float, ...]
+    joined: tuple[str, ...] = ()
 
 
 class MissingFeature(msgspec.Struct, frozen=True):
@@ -113,7 +116,7 @@ class Encoder(msgspec.Struct, frozen=True):
         found = []
         for category in self.categorical:
             held = batch.categorical[:, category.index]
-            known = {None, *category.labels}
+            known = {None, *category.labels, *category.joined}
             unseen = [label for label in held if label not in known]
             if unseen:
                 names = ", ".join(repr(label) for label in sorted(set(unseen))[:5])

@@ -159,7 +159,7 @@ def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
     regression = data.task is Task.REGRESSION
     numeric = list(enumerate(numeric_columns(data)))
     listed = list(_listed(data, agreed))
-    if not summed[: len(numeric)].any() and not any(each.labels for each, _ in listed):
+    if not summed[: len(numeric)].any() and not any(each.labels for each in listed):
         names = ", ".join(column.name for column in data.columns)
         raise DataError("no input has enough values in the whole federation", found=names)
     return Encoder(
@@ -168,42 +168,30 @@ def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
             for i, column in numeric
             if summed[i]
         ),
-        tuple(each for each, _ in listed),
+        tuple(listed),
         tuple(_missing(data, agreed)),
         target_location=agreed.means[-1] if regression else 0.0,
         target_scale=scales[-1] if regression else 1.0,
         rows=0,
         class_counts=(),
-        warnings=(
-            *(
-                f"column {column.name!r} has fewer than {data.min_rows_per_category} values in the "
-                "whole federation and is not used"
-                for i, column in numeric
-                if not summed[i]
-            ),
-            *(
-                f"column {each.name!r}: the category {label!r} is not told apart from rare ones, "
-                "which are too few to be summed"
-                for each, joined in listed
-                for label in joined
-            ),
+        warnings=tuple(
+            f"column {column.name!r} has fewer than {data.min_rows_per_category} values in the "
+            "whole federation and is not used"
+            for i, column in numeric
+            if not summed[i]
         ),
     )
 
 
-def _listed(data: DataSpec, agreed: Agreed) -> Iterator[tuple[CategoricalFeature, list[str]]]:
-    """Each categorical column's labels, and those that have joined the rest."""
+def _listed(data: DataSpec, agreed: Agreed) -> Iterator[CategoricalFeature]:
+    """Each categorical column's labels that have an input, and those that have joined the rest."""
     numbers, fewest = len(numeric_columns(data)), data.min_rows_per_category
     for i, column in enumerate(categorical_columns(data)):
-        missing = agreed.counts.missing[numbers + i]
-        kept = kept_groups(agreed.counts.rows, agreed.labels[i], missing, fewest)
-        labels = tuple(label for label in agreed.labels[i] if label in kept)
-        joined = [
-            label
-            for label, rows in agreed.labels[i].items()
-            if label not in kept and rows >= fewest
-        ]
-        yield CategoricalFeature(column.name, i, labels, (0.0,) * len(labels)), joined
+        labels, missing = agreed.labels[i], agreed.counts.missing[numbers + i]
+        groups = kept_groups(agreed.counts.rows, labels, missing, fewest)
+        kept = tuple(label for label in labels if label in groups)
+        joined = tuple(each for each in labels if each not in groups and labels[each] >= fewest)
+        yield CategoricalFeature(column.name, i, kept, (0.0,) * len(kept), joined)
 
 
 def _missing(data: DataSpec, agreed: Agreed) -> Iterator[MissingFeature]:

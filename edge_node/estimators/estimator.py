@@ -220,7 +220,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
             min_rows_per_category=self.min_rows_per_category,
         )
         return FederationSpec(
-            name="in-process", data=data, model=model, minimum_nodes=max(nodes, SMALLEST_COHORT)
+            name="in-process",
+            data=data,
+            model=model,
+            minimum_nodes=max(nodes, SMALLEST_COHORT),
+            minimum_rows=0,
         )
 
     def _report(self, step: str, seconds: float) -> None:
