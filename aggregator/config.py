@@ -166,7 +166,7 @@ def read_ports(directory: Directory, config: AggregatorConfig) -> Ports:
     if directory.ports.exists():
         try:
             bound = msgspec.json.decode(directory.ports.read_bytes(), type=Ports)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
             raise MachineError(
                 "the file can't be read",
                 where=str(directory.ports),

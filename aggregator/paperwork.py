@@ -70,7 +70,7 @@ def read_paper(file: Path, kind: type[Paper]) -> Paper:
     """Read a file from the other machine. Raises ConfigurationError."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         expected = "`aggregator ca requests`" if kind is RequestFile else "`aggregator ca sign`"
         raise ConfigurationError(
             "the file can't be read",

@@ -31,7 +31,15 @@ from edge_node.security.files import remove, write_atomically
 __all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
 
 _FORMAT = 2
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RecursionError,
+    zipfile.BadZipFile,
+    msgspec.MsgspecError,
+)
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):

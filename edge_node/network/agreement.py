@@ -85,7 +85,7 @@ def _statement(node: str, run: int, transcript: bytes) -> bytes:
 def _read(node: str, content: bytes) -> _Testimony:
     try:
         return msgspec.msgpack.decode(content, type=_Testimony)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IdentityError(
             "what a node was told can't be read", where=f"node {node}", found=str(error)
         ) from error

@@ -128,7 +128,7 @@ def _heard(shared: bytes) -> bytes:
     """The choice. Raises the error that the root met instead, or NetworkError for neither."""
     try:
         told = msgspec.msgpack.decode(shared, type=_Choice)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NetworkError("a shared choice can't be read", found=str(error)) from error
     if not told.error:
         return told.content

@@ -68,7 +68,7 @@ def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
 def _read(content: bytes, node: str, identity: Identity, plan: Plan) -> Claim:
     try:
         signed = msgspec.msgpack.decode(content, type=_Signed)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IdentityError(
             "a node's claim can't be read", where=f"node {node}", found=str(error)
         ) from error

@@ -107,7 +107,8 @@ def read_metrics(content: bytes, count: int, size: int, *, step: str) -> Matrix:
     _demand(bool(np.isfinite(metrics).all()), step, "finite metrics", "a NaN or infinity")
     symmetric = bool(np.array_equal(metrics, metrics.transpose(0, 2, 1)))
     _demand(symmetric, step, "symmetric metrics", "another matrix")
-    traces = np.square(metrics).sum(axis=(1, 2))
+    with np.errstate(over="ignore"):  # an infinite trace is none of these
+        traces = np.square(metrics).sum(axis=(1, 2))
     even = bool((np.abs(traces / size - 1) < _SLACK).all())
     _demand(even, step, f"metrics of trace {size}", f"up to {traces.max():.3g}")
     return metrics
@@ -144,7 +145,7 @@ def _sound(chosen: _Chosen, step: str) -> Evidence:
 def _read(content: bytes, kind: Any, step: str) -> Any:
     try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _impossible(step, "the choice as JSON", str(error)) from error
 
 

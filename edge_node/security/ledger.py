@@ -252,9 +252,18 @@ def _lines(path: Path) -> Iterator[tuple[str, int, _Line]]:
             chain = _next(chain, body)
             if line.decode() != f"{chain} {body}":
                 raise _lost(path, f"line {number} does not follow from those before it")
-            yield chain, len(line) + 1, _decoder.decode(body)
-        except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+            decoded = _decoder.decode(body)
+            if isinstance(decoded, _Cohort):
+                _check_versions(decoded)
+            yield chain, len(line) + 1, decoded
+        except (ValueError, msgspec.MsgspecError) as error:
             raise _lost(path, f"line {number} can't be read") from error
+
+
+def _check_versions(cohort: _Cohort) -> None:
+    """Raises ValueError unless each version is hexadecimal."""
+    for version, *_ in cohort.members.values():
+        bytes.fromhex(version)
 
 
 def _lost(path: Path, how: str) -> RefusedError:

@@ -97,7 +97,7 @@ def read_announcement(
     """
     try:
         announcement = msgspec.msgpack.decode(content, type=_Announcement)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IdentityError(
             "a masking key's announcement can't be read", where=f"node {node}", found=str(error)
         ) from error

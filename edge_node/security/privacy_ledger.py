@@ -189,14 +189,14 @@ def _read_head(path: Path) -> _Head:
         return _Head()
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Head)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _changed(str(path), "the ledger's head", "something else") from error
 
 
 def _parse(line: bytes, *, where: str) -> Entry:
     try:
         return msgspec.json.decode(line, type=Entry)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _changed(where, "a release", "something else") from error
 
 

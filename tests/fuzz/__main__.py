@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.fuzz.federation import fuzz_federation
 from tests.fuzz.files import file_targets
+from tests.fuzz.ledgers import ledger_targets
 from tests.fuzz.loop import Finding, fuzz, memory, shared_out
 from tests.fuzz.messages import message_targets
 
@@ -29,7 +30,8 @@ def main() -> int:
     warnings.simplefilter("ignore")
     findings = 0
     with tempfile.TemporaryDirectory() as folder:
-        targets = [*message_targets(Path(folder)), *file_targets(Path(folder))]
+        kinds = (message_targets, file_targets, ledger_targets)
+        targets = [target for kind in kinds for target in kind(Path(folder))]
         inputs = shared_out(targets, options.inputs)
         before = memory()
         for target in targets:

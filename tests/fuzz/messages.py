@@ -1,12 +1,15 @@
 """Decoders of what comes over a network: announcements, records, plans, streams, heartbeats."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+import numpy as np
+
 from aggregator.heartbeat import read_report
-from edge_node.network import fixed_point
+from edge_node.network import base, fixed_point
 from edge_node.network.agreement import check_testimonies, testimony
 from edge_node.network.claims import claim_of, cohort_of
 from edge_node.network.combine import RecordUnion, RingSum, Union, gathered, parse_gathered
@@ -14,6 +17,7 @@ from edge_node.network.framing import CHUNK_BYTES, chunks, read_header, read_pay
 from edge_node.network.keys import announcement, pairwise_masks
 from edge_node.network.operation import Kind, Operation, parse_record
 from edge_node.network.plan import Member, Plan
+from edge_node.program import choices
 from edge_node.security.authority import Authority, requested_key
 from edge_node.security.certificates import der_of
 from edge_node.security.cohort import Claim
@@ -40,6 +44,7 @@ def message_targets(directory: Path) -> Iterator[Target]:
     yield from _sums_and_gathers()
     yield from _records()
     yield from _keys(identities, plan)
+    yield from _choices()
     yield from _streams(plan)
     yield from _plans(plan)
     successor = Authority.create(directory / "successor", "fuzz")
@@ -129,6 +134,32 @@ def _keys(identities: dict[str, Identity], plan: Plan) -> Iterator[Target]:
         cohort_of(identities["a"], plan, gathered({**claimed, "b": data}))
 
     yield Target("claim", (claimed["b"], claimed["c"]), one_claim, 20)
+
+
+def _choices() -> Iterator[Target]:
+    """What a root shares: the choice itself, or why there is none."""
+    with_choice = msgspec.msgpack.encode({"content": b"1", "error": "", "facts": {}})
+    failed = {"content": b"", "error": "DataError", "facts": {"problem": "no", "found": "none"}}
+    yield Target("choice", (with_choice, msgspec.msgpack.encode(failed)), base._heard, 50)
+    evidence = b'{"log_evidence":-1.5,"noise":0.1,"amplitude":2}'
+    readers: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
+        "bases": (b"[[0,2,5],[1]]", lambda data: choices.read_bases(data, (9, 2), step="s")),
+        "judgements": (
+            b"[" + evidence + b",null]",
+            lambda data: choices.read_judgements(data, (0.1, 0.2), step="s"),
+        ),
+        "trial": (b"2", lambda data: choices.read_trial(data, 3, step="s")),
+        "metrics": (
+            np.eye(2).tobytes(),
+            lambda data: choices.read_metrics(data, 1, 2, step="s"),
+        ),
+        "next step": (
+            np.array([1.0, 0.0, -3.5, 2.0]).tobytes(),
+            lambda data: choices.read_step(data, first=False, step="s"),
+        ),
+    }
+    for name, (seed, read) in readers.items():
+        yield Target(name, (seed,), read, 20)
 
 
 def _streams(plan: Plan) -> Iterator[Target]:

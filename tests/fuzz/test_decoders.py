@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edge_node.errors import TangentMeshError
 from tangentmesh.v1 import discovery_pb2, exchange_pb2, prediction_pb2
 from tests.fuzz.files import file_targets
+from tests.fuzz.ledgers import ledger_targets
 from tests.fuzz.loop import Finding, fuzz, shared_out
 from tests.fuzz.messages import message_targets
 from tests.fuzz.mutation import mutated
@@ -38,7 +39,8 @@ TYPES: dict[str, type[Message]] = {
 def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
     """All decoders, by name."""
     directory = tmp_path_factory.mktemp("fuzz")
-    return {each.name: each for each in (*message_targets(directory), *file_targets(directory))}
+    kinds = (message_targets, file_targets, ledger_targets)
+    return {target.name: target for kind in kinds for target in kind(directory)}
 
 
 def test_valid_inputs_are_read(targets: dict[str, Target]) -> None:

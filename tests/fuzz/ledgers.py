@@ -1,0 +1,91 @@
+"""Decoders of what a node keeps about its privacy: both ledgers, and the denylist.
+
+Ledgers are chained by hashes, so a mutated line alone would be refused by its hash. Here the chain
+is mended after each mutation, as somebody would who changes a ledger on purpose.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_node.config import Level
+from edge_node.security.cohort import Claim, Cohort
+from edge_node.security.denylist import Denylist
+from edge_node.security.ledger import Ledger
+from edge_node.security.noise import DiscreteGaussian
+from edge_node.security.privacy_ledger import PrivacyLedger, read_ledger, spent
+from tests.fuzz.targets import Target
+
+__all__ = ["ledger_targets"]
+
+FIRST = hashlib.sha256(b"tangentmesh/v1/ledger").hexdigest()
+
+
+def ledger_targets(directory: Path) -> Iterator[Target]:
+    """All of them; files are written in ``directory``."""
+    yield from _contributions(directory)
+    yield from _releases(directory)
+    denied = directory / "denied"
+
+    def deny(data: bytes) -> None:
+        denied.write_bytes(data)
+        assert len(Denylist(denied).digest) == 32
+
+    yield Target("denylist", (bytes(32).hex().encode() + b"\n" + b"ab" * 32 + b"\n",), deny, 20)
+
+
+def _contributions(directory: Path) -> Iterator[Target]:
+    path, key = directory / "ledger", directory / "ledger.key"
+    ledger = Ledger.open(path, key, new=True)
+    claims = {node: Claim(node.encode() * 32, node == "c") for node in "abc"}
+    for epoch in (1, 2):
+        ledger.contribute(Cohort(1, epoch, "a", claims), 0, "s")
+        ledger.settle(1, epoch + 1, 0, ["a", "b"])
+    ledger.consent("b")
+    whole = path.read_bytes()
+    bodies = b"\n".join(line[len(FIRST) + 1 :] for line in whole.splitlines())
+
+    def as_it_is(data: bytes) -> None:
+        path.write_bytes(data)
+        list(Ledger.open(path, key, new=False).steps.values())
+
+    def mended(data: bytes) -> None:
+        lines, chain = [], FIRST
+        for body in data.split(b"\n"):
+            chain = hashlib.sha256(chain.encode() + b" " + body).hexdigest()
+            lines.append(chain.encode() + b" " + body + b"\n")
+        as_it_is(b"".join(lines))
+
+    yield Target("contributions", (whole,), as_it_is, 20)
+    yield Target("contributions, mended", (bodies,), mended, 20)
+
+
+def _releases(directory: Path) -> Iterator[Target]:
+    path, head = directory / "privacy", directory / "privacy.head"
+    ledger = PrivacyLedger(path, head, level=Level.RECORD, delta=1e-5)
+    noise = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=3)
+    for epoch in (1, 2):
+        ledger.charge(noise, run=1, epoch=epoch, step="s", cohort=3)
+    whole, heads = path.read_bytes(), head.read_bytes()
+    first = whole.splitlines(keepends=True)[0]
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        entries = read_ledger(path, head)
+        spent([(each.level, each.rho) for each in entries], Level.RECORD, 1e-5)
+
+    def read_whole(data: bytes) -> None:
+        head.write_bytes(heads)
+        read(data)
+
+    def read_first(data: bytes) -> None:
+        head.unlink(missing_ok=True)  # one line is believed before the head has heard of it
+        read(data)
+
+    def read_head(data: bytes) -> None:
+        head.write_bytes(data)
+        read(whole)
+
+    yield Target("releases", (whole,), read_whole, 10)
+    yield Target("first release", (first,), read_first, 10)
+    yield Target("releases' head", (heads,), read_head, 10)
