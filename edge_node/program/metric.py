@@ -7,7 +7,6 @@ they are: moved once more, they would be sums over rows that were summed before.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -127,18 +126,18 @@ async def _without_folds(
 ) -> list[Learnt]:
     """What is learnt without each fold under the same features: sums of the other folds' sums.
 
-    Nothing where a fold has too few rows (of the nodes that are summed: where one is lost in
-    between, folds are counted again), or where all targets that differ from zero lie in one fold:
-    no model learns from the rest.
+    Nothing where a fold has too few rows; where a node was lost since ``learnt`` was summed, since
+    the folds of the others, taken from that sum, would leave its own; or where all targets that
+    differ from zero lie in one fold: no model learns from the rest.
     """
     work = [(fold, learnt.features) for fold in folds]
-    while True:
-        counts = await network.sum("folds", fold_counts(rows))
-        if counts.min() < fewest:
-            return []
-        with suppress(CohortChanged):
-            parts = await agree_statistics(network, "statistics/folds", work, cohort_of="folds")
-            break
+    counts = await network.sum("folds", fold_counts(rows))
+    if counts.min() < fewest:
+        return []
+    try:
+        parts = await agree_statistics(network, "statistics/folds", work, cohort_of=learnt.step)
+    except CohortChanged:
+        return []
     totals = [
         reduce(Statistics.__add__, (part for g, part in enumerate(parts) if g != fold))
         for fold in range(FOLDS)
