@@ -71,11 +71,9 @@ def wire(rows: int, landmarks: int, as_json: bool) -> None:
 @console.json_option
 def secure(landmarks: int, nodes: tuple[int, ...], rows: int, repeats: int, as_json: bool) -> None:
     """Bytes, wall and processor time of a secure sum, against a plain one of float64 numbers."""
-    results = measure_secure(landmarks, nodes, rows, repeats)
+    measured = measure_secure(landmarks, nodes, rows, repeats)
     console.emit(
-        {"benchmark": "secure", "results": results},
-        as_json=as_json,
-        text=lambda: console.table(*_cells(results)),
+        measured, as_json=as_json, text=lambda: console.table(*_cells(measured["results"]))
     )
 
 

@@ -11,6 +11,7 @@ from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
+from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
@@ -109,6 +110,13 @@ def test_kernel_keeps_its_digits() -> None:
     assert found["ratio"] == found["figure"] / found["limit"] > 0
     assert found["error"] < 1e-9
     assert found["error_near"] < 1e-9
+
+
+def test_a_secure_sum_takes_twice_the_bytes_of_a_plain_one() -> None:
+    """And little more: keys are small beside a vector."""
+    found = measure_secure(300, (3,), rows=500, repeats=1)
+    assert 2 <= found["bytes_ratio"] <= 2.05
+    assert found["results"][0]["secure_cpu_seconds_a_node"] > 0
 
 
 def test_wire_is_close_to_the_least_possible() -> None:
