@@ -14,8 +14,9 @@
                                  nodes were started anew; until then, what was complete stands
     a member leaves              next epoch, next run, the others: without its part
 
-A run *starts* with `minimum_nodes`, and *goes on* with at least three: a crash should cost a sweep
-and not the run, but among fewer than three nodes a total gives away a neighbour's part.
+A run *starts* with `minimum_nodes` (or all that are left, if members have left since the first),
+and *goes on* with at least three: a crash should cost a sweep and not the run, but among fewer than
+three nodes a total gives away a neighbour's part.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -113,7 +114,7 @@ def _after_refusal(scene: Scene, plan: Plan) -> Decision:
 def _start(scene: Scene, before: Plan | None, reason: str) -> Decision:
     """A new run with everyone who is alive and willing, if they are enough and it is quiet."""
     rules, alive = scene.rules, scene.willing
-    if len(alive) < rules.minimum_nodes:
+    if len(alive) < scene.least:
         return Decision(waiting=scene.not_enough(), experience=scene.experience)
     quiet_since = max(max(each.joined, each.changed) for each in alive.values())
     if scene.now < quiet_since + rules.settle:

@@ -126,6 +126,13 @@ class Scene:
         )
 
     @property
+    def least(self) -> int:
+        """How many nodes a new run needs: after the first one no more than are enrolled."""
+        if self.plan is None:
+            return self.rules.minimum_nodes
+        return max(self.rules.fewest, min(self.rules.minimum_nodes, len(self.everyone)))
+
+    @property
     def newcomers(self) -> list[str]:
         """Nodes that could take part and don't."""
         return sorted(self.alive.keys() - self.here.keys())
@@ -159,7 +166,7 @@ class Scene:
         """`2 of 3 nodes have registered; waiting for hospital-b, last seen 40 s ago`."""
         if self.willing.keys() != self.alive.keys():
             return self.unwilling()
-        text = f"{len(self.alive)} of {self.rules.minimum_nodes} nodes have registered"
+        text = f"{len(self.alive)} of {self.least} nodes have registered"
         return text + self._missing(self.everyone.keys() - self.alive.keys())
 
     def too_few(self) -> str:

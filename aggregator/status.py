@@ -108,6 +108,9 @@ def _problems(
     """What somebody should look into."""
     found = ((node.name, _problem(spec, node, beats.get(node.name), now)) for node in enrolled)
     problems = [f"{name} {problem}" for name, problem in found if problem]
+    left = sorted(plan.by_node.keys() - {node.name for node in enrolled}) if plan else []
+    if left:
+        problems.append(f"{listed(left)} left: the posterior still has that part, until a new run")
     if plan is None or plan.spec_hash != spec.digest():
         problems.append(f"no run has begun; it needs {spec.minimum_nodes} nodes")
     return problems

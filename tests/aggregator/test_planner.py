@@ -564,6 +564,20 @@ def test_a_member_leaves():
     assert (federation.decide().run, federation.members()) == (3, "abc")
 
 
+def test_members_leave_a_federation_that_began_with_more():
+    """It isn't kept waiting for nodes that there are no more; for those that are dead it is."""
+    rules = replace(RULES, minimum_nodes=5)
+    federation = Federation("a", "b", "c", "d", "e", rules=rules).started()
+    federation.complete()
+    federation.silence("e")
+    federation.wait(16)
+    assert federation.decide(departed="x") is None
+    assert federation.last.waiting.startswith("4 of 5 nodes have registered; waiting for e")
+    del federation.presences["e"]
+    assert federation.decide(departed="e").run == 2
+    assert federation.members() == "abcd"
+
+
 def test_a_replaced_member():
     """A node that enrolled anew is not the member that the plan means."""
     federation = Federation("a", "b", "c", "d").started()

@@ -128,6 +128,15 @@ def test_a_refusal(directory: Directory) -> None:
     assert describe(directory, now=NOW)["problems"] == ["b refuses: no rows"]
 
 
+def test_a_member_that_left(directory: Directory) -> None:
+    """Until another run has begun."""
+    with Registry.open(directory.registry) as registry:
+        registry.remove("c", reason="moved", now=NOW)
+    assert describe(directory, now=NOW)["problems"] == [
+        "c left: the posterior still has that part, until a new run"
+    ]
+
+
 def test_no_run(directory: Directory) -> None:
     """The plan in the registry is for another spec: nothing runs."""
     directory.spec.write_text(SPEC.replace('"y"', '"z"'))
