@@ -1,4 +1,4 @@
-"""Names of nodes and federations, and the URI that a certificate carries for them.
+"""Names of nodes, federations and steps, and the URI that a certificate carries for them.
 
 A node's name is a DNS label, because gRPC checks it as the DNS name in the node's certificate;
 it is also a folder's name and part of a URI. ``aggregator`` is reserved: a node of that name
@@ -20,11 +20,15 @@ __all__ = [
     "check_federation_name",
     "check_node_name",
     "parse_certificate_uri",
+    "repeated_step",
     "split_address",
+    "summed_step",
 ]
 
 AGGREGATOR = "aggregator"
 
+_AGAIN = "/again-"
+_COUNTING = ("counts", "folds")  # what steps end in that sum counts and nothing but counts
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _URI = re.compile(r"tangentmesh://([^/?#]+)/(?:node/([^/?#]+)|(aggregator))")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})")
@@ -106,3 +110,18 @@ def split_address(address: str, *, where: str = "address", lowest_port: int = 1)
             found=repr(address),
         )
     return match[1] or match[2], int(match[3])
+
+
+def repeated_step(step: str, times: int) -> str:
+    """The name of a step that was taken so many times before."""
+    return f"{step}{_AGAIN}{times}" if times else step
+
+
+def summed_step(step: str) -> str:
+    """The step that says what is summed: of a repeated one, the first.
+
+    Whoever compares totals by their step must compare these. A repeated count stands for itself:
+    after a crash the others may count who is left, though it tells the counts of who isn't.
+    """
+    first, again, _ = step.partition(_AGAIN)
+    return step if again and first.endswith(_COUNTING) else first

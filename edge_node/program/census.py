@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from edge_node.inference.arrays import Vector
+from edge_node.names import repeated_step
 from edge_node.network.base import CohortChanged, Network
 from edge_node.program.journal import Journal
 from edge_node.security.noise import DiscreteGaussian
@@ -56,7 +57,7 @@ class Census(Journal):
 
     async def count(self) -> Vector:
         """Count, and check the total; the first thing to be done. Raises what ``check`` raises."""
-        self._counted.append(_again(_COUNTS, len(self._counted)))
+        self._counted.append(repeated_step(_COUNTS, len(self._counted)))
         self.total = await super().sum(self.newest, self._counts)
         self._check(self.total)
         return self.total
@@ -76,14 +77,9 @@ class Census(Journal):
         """
         while not cohort_of or self.cohort(cohort_of) == self.cohort(self.newest):
             names = self._names.setdefault(step, [])
-            names.append(_again(step, len(names)))
+            names.append(repeated_step(step, len(names)))
             try:
                 return await super().sum(names[-1], vector, cohort_of=self.newest, noise=noise)
             except CohortChanged:
                 await self.count()
         raise CohortChanged(step)
-
-
-def _again(step: str, times: int) -> str:
-    """The name of a step that was taken so many times before."""
-    return f"{step}/again-{times}" if times else step

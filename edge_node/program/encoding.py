@@ -20,7 +20,7 @@ from edge_node.data.means import local_means, read_means
 from edge_node.data.schema import categorical_columns, unlisted_columns
 from edge_node.data.source import Source
 from edge_node.data.spread import Agreed, local_spread, read_spread
-from edge_node.errors import RefusedError
+from edge_node.errors import CohortRefusedError
 from edge_node.inference.arrays import Matrix, Vector
 from edge_node.network.base import CohortChanged, Network
 from edge_node.program.census import Census
@@ -54,7 +54,8 @@ async def agree_encoding(
     Raises:
         DataError: this node's rows don't fit the schema; the federation's are too few, or all the
             same; a column has too many different labels.
-        RefusedError: somebody demands more rows; or a class has some, but too few.
+        CohortRefusedError: somebody demands more rows.
+        RefusedError: a class has some rows, but too few.
     """
     local = local_counts(source, data)
 
@@ -83,7 +84,7 @@ async def agree_encoding(
 def _check_minimum(rows: float, minimum_rows: Mapping[str, int]) -> None:
     for who, fewest in minimum_rows.items():
         if rows < fewest:
-            raise RefusedError(
+            raise CohortRefusedError(
                 "too few rows in the federation",
                 where=who,
                 expected=f"at least {fewest}",

@@ -13,6 +13,7 @@ from typing import Self
 
 from edge_node.config import SitePolicy
 from edge_node.errors import CohortRefusedError
+from edge_node.names import summed_step
 from edge_node.paths import NodePaths
 from edge_node.security.cohort import Claim, Cohort
 from edge_node.security.departure import Departure
@@ -73,7 +74,7 @@ class SiteGuard:
         self._check_rows(cohort)
         verdicts: dict[frozenset[tuple[object, ...]], frozenset[str]] = {}
         with self._lock:
-            for step in sorted(self._ledger.steps.keys() - set(completed)):
+            for step in sorted(self._ledger.steps.keys() - set(map(summed_step, completed))):
                 known = self._known(step, cohort)
                 facts = frozenset((each.row, each.fate, each.root) for each in known)
                 if facts not in verdicts:
@@ -89,6 +90,7 @@ class SiteGuard:
             MachineError: the ledger can't be written.
         """
         check_cohort(self._policy, self._node, cohort.claims)
+        step = summed_step(step)
         with self._lock:
             known = self._known(step, cohort)
             if found := self._isolated(known, cohort):

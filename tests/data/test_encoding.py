@@ -14,7 +14,7 @@ from edge_node.config import Column, ColumnKind, DataSpec, Task
 from edge_node.data.encoder import EncodedRows, Encoder
 from edge_node.data.groups import MISSING, kept_groups
 from edge_node.data.source import Batch, MemorySource, open_source
-from edge_node.errors import DataError, RefusedError
+from edge_node.errors import CohortRefusedError, DataError, RefusedError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.encoding import agree_encoding
@@ -232,7 +232,7 @@ def test_who_demands_how_many_rows_is_told_what_came() -> None:
     network = MemoryFederation(["a"]).network("a")
     demands = {"this site": 40, "the spec": 41}
     work = agree_encoding(network, pick(rows(8), np.arange(40)), DATA, minimum_rows=demands)
-    with pytest.raises(RefusedError, match=r"the spec: too few rows.*at least 41, found 40"):
+    with pytest.raises(CohortRefusedError, match=r"the spec: too few rows.*at least 41, found 40"):
         asyncio.run(work)
     assert network.cohort("counts") == ("a",)
 

@@ -246,3 +246,17 @@ def test_what_was_announced_is_not_what_is_contributed(site: Site) -> None:
     """Everybody has heard of other rows in this epoch, before a restart."""
     with pytest.raises(CohortRefusedError, match="have changed since the run began here"):
         site.guard.check(Cohort(1, 1, "a", {n: Claim(b"old".ljust(32)) for n in "abc"}), ())
+
+
+def test_a_repeated_step_is_what_it_repeats(site: Site) -> None:
+    """In its run, and in the next one; but who is left may be counted."""
+    site.total("abcde", 1, steps=("survey", "spread"))
+    site.guard.settle(1, 11, 2, "abcd")
+    after = site.cohort("abcd", run=1, epoch=11)
+    site.guard.admit(after, 3, "counts/again-1")
+    site.guard.admit(after, 4, "kmeans/0/counts/again-1")
+    with pytest.raises(CohortRefusedError, match="differ by e alone"):
+        site.guard.admit(after, 5, "spread/again-1")
+    site.guard.admit(after, 5, "statistics/again-1")
+    with pytest.raises(CohortRefusedError, match="differ by e alone"):
+        site.guard.admit(site.cohort("abcde", run=2, epoch=20), 2, "statistics")
