@@ -13,6 +13,14 @@ from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
+from benchmarks.privacy import (
+    EPSILONS,
+    QUESTIONS,
+    draw_privacy,
+    measure_privacy,
+    summarise_privacy,
+    write_privacy,
+)
 from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
@@ -209,6 +217,49 @@ def hospitals(
         {"benchmark": "hospitals", "rows": rows},
         as_json=as_json,
         text=lambda: console.table(*_cells(rows)),
+    )
+
+
+@cli.command()
+@click.argument("questions", nargs=-1, type=click.Choice(list(QUESTIONS)))
+@click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
+@click.option("--landmarks", default=100, show_default=True)
+@click.option("--repeats", default=5, show_default=True, help="Runs for each epsilon.")
+@click.option("--epsilon", "epsilons", multiple=True, type=float, default=EPSILONS)
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw them.")
+@console.json_option
+def privacy(
+    *,
+    questions: tuple[str, ...],
+    data: Path,
+    landmarks: int,
+    repeats: int,
+    epsilons: tuple[float, ...],
+    file: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Accuracy of runs with differential privacy against epsilon; all QUESTIONS by default."""
+    rows = list(
+        measure_privacy(
+            questions or tuple(QUESTIONS),
+            data,
+            epsilons=epsilons,
+            repeats=repeats,
+            landmarks=landmarks,
+            tell=console.explain,
+        )
+    )
+    if file is not None:
+        write_privacy(rows, file, _command())
+    summary = summarise_privacy(rows)
+    if plot is not None:
+        draw_privacy(summary, plot)
+    console.emit(
+        {"benchmark": "privacy", "landmarks": landmarks, "summary": summary},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(summary)),
     )
 
 

@@ -11,6 +11,13 @@ from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
+from benchmarks.privacy import (
+    QUESTIONS,
+    draw_privacy,
+    measure_privacy,
+    summarise_privacy,
+    write_privacy,
+)
 from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
@@ -153,3 +160,23 @@ def test_memory() -> None:
     assert found["rows"] == 150_000
     assert found["ratio"] == found["figure"] / found["limit"]
     assert 8 * 300**2 / 1e6 < found["figure"] < found["limit"]
+
+
+@needs_data
+def test_privacy_costs_accuracy(tmp_path: Path) -> None:
+    """Each question is answered better with more epsilon; figures are summarised and drawn."""
+    rows = list(
+        measure_privacy(
+            ("kegg", "polluted"), SHARED, epsilons=(0.25, 100.0), repeats=1, landmarks=40
+        )
+    )
+    summary = summarise_privacy(rows)
+    found = {(row["question"], row["epsilon"]): row for row in summary}
+    assert found["kegg", 0.25]["rmse"] > found["kegg", 100.0]["rmse"] > found["kegg", None]["rmse"]
+    assert found["polluted", 0.25]["log_loss"] > found["polluted", 100.0]["log_loss"]
+    assert all(0.9 < row["coverage95"] < 1.0 for row in summary if "coverage95" in row)
+    write_privacy(rows, tmp_path / "privacy.csv", "python -m benchmarks privacy")
+    assert len((tmp_path / "privacy.csv").read_text().splitlines()) == 2 + len(rows)
+    draw_privacy(summary, tmp_path / "privacy.png")
+    assert (tmp_path / "privacy.png").stat().st_size > 1000
+    assert set(QUESTIONS) == {"dust", "polluted", "kegg"}

@@ -21,11 +21,13 @@ from edge_node.config import (
     check_spec,
 )
 from edge_node.data.source import Batch, MemorySource
-from edge_node.errors import ConfigurationError, NumericalError
+from edge_node.errors import ConfigurationError, NetworkError, NumericalError
+from edge_node.inference.private import NoisySums
 from edge_node.model import ClassPredictions, IntervalPredictions, Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.program.choices import read_noisy_evidence
 from edge_node.program.private import infer_privately
 from edge_node.security import noise as noise_module
 from edge_node.security.authority import Authority
@@ -242,3 +244,24 @@ def test_classes_are_predicted_by_their_names() -> None:
     assert isinstance(predicted, ClassPredictions)
     assert predicted.classes == ("class-0", "class-1", "class-2")
     np.testing.assert_allclose(predicted.probabilities.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"noise": 1e6},
+        {"noise": -1.0},
+        {"noise": 0.0},
+        {"amplitude": 10.0},
+        {"amplitude": float("inf")},
+        {"log_evidence": None},
+        {"another": 1.0},
+    ],
+)
+def test_a_root_that_lies_ends_the_run(lie: dict[str, float | None]) -> None:
+    """A noise or amplitude that can't have been found is not used."""
+    sums = NoisySums(100.0, 50.0, 10.0, np.zeros((2, 1)), 45.0 * np.eye(2), 1.0, (1.0,) * 5)
+    honest = {"log_evidence": -3.0, "noise": 0.5, "amplitude": 0.5}
+    assert read_noisy_evidence(msgspec.json.encode(honest), sums, step="choice").noise == 0.5
+    with pytest.raises(NetworkError, match="the root's choice can't be used"):
+        read_noisy_evidence(msgspec.json.encode(honest | lie), sums, step="choice")

@@ -10,6 +10,10 @@ At kappa = 1/C, the curvature at equal probabilities, that is the one-sweep clas
 says more than exp(C) to 1. Where classes separate well, kappa is small, and probabilities are as
 sure as they may be: if h is Gaussian within each of two classes, g is the logit exactly (the
 residual variance takes Fisher's place; least squares is linear discriminant analysis).
+
+What landmarks leave uncovered of h is a part of kappa, on average. So predictions add to the
+variance of g only what an input has more of it: twice counted, it makes probabilities timid
+(stations' PM2.5 above a limit, epsilon 8: log loss .38 instead of .34, ECE .10 instead of .01).
 """
 
 import numpy as np
@@ -46,4 +50,5 @@ def noisy_class_posterior(
     joint = Gaussian(precision, curvature * message.shift.T.ravel())
     approximation = Approximation(joint, evidence.amplitude / curvature**2, q)
     offsets = np.full(q + 1, -np.log(q + 1.0))
-    return ClassPosterior(features, approximation, offsets, evidence.log_evidence)
+    allowance = spectrum.uncovered
+    return ClassPosterior(features, approximation, offsets, evidence.log_evidence, allowance)

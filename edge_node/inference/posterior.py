@@ -133,12 +133,15 @@ class ClassPosterior:
         approximation: q(U) over the weights of q = C - 1 contrasts.
         offsets: fixed means of the logits (C,).
         log_evidence: the bound, nats.
+        allowance: so much of k(x, x) - phi'phi the approximation has accounted for already, as
+            noise of the labels (`edge_node.inference.noisy_classes`).
     """
 
     features: Features
     approximation: Approximation
     offsets: Vector
     log_evidence: float
+    allowance: float = 0.0
 
     def latent(self, X: Matrix) -> tuple[Matrix, Matrix]:
         """Mean (n, q) and covariance (n, q, q) of the contrasts at X (n, d).
@@ -147,7 +150,12 @@ class ClassPosterior:
             DataError: X is not finite.
         """
         _check(X)
-        return self.approximation.latent(*_covered(self.features, X))
+        Phi, uncovered = _covered(self.features, X)
+        return self.approximation.latent(Phi, self.unaccounted(uncovered))
+
+    def unaccounted(self, uncovered: Vector) -> Vector:
+        """What ``uncovered``, k(x, x) - phi'phi (n,), has beyond the allowance; not negative."""
+        return np.maximum(uncovered - self.allowance, 0.0)
 
     def predict_proba(self, X: Matrix) -> Matrix:
         """Class probabilities (n, C) at X (n, d), averaged over the posterior; rows sum to one.
@@ -169,16 +177,17 @@ class ClassPosterior:
             "precision": message.precision,
             "shift": message.shift,
             "offsets": self.offsets,
-            "numbers": np.array([self.approximation.amplitude, self.log_evidence]),
+            "numbers": np.array([self.approximation.amplitude, self.log_evidence, self.allowance]),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         """The inverse of ``to_arrays``. Raises KeyError or ValueError for anything else."""
-        amplitude, log_evidence = arrays["numbers"].tolist()
+        amplitude, log_evidence, *allowance = arrays["numbers"].tolist()  # none in older files
         message = Gaussian(arrays["precision"], arrays["shift"])
         approximation = Approximation(message, amplitude, len(arrays["offsets"]) - 1)
-        return cls(_features_from_arrays(arrays), approximation, arrays["offsets"], log_evidence)
+        features, offsets = _features_from_arrays(arrays), arrays["offsets"]
+        return cls(features, approximation, offsets, log_evidence, *allowance)
 
 
 def _features_to_arrays(features: Features) -> dict[str, NDArray[Any]]:

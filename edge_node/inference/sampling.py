@@ -69,6 +69,10 @@ def sample_probabilities(
     spread = (approximation.whitening.T @ normal).reshape(q, size, draws)
     U = approximation.weights.T[:, :, None] + spread
     root = _residual_root(posterior.features, X, Phi)
+    if posterior.allowance > 0.0:
+        variances = np.vecdot(root, root)
+        left = posterior.unaccounted(variances) / np.maximum(variances, posterior.allowance)
+        root *= np.sqrt(left)[:, None]
     residual = root @ random.standard_normal((q, len(X), draws))
     g = Phi @ U + np.sqrt(approximation.amplitude) * residual
     logits = np.einsum("cj,jns->ncs", contrast(q + 1), g)

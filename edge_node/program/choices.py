@@ -15,6 +15,7 @@ import numpy as np
 from edge_node.errors import NetworkError
 from edge_node.inference.arrays import Matrix
 from edge_node.inference.evidence import NOISE_RANGE, Evidence
+from edge_node.inference.private import NoisySums
 from edge_node.inference.statistics import Statistics
 from edge_node.inference.variational import Step
 
@@ -82,9 +83,21 @@ def read_evidences(content: bytes, totals: Sequence[Statistics], *, step: str) -
     return evidences
 
 
-def read_noisy_evidence(content: bytes, *, step: str) -> Evidence:
-    """The evidence of sums with noise: a sound one."""
-    return _sound(_read(content, _Chosen, step), step)
+def read_noisy_evidence(content: bytes, sums: NoisySums, *, step: str) -> Evidence:
+    """The evidence of sums with noise: a noise that is searched, and no more signal than targets
+    can have.
+    """
+    evidence = _sound(_read(content, _Chosen, step), step)
+    scale = sums.mean_power
+    low, high = NOISE_RANGE[0] * scale * (1 - _SLACK), NOISE_RANGE[1] * scale * (1 + _SLACK)
+    most = sums.largest_power / scale * (1 + _SLACK)
+    _demand(
+        low <= evidence.noise <= high and evidence.amplitude <= most,
+        step,
+        f"a noise from {low:.3g} to {high:.3g}, an amplitude up to {most:.3g}",
+        f"{evidence.noise:.3g} and {evidence.amplitude:.3g}",
+    )
+    return evidence
 
 
 def read_judgements(content: bytes, noises: Sequence[float], *, step: str) -> list[Evidence | None]:

@@ -127,7 +127,7 @@ async def _agree_posterior(
     chosen = await decide(
         network, "choice", lambda: msgspec.json.encode(vars(noisy_evidence(sums)))
     )
-    evidence = read_noisy_evidence(chosen, step="choice")
+    evidence = read_noisy_evidence(chosen, sums, step="choice")
     if task is Task.CLASSIFICATION:
         return noisy_class_posterior(sums, features, evidence), evidence
     return noisy_posterior(sums, features, evidence), evidence

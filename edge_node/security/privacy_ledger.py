@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from edge_node.config import Level, PrivacyPolicy
-from edge_node.errors import RefusedError
+from edge_node.errors import MachineError, RefusedError
 from edge_node.security.accounting import epsilon_of
 from edge_node.security.files import append_durably, write_atomically
 from edge_node.security.noise import DiscreteGaussian
@@ -144,8 +144,9 @@ def read_ledger(path: Path, head: Path) -> tuple[Entry, ...]:
 
     Raises:
         RefusedError: a line was changed, or lines (or one of the files) are missing.
+        MachineError: a file can't be read.
     """
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    lines = _read(path).split(b"\n")[:-1]
     entries, digest = [], _FIRST
     known = _read_head(head)
     for number, line in enumerate(lines, start=1):
@@ -184,11 +185,27 @@ def _check_budget(demand: PrivacyPolicy, epsilon: float) -> None:
         )
 
 
+def _read(path: Path) -> bytes:
+    """What is in a file; nothing where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise MachineError(
+            "the privacy ledger can't be read",
+            where=str(path),
+            found=error.strerror or str(error),
+            remedy="Run the program as the user that owns the file",
+        ) from error
+
+
 def _read_head(path: Path) -> _Head:
-    if not path.exists():
+    content = _read(path)
+    if not content:
         return _Head()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Head)
+        return msgspec.json.decode(content, type=_Head)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _changed(str(path), "the ledger's head", "something else") from error
 

@@ -9,7 +9,7 @@ import pytest
 from dp_accounting.rdp import RdpAccountant
 
 from edge_node.config import Level, PrivacyPolicy
-from edge_node.errors import RefusedError
+from edge_node.errors import MachineError, RefusedError
 from edge_node.security.noise import DiscreteGaussian
 from edge_node.security.privacy_ledger import PrivacyLedger, read_ledger, spent
 
@@ -97,8 +97,19 @@ def test_a_missing_file_is_found(site: Site) -> None:
     site.head.unlink()
     with pytest.raises(RefusedError, match="expected 0 lines, found 3"):
         site.charge()
+    site.head.write_bytes(b"no head")
+    with pytest.raises(RefusedError, match="expected the ledger's head"):
+        site.charge()
     site.head.write_bytes(b"{}")
     with pytest.raises(RefusedError, match="expected 0 lines, found 3"):
+        site.charge()
+
+
+def test_a_file_that_cannot_be_read_is_the_machines_fault(site: Site) -> None:
+    """Not a change to the ledger."""
+    site.path.unlink()
+    site.path.mkdir()
+    with pytest.raises(MachineError, match="can't be read"):
         site.charge()
 
 
