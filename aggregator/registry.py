@@ -215,6 +215,7 @@ class Registry:
                     remedy="Check the name with `aggregator status`",
                 )
             _deny(cursor, denials)
+            self.requests.drop(node, cursor)
             cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
             if departure is not None:
                 cursor.execute(
