@@ -5,10 +5,8 @@ transaction each. The running server is the only one that enrols and plans; `agg
 `status` may use the file at the same time. All times are UNIX seconds.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,46 +16,23 @@ from aggregator.database import Database
 from aggregator.plan import Plan
 from aggregator.presence import Report
 from aggregator.requests import Request, Requests
-from edge_node.errors import IdentityError, RefusedError
+from aggregator.statements import (
+    Denial,
+    EnrolledNode,
+    adopt,
+    certificates,
+    check_name,
+    deny,
+    put,
+    use_token,
+)
+from edge_node.errors import RefusedError
 from edge_node.security.departure import Departure
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["Denial", "EnrolledNode", "Heartbeat", "Registry"]
 
 _PLANS_KEPT = 100
-
-_NEW_TOKEN = "Ask the federation's operator for a new token (`aggregator token NODE`)"  # noqa: S105
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolledNode:
-    """A node and its newest certificate (DER); ``fingerprint`` is its SHA-256."""
-
-    name: str
-    certificate: bytes
-    fingerprint: bytes
-    enrolled_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """A certificate that is not to be believed any longer, whose it is, and why."""
-
-    fingerprint: bytes
-    node: str
-    reason: str
-    denied_at: float
-
-    def error(self) -> RefusedError:
-        """What its owner is told."""
-        date = datetime.fromtimestamp(self.denied_at, UTC)
-        return RefusedError(
-            f"the certificate of {self.node} was denied",
-            found=f"{date:%Y-%m-%d %H:%M} UTC: {self.reason}",
-            remedy=f"Ask the federation's operator, who can allow it again"
-            f" (`aggregator allow {self.node}`) or invite a new key"
-            f" (`aggregator token {self.node} --replace`)",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +88,7 @@ class Registry:
             RefusedError: the name is enrolled and not to be replaced, or the other way round.
         """
         with self.database.transaction() as cursor:
-            _check_name(cursor, node, replace)
+            check_name(cursor, node, replace)
             cursor.execute("DELETE FROM tokens WHERE node = ? AND used_at IS NULL", (node,))
             cursor.execute(
                 "INSERT INTO tokens (hash, node, expires_at, replaces) VALUES (?, ?, ?, ?)",
@@ -136,9 +111,9 @@ class Registry:
             RefusedError: the name was enrolled with another token in the meantime.
         """
         with self.database.transaction() as cursor:
-            _use_token(cursor, digest, node, now)
+            use_token(cursor, digest, node, now)
             enrolled = issue()
-            _put(cursor, enrolled, now)
+            put(cursor, enrolled, now)
         return enrolled
 
     def ask(self, digest: bytes, request: Request, *, now: float) -> None:
@@ -148,7 +123,7 @@ class Registry:
             IdentityError, RefusedError: as ``enrol``.
         """
         with self.database.transaction() as cursor:
-            _use_token(cursor, digest, request.node, now)
+            use_token(cursor, digest, request.node, now)
             self.requests.put(request, cursor)
 
     def redeemed(self, digest: bytes) -> str:
@@ -161,7 +136,7 @@ class Registry:
     def certify(self, node: EnrolledNode, *, now: float) -> None:
         """Keep the certificate that an authority elsewhere has signed for a node."""
         with self.database.transaction() as cursor:
-            _put(cursor, node, now)
+            put(cursor, node, now)
             self.requests.drop(node.name, cursor)
 
     def nodes(self) -> list[EnrolledNode]:
@@ -188,7 +163,7 @@ class Registry:
     def adopt(self, fingerprints: Iterable[bytes]) -> None:
         """Let renewed certificates replace those before."""
         with self.database.transaction() as cursor:
-            _adopt(cursor, fingerprints)
+            adopt(cursor, fingerprints)
 
     def remove(
         self, node: str, *, reason: str, now: float, departure: Departure | None = None
@@ -208,13 +183,13 @@ class Registry:
             RefusedError: no node of this name is enrolled.
         """
         with self.database.transaction() as cursor:
-            if not (denials := _certificates(cursor, node, reason, now)):
+            if not (denials := certificates(cursor, node, reason, now)):
                 raise RefusedError(
                     "no node of this name is enrolled",
                     where=node,
                     remedy="Check the name with `aggregator status`",
                 )
-            _deny(cursor, denials)
+            deny(cursor, denials)
             self.requests.drop(node, cursor)
             cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
             if departure is not None:
@@ -232,7 +207,7 @@ class Registry:
     def deny(self, denials: Iterable[Denial]) -> None:
         """Put certificates on the denylist; what was there before stays as it was."""
         with self.database.transaction() as cursor:
-            _deny(cursor, denials)
+            deny(cursor, denials)
 
     def allow(self, fingerprints: Iterable[bytes]) -> None:
         """Take certificates off the denylist."""
@@ -279,90 +254,9 @@ class Registry:
             message = plan.message.SerializeToString()
             cursor.execute("INSERT INTO plans VALUES (?, ?)", (plan.epoch, message))
             cursor.execute("DELETE FROM plans WHERE epoch <= ?", (plan.epoch - _PLANS_KEPT,))
-            _adopt(cursor, (member.fingerprint for member in plan.members))
+            adopt(cursor, (member.fingerprint for member in plan.members))
 
     def latest_plan(self) -> Plan | None:
         """The newest plan; None: there was none yet."""
         rows = self.database.read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
         return Plan.from_message(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None
-
-
-def _use_token(cursor: sqlite3.Cursor, digest: bytes, node: str, now: float) -> None:
-    """Raises IdentityError, RefusedError."""
-    replaces = _check_token(cursor, digest, node, now)
-    _check_name(cursor, node, replaces)
-    cursor.execute("UPDATE tokens SET used_at = ? WHERE hash = ?", (now, digest))
-
-
-def _put(cursor: sqlite3.Cursor, node: EnrolledNode, now: float) -> None:
-    """A node's first certificate, or one that makes those before void."""
-    reason = "another certificate was issued since, to a new key"
-    _deny(cursor, _certificates(cursor, node.name, reason, now))
-    cursor.execute("DELETE FROM nodes WHERE name = ?", (node.name,))
-    cursor.execute(
-        "INSERT INTO nodes VALUES (?, ?, ?, ?)",
-        (node.name, node.certificate, node.fingerprint, node.enrolled_at),
-    )
-
-
-def _certificates(cursor: sqlite3.Cursor, node: str, reason: str, now: float) -> list[Denial]:
-    """A node's certificates, for the denylist."""
-    rows = cursor.execute(
-        "SELECT fingerprint FROM nodes WHERE name = ?1"
-        " UNION SELECT fingerprint FROM renewals WHERE node = ?1",
-        (node,),
-    )
-    return [Denial(fingerprint, node, reason, now) for (fingerprint,) in rows]
-
-
-def _deny(cursor: sqlite3.Cursor, denials: Iterable[Denial]) -> None:
-    cursor.executemany(
-        "INSERT OR IGNORE INTO denials VALUES (?, ?, ?, ?)",
-        [(each.fingerprint, each.node, each.reason, each.denied_at) for each in denials],
-    )
-
-
-def _adopt(cursor: sqlite3.Cursor, fingerprints: Iterable[bytes]) -> None:
-    """Let the renewed certificates among these replace those before."""
-    renewed = cursor.execute("SELECT fingerprint, certificate, node FROM renewals").fetchall()
-    named = set(fingerprints)
-    adopted = [row for row in renewed if row[0] in named]
-    cursor.executemany("UPDATE nodes SET fingerprint = ?, certificate = ? WHERE name = ?", adopted)
-    cursor.executemany("DELETE FROM renewals WHERE fingerprint = ?", [(r[0],) for r in adopted])
-
-
-def _check_name(cursor: sqlite3.Cursor, node: str, replace: bool) -> None:
-    """Check that a name is free, or taken if it is to be replaced. Raises RefusedError."""
-    row = cursor.execute("SELECT 1 FROM nodes WHERE name = ?", (node,)).fetchone()
-    if row and not replace:
-        raise RefusedError(
-            "a node of this name is enrolled already",
-            where=node,
-            expected="another name for another node",
-            remedy=f"If it has lost its key: `aggregator token {node} --replace`",
-        )
-    if replace and not row:
-        raise RefusedError(
-            "no node of this name is enrolled, so there is nothing to replace",
-            where=node,
-            remedy="Check the name with `aggregator status`, or leave out --replace",
-        )
-
-
-def _check_token(cursor: sqlite3.Cursor, digest: bytes, node: str, now: float) -> bool:
-    """Whether a good token replaces a certificate. Raises IdentityError if it isn't good."""
-    row = cursor.execute(
-        "SELECT node, expires_at, replaces, used_at FROM tokens WHERE hash = ?", (digest,)
-    ).fetchone()
-    problem, found = "", ""
-    if row is None:
-        problem = "the aggregator does not know this enrolment token"
-    elif row[0] != node:
-        problem, found = "the enrolment token is for another node", repr(node)
-    elif row[3] is not None:
-        problem = "the enrolment token was used already"
-    elif now > row[1]:
-        problem, found = "the enrolment token has expired", f"{now - row[1]:.0f} s too late"
-    if problem:
-        raise IdentityError(problem, where=f"node {node}", found=found, remedy=_NEW_TOKEN)
-    return bool(row[2])
