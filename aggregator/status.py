@@ -46,9 +46,12 @@ def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any
             for node in enrolled
         ],
         "plan": _plan(plan) if plan else None,
-        "problems": _problems(
-            spec, [each for each in enrolled if each.fingerprint not in denied], beats, plan, now
-        ),
+        "problems": [
+            *_problems(
+                spec, [e for e in enrolled if e.fingerprint not in denied], beats, plan, now
+            ),
+            *_departures(enrolled, plan),
+        ],
     }
 
 
@@ -108,12 +111,15 @@ def _problems(
     """What somebody should look into."""
     found = ((node.name, _problem(spec, node, beats.get(node.name), now)) for node in enrolled)
     problems = [f"{name} {problem}" for name, problem in found if problem]
-    left = sorted(plan.by_node.keys() - {node.name for node in enrolled}) if plan else []
-    if left:
-        problems.append(f"{listed(left)} left: the posterior still has that part, until a new run")
     if plan is None or plan.spec_hash != spec.digest():
         problems.append(f"no run has begun; it needs {spec.minimum_nodes} nodes")
     return problems
+
+
+def _departures(enrolled: list[EnrolledNode], plan: Plan | None) -> list[str]:
+    """Members of the plan that are no nodes of the federation any longer."""
+    left = sorted(plan.by_node.keys() - {node.name for node in enrolled}) if plan else []
+    return [f"{listed(left)} left: the posterior still has that part, until a new run"] * bool(left)
 
 
 def _problem(spec: FederationSpec, node: EnrolledNode, beat: Heartbeat | None, now: float) -> str:
