@@ -218,13 +218,13 @@ class Node:
     def _explanation(self) -> str:
         """Why this node doesn't take part, or what it waits for, or what to look after."""
         discovery = self.discovery
-        if reason := self.reason or discovery.refusal or discovery.waiting:
+        if reason := self.reason or discovery.refusal or discovery.trouble or discovery.waiting:
             return reason
         if self.link.unreachable and self.phase is Phase.RUNNING:
             return self.link.explanation
         if trouble := self.renewal.trouble:
             return f"the certificate is not renewed yet: {trouble}"
-        return discovery.trouble
+        return ""
 
     @property
     def identity(self) -> Identity:

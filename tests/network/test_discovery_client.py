@@ -280,6 +280,22 @@ async def test_another_members_certificate_is_not_the_aggregators(
     assert aggregator.requests == []
 
 
+async def test_why_it_cannot_be_reached_is_explained(
+    aggregator: Aggregator, client: DiscoveryClient, tmp_path: Path
+) -> None:
+    """By what is wrong with its certificate, not in gRPC's words; forgotten when it answers."""
+    stranger = Authority.create(tmp_path / "foreign", "discovery")
+    aggregator.identity, own = identity_of_aggregator(stranger), aggregator.identity
+    async with up(aggregator), calling(client):
+        await until(lambda: client.trouble)
+        assert "issued by another authority" in client.trouble
+        assert aggregator.address in client.trouble
+    aggregator.identity = own
+    async with up(aggregator), calling(client):
+        await until(lambda: client.reachable)
+    assert client.trouble == ""
+
+
 async def test_the_clock(aggregator: Aggregator, node: Identity) -> None:
     """How far the aggregator's is ahead; the question leaves no trace of a session there."""
     aggregator.reply.time.GetCurrentTime()

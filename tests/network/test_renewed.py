@@ -76,6 +76,8 @@ async def test_a_parent_that_renewed_is_reached_before_it_knows_the_plan(mesh: M
     await mesh.peers["b"].link.close()
     task = asyncio.ensure_future(mesh.run(third, ["b"]))
     await until(lambda: mesh.peers["b"].link.unreachable == {"a"})
+    await until(lambda: mesh.peers["b"].link.explanation)
+    assert "another certificate than the plan names" in mesh.peers["b"].link.explanation
     task.cancel()
 
 
