@@ -22,7 +22,7 @@ from edge_node.data.encoder import is_missing
 from edge_node.data.labels import Tally, add_labels, label_counts
 from edge_node.data.schema import categorical_columns, numeric_columns, places, unlisted_columns
 from edge_node.data.source import Batch, Source
-from edge_node.errors import DataError, RefusedError
+from edge_node.errors import CohortRefusedError, DataError
 
 __all__ = ["Counts", "LocalCounts", "check_census", "local_counts", "number_columns", "read_counts"]
 
@@ -112,7 +112,7 @@ def check_census(total: Vector, data: DataSpec) -> None:
 
     Raises:
         DataError: there are too few rows.
-        RefusedError: a class has some rows, but too few.
+        CohortRefusedError: a class has some rows, but too few.
     """
     fewest = data.min_rows_per_category
     if total[0] < max(2, fewest):
@@ -123,7 +123,7 @@ def check_census(total: Vector, data: DataSpec) -> None:
         )
     for label, rows in zip(data.classes, total[1:], strict=True):
         if 0 < rows < fewest:
-            raise RefusedError(
+            raise CohortRefusedError(
                 "a class has so few rows that sums over them would give them away",
                 where=f"class {label!r}",
                 expected=f"none, or at least {fewest}, in the federation",

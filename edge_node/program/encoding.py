@@ -54,8 +54,7 @@ async def agree_encoding(
     Raises:
         DataError: this node's rows don't fit the schema; the federation's are too few, or all the
             same; a column has too many different labels.
-        CohortRefusedError: somebody demands more rows.
-        RefusedError: a class has some rows, but too few.
+        CohortRefusedError: somebody demands more rows; or a class has some, but too few.
     """
     local = local_counts(source, data)
 
