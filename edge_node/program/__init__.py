@@ -83,7 +83,7 @@ async def infer(
         federation=spec.name,
         spec_hash=spec.digest().hex(),
         run=run,
-        cohorts={step: census.cohort(step) for step in census.steps},
+        cohorts=census.cohorts,
         learnt_in=census.called(learnt_in),
         rows=encoder.rows,
         sweeps=len(census.sums),

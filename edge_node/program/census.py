@@ -43,6 +43,11 @@ class Census(Journal):
         """The step of the newest count, as ``cohort_of`` for what its total has decided."""
         return self._counted[-1]
 
+    @property
+    def cohorts(self) -> dict[str, tuple[str, ...]]:
+        """The nodes of every step, each time that it was taken, by what it was called below."""
+        return {step: super(Census, self).cohort(step) for step in self.steps}
+
     def called(self, step: str) -> str:
         """What a step was called below, the last time that it was taken."""
         return self._names.get(step, [step])[-1]
