@@ -16,40 +16,23 @@ from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 from edge_node.program.census import Census
 
-LOST_AT = {
-    Task.REGRESSION: [
-        "counts",
-        "means",
-        "spread",
-        "kmeans/0/counts",
-        "kmeans/0/sums",
-        "kmeans/1/counts",
-        "kmeans/1/sums",
-        "basis/0/0",
-        "statistics/0",
-        "choice/0/0",
-        "folds",
-        "statistics/folds",
-        "choice/folds/0",
-        "gradients/1",
-        "metric/1/0",
-        "statistics/1",
-        "scores",
-        "trial/0",
-        "noise/0",
-        "noise/0/evidence/0",
-        "noise/1",
-        "noise/1/evidence/0",
-    ],
-    Task.CLASSIFICATION: [
-        "counts",
-        "spread",
-        "statistics/0",
-        "folds",
-        "newton/0/step/0",
-        "newton/0",
-    ],
-}
+LOST_AT = [
+    *(
+        (Task.REGRESSION, step)
+        for step in (
+            *("counts", "means", "spread"),
+            *("kmeans/0/counts", "kmeans/0/sums", "kmeans/1/counts", "kmeans/1/sums"),
+            *("basis/0/0", "statistics/0", "choice/0/0"),
+            *("folds", "statistics/folds", "choice/folds/0"),
+            *("gradients/1", "metric/1/0", "statistics/1", "scores", "trial/0"),
+            *("noise/0", "noise/0/evidence/0", "noise/1", "noise/1/evidence/0"),
+        )
+    ),
+    *(
+        (Task.CLASSIFICATION, step)
+        for step in ("counts", "spread", "statistics/0", "folds", "newton/0/step/0", "newton/0")
+    ),
+]
 
 
 def spec_for(task: Task, **changes: int) -> FederationSpec:
@@ -88,7 +71,7 @@ def learn(spec: FederationSpec, lost_at: str = "", policy: SitePolicy | None = N
     return list(models.values())
 
 
-@pytest.mark.parametrize(("task", "step"), [(t, s) for t, steps in LOST_AT.items() for s in steps])
+@pytest.mark.parametrize(("task", "step"), LOST_AT)
 def test_no_sum_is_over_fewer_nodes_than_the_newest_count(task: Task, step: str) -> None:
     """The run goes on, and all who are left have the same model."""
     first, second = learn(spec_for(task), step)

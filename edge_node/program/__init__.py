@@ -52,7 +52,7 @@ async def infer(
     Raises:
         ConfigurationError: the spec has public landmarks, and none are given.
         DataError: this node's rows don't fit the schema.
-        CohortRefusedError: the federation has too few rows for its spec or this site, or of a class.
+        CohortRefusedError: the federation has too few rows, of a class or for this site.
         NumericalError: the model can't be computed from the federation's totals.
         NetworkError: a step could not be completed.
     """
