@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from edge_node.security.differencing import Row
 
@@ -39,7 +40,7 @@ class Cohort:
     root: str
     claims: Mapping[str, Claim]
 
-    @property
+    @cached_property
     def row(self) -> Row:
         """Who it is, and with which rows."""
         return frozenset((node, claim.version) for node, claim in self.claims.items())

@@ -100,6 +100,7 @@ class _Memory:
 
     steps: dict[str, dict[tuple[int, int], Contribution]] = field(default_factory=dict)
     members: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    row: Row = frozenset()  # of those members: one object, whose hash is taken once
     consents: dict[str, bool] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)  # the newest one of each node
 
@@ -108,10 +109,10 @@ class _Memory:
         match line:
             case _Cohort(members):
                 self.members = members
+                self.row = frozenset((n, bytes.fromhex(v)) for n, (v, _) in members.items())
                 self.consents |= {node: consents for node, (_, consents) in members.items()}
             case _Contributed(step, sequence, run, epoch, root):
-                row = frozenset((n, bytes.fromhex(v)) for n, (v, _) in self.members.items())
-                contribution = Contribution(step, sequence, run, epoch, root, row)
+                contribution = Contribution(step, sequence, run, epoch, root, self.row)
                 self.steps.setdefault(step, {})[run, epoch] = contribution
                 self.epochs |= dict.fromkeys(self.members, epoch)
             case _Settled():
