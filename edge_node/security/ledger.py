@@ -4,6 +4,8 @@
                            SHA-256 over the chain of the line before and the rest of this one
     identity/ledger.key    the secret under which versions of this node's rows are named; while it
                            is there, a ledger must be, too
+    identity/ledger.head   the chain of the last line, kept apart: an old copy of the ledger is whole,
+                           and yet has forgotten something
 
 A contribution is written, and on disk, before masked words leave the node. So after a crash the
 ledger may hold one that was never sent, and never lacks one that was. A line that was being written
@@ -133,15 +135,20 @@ class _Memory:
 class Ledger:
     """``Ledger.open`` makes it. One process writes it."""
 
-    def __init__(self, path: Path, secret: bytes) -> None:
-        self._path = path
+    def __init__(self, path: Path, head: Path, secret: bytes) -> None:
+        self._path, self._head = path, head
         self._secret = secret
         self._memory = _Memory()
         self._chain = _FIRST
         self._bytes = 0
+        last = read_private(head, missing=_REMEDY).decode(errors="replace")
+        known = last == _FIRST
         for self._chain, length, line in _lines(path):
             self._bytes += length
             self._memory.take(line)
+            known = known or self._chain == last
+        if not known:
+            raise _lost(path, "it ends before the last contribution")
 
     @classmethod
     def open(cls, path: Path, key: Path, *, new: bool) -> Self:
@@ -157,13 +164,15 @@ class Ledger:
             IdentityError: its secret is open to others, or can't be read.
             MachineError: it can't be read or written.
         """
+        head = key.with_suffix(".head")
         if new and not key.exists() and not (path.exists() and path.stat().st_size):
             append_durably(path, b"", after=0)
+            write_atomically(head, _FIRST.encode())
             write_atomically(key, secrets.token_bytes(_SECRET))
-        for file in (path, key):
+        for file in (path, head, key):
             if not file.exists():
                 raise _lost(file, "it is missing")
-        return cls(path, read_private(key, missing=_REMEDY))
+        return cls(path, head, read_private(key, missing=_REMEDY))
 
     @property
     def steps(self) -> Mapping[str, Collection[Contribution]]:
@@ -231,6 +240,7 @@ class Ledger:
             chain = _next(chain, body)
             text += f"{chain} {body}\n"
         append_durably(self._path, text.encode(), after=self._bytes)
+        write_atomically(self._head, chain.encode())
         self._chain, self._bytes = chain, self._bytes + len(text.encode())
         for line in lines:
             self._memory.take(line)

@@ -126,6 +126,7 @@ def test_a_torn_line_is_none(tmp_path: Path) -> None:
     whole = content[: content.rstrip(b"\n").rfind(b"\n") + 1]
     for end in range(len(whole), len(content)):
         (tmp_path / "ledger").write_bytes(content[:end])
+        (tmp_path / "ledger.head").write_bytes(whole.splitlines()[-1][:64])  # not told of it yet
         ledger = opened(tmp_path)
         assert fates(ledger) == {1: Fate.VOID}
         ledger.contribute(cohort("abc", epoch=2), 0, "s")
@@ -158,7 +159,24 @@ def test_damage_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.Da
         opened(directory)
 
 
-@pytest.mark.parametrize("file", ["ledger", "ledger.key"])
+def test_a_line_that_the_head_has_not_heard_of(tmp_path: Path) -> None:
+    """A crash may come between the two files: the ledger is the first to be written."""
+    lines = written(tmp_path).splitlines()
+    for line in lines:
+        (tmp_path / "ledger.head").write_bytes(line[:64])
+        assert fates(opened(tmp_path)) == {1: Fate.VOID, 2: Fate.RELEASED}
+
+
+def test_an_old_copy_is_refused(tmp_path: Path) -> None:
+    """Each of its lines follows from those before; what came later is missing."""
+    lines = written(tmp_path).splitlines(keepends=True)
+    for kept in range(len(lines)):
+        (tmp_path / "ledger").write_bytes(b"".join(lines[:kept]))
+        with pytest.raises(RefusedError, match="it ends before the last contribution"):
+            opened(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["ledger", "ledger.key", "ledger.head"])
 def test_a_missing_file_is_refused(tmp_path: Path, file: str) -> None:
     """The other one says that there was a ledger; or other things do."""
     written(tmp_path)
