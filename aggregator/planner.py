@@ -28,6 +28,7 @@ from aggregator.presence import Presence
 from aggregator.refusals import processes
 from aggregator.scene import Experience, Rules, Scene, listed
 from aggregator.topology import Obstacles, Tree, draw_tree, neighbour_graph
+from edge_node.config import LARGEST_COHORT
 
 __all__ = ["Decision", "decide"]
 
@@ -172,6 +173,9 @@ def _draw(
     run_anew: bool,
 ) -> Decision:
     """The next plan over a cohort, as close to the plan before as can be."""
+    if len(cohort) > LARGEST_COHORT:
+        waiting = f"{len(cohort)} nodes are here; a sum can hold {LARGEST_COHORT} at most"
+        return Decision(waiting=waiting, experience=scene.experience)
     inbound = [name for name, each in cohort.items() if each.report.address]
     tree = draw_tree(
         inbound,

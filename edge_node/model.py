@@ -6,7 +6,9 @@ one beside it, and are for this site alone.
 """
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,7 +38,12 @@ _DAMAGE = (
     EOFError,
     ValueError,
     KeyError,
-    RecursionError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
     zipfile.BadZipFile,
     msgspec.MsgspecError,
 )

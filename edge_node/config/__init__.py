@@ -11,6 +11,7 @@ from edge_node.config.node import NodeConfig
 from edge_node.config.policy import Differencing, SitePolicy
 from edge_node.config.privacy import Level, PrivacyPolicy, PrivacySpec
 from edge_node.config.spec import (
+    LARGEST_COHORT,
     SMALLEST_COHORT,
     Activation,
     Column,
@@ -26,6 +27,7 @@ from edge_node.config.spec import (
 )
 
 __all__ = [
+    "LARGEST_COHORT",
     "SMALLEST_COHORT",
     "Activation",
     "Column",

@@ -9,6 +9,7 @@ from edge_node.budget import message_bytes
 from edge_node.config.node import NodeConfig
 from edge_node.config.private_checks import budget_complaints, privacy_complaints
 from edge_node.config.spec import (
+    LARGEST_COHORT,
     SMALLEST_COHORT,
     ColumnKind,
     DataSpec,
@@ -75,6 +76,7 @@ def _complaints(spec: FederationSpec) -> list[str]:
         "`timing.liveness` must exceed `timing.heartbeat`": timing.liveness <= timing.heartbeat,
         f"`minimum_nodes` must be at least {SMALLEST_COHORT}: among fewer, a total gives away a"
         " neighbour's part": spec.minimum_nodes < SMALLEST_COHORT,
+        f"`minimum_nodes` must be at most {LARGEST_COHORT}": spec.minimum_nodes > LARGEST_COHORT,
     }
     return [complaint for complaint, wrong in checks.items() if wrong]
 

@@ -10,6 +10,7 @@ from edge_node.config.privacy import PrivacySpec
 from edge_node.config.table import Table
 
 __all__ = [
+    "LARGEST_COHORT",
     "SMALLEST_COHORT",
     "Activation",
     "Column",
@@ -27,6 +28,10 @@ __all__ = [
 
 SMALLEST_COHORT = 3
 """Fewest nodes that a sum may ever hold: of two, each could subtract its own part."""
+
+
+LARGEST_COHORT = 2**14
+"""Most nodes that a sum can hold: more could leave the ring of its fixed-point words."""
 
 
 class Task(enum.StrEnum):

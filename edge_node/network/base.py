@@ -58,7 +58,7 @@ class Network(Protocol):
 
         Args:
             step: the step's name, unique within the run.
-            vector: shape (k,), float64, finite, below 2**56 in absolute value; k is the same at
+            vector: shape (k,), float64, finite, below 2**53 in absolute value; k is the same at
                 all nodes.
             cohort_of: an earlier step, which counted what is summed now: the total is formed of
                 exactly its nodes, or not at all.

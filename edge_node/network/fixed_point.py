@@ -18,7 +18,6 @@ from edge_node.errors import NetworkError, NumericalError
 
 __all__ = [
     "BOUND",
-    "MOST_ADDENDS",
     "WORD_BYTES",
     "Words",
     "add",
@@ -33,11 +32,9 @@ Words: TypeAlias = NDArray[np.uint64]
 
 WORD_BYTES = 16
 
-BOUND = 2.0**56
-"""Values must be smaller in absolute value: ``MOST_ADDENDS`` of them can't reach the ring's end."""
-
-MOST_ADDENDS = 2**11
-"""The largest cohort: 2^11 values below 2^56 stay below 2^67, where the ring ends."""
+BOUND = 2.0**53
+"""Values must be smaller in absolute value: LARGEST_COHORT = 2^14 of them stay below 2^67, where
+the ring ends."""
 
 _UNITS = 2.0**60  # in one; a product with a power of two is exact
 _LIMB = 2.0**64
@@ -57,7 +54,7 @@ def encode(vector: NDArray[np.float64]) -> Words:
         raise NumericalError(
             "a value can't be summed",
             where=f"position {first} of {len(vector)}",
-            expected="a finite number below 2^56 in absolute value",
+            expected="a finite number below 2^53 in absolute value",
             found="a larger one" if np.isfinite(vector[first]) else "none that is finite",
             remedy="Look for extreme values in the data file; nothing was sent",
         )
@@ -79,8 +76,8 @@ def check_total(total: NDArray[np.float64], nodes: int) -> None:
     """Check that a decoded total (k,) can be one of as many nodes' vectors.
 
     Masks that don't cancel, because somebody's part is missing or was changed, leave words that
-    are random in the ring: each passes with a probability of ``nodes`` / 2^11, so a vector of ten
-    numbers from five nodes does so once in 10^26.
+    are random in the ring: each passes with a probability of ``nodes`` / 2^14, so a vector of ten
+    numbers from five nodes does so once in 10^35.
 
     Raises:
         NetworkError: a number is larger than that many nodes can have given.
@@ -124,7 +121,7 @@ def _blocks(length: int) -> Iterator[slice]:
 
 def _encode(values: NDArray[np.float64], words: Words) -> None:
     """Split a number's integer into two signed halves; the low one's sign is borrowed above."""
-    scaled = np.rint(values * _UNITS)  # an integer below 2^116 in absolute value, exact
+    scaled = np.rint(values * _UNITS)  # an integer below 2^113 in absolute value, exact
     high = np.rint(scaled / _LIMB)
     low = scaled - high * _LIMB  # exact: what is left has fewer digits
     if (ends := low == _LIMB / 2).any():  # a tie that went down, and no signed integer

@@ -14,9 +14,9 @@ from typing import Self
 
 import msgspec
 
+from edge_node.config import LARGEST_COHORT
 from edge_node.errors import ConfigurationError, NetworkError
 from edge_node.names import check_node_name, split_address
-from edge_node.network.fixed_point import MOST_ADDENDS
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["Member", "Plan"]
@@ -202,8 +202,8 @@ def _complaints(plan: Plan) -> Iterator[str]:
         yield f"epoch {plan.epoch} and run {plan.run} must be positive"
     if len(plan.spec_hash) != _DIGEST:
         yield f"its spec hash has {len(plan.spec_hash)} bytes, not {_DIGEST}"
-    if len(plan.members) > MOST_ADDENDS:
-        yield f"its {len(plan.members)} members are more than the {MOST_ADDENDS} that can be summed"
+    if (size := len(plan.members)) > LARGEST_COHORT:
+        yield f"its {size} members are more than the {LARGEST_COHORT} that can be summed"
     names = [member.node for member in plan.members]
     if not names or names != sorted(set(names)):
         yield f"its members are not distinct and in ascending order: {', '.join(names) or 'none'}"

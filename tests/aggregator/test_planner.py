@@ -10,6 +10,7 @@ from aggregator.plan import Plan
 from aggregator.planner import Decision, decide
 from aggregator.presence import Phase, Presence, Report, heard, remembered
 from aggregator.scene import Rules
+from edge_node.config import LARGEST_COHORT
 
 RULES = Rules(minimum_nodes=3, liveness=15.0, settle=3.0, step=600.0, spec_hash=b"s" * 32)
 
@@ -136,6 +137,14 @@ def test_first_plan():
     assert plan.spec_hash == RULES.spec_hash
     assert {m.address for m in plan.members} == {"a:7710", "b:7710", "c:7710"}
     assert federation.decide() is None
+
+
+def test_more_than_can_be_summed():
+    """No plan that its nodes would refuse, until enough of them have gone."""
+    federation = Federation(*(f"n{number}" for number in range(LARGEST_COHORT + 1)))
+    federation.wait(3)
+    assert federation.decide() is None
+    assert federation.last.waiting == "16385 nodes are here; a sum can hold 16384 at most"
 
 
 def test_who_is_missing():

@@ -151,8 +151,8 @@ BROKEN: dict[str, tuple[Callable[[], Plan], str]] = {
         "two members have the same certificate",
     ),
     "too many": (
-        broken({"n0000": "", **{f"n{i:04d}": "n0000" for i in range(1, 2049)}}),
-        "2049 members are more than the 2048 that can be summed",
+        broken({"n00000": "", **{f"n{i:05d}": "n00000" for i in range(1, 16385)}}),
+        "16385 members are more than the 16384 that can be summed",
     ),
     "loop edge": (broken(edges=(*plan_of(TREE).edges, ("a", "a"))), "edge a - a does not join"),
     "foreign edge": (broken(edges=(*plan_of(TREE).edges, ("a", "z"))), "edge a - z does not join"),
@@ -170,7 +170,8 @@ def test_what_is_no_tree_is_refused_with_the_reason(plan: Callable[[], Plan], re
 def test_the_largest_cohort_is_no_mistake() -> None:
     """As many as can be summed without coming round the ring."""
     assert (
-        len(plan_of({"n0000": "", **{f"n{i:04d}": "n0000" for i in range(1, 2048)}}).cohort) == 2048
+        len(plan_of({"n00000": "", **{f"n{i:05d}": "n00000" for i in range(1, 16384)}}).cohort)
+        == 16384
     )
 
 

@@ -66,7 +66,7 @@ class Cohort:
         return lambda: self.random.randrange(-(2**46), 2**46) * 2.0**scale
 
     def _any(self) -> float:
-        return self.random.gauss(0, 1) * 2.0 ** self.random.uniform(-70, 53)
+        return self.random.gauss(0, 1) * 2.0 ** self.random.uniform(-70, 50)
 
     def messages(self) -> dict[str, bytes]:
         """What the product's nodes send."""

@@ -41,7 +41,7 @@ __all__ = [
 
 def encode(number: float) -> int:
     """A number's word. Raises ValueError if it has none."""
-    if not abs(number) < 2.0**56:
+    if not abs(number) < 2.0**53:
         raise ValueError(f"{number} has no word")
     return round(Fraction(number) * (1 << 60)) % RING
 
