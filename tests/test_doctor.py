@@ -1,5 +1,6 @@
 """What the doctor says of a site's policy and ledger."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ from edge_node.config import Differencing, SitePolicy, Task, load_node_config
 from edge_node.doctor import Finding, examine
 from edge_node.errors import ConfigurationError
 from edge_node.paths import NodePaths
+from edge_node.security.authority import Authority
 from edge_node.security.cohort import Claim, Cohort
+from edge_node.security.identity import Identity, generate_key, signing_request
+from edge_node.security.keyring import Keyring
 from edge_node.security.ledger import Ledger
 from edge_node.setup import create_node
 
@@ -88,3 +92,23 @@ def test_a_policy_that_makes_no_sense_is_not_written(tmp_path: Path, policy: Sit
     with pytest.raises(ConfigurationError):
         node(tmp_path, policy)
     assert not (tmp_path / "node" / "node.toml").exists()
+
+
+@pytest.mark.parametrize(("share", "right"), [(0.1, True), (0.7, True), (0.8, False)])
+def test_a_certificate_that_should_have_been_renewed(
+    tmp_path: Path, share: float, right: bool
+) -> None:
+    """In the last quarter of its life; with the date, and what says why."""
+    paths = node(tmp_path, SitePolicy())
+    life = timedelta(days=1)
+    authority = Authority.create(tmp_path / "ca", "wards")
+    key = generate_key()
+    pem = authority.issue(
+        signing_request(key, "a"), node="a", lifetime=life, now=datetime.now(UTC) - share * life
+    )
+    identity = Identity("a", "wards", key, pem, authority.certificate_pem)
+    Keyring.begin(paths.identity, identity)
+    found = finding(paths, "key and certificate")
+    assert (found.error is None) == right
+    assert f"{identity.expires:%Y-%m-%d %H:%M}" in found.text
+    assert right or "edge-node renew" in found.text
