@@ -4,8 +4,8 @@
                            SHA-256 over the chain of the line before and the rest of this one
     identity/ledger.key    the secret under which versions of this node's rows are named; while it
                            is there, a ledger must be, too
-    identity/ledger.head   the chain of the last line, kept apart: an old copy of the ledger is whole,
-                           and yet has forgotten something
+    identity/ledger.head   the chain of the last line, kept apart: an old copy of the ledger is
+                           whole, and yet has forgotten something
 
 A contribution is written, and on disk, before masked words leave the node. So after a crash the
 ledger may hold one that was never sent, and never lacks one that was. A line that was being written
