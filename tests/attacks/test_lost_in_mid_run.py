@@ -13,7 +13,7 @@ from edge_node.network.base import Network, Vector
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 
-LOST = "d"
+LOST, LOST_ROWS = "d", 9
 SPEC = FederationSpec(
     name="lost",
     data=DataSpec(
@@ -50,7 +50,7 @@ class Watched:
 def sources() -> dict[str, MemorySource]:
     """Four nodes; the last has fewer rows than there are landmarks."""
     random, found = np.random.default_rng(3), {}
-    for node, rows in {"a": 70, "b": 70, "c": 70, LOST: 9}.items():
+    for node, rows in {"a": 70, "b": 70, "c": 70, LOST: LOST_ROWS}.items():
         X = random.normal(size=(rows, 3))
         y = np.sin(2 * X[:, 0]) + 0.2 * random.normal(size=rows)
         found[node] = MemorySource((Batch(X, np.empty((rows, 0), dtype=object), y),))
@@ -92,3 +92,11 @@ def test_with_all_nodes_folds_add_up_to_the_whole() -> None:
         assert missing_rows(totals) == 0.0
         whole, folds = totals["statistics/0"], totals["statistics/folds"]
         np.testing.assert_allclose(folds.reshape(FOLDS, -1).sum(axis=0), whole, rtol=1e-9)
+
+
+def test_what_is_counted_again_tells_the_lost_nodes_counts() -> None:
+    """The stated limit: a crash costs a sweep and not the run, so counts with and without it are
+    known, and with them how many rows it had.
+    """
+    _, totals = learn("statistics/0")
+    assert (totals["counts"] - totals["counts/again-1"])[0] == LOST_ROWS
