@@ -90,12 +90,12 @@ def _halved(X: Matrix, rows: Indices, size: int) -> Iterator[Indices]:
 def nearest_block(X: Matrix, blocks: Sequence[Block]) -> Indices:
     """The index (n,) of the block that each row of X (n, d) belongs to, -1 for none.
 
-    It is the one whose centre is nearest, unless the row is farther from it than all of that
-    block's own rows.
+    It is the one whose centre is nearest, of those that have rows as far from it as this one: so
+    a block's own rows belong to some block.
     """
     distances = np.column_stack(
         [np.sqrt(np.square(X - block.centre).sum(axis=1)) for block in blocks]
     )
-    nearest = distances.argmin(axis=1)
-    reach = np.array([block.radius for block in blocks])[nearest]
-    return np.where(distances[np.arange(len(X)), nearest] <= reach, nearest, -1)
+    reached = distances <= np.array([block.radius for block in blocks])
+    nearest = np.where(reached, distances, np.inf).argmin(axis=1)
+    return np.where(reached.any(axis=1), nearest, -1)

@@ -42,6 +42,7 @@ __all__ = ["Refinement", "local_refinement"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
+_MOST_SOLVED = 8  # blocks, of 64 MB each at 2,000 rows, that are kept solved
 _solving = Lock()  # a daemon's queries come from several threads: a block is solved by one of them
 
 
@@ -185,11 +186,15 @@ class Refinement:
         return mean, variance, owner >= 0
 
     def _solve(self, index: int) -> _SolvedBlock:
-        """The block at ``index``, solved when it is first asked."""
+        """The block at ``index``, solved when it is first asked; those asked last are kept."""
         with _solving:
-            if index not in self._solved:
-                self._solved[index] = _SolvedBlock.of(self.blocks[index], self.posterior)
-        return self._solved[index]
+            solved = self._solved.pop(index, None)
+            if solved is None:
+                solved = _SolvedBlock.of(self.blocks[index], self.posterior)
+            self._solved[index] = solved
+            if len(self._solved) > _MOST_SOLVED:
+                del self._solved[next(iter(self._solved))]
+            return solved
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the features, which are the shared posterior's."""

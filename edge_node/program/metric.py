@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from edge_node.config import LandmarkKind, ModelSpec
-from edge_node.inference.arrays import Matrix
+from edge_node.inference.arrays import Matrix, Vector
 from edge_node.inference.classes import LabelRows
 from edge_node.inference.folds import (
     FOLDS,
@@ -104,7 +104,8 @@ async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: Mode
     lanes = [
         _Lane(own, each, model.metric_shrinkages) for own, each in zip(held_in, start, strict=True)
     ]
-    tried: list[list[Learnt]] = []  # a trial: with all rows, then without each fold
+    tried: list[Learnt] = []  # with all rows; of what is learnt without a fold the scores are left
+    scores: list[Vector] = []
     for i in range(1, model.metric_sweeps + 1):
         candidates = await _agree_metrics(network, i, lanes)
         widths = [lane for lane in lanes for _ in lane.shrinkages]
@@ -115,10 +116,12 @@ async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: Mode
                 widths, found, (s for lane in lanes for s in lane.shrinkages), strict=True
             )
         ]
-        trials = len(model.metric_shrinkages)
-        tried += [found[trial::trials] for trial in range(trials)]
-    chosen = await _agree_trial(network, folds, start, tried)
-    return learnt if chosen is None else tried[chosen][0]
+        count = len(model.metric_shrinkages)
+        trials = [found[trial::count] for trial in range(count)]
+        tried += [trial[0] for trial in trials]
+        scores.append(_scores(folds, start, trials))
+    chosen = await _agree_trial(network, scores)
+    return learnt if chosen is None else tried[chosen]
 
 
 async def _without_folds(
@@ -151,20 +154,29 @@ async def _without_folds(
     ]
 
 
-async def _agree_trial(
-    network: Network,
-    folds: Sequence[AnyRows],
-    start: Sequence[Learnt],
-    tried: Sequence[Sequence[Learnt]],
-) -> int | None:
+def _scores(
+    folds: Sequence[AnyRows], start: Sequence[Learnt], trials: Sequence[Sequence[Learnt]]
+) -> Vector:
+    """How much better than ``start`` each trial predicts the folds: of this node's rows.
+
+    A trial is what was learnt with all rows, and then without each fold, as ``start`` is.
+    """
+    total: Vector = np.sum(
+        [
+            local_scores(rows, _predictor(start[f]), [_predictor(trial[f]) for trial in trials])
+            for f, rows in enumerate(folds, start=1)
+        ],
+        axis=0,
+    )
+    return total
+
+
+async def _agree_trial(network: Network, scores: Sequence[Vector]) -> int | None:
     """Which trial predicts the folds it hasn't seen better than no metric does; None if none."""
-    scores = [
-        local_scores(rows, _predictor(start[f]), [_predictor(trial[f]) for trial in tried])
-        for f, rows in enumerate(folds, start=1)
-    ]
-    total = await network.sum("scores", np.sum(scores, axis=0))
+    rows, parts = scores[0][:1], [each[1:] for each in scores]
+    total = await network.sum("scores", np.concatenate([rows, *parts]))
     chosen = await decide(network, "trial", lambda: msgspec.json.encode(best_score(total)))
-    return read_trial(chosen, len(tried), step="trial")
+    return read_trial(chosen, len(total) // 2, step="trial")
 
 
 @dataclass(frozen=True)

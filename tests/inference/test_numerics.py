@@ -242,6 +242,23 @@ def test_a_block_is_solved_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) ->
         np.testing.assert_array_equal(found, expected)
 
 
+def test_as_many_blocks_as_memory_has_room_for_are_kept_solved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that were asked last; what is solved again answers as before."""
+    monkeypatch.setattr(refinement_module, "_MOST_SOLVED", 2)
+    features, X = features_on(Z), normal(7, 60, 3)
+    y = np.sin(X[:, 0])
+    blocks = tuple(first_blocks([(X, y)], 60, 15))
+    (statistics,) = local_refinement(blocks, [], features, [0.1])
+    posterior = solve_conditional(statistics, features, statistics.evidence(0.1))
+    asked, everything = Refinement(posterior, blocks), Refinement(posterior, blocks).predict(X)
+    for index in (0, 1, 0, 2):
+        asked._solve(index)
+    assert list(asked._solved) == [0, 2]
+    np.testing.assert_array_equal(asked.predict(X), everything)
+
+
 @SOME
 @given(seed=st.integers(0, 999), exponent=st.integers(-4, 4), scale=st.integers(-3, 3))
 def test_divergence_of_improper_messages(seed: int, exponent: int, scale: int) -> None:

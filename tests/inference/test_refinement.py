@@ -88,13 +88,22 @@ def test_a_row_far_from_all_blocks_is_not_answered() -> None:
 
 
 def test_every_row_of_a_block_is_within_its_reach() -> None:
-    """The radius is that of the farthest; a row goes to the nearest centre."""
+    """The radius is that of the farthest; a row goes to the nearest centre that reaches it."""
     inputs = np.vstack([normal(7, 40, 2), normal(8, 40, 2) + 9.0])
     blocks = [Block(inputs[:40], np.zeros(40)), Block(inputs[40:], np.zeros(40))]
     owner = nearest_block(inputs, blocks)
     assert owner.tolist() == [0] * 40 + [1] * 40
     edge = blocks[0].centre + np.array([blocks[0].radius + 1e-9, 0.0])
     assert nearest_block(edge[None], blocks).tolist() == [-1]
+
+
+def test_a_wide_blocks_row_beside_a_narrow_block_belongs_to_the_wide_one() -> None:
+    """Nearer to the narrow one's centre, but farther than any of its rows."""
+    wide, narrow = np.array([[-10.0], [0.0], [10.0]]), np.array([[11.9], [12.0], [12.1]])
+    blocks = [Block(wide, np.zeros(3)), Block(narrow, np.zeros(3))]
+    assert nearest_block(wide, blocks).tolist() == [0, 0, 0]
+    assert nearest_block(narrow, blocks).tolist() == [1, 1, 1]
+    assert nearest_block(np.array([[11.0]]), blocks).tolist() == [-1]
 
 
 def test_blocks_hold_rows_that_lie_together() -> None:
