@@ -127,6 +127,8 @@ class _Patient:
     def privacy(self) -> str:
         found, promise = spending(self._paths), self._spec.privacy
         releases = f"{len(found['releases'])} sums with noise so far"
+        if found["budget"] is not None:
+            releases += f", epsilon {found['left']:.3g} left of this site's {found['budget']:g}"
         if promise is None:
             return f"the federation promises none; {releases}"
         check_noise_available()

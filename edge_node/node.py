@@ -352,6 +352,8 @@ class Node:
         _log.info("a run begins", extra={"run": plan.run, "nodes": len(plan.cohort)})
         try:
             check_cohort(self.config.policy, self.config.name, plan.cohort)
+            if network.ledger is not None and self.spec.privacy is not None:
+                network.ledger.check(self.spec.privacy, run=plan.run)
             model = await self._in_thread(network)
             await confirm(network)
             await asyncio.to_thread(model.save, self.paths.model)

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge_node.config import Level, PrivacyPolicy
+from edge_node.config import Level, PrivacyPolicy, PrivacySpec
 from edge_node.errors import MachineError, RefusedError
-from edge_node.security.accounting import epsilon_of
+from edge_node.security.accounting import epsilon_of, noise_multiplier, rho_of
 from edge_node.security.files import append_durably, write_atomically
 from edge_node.security.noise import DiscreteGaussian
 
@@ -101,6 +101,19 @@ class PrivacyLedger:
         self._demand = demand
         self._now = now
 
+    def check(self, promise: PrivacySpec, *, run: int) -> None:
+        """Check before a run that its release can be afforded, so that others needn't begin in
+        vain, and spend for it. A run that this site has paid for may go on.
+
+        Raises:
+            RefusedError: it is beyond the site's budget, or the ledger was changed.
+            MachineError: the ledger can't be read.
+        """
+        entries = read_ledger(self._path, self._head_path)
+        if all(entry.run != run for entry in entries):
+            rho = rho_of(noise_multiplier(promise.epsilon, promise.delta))
+            self._afford(entries, promise.level, rho)
+
     def charge(
         self, noise: DiscreteGaussian, *, run: int, epoch: int, step: str, cohort: int
     ) -> Entry:
@@ -113,11 +126,7 @@ class PrivacyLedger:
         """
         entries = read_ledger(self._path, self._head_path)
         rho, level = noise.rho, noise.level
-        epsilon = spent(
-            [*((e.level, e.rho) for e in entries), (level, rho)], self._level, self._delta
-        )
-        if self._demand is not None:
-            _check_budget(self._demand, epsilon)
+        epsilon = self._afford(entries, level, rho)
         entry = Entry(
             time=self._now().isoformat(timespec="seconds"),
             run=run,
@@ -137,6 +146,14 @@ class PrivacyLedger:
         head = _Head(len(entries) + 1, _digest(entry))
         write_atomically(self._head_path, msgspec.json.encode(head))
         return entry
+
+    def _afford(self, entries: tuple[Entry, ...], level: Level, rho: float) -> float:
+        """The epsilon with one more release. Raises RefusedError beyond the site's budget."""
+        releases = [(each.level, each.rho) for each in entries]
+        epsilon = spent([*releases, (level, rho)], self._level, self._delta)
+        if self._demand is not None:
+            _check_budget(self._demand, epsilon)
+        return epsilon
 
 
 def read_ledger(path: Path, head: Path) -> tuple[Entry, ...]:

@@ -8,8 +8,9 @@ import dp_accounting
 import pytest
 from dp_accounting.rdp import RdpAccountant
 
-from edge_node.config import Level, PrivacyPolicy
+from edge_node.config import Level, PrivacyPolicy, PrivacySpec
 from edge_node.errors import MachineError, RefusedError
+from edge_node.security.accounting import noise_multiplier
 from edge_node.security.noise import DiscreteGaussian
 from edge_node.security.privacy_ledger import PrivacyLedger, read_ledger, spent
 
@@ -158,3 +159,15 @@ def test_a_release_that_hides_rows_does_not_hide_a_site(tmp_path: Path) -> None:
         site.charge(5.0, Level.RECORD)
     assert spent([(Level.SITE, 0.02)], Level.RECORD, DELTA) < 1.1
     assert spent([(Level.RECORD, 0.02)], Level.SITE, DELTA) == math.inf
+
+
+def test_what_can_not_be_afforded_is_refused_before_the_run(tmp_path: Path) -> None:
+    """A run that was paid for may go on after a restart, though another could not begin."""
+    site = Site(tmp_path, PrivacyPolicy(level=Level.RECORD, epsilon=1.2, delta=DELTA))
+    promise = PrivacySpec(level=Level.RECORD, epsilon=1.0, delta=DELTA)
+    site.ledger.check(promise, run=1)
+    site.charge(noise_multiplier(1.0, DELTA))
+    site.ledger.check(promise, run=1)
+    with pytest.raises(RefusedError, match=r"found 1\.45"):
+        site.ledger.check(promise, run=2)
+    assert len(read_ledger(site.path, site.head)) == 1

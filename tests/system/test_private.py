@@ -57,10 +57,10 @@ def privacy_of(federation: LocalFederation, node: str) -> dict:
     return json.loads(federation.command("edge_node", "privacy", "--json", "--dir", home))
 
 
-def demand(federation: LocalFederation, node: str, level: str) -> None:
+def demand(federation: LocalFederation, node: str, level: str, epsilon: float = 2.0) -> None:
     """Write a demand into the node file."""
     path = NodePaths(federation.node_directory(node)).config
-    policy = f'\n[policy.privacy]\nlevel = "{level}"\nepsilon = 2.0\ndelta = 1e-6\n'
+    policy = f'\n[policy.privacy]\nlevel = "{level}"\nepsilon = {epsilon}\ndelta = 1e-6\n'
     path.write_text(path.read_text() + policy)
 
 
@@ -107,3 +107,23 @@ def test_a_site_that_demands_more_refuses_and_says_why(federation: LocalFederati
             break
     assert 'level = "site"' in statuses["west"].reason
     assert privacy_of(federation, "west")["releases"] == []
+
+
+def test_a_site_without_budget_costs_the_others_nothing(federation: LocalFederation) -> None:
+    """It refuses before anybody has paid; the others go on without it, and pay once."""
+    federation.create()
+    federation.start_aggregator()
+    for node in NODES:
+        federation.enrol(node)
+    demand(federation, "east", "record", epsilon=0.5)
+    for node in NODES:
+        federation.start_node(node)
+    others = [node for node in NODES if node != "east"]
+    for statuses in federation.follow(deadline=90):
+        if all(node in statuses and statuses[node].phase == "complete" for node in others):
+            break
+    assert "budget would be exceeded" in statuses["east"].reason
+    assert privacy_of(federation, "east")["releases"] == []
+    for node in others:
+        (release,) = privacy_of(federation, node)["releases"]
+        assert release["cohort"] == 3
