@@ -25,6 +25,7 @@ from edge_node.errors import (
     CohortRefusedError,
     ConfigurationError,
     DataError,
+    MachineError,
     RefusedError,
     TangentMeshError,
 )
@@ -395,16 +396,27 @@ class Node:
     async def _watch(self) -> None:
         """Tell the aggregator at once when a peer is lost or found, or the certificate renewed."""
         told: frozenset[str] = frozenset()
+        trouble = ""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             if self.keyring.refresh():
                 self.discovery.tell()
             if self.identity is self.keyring.renewed:
-                self.keyring.promote()
-                _log.info("the renewed certificate is in force")
+                before, trouble = trouble, self._promote()
+                if trouble not in ("", before):
+                    _log.error("the renewed certificate is not in its place yet: %s", trouble)
             if self.unreachable != told:
                 told = self.unreachable
                 self.discovery.tell()
+
+    def _promote(self) -> str:
+        """Put the renewed certificate in its place; what is in the way, if anything is."""
+        try:
+            self.keyring.promote()
+        except MachineError as error:
+            return str(error)
+        _log.info("the renewed certificate is in force")
+        return ""
 
     def _load_model(self) -> None:
         if self.paths.model.exists():

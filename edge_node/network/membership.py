@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from edge_node.errors import IdentityError
+from edge_node.errors import IdentityError, MachineError
 from edge_node.security.denylist import Denylist
 from edge_node.security.identity import Identity
 from edge_node.security.keyring import Keyring
@@ -51,9 +51,9 @@ class Membership:
                 self.denylist.replace(reply.denylist.fingerprints)
                 _log.info("a new denylist", extra={"denied": len(reply.denylist.fingerprints)})
             self._complaint = ""
-        except IdentityError as error:
+        except (IdentityError, MachineError) as error:
             if str(error) != self._complaint:
-                _log.error("the aggregator's answer is not used: %s", error)
+                _log.error("the aggregator's answer is not used, or not kept: %s", error)
             self._complaint = str(error)
         if reply.renew:
             self.renew_now.set()

@@ -111,6 +111,8 @@ class Renewal:
         """Return when the newest certificate's half-life is over, or renewal is asked for."""
         jitter = self.random()
         while (left := self._until(jitter)) > 0:
+            if not self.membership.renew_now.is_set():
+                self.trouble = ""  # nothing is due any more: it was renewed by hand, for instance
             try:
                 async with asyncio.timeout(min(left, _LONGEST)):
                     await self.membership.renew_now.wait()

@@ -43,18 +43,23 @@ class Denylist:
         return hashlib.sha256(b"".join(sorted(self._denied))).digest()
 
     def replace(self, fingerprints: Iterable[bytes]) -> None:
-        """Take another list. Raises IdentityError if it is none, MachineError if it isn't kept."""
+        """Take another list.
+
+        Raises:
+            IdentityError: it is none; nothing has changed.
+            MachineError: it counts, but can't be kept.
+        """
         denied = frozenset(fingerprints)
         if any(len(each) != _DIGEST for each in denied):
             raise IdentityError("not a denylist", expected=f"fingerprints of {_DIGEST} bytes")
         if denied == self._denied:
             return
+        self._denied = denied  # counts at once, whether the disk can be written or not
+        self._changed.set()
+        self._changed = asyncio.Event()
         if self._path is not None:
             lines = "".join(f"{each.hex()}\n" for each in sorted(denied))
             write_atomically(self._path, lines.encode())
-        self._denied = denied
-        self._changed.set()
-        self._changed = asyncio.Event()
 
     def check(self, name: str, fingerprint: bytes) -> None:
         """Check that a peer's certificate is not denied. Raises IdentityError."""

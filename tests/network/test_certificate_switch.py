@@ -228,3 +228,25 @@ async def test_what_an_answer_brings(
     member.describe(request)
     assert list(request.authorities) == [authority.fingerprint, successor.fingerprint]
     assert Keyring.open(tmp_path / "identity").current.ca_pem == member.newest.ca_pem
+
+
+async def test_a_full_disk(scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is denied is denied, though the list can't be kept; that is said."""
+    path = tmp_path / "missing" / "denied"
+    member = Membership(scene.ring, Denylist(path))
+    member.take(reply(denylist=discovery_pb2.Denylist(fingerprints=[b"x" * 32])))
+    assert b"x" * 32 in member.denylist
+    assert [r.levelno for r in caplog.records] == [logging.ERROR]
+    path.parent.mkdir()
+    member.take(reply(denylist=discovery_pb2.Denylist(fingerprints=[b"y" * 32])))
+    assert b"y" * 32 in Denylist(path)
+
+
+async def test_trouble_is_over_when_it_was_renewed_by_hand(scene: Scene) -> None:
+    """`edge-node renew` in another process; the node doesn't go on complaining."""
+    scene.office.answers = [grpc.StatusCode.INTERNAL]
+    async with renewing(scene, at=0.9) as (renewal, _):
+        await until(lambda: renewal.trouble)
+        assert await renew(scene.address, scene.ring) is not None
+        renewal.membership.renew_now.set()  # rather than wait for the pause to end
+        await until(lambda: not renewal.trouble)
