@@ -14,7 +14,7 @@ METHODS = {"Enrol", "Exchange", "GetAuthority", "Heartbeat", "Predict", "Renew",
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_services_answer_or_refuse_anything(tmp_path: Path) -> None:
     """Nobody ends, writes a traceback, or answers a query differently afterwards."""
     found = fuzz_federation(tmp_path, CALLS, seed=0)["statuses"]

@@ -114,6 +114,7 @@ def along_a_random_tree(messages: dict[str, bytes], random: Random) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # a minute of one core, however many others want it
 @pytest.mark.usefixtures("agreed_once")
 def test_ten_thousand_cohorts_sum_exactly() -> None:
     """Every message is the oracle's, bit for bit, and so is every total, along any two trees.
