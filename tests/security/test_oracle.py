@@ -58,7 +58,7 @@ class Cohort:
         self.epoch, self.plan_hash = random.randrange(1, 2**63), random.randbytes(32)
         self.step = f"{random.randrange(1000)}/{random.choice(['survey', 'noise/1', 'ü'])}"
         length = random.randint(1, 3)
-        number = self._exact(random.choice((-60, -30, 9))) if random.random() < 0.5 else self._any
+        number = self._exact(random.choice((-60, -30, 6))) if random.random() < 0.5 else self._any
         self.numbers = {node: [number() for _ in range(length)] for node in self.privates}
 
     def _exact(self, scale: int) -> Callable[[], float]:
