@@ -180,3 +180,17 @@ def test_draws_average_to_the_probabilities() -> None:
     )
     old = ClassPosterior.from_arrays(arrays | {"numbers": arrays["numbers"][:2]})
     assert old.allowance == 0.0
+
+
+def test_the_noise_of_a_projection_has_the_variance_that_is_said() -> None:
+    """Drawn: e - E u for noise alone and a u of the prior, coordinate by coordinate."""
+    random, a, sigma = np.random.default_rng(7), 0.3, 2.0
+    scales = Scales(size=30, power=2.0, target=1.0)
+    squares = []
+    for _ in range(400):
+        noise = NoisySums.read(sigma * random.normal(size=scales.length), scales, sigma)
+        u = np.sqrt(a) * random.normal(size=30)
+        squares.append(np.square(noise.shift[:, 0] - noise.gram @ u))
+    expected = NoisySpectrum.of(noise).variance(a)
+    np.testing.assert_allclose(np.mean(squares), expected, rtol=0.06)
+    assert expected > 2.0 * noise.deviations[3] ** 2  # most of it comes from the matrix

@@ -1,14 +1,15 @@
 """Noise for sums: on a grid, of the size promised, shared so that nobody's own share matters."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from edge_node.config import Level
-from edge_node.errors import NumericalError, RefusedError
-from edge_node.security.noise import DiscreteGaussian, draw_integers
+from edge_node.errors import ConfigurationError, NumericalError, RefusedError
+from edge_node.security.noise import DiscreteGaussian, check_noise_available, draw_integers
 
 
 def noise_of(size: int = 1, **changes: object) -> DiscreteGaussian:
@@ -96,3 +97,11 @@ def test_a_cohort_of_colluders_only_is_refused() -> None:
     with pytest.raises(RefusedError, match="too small to share the noise"):
         noise_of(tolerated=3).total_sigma(3)
     assert noise_of(tolerated=3).total_sigma(1) == noise_of().sigma
+
+
+def test_without_opendp_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the node starts, not in the middle of a run."""
+    for module in ("opendp", "opendp.domains", "opendp.measurements"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'tangent-mesh\[privacy\]'"):
+        check_noise_available()
