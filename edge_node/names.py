@@ -28,7 +28,7 @@ __all__ = [
 AGGREGATOR = "aggregator"
 
 _AGAIN = "/again-"
-_COUNTING = ("counts", "folds")  # what steps end in that sum counts and nothing but counts
+_COUNTING = re.compile(r"(.*/)?counts|folds")  # steps that sum counts and nothing but counts
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _URI = re.compile(r"tangentmesh://([^/?#]+)/(?:node/([^/?#]+)|(aggregator))")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})")
@@ -124,4 +124,4 @@ def summed_step(step: str) -> str:
     after a crash the others may count who is left, though it tells the counts of who isn't.
     """
     first, again, _ = step.partition(_AGAIN)
-    return step if again and first.endswith(_COUNTING) else first
+    return step if again and _COUNTING.fullmatch(first) else first

@@ -11,7 +11,9 @@ from edge_node.names import (
     check_federation_name,
     check_node_name,
     parse_certificate_uri,
+    repeated_step,
     split_address,
+    summed_step,
 )
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
@@ -96,3 +98,23 @@ def test_bad_addresses(address: str) -> None:
     """Anything else is refused."""
     with pytest.raises(ConfigurationError, match="not an address"):
         split_address(address)
+
+
+@pytest.mark.parametrize(
+    ("step", "summed"),
+    [
+        ("noise/1", "noise/1"),
+        ("noise/1/again-2", "noise/1"),
+        ("statistics/folds/again-1", "statistics/folds"),
+        ("kmeans/0/sums/again-1", "kmeans/0/sums"),
+        ("counts", "counts"),
+        ("counts/again-1", "counts/again-1"),
+        ("kmeans/0/counts/again-1", "kmeans/0/counts/again-1"),
+        ("folds/again-1", "folds/again-1"),
+    ],
+)
+def test_a_repeated_step_sums_what_the_first_does(step: str, summed: str) -> None:
+    """But for counts, which stand for themselves."""
+    assert summed_step(step) == summed
+    assert repeated_step("noise/1", 0) == "noise/1"
+    assert repeated_step("noise/1", 2) == "noise/1/again-2"
