@@ -18,7 +18,7 @@ from .test_federation import assert_pooled
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 Make = Callable[..., LocalFederation]
-TIMING = TimingSpec(heartbeat=0.3, liveness=5.0, settle=0.5, step=60.0)
+TIMING = TimingSpec(heartbeat=0.3, liveness=20.0, settle=0.5, step=60.0)
 
 
 def operator(federation: LocalFederation, *words: str) -> dict[str, object]:
