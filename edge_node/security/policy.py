@@ -58,7 +58,8 @@ def check_task(policy: SitePolicy, task: Task) -> None:
 
 
 def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
-    """Check that a federation promises as much differential privacy as a site demands.
+    """Check that a federation promises as much differential privacy as a site demands, and that the
+    site demands nothing that a private run can't tell it.
 
     Whether the site's budget allows for it, its ledger says: `edge_node.security.privacy_ledger`.
 
@@ -67,8 +68,16 @@ def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
         promise: the spec's; None: no privacy.
 
     Raises:
-        RefusedError: it is weaker.
+        RefusedError: it is weaker; or there is a least number of rows, which nobody counts there.
     """
+    if promise is not None and policy.minimum_rows:
+        raise RefusedError(
+            "with differential privacy nobody counts rows before they are summed",
+            where=_WHERE,
+            expected="`minimum_rows = 0`",
+            found=str(policy.minimum_rows),
+            remedy="Take it out: few rows are hidden as many are, by noise",
+        )
     demand = policy.privacy
     if demand is None or (promise is not None and promise.level.covers(demand.level)):
         return

@@ -87,3 +87,11 @@ def test_weaker_privacy_is_refused(
     else:
         with pytest.raises(RefusedError, match=complaint):
             check_privacy(SitePolicy(privacy=demand), promise)
+
+
+def test_a_least_number_of_rows_can_not_be_told_privately() -> None:
+    """So the site must say which of the two it wants."""
+    promise = PrivacySpec(level=Level.RECORD, epsilon=1.0, delta=1e-6)
+    check_privacy(SitePolicy(minimum_rows=100), None)
+    with pytest.raises(RefusedError, match=r"nobody counts rows.*expected `minimum_rows = 0`"):
+        check_privacy(SitePolicy(minimum_rows=100), promise)
