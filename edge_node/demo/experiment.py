@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -163,10 +164,14 @@ def _pool(directory: Path, sites: Sequence[Site]) -> Path:
 
 
 def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]]:
-    """The site's own model. One that has seen a single class can only answer with class shares."""
-    data = federation.spec.data
+    """The site's own model. One that has seen a single class can only answer with class shares.
+
+    Nothing is hidden from the site itself: it may have few rows, or few of a class.
+    """
+    data = msgspec.structs.replace(federation.spec.data, min_rows_per_category=1)
+    spec = msgspec.structs.replace(federation.spec, data=data, minimum_rows=0)
     try:
-        model = learn(federation.spec, federation.files[site.name])
+        model = learn(spec, federation.files[site.name])
     except NumericalError:
         if data.task is not Task.CLASSIFICATION:
             raise

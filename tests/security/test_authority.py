@@ -24,7 +24,7 @@ from edge_node.security.identity import (
 )
 
 DAY = timedelta(days=1)
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 def request(key: object, *names: x509.GeneralName, subject: str = "anything") -> bytes:

@@ -33,7 +33,7 @@ from edge_node.security.identity import (
 )
 
 Member = Callable[..., Identity]
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(microsecond=0)
 URI = "tangentmesh://Lungs%20%26%20hearts/node/hospital-a"
 
 
