@@ -380,18 +380,21 @@ class Node:
     async def _in_thread(self, network: TreeNetwork) -> Model:
         """The program in a thread of its own: it computes while this loop talks."""
         proxy = ThreadedNetwork(network, asyncio.get_running_loop())
-        return await asyncio.to_thread(
-            lambda: asyncio.run(
-                infer(
-                    proxy,
-                    self.source,
-                    self.spec,
-                    public=self.public,
-                    policy=self.config.policy,
-                    run=network.run,
+        try:
+            return await asyncio.to_thread(
+                lambda: asyncio.run(
+                    infer(
+                        proxy,
+                        self.source,
+                        self.spec,
+                        public=self.public,
+                        policy=self.config.policy,
+                        run=network.run,
+                    )
                 )
             )
-        )
+        finally:
+            proxy.close()
 
     async def _watch(self) -> None:
         """Tell the aggregator at once when a peer is lost or found, or the certificate renewed."""
