@@ -33,7 +33,7 @@ from edge_node.security.identity import (
 )
 
 Member = Callable[..., Identity]
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)  # any authority is made before
 URI = "tangentmesh://Lungs%20%26%20hearts/node/hospital-a"
 
 
