@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -15,11 +15,10 @@ from aggregator.config import AggregatorConfig
 from edge_node.cli import cli as edge_node_cli
 from edge_node.config import FederationSpec, ModelSpec, NodeConfig, SitePolicy, TimingSpec
 from edge_node.errors import IdentityError
-from edge_node.network import exchange, framing, link, tree
+from edge_node.network import tree
 from edge_node.network.base import Network
 from edge_node.network.keys import masked_cohort
 from edge_node.security.authority import Authority
-from tangentmesh.v1 import exchange_pb2
 from tests.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
@@ -35,20 +34,6 @@ async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
         await made.start(TRIANGLE)
         made.offer(made.plan(1, TRIANGLE))
         yield made
-
-
-@pytest.fixture
-def wire(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Everything that is handed to gRPC from here on."""
-    captured: list[bytes] = []
-
-    def chunks(header: exchange_pb2.Header, payload: bytes) -> Iterator[exchange_pb2.Chunk]:
-        captured.append(header.SerializeToString() + payload)
-        return framing.chunks(header, payload)
-
-    monkeypatch.setattr(link, "chunks", chunks)
-    monkeypatch.setattr(exchange, "chunks", chunks)
-    return captured
 
 
 async def test_records_say_whose_keys_masked_a_sum(mesh: Mesh) -> None:

@@ -1,21 +1,20 @@
 """Sums and gathers along trees over real mutual TLS: exact, final, masked, and only for members."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_node.errors import NumericalError
-from edge_node.network import exchange, fixed_point, framing, link
+from edge_node.network import fixed_point
 from edge_node.network.base import Network, decide
 from edge_node.network.link import ParentLink
 from edge_node.network.memory import MemoryFederation
 from edge_node.network.operation import Kind, Operation
 from edge_node.network.plan import Plan
 from edge_node.security.authority import Authority
-from tangentmesh.v1 import exchange_pb2
 from tests.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -281,20 +280,6 @@ async def test_a_member_that_is_no_child_is_refused(mesh: Mesh) -> None:
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     assert "c is no child of a in epoch 1" in stranger.link.trouble
-
-
-@pytest.fixture
-def wire(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Everything that is handed to gRPC from here on, message by message."""
-    captured: list[bytes] = []
-
-    def chunks(header: exchange_pb2.Header, payload: bytes) -> Iterator[exchange_pb2.Chunk]:
-        captured.append(header.SerializeToString() + payload)
-        return framing.chunks(header, payload)
-
-    monkeypatch.setattr(link, "chunks", chunks)
-    monkeypatch.setattr(exchange, "chunks", chunks)
-    return captured
 
 
 @pytest.mark.parametrize("parents", [TRIANGLE, {"a": "", "b": "a", "c": "a"}])

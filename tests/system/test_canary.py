@@ -17,12 +17,11 @@ import pytest
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.source import FileSource, open_source
 from edge_node.model import Model
-from edge_node.network import exchange, fixed_point, framing, link
+from edge_node.network import fixed_point
 from edge_node.network.base import Network, Vector
 from edge_node.program import infer
 from edge_node.security.authority import Authority
 from edge_node.security.masks import PairwiseMasks
-from tangentmesh.v1 import exchange_pb2
 from tests.mesh import Mesh
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -87,20 +86,6 @@ def write_rows(path: Path, node: str, task: Task) -> Path:
         lines.append(",".join((*(repr(float(value)) for value in values), ward, outcome)))
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-@pytest.fixture
-def wire(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Every message that is handed to gRPC."""
-    captured: list[bytes] = []
-
-    def chunks(header: exchange_pb2.Header, payload: bytes) -> Iterator[exchange_pb2.Chunk]:
-        captured.append(header.SerializeToString() + payload)
-        return framing.chunks(header, payload)
-
-    monkeypatch.setattr(link, "chunks", chunks)
-    monkeypatch.setattr(exchange, "chunks", chunks)
-    return captured
 
 
 @dataclass(frozen=True)
