@@ -11,12 +11,12 @@ import click
 
 from aggregator.cli_ca import ca
 from edge_node import __version__, console
+from edge_node.config.names import check_node_name
 from edge_node.errors import NetworkError
-from edge_node.names import check_node_name
 
 if TYPE_CHECKING:
-    from aggregator.config import Directory
-    from aggregator.registry import Denial
+    from aggregator.directory.layout import Directory
+    from aggregator.registry.registry import Denial
 
 __all__ = ["cli", "main"]
 
@@ -62,7 +62,7 @@ def directory_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _directory(path: Path) -> "Directory":
-    from aggregator.config import Directory
+    from aggregator.directory.layout import Directory
 
     return Directory(path)
 

@@ -10,7 +10,7 @@ from edge_node import console
 from edge_node.errors import RefusedError
 
 if TYPE_CHECKING:
-    from aggregator.signing import Judgement
+    from aggregator.ca.offline_ca import Judgement
 
 __all__ = ["ca"]
 
@@ -75,7 +75,7 @@ def aggregator_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @console.json_option
 def init(authority: Path, federation: str, as_json: bool) -> None:
     """Make an authority in a directory of its own machine."""
-    from edge_node.security.authority import Authority
+    from edge_node.security.pki.authority import Authority
 
     made = Authority.create(authority, federation)
     certificate = authority / "certificate.pem"
@@ -98,8 +98,8 @@ def init(authority: Path, federation: str, as_json: bool) -> None:
 @console.json_option
 def requests(path: Path, file: Path, as_json: bool) -> None:
     """Write to FILE what the authority, on its own machine, has to sign."""
-    from aggregator.config import Directory
-    from aggregator.delivery import write_requests
+    from aggregator.ca.offline_client import write_requests
+    from aggregator.directory.layout import Directory
 
     entries = write_requests(Directory(path), file)
     rows = [(entry.node, entry.kind.value) for entry in entries]
@@ -132,8 +132,8 @@ def sign(  # noqa: PLR0917 - click passes them by name
     A site can read its key's fingerprint from `edge-node enrol`: compare it. A request that must
     not be signed is left out and named, with exit code 7.
     """
-    from aggregator.paperwork import RequestFile, read_paper, write_paper
-    from aggregator.signing import Signer
+    from aggregator.ca.offline_ca import Signer
+    from aggregator.ca.offline_files import RequestFile, read_paper, write_paper
 
     signer, paper = Signer.open(authority, days=days), read_paper(file, RequestFile)
     judgements = signer.judge(paper, replace)
@@ -177,8 +177,8 @@ def _shown(judgements: "list[Judgement]", hosts: tuple[str, ...]) -> Any:
 @console.json_option
 def take(path: Path, signed: Path, force: bool, as_json: bool) -> None:
     """Take in what SIGNED holds; a running aggregator uses it at once."""
-    from aggregator.config import Directory
-    from aggregator.delivery import take_in
+    from aggregator.ca.offline_client import take_in
+    from aggregator.directory.layout import Directory
 
     taken = take_in(Directory(path), signed, force=force)
     text = f"Took in the certificates of {', '.join(taken.names) or 'nobody'}."
@@ -200,8 +200,8 @@ def rotate(path: Path, authority: Path | None, as_json: bool) -> None:
 
     Nodes come to trust both, and renew to certificates of the new one, all by themselves.
     """
-    from aggregator.authorities import Authorities
-    from aggregator.config import Directory
+    from aggregator.ca.authorities import Authorities
+    from aggregator.directory.layout import Directory
 
     place = authority or Directory(path).authority
     rolled = Authorities.load(place, elsewhere=_elsewhere(path, authority)).rotate(place)
@@ -220,11 +220,11 @@ def rotate(path: Path, authority: Path | None, as_json: bool) -> None:
 @console.json_option
 def retire(path: Path, authority: Path | None, force: bool, as_json: bool) -> None:
     """End the old authority's time. Refused while certificates of it are in use."""
-    from aggregator.authorities import Authorities
-    from aggregator.config import Directory
-    from aggregator.delivery import outdated
-    from aggregator.registry import Registry
-    from aggregator.signing import Signer
+    from aggregator.ca.authorities import Authorities
+    from aggregator.ca.offline_ca import Signer
+    from aggregator.ca.offline_client import outdated
+    from aggregator.directory.layout import Directory
+    from aggregator.registry.registry import Registry
 
     place = authority or Directory(path).authority
     authorities = Authorities.load(place, elsewhere=_elsewhere(path, authority))
@@ -252,6 +252,6 @@ def retire(path: Path, authority: Path | None, force: bool, as_json: bool) -> No
 
 def _elsewhere(path: Path, authority: Path | None) -> bool:
     """Whether the aggregator's directory lacks the key."""
-    from aggregator.config import Directory, load_config
+    from aggregator.directory.layout import Directory, load_config
 
     return authority is None and load_config(Directory(path)).authority_elsewhere

@@ -9,8 +9,9 @@ from typing import Any
 import grpc
 import msgspec
 
-from aggregator.certification import Certification
-from aggregator.config import (
+from aggregator.ca.certification import Certification
+from aggregator.ca.office import Office
+from aggregator.directory.layout import (
     AggregatorConfig,
     Directory,
     Ports,
@@ -18,21 +19,20 @@ from aggregator.config import (
     load_config,
     read_ports,
 )
-from aggregator.discovery import DiscoveryService
-from aggregator.enrolment import EnrolmentService
-from aggregator.lock import locked
-from aggregator.office import Office
-from aggregator.registry import Registry
-from aggregator.scene import Rules
+from aggregator.directory.lock import locked
+from aggregator.planning.snapshot import Rules
+from aggregator.registry.registry import Registry
+from aggregator.services.discovery import DiscoveryService
+from aggregator.services.enrolment import EnrolmentService
 from edge_node.config import load_spec
 from edge_node.errors import MachineError
-from edge_node.security.credentials import (
+from edge_node.security.files import write_atomically
+from edge_node.security.tls.credentials import (
     enrolment_server_credentials,
     server_credentials,
     server_options,
 )
-from edge_node.security.files import write_atomically
-from edge_node.security.reading import RefuseUnreadable
+from edge_node.security.tls.reading import RefuseUnreadable
 from tangentmesh.v1 import discovery_pb2_grpc, enrolment_pb2_grpc
 
 __all__ = ["serve"]

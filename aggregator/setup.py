@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aggregator.authorities import Authorities
-from aggregator.config import (
+from aggregator.ca.authorities import Authorities
+from aggregator.ca.office import make_identity
+from aggregator.directory.draft import drafted
+from aggregator.directory.layout import (
     AggregatorConfig,
     Directory,
     check_config,
@@ -14,17 +16,15 @@ from aggregator.config import (
     read_ports,
     save_config,
 )
-from aggregator.draft import drafted
-from aggregator.office import make_identity
-from aggregator.registry import Denial, Registry
+from aggregator.registry.registry import Denial, Registry
 from edge_node.config import load_spec
+from edge_node.config.names import check_federation_name
 from edge_node.errors import ConfigurationError
-from edge_node.names import check_federation_name
-from edge_node.security.authority import Authority
 from edge_node.security.files import write_atomically
-from edge_node.security.identity import save_identity
-from edge_node.security.keyring import request_key
-from edge_node.security.tokens import Token
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.identity import save_identity
+from edge_node.security.pki.keyring import request_key
+from edge_node.security.pki.tokens import Token
 
 __all__ = ["allow", "create", "create_token", "denied", "deny", "evict"]
 

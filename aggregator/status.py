@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from aggregator.config import Directory, load_config, read_ports
-from aggregator.plan import Plan
-from aggregator.presence import Phase
-from aggregator.registry import EnrolledNode, Heartbeat, Registry
-from aggregator.scene import listed
+from aggregator.directory.layout import Directory, load_config, read_ports
+from aggregator.planning.plan import Plan
+from aggregator.planning.presence import Phase
+from aggregator.planning.snapshot import listed
+from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
 from edge_node.config import FederationSpec, load_spec
-from edge_node.security.certificates import life_of
+from edge_node.security.pki.certificates import life_of
 
 __all__ = ["describe"]
 

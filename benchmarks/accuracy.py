@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Problem, Split, load, take
 from edge_node.config import FederationSpec, ModelSpec, Task, Which
-from edge_node.data.source import Batch, MemorySource
+from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import TangentMeshError
-from edge_node.inference import metrics
-from edge_node.model import ClassPredictions, Model, Predictions
+from edge_node.inference.evaluation import metrics
+from edge_node.model.model import ClassPredictions, Model, Predictions
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from edge_node.config import Column, ColumnKind, DataSpec, Task
-from edge_node.data.source import Batch
+from edge_node.data.sources.source import Batch
 from edge_node.demo.datasets import Dataset, load_csv
 from edge_node.errors import DataError
 

@@ -14,10 +14,10 @@ import jax
 import numpy as np
 
 from benchmarks.result import result
+from edge_node.arrays import Matrix
 from edge_node.config import Activation, KernelKind
-from edge_node.inference.arrays import Matrix
-from edge_node.inference.dense import DenseKernel
-from edge_node.inference.oracle import oracle
+from edge_node.inference.kernels.dense import DenseKernel
+from edge_node.inference.kernels.oracle import oracle
 
 __all__ = ["measure_kernel"]
 

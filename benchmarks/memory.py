@@ -29,12 +29,12 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from edge_node.config import Activation, Column, DataSpec, KernelKind, Task
-from edge_node.data.encoder import EncodedRows, Encoder, NumericFeature
-from edge_node.data.source import open_source
-from edge_node.inference.dense import DenseKernel
-from edge_node.inference.features import Features
-from edge_node.inference.landmarks import gaussian_landmarks, independent_landmarks
-from edge_node.inference.statistics import local_statistics
+from edge_node.data.encoding.encoder import EncodedRows, Encoder, NumericFeature
+from edge_node.data.sources.source import open_source
+from edge_node.inference.kernels.dense import DenseKernel
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.features.landmarks import gaussian_landmarks, independent_landmarks
+from edge_node.inference.messages.statistics import local_statistics
 
 path, landmarks, inputs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 names = [f"x{i}" for i in range(inputs)]

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from benchmarks.federations import regression_spec, write_rows
+from edge_node.config.paths import NodePaths
 from edge_node.demo.experiment import learn
-from edge_node.paths import NodePaths
 
 __all__ = ["save_model"]
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from benchmarks.models import save_model
 from benchmarks.result import result
-from edge_node.data.source import Batch
-from edge_node.inference.posterior import Posterior
-from edge_node.model import Model
-from edge_node.paths import NodePaths
+from edge_node.config.paths import NodePaths
+from edge_node.data.sources.source import Batch
+from edge_node.inference.regression.posterior import Posterior
+from edge_node.model.model import Model
 
 __all__ = ["measure_prediction"]
 

@@ -40,9 +40,9 @@ from edge_node.config import (
     Which,
     load_spec,
 )
-from edge_node.data.source import Batch, MemorySource
-from edge_node.inference import metrics
-from edge_node.model import ClassPredictions, Model
+from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.inference.evaluation import metrics
+from edge_node.model.model import ClassPredictions, Model
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 

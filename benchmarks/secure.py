@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.topology import draw_tree
+from aggregator.planning.topology import draw_tree
 from benchmarks.result import result
 from benchmarks.statistics import measure_statistics
-from edge_node.network.base import Vector
-from edge_node.network.guard import Unguarded
-from edge_node.network.operation import Kind
-from edge_node.network.plan import Plan
-from edge_node.network.tree import TreeNetwork
-from edge_node.security.authority import Authority
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.arrays import Vector
+from edge_node.network.tree.guard import Unguarded
+from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire.operation import Kind
+from edge_node.network.wire.plan import Plan
+from edge_node.security.pki.authority import Authority
+from edge_node.security.privacy.noise import DiscreteGaussian
 from tests.mesh import Mesh
 
 __all__ = ["measure_secure"]

@@ -18,7 +18,7 @@ __all__ = ["measure_startup"]
 
 _LIMIT = 1.5  # seconds
 _NEW_ROWS = 10
-_IMPORTS = "import edge_node.cli, edge_node.local"
+_IMPORTS = "import edge_node.cli, edge_node.model.local"
 
 
 def measure_startup(landmarks: int, repeats: int) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from scipy.linalg.blas import dsyrk
 
 from benchmarks.result import result
 from edge_node.config import Activation, KernelKind
-from edge_node.inference.dense import DenseKernel
-from edge_node.inference.features import Features
-from edge_node.inference.landmarks import gaussian_landmarks, independent_landmarks
-from edge_node.inference.statistics import local_statistics
+from edge_node.inference.features.landmarks import gaussian_landmarks, independent_landmarks
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.kernels.dense import DenseKernel
+from edge_node.inference.messages.statistics import local_statistics
 
 __all__ = ["measure_statistics"]
 

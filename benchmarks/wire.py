@@ -12,12 +12,12 @@ from typing import Any
 
 from benchmarks.federations import regression_spec, write_rows
 from benchmarks.result import result
-from edge_node.data.source import open_source
+from edge_node.arrays import Vector
+from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation
-from edge_node.network.base import Vector
 from edge_node.network.memory import MemoryFederation, MemoryNetwork
 from edge_node.program import infer
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.security.privacy.noise import DiscreteGaussian
 
 __all__ = ["measure_wire"]
 

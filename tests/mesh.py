@@ -9,18 +9,18 @@ from typing import TypeVar
 
 from edge_node.config import Level
 from edge_node.network.base import Network
-from edge_node.network.exchange import ExchangeServer, ExchangeService
-from edge_node.network.feed import PlanFeed
-from edge_node.network.framing import Traffic
-from edge_node.network.guard import Guard, Unguarded
-from edge_node.network.link import Backoff, ParentLink
-from edge_node.network.plan import Member, Plan
-from edge_node.network.records import RecordStore
-from edge_node.network.sweep import Board
-from edge_node.network.tree import TreeNetwork
-from edge_node.security.authority import Authority, Role
-from edge_node.security.identity import Identity, generate_key, signing_request
-from edge_node.security.privacy_ledger import PrivacyLedger
+from edge_node.network.tree.exchange_client import Backoff, ParentLink
+from edge_node.network.tree.exchange_server import ExchangeServer, ExchangeService
+from edge_node.network.tree.feed import PlanFeed
+from edge_node.network.tree.guard import Guard, Unguarded
+from edge_node.network.tree.records import RecordStore
+from edge_node.network.tree.sweep import Board
+from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire.framing import Traffic
+from edge_node.network.wire.plan import Member, Plan
+from edge_node.security.pki.authority import Authority, Role
+from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.privacy.privacy_ledger import PrivacyLedger
 
 T = TypeVar("T")
 SPEC_HASH = bytes(range(32))

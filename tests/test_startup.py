@@ -11,7 +11,7 @@ NUMERICAL = f"{HEAVY} numpy scipy duckdb pyarrow"
 
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
-    [("edge_node.cli", NUMERICAL), ("edge_node.cli, edge_node.local", HEAVY)],
+    [("edge_node.cli", NUMERICAL), ("edge_node.cli, edge_node.model.local", HEAVY)],
     ids=["any command", "predict"],
 )
 def test_it_loads_nothing_that_it_does_not_need(modules: str, unwanted: str) -> None:

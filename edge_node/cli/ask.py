@@ -13,7 +13,7 @@ import click
 from edge_node import console
 from edge_node.cli.options import directory_option
 from edge_node.config import Which
-from edge_node.paths import NodePaths
+from edge_node.config.paths import NodePaths
 from edge_node.security.files import write_atomically
 
 __all__ = ["explain", "predict", "score"]
@@ -58,7 +58,7 @@ def predict(
     Prints CSV in the order of the rows: mean, sd, lower and upper of a new observation; or the
     label and the probability of each class.
     """
-    from edge_node.local import saved_input
+    from edge_node.model.local import saved_input
 
     if options["samples"] and options["time"] is not None:
         raise click.UsageError("give --samples or --time, not both")
@@ -91,14 +91,14 @@ def _answers(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows to print, and warnings."""
     if samples:
-        from edge_node.insight import sample_file
+        from edge_node.model.report import sample_file
 
         return sample_file(paths, path, samples, seed), []
     if time is not None:
-        from edge_node.insight import trained_file
+        from edge_node.model.report import trained_file
 
         return trained_file(paths, path, time), []
-    from edge_node.local import predict_file
+    from edge_node.model.local import predict_file
 
     predictions = predict_file(paths, path, level=level, which=Which(posterior))
     return predictions.rows(), list(predictions.warnings)
@@ -134,7 +134,7 @@ def score(paths: NodePaths, file: Path | None, as_json: bool) -> None:
     RMSE and negative log likelihood in the target's unit, coverage of 95 % intervals, the best
     training time; or accuracy, log loss and calibration error. Nothing leaves this machine.
     """
-    from edge_node.insight import score_file, score_own
+    from edge_node.model.report import score_file, score_own
 
     rows = score_file(paths, file) if file else score_own(paths)
     console.emit({"scores": rows}, as_json=as_json, text=lambda: console.table(*_cells(rows)))
@@ -146,8 +146,8 @@ def score(paths: NodePaths, file: Path | None, as_json: bool) -> None:
 @console.json_option
 def explain(paths: NodePaths, plot: Path | None, as_json: bool) -> None:
     """Say how much each input matters to the model: its share of the learnt metric."""
-    from edge_node.insight import draw_relevance
-    from edge_node.insight import explain as relevance
+    from edge_node.model.report import draw_relevance
+    from edge_node.model.report import explain as relevance
 
     rows = relevance(paths)
     if plot is not None:

@@ -10,7 +10,7 @@ import click
 
 from edge_node import console
 from edge_node.cli.options import directory_option
-from edge_node.paths import NodePaths
+from edge_node.config.paths import NodePaths
 
 if TYPE_CHECKING:
     from edge_node.serving.client import NodeStatus
@@ -80,7 +80,7 @@ def init(
 ) -> None:
     """Write the node file (node.toml). It is this site's own; edit it at will."""
     from edge_node.config import Differencing, SitePolicy
-    from edge_node.setup import create_node
+    from edge_node.node.setup import create_node
 
     policy = SitePolicy(min_cohort=min_cohort, peers=peers, differencing=Differencing(differencing))
     create_node(paths, policy=policy, **settings)
@@ -115,7 +115,7 @@ def enrol(
     Where the authority's key is on another machine, signing takes its operator's time: fetch the
     certificate later with --resume, without another token.
     """
-    from edge_node.setup import enrol_node
+    from edge_node.node.setup import enrol_node
 
     if bool(token) == resume:
         raise click.UsageError("give either a TOKEN or --resume")
@@ -147,7 +147,7 @@ def _enrolled(result: dict[str, Any]) -> str:
 @console.json_option
 def renew(paths: NodePaths, as_json: bool) -> None:
     """Renew the certificate now, with a new key. A running node does so at half of its life."""
-    from edge_node.setup import renew_node
+    from edge_node.node.setup import renew_node
 
     result = renew_node(paths)
     console.emit(result, as_json=as_json, text=_renewed(result))
@@ -177,7 +177,7 @@ def leave(paths: NodePaths, consent: bool, forget: bool, as_json: bool) -> None:
     Unless it consents, the others form no totals that differ from earlier ones by this node alone:
     they wait until enough others join, leave or change their rows. The data file stays.
     """
-    from edge_node.setup import leave_node
+    from edge_node.node.setup import leave_node
 
     result = leave_node(paths, consent=consent, forget=forget)
     console.emit(
@@ -194,7 +194,7 @@ def run(paths: NodePaths) -> None:
     """Take part in the federation and answer local queries, until stopped (SIGTERM, Ctrl-C)."""
     import asyncio
 
-    from edge_node.node import run_node
+    from edge_node.node.daemon import run_node
     from edge_node.security.process import forbid_core_dumps
 
     console.configure_logging()
@@ -249,7 +249,7 @@ def doctor(paths: NodePaths, as_json: bool) -> int:
 
     The exit code is that of the worst finding, 0 if all is well.
     """
-    from edge_node.doctor import examine
+    from edge_node.node.doctor import examine
 
     findings = examine(paths)
     console.emit(

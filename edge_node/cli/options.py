@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edge_node.paths import NodePaths
+from edge_node.config.paths import NodePaths
 
 __all__ = ["directory_option"]
 

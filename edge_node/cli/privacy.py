@@ -6,7 +6,7 @@ import click
 
 from edge_node import console
 from edge_node.cli.options import directory_option
-from edge_node.paths import NodePaths
+from edge_node.config.paths import NodePaths
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,7 @@ def privacy(paths: NodePaths, as_json: bool) -> None:
 
     A ledger that was changed, or of which a part is missing, is an error (exit code 7).
     """
-    from edge_node.security.spending import spending
+    from edge_node.security.privacy.spending import spending
 
     found = spending(paths)
     console.emit(found, as_json=as_json, text=lambda: _table(found))

@@ -5,7 +5,8 @@ import re
 
 import msgspec
 
-from edge_node.budget import message_bytes
+from edge_node.config.budget import message_bytes
+from edge_node.config.names import check_node_name
 from edge_node.config.node import NodeConfig
 from edge_node.config.private_checks import budget_complaints, privacy_complaints
 from edge_node.config.spec import (
@@ -20,7 +21,6 @@ from edge_node.config.spec import (
     Task,
 )
 from edge_node.errors import ConfigurationError
-from edge_node.names import check_node_name
 
 __all__ = ["check_node_config", "check_spec"]
 

@@ -5,7 +5,7 @@ import hashlib
 
 import msgspec
 
-from edge_node.budget import most_landmarks
+from edge_node.config.budget import most_landmarks
 from edge_node.config.privacy import PrivacySpec
 from edge_node.config.table import Table
 

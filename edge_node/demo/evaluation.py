@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from edge_node.config import DataSpec, Task
-from edge_node.inference import metrics
+from edge_node.inference.evaluation import metrics
 
 __all__ = ["averaged", "evaluate", "table_rows"]
 

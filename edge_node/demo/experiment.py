@@ -13,16 +13,16 @@ import pyarrow as pa
 import pyarrow.csv
 
 from edge_node.config import DataSpec, FederationSpec, Task, Which
-from edge_node.data.source import batch_from_rows, open_source
+from edge_node.config.paths import NodePaths
+from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.demo.datasets import Site
 from edge_node.demo.evaluation import averaged, evaluate, table_rows
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import NumericalError
-from edge_node.model import Model
-from edge_node.network.keys import masked_cohort
+from edge_node.model.model import Model
 from edge_node.network.memory import MemoryFederation
-from edge_node.network.records import RecordStore
-from edge_node.paths import NodePaths
+from edge_node.network.tree.keys import masked_cohort
+from edge_node.network.tree.records import RecordStore
 from edge_node.program import infer
 from edge_node.serving import client
 from edge_node.serving.client import NodeStatus

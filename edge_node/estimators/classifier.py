@@ -8,12 +8,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from edge_node.arrays import Matrix
 from edge_node.config import Task
-from edge_node.data.schema import clean_label
+from edge_node.data.sources.schema import clean_label
 from edge_node.estimators.estimator import Estimator, warn
 from edge_node.estimators.tables import InputError
-from edge_node.inference.arrays import Matrix
-from edge_node.model import ClassPredictions, Model
+from edge_node.model.model import ClassPredictions, Model
 
 __all__ = ["TangentMeshClassifier"]
 

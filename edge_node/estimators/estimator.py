@@ -14,6 +14,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edge_node import console
+from edge_node.arrays import Vector
 from edge_node.config import (
     SMALLEST_COHORT,
     Column,
@@ -24,7 +25,8 @@ from edge_node.config import (
     Task,
     check_spec,
 )
-from edge_node.data.source import Batch
+from edge_node.config.paths import NodePaths
+from edge_node.data.sources.source import Batch
 from edge_node.errors import ConfigurationError, DataError
 from edge_node.estimators.learning import learn
 from edge_node.estimators.tables import (
@@ -36,9 +38,7 @@ from edge_node.estimators.tables import (
     sources_of,
     table_of,
 )
-from edge_node.inference.arrays import Vector
-from edge_node.model import Model
-from edge_node.paths import NodePaths
+from edge_node.model.model import Model
 
 __all__ = ["Estimator"]
 

@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Any, TypeVar
 
+from edge_node.arrays import Vector
 from edge_node.config import FederationSpec
-from edge_node.data.source import Source
-from edge_node.inference.arrays import Vector
-from edge_node.model import Model
+from edge_node.data.sources.source import Source
+from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 from edge_node.program.journal import Journal
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.security.privacy.noise import DiscreteGaussian
 
 __all__ = ["Report", "completed", "learn"]
 

@@ -7,11 +7,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 
+from edge_node.arrays import Vector
 from edge_node.config import Task, Which
 from edge_node.estimators.estimator import Estimator, warn
 from edge_node.estimators.tables import InputError
-from edge_node.inference.arrays import Vector
-from edge_node.model import IntervalPredictions, Model
+from edge_node.model.model import IntervalPredictions, Model
 
 __all__ = ["TangentMeshRegressor"]
 
@@ -50,7 +50,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         verbose: show each step on standard error when it is complete.
 
     Attributes:
-        model_: the `edge_node.model.Model`: what all sites share, or, of one node, its own.
+        model_: the `edge_node.model.model.Model`: what all sites share, or, of one node, its own.
         sites_: each site's own model by its name, which is the label's text; not of a loaded one.
         spec_: the `edge_node.config.FederationSpec` it was learnt under; not of a loaded one.
         n_features_in_: how many columns X has.

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from edge_node.config import Column, ColumnKind
-from edge_node.data.checks import LARGEST
-from edge_node.data.schema import clean_label
-from edge_node.data.source import BATCH_ROWS, Batch, MemorySource
+from edge_node.data.sources.checks import LARGEST
+from edge_node.data.sources.schema import clean_label
+from edge_node.data.sources.source import BATCH_ROWS, Batch, MemorySource
 from edge_node.errors import DataError
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 Every node runs the same program and calls the same steps in the same order. A step has a name,
 unique within a run. ``edge_node.network.memory`` serves any number of nodes in one process;
-``edge_node.network.tree`` is the spanning tree over gRPC. A third thing, ``decide``, is built
+``edge_node.network.tree.tree`` is the spanning tree over gRPC. A third thing, ``decide``, is built
 from them.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_node import errors
 from edge_node.errors import NetworkError, TangentMeshError
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.security.privacy.noise import DiscreteGaussian
 
 __all__ = ["CohortChanged", "Network", "Vector", "decide"]
 

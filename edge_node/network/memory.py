@@ -14,10 +14,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
-from edge_node.network import fixed_point
-from edge_node.network.base import CohortChanged, Network, Vector
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.network.base import CohortChanged, Network
+from edge_node.network.wire import fixed_point
+from edge_node.security.privacy.noise import DiscreteGaussian
 
 __all__ = ["MemoryFederation", "MemoryNetwork"]
 

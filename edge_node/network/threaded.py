@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
-from edge_node.network.base import Network, Vector
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.network.base import Network
+from edge_node.security.privacy.noise import DiscreteGaussian
 
 __all__ = ["ThreadedNetwork"]
 

@@ -10,19 +10,20 @@ from datetime import UTC, datetime
 import numpy as np
 
 from edge_node.config import FederationSpec, SitePolicy, Task
-from edge_node.data.encoder import EncodedRows
-from edge_node.data.source import Batch, Source
-from edge_node.inference.classes import LabelRows, class_offsets
-from edge_node.inference.posterior import ClassPosterior, Posterior
-from edge_node.inference.refinement import Refinement
-from edge_node.model import Model, Provenance
+from edge_node.data.encoding.encoder import EncodedRows
+from edge_node.data.sources.source import Batch, Source
+from edge_node.inference.classification.classes import LabelRows, class_offsets
+from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.regression.posterior import Posterior
+from edge_node.inference.regression.refinement import Refinement
+from edge_node.model.model import Model, Provenance
 from edge_node.network.base import Network
-from edge_node.program.classifier import agree_classifier
+from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_encoding
 from edge_node.program.landmarks import agree_landmarks
 from edge_node.program.metric import learn_features
-from edge_node.program.noise import agree_posteriors
 from edge_node.program.private import infer_privately
+from edge_node.program.regression import agree_posteriors
 
 __all__ = ["infer"]
 

@@ -8,23 +8,23 @@ import msgspec
 import numpy as np
 from scipy.linalg import cho_solve
 
+from edge_node.arrays import Matrix, Rows
 from edge_node.config import LandmarkKind
-from edge_node.inference.arrays import Matrix, Rows
-from edge_node.inference.classes import LabelRows
-from edge_node.inference.evidence import Evidence, best_evidence
-from edge_node.inference.features import Features
-from edge_node.inference.gaussian import cholesky
-from edge_node.inference.kernels import Kernel
-from edge_node.inference.landmarks import independent_landmarks
-from edge_node.inference.metric import place_exactly
-from edge_node.inference.statistics import Statistics, local_statistics
+from edge_node.inference.classification.classes import LabelRows
+from edge_node.inference.features.landmarks import independent_landmarks
+from edge_node.inference.features.metric import place_exactly
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.kernels.kernel import Kernel
+from edge_node.inference.messages.evidence import Evidence, best_evidence
+from edge_node.inference.messages.gaussian import cholesky
+from edge_node.inference.messages.statistics import Statistics, local_statistics
 from edge_node.network.base import Network, decide
-from edge_node.program.choices import read_bases, read_evidences
+from edge_node.program.root_decisions import read_bases, read_evidences
 
 __all__ = [
     "AnyRows",
     "Candidate",
-    "Learnt",
+    "Fit",
     "agree_evidence",
     "agree_features",
     "agree_learnt",
@@ -58,7 +58,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class Fit:
     """What the federation's rows say about a candidate.
 
     Attributes:
@@ -113,7 +113,7 @@ async def agree_statistics(
     """The Gaussian messages of several sets of rows and features, multiplied in one sweep.
 
     A product of messages in canonical form is the sum of their parameters, so the sum over the
-    tree is Gaussian belief propagation (`edge_node.inference.propagation`).
+    tree is Gaussian belief propagation (`edge_node.inference.messages.propagation`).
     """
     outputs = [rows.outputs if isinstance(rows, LabelRows) else None for rows, _ in work]
     local = [
@@ -143,17 +143,15 @@ async def agree_learnt(
     suffix: str,
     candidates: Sequence[Candidate],
     rows: Sequence[AnyRows],
-) -> list[Learnt]:
+) -> list[Fit]:
     """What each candidate learns from its rows: a basis, a sweep of statistics, the evidence."""
     features = await agree_features(network, f"basis/{suffix}", candidates)
     step = f"statistics/{suffix}"
     totals = await agree_statistics(network, step, list(zip(rows, features, strict=True)))
     evidences = await agree_evidence(network, f"choice/{suffix}", totals)
-    return [
-        Learnt(*each, step) for each in zip(candidates, features, totals, evidences, strict=True)
-    ]
+    return [Fit(*each, step) for each in zip(candidates, features, totals, evidences, strict=True)]
 
 
-def best(learnt: Sequence[Learnt]) -> Learnt:
+def best(learnt: Sequence[Fit]) -> Fit:
     """The one with the highest evidence."""
     return max(learnt, key=lambda each: each.evidence.log_evidence)

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from edge_node.arrays import Matrix, Vector
 from edge_node.config import DataSpec
-from edge_node.data.counts import Counts, check_census, local_counts, read_counts
-from edge_node.data.encoder import Encoder
-from edge_node.data.labels import (
+from edge_node.data.encoding.encoder import Encoder
+from edge_node.data.sources.schema import categorical_columns, unlisted_columns
+from edge_node.data.sources.source import Source
+from edge_node.data.sums.counts import Counts, check_census, local_counts, read_counts
+from edge_node.data.sums.labels import (
     ATTEMPTS,
     Sieve,
     Tally,
@@ -16,14 +19,11 @@ from edge_node.data.labels import (
     read_labels,
     too_many,
 )
-from edge_node.data.means import local_means, read_means
-from edge_node.data.schema import categorical_columns, unlisted_columns
-from edge_node.data.source import Source
-from edge_node.data.spread import Agreed, local_spread, read_spread
+from edge_node.data.sums.means import local_means, read_means
+from edge_node.data.sums.spread import Agreed, local_spread, read_spread
 from edge_node.errors import CohortRefusedError
-from edge_node.inference.arrays import Matrix, Vector
 from edge_node.network.base import CohortChanged, Network
-from edge_node.program.census import Census
+from edge_node.program.recounting import RecountingNetwork
 
 __all__ = ["agree_encoding"]
 
@@ -35,7 +35,7 @@ async def agree_encoding(
     *,
     pixels: bool = False,
     minimum_rows: Mapping[str, int] | None = None,
-) -> tuple[Census, Encoder, Matrix]:
+) -> tuple[RecountingNetwork, Encoder, Matrix]:
     """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes.
 
     Counts come first, and what they allow is summed over the same nodes: where one is lost in
@@ -62,7 +62,9 @@ async def agree_encoding(
         check_census(census, data)
         _check_minimum(census[0], minimum_rows or {})
 
-    census = Census(network, local.vector, lambda total: check(read_counts(total, data).census))
+    census = RecountingNetwork(
+        network, local.vector, lambda total: check(read_counts(total, data).census)
+    )
     await census.count()
     while True:
         counts, counted = read_counts(census.total, data), census.newest

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from edge_node.inference.arrays import Vector
+from edge_node.arrays import Vector
 from edge_node.network.base import Network
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.security.privacy.noise import DiscreteGaussian
 
 __all__ = ["Journal"]
 

@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.config import FederationSpec, LandmarkKind
-from edge_node.data.encoder import EncodedRows
-from edge_node.data.source import Batch
+from edge_node.data.encoding.encoder import EncodedRows
+from edge_node.data.sources.source import Batch
 from edge_node.errors import ConfigurationError
-from edge_node.inference.arrays import Matrix, Rows, Vector
-from edge_node.inference.landmarks import (
+from edge_node.inference.features.disjoint import DisjointSubset
+from edge_node.inference.features.landmarks import (
     gaussian_landmarks,
     kmeans_counts,
     kmeans_eligible,
@@ -20,7 +21,6 @@ from edge_node.inference.landmarks import (
     kmeans_sums,
     kmeans_update,
 )
-from edge_node.inference.shares import ShareRows
 from edge_node.network.base import CohortChanged, Network
 
 __all__ = ["agree_centroids", "agree_landmarks"]
@@ -77,7 +77,7 @@ async def agree_centroids(
     is counted again.
 
     Args:
-        network: the network; it lets a step be repeated (`edge_node.program.census.Census`).
+        network: the network; it lets a step be repeated (`edge_node.program.recounting.Census`).
         rows: this node's.
         centroids: (m, d), from which to start.
         left: how many rows the federation has.
@@ -85,7 +85,7 @@ async def agree_centroids(
         min_rows: fewest rows that a centroid may be an average of.
     """
     for i in range(iterations):
-        share = ShareRows(rows, i, iterations)
+        share = DisjointSubset(rows, i, iterations)
         eligible = partial(kmeans_eligible, left=left, min_rows=min_rows)
         counts, total = await _agree_sums(network, f"kmeans/{i}", share, centroids, eligible)
         centroids = kmeans_update(centroids, total, min_rows)

@@ -13,10 +13,12 @@ from functools import reduce
 import msgspec
 import numpy as np
 
+from edge_node.arrays import Matrix, Vector
 from edge_node.config import LandmarkKind, ModelSpec
-from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.classes import LabelRows
-from edge_node.inference.folds import (
+from edge_node.inference.classification.classes import LabelRows
+from edge_node.inference.features.metric import gradient_outer_product, metric_from
+from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.inference.messages.folds import (
     FOLDS,
     FoldRows,
     Predictor,
@@ -24,21 +26,19 @@ from edge_node.inference.folds import (
     fold_counts,
     local_scores,
 )
-from edge_node.inference.gaussian import pack_symmetric, unpack_symmetric
-from edge_node.inference.kernels import kernel_grid
-from edge_node.inference.metric import gradient_outer_product, metric_from
-from edge_node.inference.statistics import Statistics
+from edge_node.inference.messages.statistics import Statistics
+from edge_node.inference.numerics.symmetric import pack_symmetric, unpack_symmetric
 from edge_node.network.base import CohortChanged, Network, decide
 from edge_node.program.candidates import (
     AnyRows,
     Candidate,
-    Learnt,
+    Fit,
     agree_evidence,
     agree_learnt,
     agree_statistics,
     best,
 )
-from edge_node.program.choices import read_metrics, read_trial
+from edge_node.program.root_decisions import read_metrics, read_trial
 
 __all__ = ["learn_features"]
 
@@ -53,7 +53,7 @@ async def learn_features(
     count: int,
     landmarks: Mapping[LandmarkKind, Matrix],
     model: ModelSpec,
-) -> Learnt:
+) -> Fit:
     """The feature map that the federation's rows ask for, and what they say in it.
 
     Args:
@@ -78,10 +78,10 @@ async def learn_features(
     return learnt
 
 
-async def _by_evidence(network: Network, rows: AnyRows, learnt: Learnt, model: ModelSpec) -> Learnt:
+async def _by_evidence(network: Network, rows: AnyRows, learnt: Fit, model: ModelSpec) -> Fit:
     """Repeat until the evidence falls."""
     for i in range(1, model.metric_sweeps + 1):
-        lane = _Lane(rows, learnt, model.metric_shrinkages)
+        lane = _Trajectory(rows, learnt, model.metric_shrinkages)
         candidates = await _agree_metrics(network, i, [lane])
         improved = best(await agree_learnt(network, f"{i}", candidates, [rows] * len(candidates)))
         if improved.mean_evidence <= learnt.mean_evidence:
@@ -90,7 +90,7 @@ async def _by_evidence(network: Network, rows: AnyRows, learnt: Learnt, model: M
     return learnt
 
 
-async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: ModelSpec) -> Learnt:
+async def _by_folds(network: Network, rows: AnyRows, learnt: Fit, model: ModelSpec) -> Fit:
     """Repeat with all rows and without each fold, side by side; take what predicts the folds.
 
     Folds are counted first: many rows may be few different ones, and duplicates share a fold.
@@ -102,16 +102,17 @@ async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: Mode
     if len(start) == 1:
         return learnt
     lanes = [
-        _Lane(own, each, model.metric_shrinkages) for own, each in zip(held_in, start, strict=True)
+        _Trajectory(own, each, model.metric_shrinkages)
+        for own, each in zip(held_in, start, strict=True)
     ]
-    tried: list[Learnt] = []  # with all rows; of what is learnt without a fold the scores are left
+    tried: list[Fit] = []  # with all rows; of what is learnt without a fold the scores are left
     scores: list[Vector] = []
     for i in range(1, model.metric_sweeps + 1):
         candidates = await _agree_metrics(network, i, lanes)
         widths = [lane for lane in lanes for _ in lane.shrinkages]
         found = await agree_learnt(network, f"{i}", candidates, [lane.rows for lane in widths])
         lanes = [
-            _Lane(lane.rows, each, (shrinkage,))
+            _Trajectory(lane.rows, each, (shrinkage,))
             for lane, each, shrinkage in zip(
                 widths, found, (s for lane in lanes for s in lane.shrinkages), strict=True
             )
@@ -125,8 +126,8 @@ async def _by_folds(network: Network, rows: AnyRows, learnt: Learnt, model: Mode
 
 
 async def _without_folds(
-    network: Network, rows: AnyRows, folds: Sequence[AnyRows], learnt: Learnt, fewest: int
-) -> list[Learnt]:
+    network: Network, rows: AnyRows, folds: Sequence[AnyRows], learnt: Fit, fewest: int
+) -> list[Fit]:
     """What is learnt without each fold under the same features: sums of the other folds' sums.
 
     Nothing where a fold has too few rows; where a node was lost since ``learnt`` was summed, since
@@ -155,7 +156,7 @@ async def _without_folds(
 
 
 def _scores(
-    folds: Sequence[AnyRows], start: Sequence[Learnt], trials: Sequence[Sequence[Learnt]]
+    folds: Sequence[AnyRows], start: Sequence[Fit], trials: Sequence[Sequence[Fit]]
 ) -> Vector:
     """How much better than ``start`` each trial predicts the folds: of this node's rows.
 
@@ -180,15 +181,15 @@ async def _agree_trial(network: Network, scores: Sequence[Vector]) -> int | None
 
 
 @dataclass(frozen=True)
-class _Lane:
+class _Trajectory:
     """Rows to learn from, what was learnt from them so far, and metrics to be tried next."""
 
     rows: AnyRows
-    learnt: Learnt
+    learnt: Fit
     shrinkages: tuple[float, ...]
 
 
-async def _agree_metrics(network: Network, i: int, lanes: Sequence[_Lane]) -> list[Candidate]:
+async def _agree_metrics(network: Network, i: int, lanes: Sequence[_Trajectory]) -> list[Candidate]:
     """Each lane's candidate under each metric that it tries, in their order.
 
     One sweep of gradients; the root takes the matrices' roots, since rounding differs.
@@ -223,5 +224,5 @@ def _fold(rows: AnyRows, fold: int, *, inside: bool) -> AnyRows:
     return FoldRows(rows, fold, inside)
 
 
-def _predictor(learnt: Learnt) -> Predictor:
+def _predictor(learnt: Fit) -> Predictor:
     return Predictor(learnt.features, learnt.weights, learnt.evidence)

@@ -1,8 +1,9 @@
 """The program of a spec with differential privacy: one sum, with noise, and nothing else of rows.
 
 Encoding, landmarks and kernel come from the spec; what a run without privacy would find out by
-sums, it must state. The sum's noise is drawn by the nodes together (`edge_node.security.noise`),
-and the posterior answers for it (`edge_node.inference.noisy`). docs/privacy.md derives all of it.
+sums, it must state. The sum's noise is drawn by the nodes together (`security.privacy.noise`),
+and the posterior answers for it (`inference.private.noisy_regression`). docs/privacy.md derives all
+of it.
 """
 
 from datetime import UTC, datetime
@@ -10,28 +11,29 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
+from edge_node.arrays import Matrix
 from edge_node.config import FederationSpec, LandmarkKind, Level, PrivacySpec, Task
-from edge_node.data.bounds import bounded_encoder, bounded_rows, presumed_covariance
-from edge_node.data.encoder import EncodedRows, Encoder
-from edge_node.data.source import Batch, Source
+from edge_node.data.encoding.bounds import bounded_encoder, bounded_rows, presumed_covariance
+from edge_node.data.encoding.encoder import EncodedRows, Encoder
+from edge_node.data.sources.source import Batch, Source
 from edge_node.errors import ConfigurationError
-from edge_node.inference.arrays import Matrix
-from edge_node.inference.classes import LabelRows
-from edge_node.inference.evidence import Evidence
-from edge_node.inference.features import Features
-from edge_node.inference.kernels import kernel_grid
-from edge_node.inference.landmarks import gaussian_landmarks
-from edge_node.inference.noisy import noisy_evidence, noisy_posterior
-from edge_node.inference.noisy_classes import noisy_class_posterior
-from edge_node.inference.posterior import ClassPosterior, Posterior
-from edge_node.inference.private import NoisySums, Scales, local_release
-from edge_node.model import Model, Provenance
+from edge_node.inference.classification.classes import LabelRows
+from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.features.landmarks import gaussian_landmarks
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.inference.messages.evidence import Evidence
+from edge_node.inference.private.noisy_classification import noisy_class_posterior
+from edge_node.inference.private.noisy_regression import noisy_evidence, noisy_posterior
+from edge_node.inference.private.release import NoisySums, Scales, local_release
+from edge_node.inference.regression.posterior import Posterior
+from edge_node.model.model import Model, Provenance
 from edge_node.network.base import Network, decide
 from edge_node.program.candidates import AnyRows, Candidate, agree_features
-from edge_node.program.choices import read_noisy_evidence
 from edge_node.program.journal import Journal
-from edge_node.security.accounting import noise_multiplier
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.program.root_decisions import read_noisy_evidence
+from edge_node.security.privacy.accounting import noise_multiplier
+from edge_node.security.privacy.noise import DiscreteGaussian
 
 __all__ = ["infer_privately"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_node.security.authority import Authority
+from edge_node.security.pki.authority import Authority
 from tests.aggregator.discovered import Discovered, discovered
 
 

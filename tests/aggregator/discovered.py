@@ -7,14 +7,14 @@ from typing import NoReturn
 
 import grpc
 
-from aggregator.authorities import Authorities
-from aggregator.certification import Certification
-from aggregator.discovery import DiscoveryService
-from aggregator.registry import EnrolledNode, Registry
-from aggregator.scene import Rules
-from edge_node.security.authority import Authority
-from edge_node.security.identity import Identity, generate_key
-from edge_node.security.renewal import renewal_request
+from aggregator.ca.authorities import Authorities
+from aggregator.ca.certification import Certification
+from aggregator.planning.snapshot import Rules
+from aggregator.registry.registry import EnrolledNode, Registry
+from aggregator.services.discovery import DiscoveryService
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.identity import Identity, generate_key
+from edge_node.security.pki.renewal import renewal_request
 from tangentmesh.v1 import discovery_pb2
 from tests.mesh import SPEC_HASH, issue
 

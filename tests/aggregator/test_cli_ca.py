@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aggregator.registry import EnrolledNode, Registry
-from aggregator.requests import Kind, Request
-from edge_node.security.authority import key_fingerprint
-from edge_node.security.identity import generate_key, signing_request
+from aggregator.registry.registry import EnrolledNode, Registry
+from aggregator.registry.requests import Kind, Request
+from edge_node.security.pki.authority import key_fingerprint
+from edge_node.security.pki.identity import generate_key, signing_request
 
 SPEC = """
 name = "hospitals"

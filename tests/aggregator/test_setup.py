@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from aggregator import draft, setup
-from aggregator.config import Directory, load_config
-from aggregator.lock import locked
-from aggregator.registry import Registry
+from aggregator import setup
+from aggregator.directory import draft
+from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.lock import locked
+from aggregator.registry.registry import Registry
 from aggregator.server import serve
 from edge_node.errors import ConfigurationError, MachineError
 from edge_node.security import files
-from edge_node.security.authority import Authority
-from edge_node.security.identity import load_identity
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.identity import load_identity
 
 SPEC = """
 name = "hospitals"
@@ -192,7 +193,8 @@ def test_a_second_aggregator(tmp_path: Path, spec: Path) -> None:
     create(directory.path, spec)
     program = (
         "import sys; from pathlib import Path\n"
-        "from aggregator.config import Directory; from aggregator.lock import locked\n"
+        "from aggregator.directory.layout import Directory\n"
+        "from aggregator.directory.lock import locked\n"
         "with locked(Directory(Path(sys.argv[1]))): print('locked', flush=True); input()\n"
     )
     with subprocess.Popen(

@@ -10,16 +10,16 @@ import pytest
 
 from aggregator import setup
 from aggregator.cli import cli
-from aggregator.config import Directory
-from aggregator.plan import Member, Plan
-from aggregator.presence import Phase, Report
-from aggregator.registry import Denial, EnrolledNode, Heartbeat, Registry
+from aggregator.directory.layout import Directory
+from aggregator.planning.plan import Member, Plan
+from aggregator.planning.presence import Phase, Report
+from aggregator.registry.registry import Denial, EnrolledNode, Heartbeat, Registry
 from aggregator.status import describe
 from edge_node import console
 from edge_node.config import load_spec
-from edge_node.security.authority import Authority
-from edge_node.security.certificates import der_of
-from edge_node.security.identity import generate_key, signing_request
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.certificates import der_of
+from edge_node.security.pki.identity import generate_key, signing_request
 
 NOW = 1_800_000_000.0
 WELL = Report(address="a:1", session=bytes(16), epoch=1, run=1, phase=Phase.COMPLETE)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.security.authority import Authority
+from edge_node.security.pki.authority import Authority
 from tests.mesh import Mesh
 
 

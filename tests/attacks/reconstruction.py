@@ -13,9 +13,9 @@ From few rows it is as good as the rows:
 import numpy as np
 from scipy.optimize import brentq, least_squares
 
-from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.features import Features
-from edge_node.inference.statistics import Statistics
+from edge_node.arrays import Matrix, Vector
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.messages.statistics import Statistics
 
 __all__ = ["distances", "invert_one_row", "row_of_kernel_values", "rows_in_span", "targets_of"]
 

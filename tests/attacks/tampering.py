@@ -8,14 +8,14 @@ from typing import Any
 
 import grpc
 
-from edge_node.network.exchange import EPOCH_KEY
-from edge_node.network.framing import chunks
-from edge_node.network.link import ParentLink
-from edge_node.network.operation import Operation, parse_record
-from edge_node.network.plan import Plan
-from edge_node.network.tree import TreeNetwork
-from edge_node.security.credentials import channel_credentials, channel_options
-from edge_node.security.identity import Identity
+from edge_node.network.tree.exchange_client import ParentLink
+from edge_node.network.tree.exchange_server import EPOCH_KEY
+from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire.framing import chunks
+from edge_node.network.wire.operation import Operation, parse_record
+from edge_node.network.wire.plan import Plan
+from edge_node.security.pki.identity import Identity
+from edge_node.security.tls.credentials import channel_credentials, channel_options
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 from tests.mesh import DEADLINE, Mesh, Peer
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from edge_node.errors import IdentityError, NetworkError, TangentMeshError
-from edge_node.network import fixed_point
-from edge_node.network.agreement import confirm
 from edge_node.network.base import Network, decide
-from edge_node.network.combine import gathered, parse_gathered
-from edge_node.network.records import RunRecords
-from edge_node.network.tree import TreeNetwork
+from edge_node.network.tree.agreement import confirm
+from edge_node.network.tree.records import RunRecords
+from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire import fixed_point
+from edge_node.network.wire.combine import gathered, parse_gathered
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import Change, mislead, outcomes
 from tests.mesh import Mesh

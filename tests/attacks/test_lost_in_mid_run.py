@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edge_node.arrays import Vector
 from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
-from edge_node.data.source import Batch, MemorySource
-from edge_node.inference.folds import FOLDS
-from edge_node.model import Model
-from edge_node.network.base import Network, Vector
+from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.inference.messages.folds import FOLDS
+from edge_node.model.model import Model
+from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
-from edge_node.data.source import Batch, MemorySource
+from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import NetworkError, TangentMeshError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation

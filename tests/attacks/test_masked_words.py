@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from edge_node.network import fixed_point
-from edge_node.network.tree import TreeNetwork
+from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire import fixed_point
 from edge_node.security import masks
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import outcomes

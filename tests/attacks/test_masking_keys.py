@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from edge_node.errors import TangentMeshError
-from edge_node.network.combine import gathered, parse_gathered
-from edge_node.network.operation import Kind, Operation
-from edge_node.network.plan import Plan
-from edge_node.network.tree import TreeNetwork
-from edge_node.security.identity import Identity
+from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire.combine import gathered, parse_gathered
+from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.plan import Plan
 from edge_node.security.masks import MaskingKey, announce
+from edge_node.security.pki.identity import Identity
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import mislead, outcomes, tampering
 from tests.mesh import Mesh

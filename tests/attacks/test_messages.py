@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from edge_node.errors import NetworkError
-from edge_node.network import fixed_point
-from edge_node.network.framing import chunks
-from edge_node.network.operation import Kind, Operation
-from edge_node.network.tree import TreeNetwork
-from edge_node.security.authority import Authority
+from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire import fixed_point
+from edge_node.network.wire.framing import chunks
+from edge_node.network.wire.operation import Kind, Operation
+from edge_node.security.pki.authority import Authority
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import Answer, call, outcomes, tampering

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_node.arrays import Matrix, Vector
 from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
-from edge_node.data.encoder import EncodedRows
-from edge_node.data.source import Batch, MemorySource
-from edge_node.inference.arrays import Matrix
-from edge_node.inference.landmarks import kmeans_counts
-from edge_node.model import Model
-from edge_node.network.base import Network, Vector
+from edge_node.data.encoding.encoder import EncodedRows
+from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.inference.features.landmarks import kmeans_counts
+from edge_node.model.model import Model
+from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 

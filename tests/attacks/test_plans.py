@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from edge_node.errors import IdentityError, NetworkError
-from edge_node.network.operation import EPOCH_KINDS, Operation
-from edge_node.network.plan import Plan
-from edge_node.network.tree import TreeNetwork
-from edge_node.security.authority import Authority
-from edge_node.security.identity import Identity
+from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire.operation import EPOCH_KINDS, Operation
+from edge_node.network.wire.plan import Plan
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.identity import Identity
 from tangentmesh.v1 import discovery_pb2
 from tests.attacks.tampering import call, outcomes
 from tests.mesh import Mesh, issue, until

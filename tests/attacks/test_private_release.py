@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from edge_node.arrays import Matrix, Vector
 from edge_node.config import Level
-from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.features import Features
-from edge_node.inference.gaussian import Gaussian
-from edge_node.inference.private import NoisySums, Scales, local_release
-from edge_node.inference.statistics import Statistics
-from edge_node.security.accounting import noise_multiplier
-from edge_node.security.noise import DiscreteGaussian
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.messages.statistics import Statistics
+from edge_node.inference.private.release import NoisySums, Scales, local_release
+from edge_node.security.privacy.accounting import noise_multiplier
+from edge_node.security.privacy.noise import DiscreteGaussian
 from tests.attacks.reconstruction import distances, rows_in_span
 from tests.inference.problems import features_on, normal
 

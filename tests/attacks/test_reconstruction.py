@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_node.arrays import Matrix, Vector
 from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
-from edge_node.data.encoder import EncodedRows
-from edge_node.data.source import Batch, MemorySource
-from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.features import Features
-from edge_node.inference.statistics import Statistics, local_statistics
-from edge_node.model import Model
-from edge_node.network import fixed_point
-from edge_node.network.operation import parse_record
+from edge_node.data.encoding.encoder import EncodedRows
+from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.messages.statistics import Statistics, local_statistics
+from edge_node.model.model import Model
+from edge_node.network.wire import fixed_point
+from edge_node.network.wire.operation import parse_record
 from edge_node.program import infer
-from edge_node.security.authority import Authority
 from edge_node.security.masks import PairwiseMasks
+from edge_node.security.pki.authority import Authority
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.reconstruction import distances, invert_one_row, rows_in_span, targets_of
 from tests.inference.problems import features_on, normal

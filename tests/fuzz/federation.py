@@ -23,12 +23,12 @@ from google.protobuf.message import Message
 
 from benchmarks.federations import regression_spec, write_rows
 from edge_node.demo.federation import LocalFederation
-from edge_node.network.framing import chunks
-from edge_node.network.operation import Operation, parse_record
-from edge_node.network.plan import Plan
-from edge_node.network.records import RecordStore
-from edge_node.security.credentials import channel_credentials, channel_options
-from edge_node.security.identity import Identity, load_identity
+from edge_node.network.tree.records import RecordStore
+from edge_node.network.wire.framing import chunks
+from edge_node.network.wire.operation import Operation, parse_record
+from edge_node.network.wire.plan import Plan
+from edge_node.security.pki.identity import Identity, load_identity
+from edge_node.security.tls.credentials import channel_credentials, channel_options
 from edge_node.serving.client import predict
 from edge_node.serving.endpoint import socket_path, target
 from tangentmesh.v1 import discovery_pb2, enrolment_pb2, exchange_pb2, prediction_pb2

@@ -7,25 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from edge_node.config import Task, load_node_config, parse_spec, to_toml
-from edge_node.data.source import open_source
-from edge_node.model import Model
-from edge_node.names import parse_certificate_uri, split_address
-from edge_node.network.records import RecordStore
-from edge_node.security.authority import Authority
-from edge_node.security.certificates import (
+from edge_node.config.names import split_address
+from edge_node.data.sources.source import open_source
+from edge_node.model.model import Model
+from edge_node.network.tree.records import RecordStore
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.certificates import (
     check_certificate,
     parse_certificate,
     parse_certificates,
     subject_of,
     verify_signature,
 )
-from edge_node.security.identity import parse_key
-from edge_node.security.tokens import Token
+from edge_node.security.pki.identity import parse_key
+from edge_node.security.pki.tokens import Token
+from edge_node.security.pki.uri import parse_certificate_uri
 from edge_node.serving.server import _predict
 from tangentmesh.v1 import exchange_pb2, prediction_pb2
 from tests.fuzz.targets import Target
 from tests.mesh import issue
-from tests.test_program import learn, part, rows_for, spec_for
+from tests.program.test_program import learn, part, rows_for, spec_for
 
 __all__ = ["file_targets"]
 

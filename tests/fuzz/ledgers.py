@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_node.config import Level
-from edge_node.security.cohort import Claim, Cohort
-from edge_node.security.denylist import Denylist
-from edge_node.security.ledger import Ledger
-from edge_node.security.noise import DiscreteGaussian
-from edge_node.security.privacy_ledger import PrivacyLedger, read_ledger, spent
+from edge_node.security.disclosure.cohort import Claim, Cohort
+from edge_node.security.disclosure.ledger import Ledger
+from edge_node.security.pki.denylist import Denylist
+from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.privacy_ledger import PrivacyLedger, read_ledger, spent
 from tests.fuzz.targets import Target
 
 __all__ = ["ledger_targets"]

@@ -8,23 +8,24 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from aggregator.heartbeat import read_report
-from edge_node.network import base, fixed_point
-from edge_node.network.agreement import check_testimonies, testimony
-from edge_node.network.claims import claim_of, cohort_of
-from edge_node.network.combine import RecordUnion, RingSum, Union, gathered, parse_gathered
-from edge_node.network.framing import CHUNK_BYTES, chunks, read_header, read_payload
-from edge_node.network.keys import announcement, pairwise_masks
-from edge_node.network.operation import Kind, Operation, parse_record
-from edge_node.network.plan import Member, Plan
-from edge_node.program import choices
-from edge_node.security.authority import Authority, requested_key
-from edge_node.security.certificates import der_of
-from edge_node.security.cohort import Claim
-from edge_node.security.identity import Identity, signing_request
+from aggregator.services.heartbeat import read_report
+from edge_node.network import base
+from edge_node.network.tree.agreement import check_testimonies, testimony
+from edge_node.network.tree.claims import claim_of, cohort_of
+from edge_node.network.tree.keys import announcement, pairwise_masks
+from edge_node.network.wire import fixed_point
+from edge_node.network.wire.combine import RecordUnion, RingSum, Union, gathered, parse_gathered
+from edge_node.network.wire.framing import CHUNK_BYTES, chunks, read_header, read_payload
+from edge_node.network.wire.operation import Kind, Operation, parse_record
+from edge_node.network.wire.plan import Member, Plan
+from edge_node.program import root_decisions as choices
+from edge_node.security.disclosure.cohort import Claim
 from edge_node.security.masks import MaskingKey
-from edge_node.security.renewal import check_renewal, renewal_request
-from edge_node.security.succession import Successor, statement, succeed
+from edge_node.security.pki.authority import Authority, requested_key
+from edge_node.security.pki.certificates import der_of
+from edge_node.security.pki.identity import Identity, signing_request
+from edge_node.security.pki.renewal import check_renewal, renewal_request
+from edge_node.security.pki.succession import Successor, statement, succeed
 from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import discovery_pb2, exchange_pb2, prediction_pb2
 from tests.fuzz.targets import Target

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal, localcontext
 
 from edge_node.config import Activation, KernelKind
-from edge_node.inference.dense import DenseKernel
+from edge_node.inference.kernels.dense import DenseKernel
 
 Number = float | Decimal
 

@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 
-from edge_node.inference.arrays import Matrix, Vector
+from edge_node.arrays import Matrix, Vector
 
 __all__ = [
     "DIGITS", "Conditioned", "cholesky", "condition", "covariance", "decimals", "log_determinant",

@@ -2,15 +2,15 @@
 
 import numpy as np
 
+from edge_node.arrays import Matrix, Vector
 from edge_node.config import Activation, KernelKind
-from edge_node.inference.arrays import Matrix, Vector
-from edge_node.inference.conditional import local_conditional, solve_conditional
-from edge_node.inference.dense import DenseKernel
-from edge_node.inference.features import Features
-from edge_node.inference.kernels import Kernel
-from edge_node.inference.landmarks import independent_landmarks
-from edge_node.inference.posterior import Posterior
-from edge_node.inference.stationary import StationaryKernel
+from edge_node.inference.features.landmarks import independent_landmarks
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.kernels.dense import DenseKernel
+from edge_node.inference.kernels.kernel import Kernel
+from edge_node.inference.kernels.stationary import StationaryKernel
+from edge_node.inference.regression.conditional import local_conditional, solve_conditional
+from edge_node.inference.regression.posterior import Posterior
 
 NTK = DenseKernel(KernelKind.NTK, Activation.RELU, 2, 2.0, 0.0)
 SMOOTH = StationaryKernel(KernelKind.RBF, 1.5 / np.sqrt(2.0))

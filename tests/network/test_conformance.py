@@ -12,7 +12,7 @@ from edge_node.errors import NetworkError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.network.threaded import ThreadedNetwork
-from edge_node.security.authority import Authority
+from edge_node.security.pki.authority import Authority
 from tests.mesh import Mesh
 from tests.network.conformance import LAWS, Law, vector_of
 

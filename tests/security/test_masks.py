@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.errors import IdentityError, RefusedError
-from edge_node.network import fixed_point
+from edge_node.network.wire import fixed_point
 from edge_node.security.masks import MaskingKey, PairwiseMasks, announce, read_announcement
 
 PLAN = bytes(range(32))

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_node.network import fixed_point
-from edge_node.network.combine import RingSum
+from edge_node.network.wire import fixed_point
+from edge_node.network.wire.combine import RingSum
 from edge_node.security.masks import MaskingKey, PairwiseMasks
 from tests.vectors import oracle
 

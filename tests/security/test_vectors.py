@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from edge_node import errors
-from edge_node.network import fixed_point
 from edge_node.network.base import Network
-from edge_node.network.combine import RingSum, gathered
-from edge_node.network.keys import pairwise_masks
-from edge_node.network.operation import Operation
-from edge_node.network.plan import Member, Plan
-from edge_node.network.records import RecordStore
-from edge_node.security.authority import Authority
-from edge_node.security.certificates import pem_of
-from edge_node.security.identity import Identity, generate_key
+from edge_node.network.tree.keys import pairwise_masks
+from edge_node.network.tree.records import RecordStore
+from edge_node.network.wire import fixed_point
+from edge_node.network.wire.combine import RingSum, gathered
+from edge_node.network.wire.operation import Operation
+from edge_node.network.wire.plan import Member, Plan
 from edge_node.security.masks import MaskingKey, PairwiseMasks
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.certificates import pem_of
+from edge_node.security.pki.identity import Identity, generate_key
 from tests.mesh import Mesh
 from tests.vectors import generate, oracle
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.config.paths import NodePaths
 from edge_node.demo.experiment import learn
 from edge_node.demo.federation import LocalFederation, write_spec
-from edge_node.paths import NodePaths
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

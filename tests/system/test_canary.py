@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_node.arrays import Vector
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
-from edge_node.data.source import FileSource, open_source
-from edge_node.model import Model
-from edge_node.network import fixed_point
-from edge_node.network.base import Network, Vector
+from edge_node.data.sources.source import FileSource, open_source
+from edge_node.model.model import Model
+from edge_node.network.base import Network
+from edge_node.network.wire import fixed_point
 from edge_node.program import infer
-from edge_node.security.authority import Authority
 from edge_node.security.masks import PairwiseMasks
+from edge_node.security.pki.authority import Authority
 from tests.mesh import Mesh
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 from edge_node.config import Task, TimingSpec
-from edge_node.data.source import open_source
+from edge_node.config.paths import NodePaths
+from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import MachineError
-from edge_node.model import Model
-from edge_node.network import fixed_point
-from edge_node.network.operation import Kind, parse_record
-from edge_node.paths import NodePaths
+from edge_node.model.model import Model
+from edge_node.network.wire import fixed_point
+from edge_node.network.wire.operation import Kind, parse_record
 from tests.system.test_canary import (
     NUMBERS,
     RARE,

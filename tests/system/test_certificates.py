@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from edge_node.config import TimingSpec
+from edge_node.config.paths import NodePaths
 from edge_node.demo.datasets import Site
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import MachineError
-from edge_node.paths import NodePaths
-from edge_node.security.keyring import Keyring
-
-from .test_federation import assert_pooled
+from edge_node.security.pki.keyring import Keyring
+from tests.system.test_federation import assert_pooled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 
 from edge_node.config import TimingSpec
-from edge_node.data.source import batch_from_rows
+from edge_node.config.paths import NodePaths
+from edge_node.data.sources.source import batch_from_rows
 from edge_node.demo.datasets import Site
 from edge_node.demo.evaluation import table_rows
 from edge_node.demo.experiment import learn
 from edge_node.demo.federation import LocalFederation, frozen
-from edge_node.model import Model
-from edge_node.paths import NodePaths
+from edge_node.model.model import Model
 from edge_node.serving import client
-
-from .conftest import pooled_file
+from tests.system.conftest import pooled_file
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

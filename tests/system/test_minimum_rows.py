@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from edge_node.config.paths import NodePaths
 from edge_node.demo.federation import LocalFederation
-from edge_node.paths import NodePaths
 
 Make = Callable[..., LocalFederation]
 

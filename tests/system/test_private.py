@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from edge_node.config import FederationSpec, load_spec
+from edge_node.config.paths import NodePaths
 from edge_node.demo.federation import LocalFederation
-from edge_node.model import Model
-from edge_node.paths import NodePaths
-
-from .conftest import QUICK
+from edge_node.model.model import Model
+from tests.system.conftest import QUICK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 

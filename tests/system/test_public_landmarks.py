@@ -17,12 +17,12 @@ from edge_node.config import (
     Task,
     TimingSpec,
 )
-from edge_node.data.source import batch_from_rows, open_source
+from edge_node.config.paths import NodePaths
+from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import MachineError
-from edge_node.model import Model
+from edge_node.model.model import Model
 from edge_node.network.memory import MemoryFederation
-from edge_node.paths import NodePaths
 from edge_node.program import infer
 from edge_node.serving import client
 

@@ -1,0 +1,1 @@
+"""The federation's certificate authority, here or on a machine of its own."""

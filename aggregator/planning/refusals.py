@@ -1,0 +1,78 @@
+"""Cohorts that nodes have refused: they are not planned again as they were.
+
+A site may refuse a cohort and accept another: too few nodes, strangers, or a difference to earlier
+cohorts that would isolate somebody. Such a refusal is of the processes that were in the cohort. A
+site that changes its rows, its policy or its mind starts its node again, and it may be tried again.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from aggregator.planning.plan import Plan
+from aggregator.planning.presence import Phase, Presence
+
+__all__ = ["Refusal", "Refusals", "processes"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The cohort of ``epoch``, (node, session) each, who refuses it, and the first one's reason."""
+
+    epoch: int
+    cohort: frozenset[tuple[str, bytes]]
+    nodes: frozenset[str]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """All that matter still."""
+
+    known: tuple[Refusal, ...] = field(default=())
+
+    def learning(
+        self,
+        plan: Plan | None,
+        everyone: Mapping[str, Presence],
+        planned: frozenset[tuple[str, bytes]],
+    ) -> Self:
+        """With those that the newest plan has met, and without those of processes that ended.
+
+        ``planned`` are the processes that it was drawn for; empty: that is not known any more.
+        """
+        if plan is None:
+            return self
+        members = {name: each for name, each in everyone.items() if name in plan.by_node}
+        refusing = {
+            name: each.report
+            for name, each in sorted(members.items())
+            if each.report.phase is Phase.REFUSED and each.report.refused_epoch == plan.epoch
+        }
+        before = self.of(plan)
+        present = processes(everyone)
+        kept = [r for r in self.known if r.epoch != plan.epoch and r.cohort <= present]
+        if before is not None or refusing:
+            cohort = before.cohort if before else planned or processes(members)
+            nodes = before.nodes if before else frozenset[str]()
+            reason = before.reason if before else next(iter(refusing.values())).reason
+            kept.append(Refusal(plan.epoch, cohort, nodes | refusing.keys(), reason))
+        return type(self)(tuple(kept))
+
+    def of(self, plan: Plan | None) -> Refusal | None:
+        """That of the plan's own cohort; None: nobody has refused it."""
+        return next((each for each in self.known if plan and each.epoch == plan.epoch), None)
+
+    def willing(self, nodes: Mapping[str, Presence]) -> Mapping[str, Presence]:
+        """Those who have not refused to be in a cohort with just the others of them."""
+        while refusal := self._of_processes(processes(nodes)):
+            nodes = {name: each for name, each in nodes.items() if name not in refusal.nodes}
+        return nodes
+
+    def _of_processes(self, cohort: Collection[tuple[str, bytes]]) -> Refusal | None:
+        return next((each for each in self.known if each.cohort == cohort), None)
+
+
+def processes(nodes: Mapping[str, Presence]) -> frozenset[tuple[str, bytes]]:
+    """(node, session) of each."""
+    return frozenset((name, each.report.session) for name, each in nodes.items())

@@ -1,0 +1,1 @@
+"""The two services that nodes call, and the check of what they say."""

@@ -1,0 +1,38 @@
+"""The names of arrays, and what all who compute with them share: rounding that forgets partitions.
+
+A leaf that `data`, `inference` and `network` stand on without knowing each other.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Matrix", "Rows", "Vector", "round_absolute", "round_significant"]
+
+Vector: TypeAlias = NDArray[np.float64]
+Matrix: TypeAlias = NDArray[np.float64]
+
+Rows: TypeAlias = Iterable[tuple[Matrix, Vector]]
+"""Chunks (X (n, d) encoded inputs, y (n,) targets). Iterable more than once, each time in the same
+order; a chunk is small enough to fit in memory whatever the number of rows."""
+
+
+def round_absolute(values: NDArray[np.float64], bits: int = 32) -> NDArray[np.float64]:
+    """Each value, rounded to a multiple of 2^-bits: for values of the order of one that may have
+    cancelled to next to nothing, such as means and covariances.
+    """
+    rounded: NDArray[np.float64] = np.ldexp(np.rint(np.ldexp(values, bits)), -bits)
+    return rounded + 0.0  # no negative zero
+
+
+def round_significant(values: NDArray[np.float64], bits: int = 32) -> NDArray[np.float64]:
+    """Each value, rounded to ``bits`` significant binary digits.
+
+    Sums over other partitions of the same rows differ in their last places; means, scales and
+    landmarks made of them are rounded far above that, and so are equal but for rare ties.
+    """
+    mantissa, exponent = np.frexp(values)
+    rounded: NDArray[np.float64] = np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)
+    return rounded

@@ -1,0 +1,129 @@
+"""An encoding that no row has decided: from the bounds and categories that a private spec states.
+
+Where the survey would find means and deviations, the spec's bounds stand in: a number is encoded as
+if it were uniform between them, with mean zero and unit variance, and one beyond them counts as at
+them. Categories count as equally frequent; of a column whose cells may be missing, one in ten
+counts as missing. These are only scales and landmarks: a wrong guess costs accuracy, not privacy.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.config import Column, ColumnKind, FederationSpec
+from edge_node.data.encoding.encoder import (
+    CategoricalFeature,
+    Encoder,
+    MissingFeature,
+    NumericFeature,
+)
+from edge_node.data.sources.schema import categorical_columns, numeric_columns
+from edge_node.data.sources.source import Batch, Source
+
+__all__ = ["SomeRows", "bounded_encoder", "bounded_rows", "presumed_covariance"]
+
+_WIDTH = math.sqrt(3.0)  # half the range of a uniform distribution of unit variance
+_MISSING = 0.1
+
+
+def bounded_encoder(spec: FederationSpec) -> Encoder:
+    """The encoder of a spec with ``[privacy]``: the same wherever it is made, without any row."""
+    data = spec.data
+    numeric, categorical = numeric_columns(data), categorical_columns(data)
+    target = (-1.0, 1.0)
+    if spec.privacy is not None and spec.privacy.target_bounds is not None:
+        target = spec.privacy.target_bounds
+    centre, half = _centre(target)
+    return Encoder(
+        tuple(_number(column, index) for index, column in enumerate(numeric)),
+        tuple(_category(column, index) for index, column in enumerate(categorical)),
+        tuple(
+            MissingFeature(column.name, kind, index, _MISSING)
+            for kind, columns in (
+                (ColumnKind.NUMERIC, numeric),
+                (ColumnKind.CATEGORICAL, categorical),
+            )
+            for index, column in enumerate(columns)
+            if column.missing
+        ),
+        target_location=0.0 if data.classes else centre,
+        target_scale=1.0 if data.classes else half,
+        rows=0,
+        class_counts=(),
+        warnings=(),
+    )
+
+
+def presumed_covariance(encoder: Encoder) -> NDArray[np.float64]:
+    """The covariance (d, d) of inputs that are as the encoder presumes: for landmarks."""
+    blocks = [np.eye(len(encoder.numeric))]
+    for feature in encoder.categorical:
+        shares = np.array(feature.shares)
+        blocks.append(np.diag(shares) - np.outer(shares, shares))
+    blocks.append(_MISSING * (1.0 - _MISSING) * np.eye(len(encoder.missing)))
+    sizes = [len(block) for block in blocks]
+    covariance = np.zeros((sum(sizes), sum(sizes)))
+    for block, end in zip(blocks, np.cumsum(sizes), strict=True):
+        covariance[end - len(block) : end, end - len(block) : end] = block
+    return covariance
+
+
+def bounded_rows(source: Source, spec: FederationSpec) -> Source:
+    """The rows with which a site takes part: all of them, or so many as the spec allows a site."""
+    most = spec.privacy.rows_per_site if spec.privacy is not None else None
+    return source if most is None else SomeRows(source, most, spec.model.seed)
+
+
+@dataclass(frozen=True)
+class SomeRows:
+    """At most so many rows of a source, taken from all over it; the same ones each time.
+
+    A row's place decides, by a hash with the public seed: neither its content nor chance, so that a
+    restart contributes the same.
+
+    Attributes:
+        source: the source.
+        most: how many rows.
+        seed: the spec's.
+    """
+
+    source: Source
+    most: int
+    seed: int
+
+    def batches(self) -> Iterator[Batch]:
+        """The chosen rows, in the source's order; batches without any are empty."""
+        chosen = self._chosen()
+        start = 0
+        for batch in self.source.batches():
+            inside = chosen[(chosen >= start) & (chosen < start + len(batch))] - start
+            target = None if batch.target is None else batch.target[inside]
+            yield Batch(batch.numeric[inside], batch.categorical[inside], target)
+            start += len(batch)
+
+    def _chosen(self) -> NDArray[np.intp]:
+        """The places of the chosen rows, ascending: those whose hashes are lowest."""
+        rows = sum(len(batch) for batch in self.source.batches())
+        key = hashlib.sha256(f"tangentmesh/v1/rows/{self.seed}".encode()).digest()
+        hashes = np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "big")))
+        order = np.argsort(hashes.random(rows), kind="stable")
+        return np.sort(order[: self.most])
+
+
+def _centre(bounds: tuple[float, float]) -> tuple[float, float]:
+    """The middle, and half the width; neither overflows."""
+    return bounds[0] / 2.0 + bounds[1] / 2.0, bounds[1] / 2.0 - bounds[0] / 2.0
+
+
+def _number(column: Column, index: int) -> NumericFeature:
+    centre, half = _centre(column.bounds or (-1.0, 1.0))
+    return NumericFeature(column.name, index, centre, half / _WIDTH, most=_WIDTH)
+
+
+def _category(column: Column, index: int) -> CategoricalFeature:
+    labels = column.categories
+    return CategoricalFeature(column.name, index, labels, (1.0 / len(labels),) * len(labels))

@@ -1,0 +1,212 @@
+"""The agreed encoding: rows to inputs, targets to standardised targets and back.
+
+A missing number is imputed with the federated mean, and an indicator input says so. A category that
+is not in the list is all zeros. Numbers have unit variance; one-hot and indicator inputs keep their
+unit step and are only centred: scaled to unit variance, the rarest categories would be the farthest
+away.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.config import ColumnKind
+from edge_node.data.sources.source import Batch, Source
+from edge_node.errors import DataError
+
+__all__ = [
+    "CategoricalFeature",
+    "EncodedRows",
+    "Encoder",
+    "MissingFeature",
+    "NumericFeature",
+    "is_missing",
+]
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+_FARTHEST = 1e150  # standard deviations: sums of squares stay finite
+
+
+class NumericFeature(msgspec.Struct, frozen=True):
+    """Input (x - location) / scale of the numeric column at ``index``; one beyond ``most`` in
+    absolute value counts as at it.
+    """
+
+    name: str
+    index: int
+    location: float
+    scale: float
+    most: float | None = None
+
+
+class CategoricalFeature(msgspec.Struct, frozen=True):
+    """Inputs [x = label] - share of the categorical column at ``index``. ``joined`` labels are
+    common, but have no input: they hide rows of rare ones, or without a value.
+    """
+
+    name: str
+    index: int
+    labels: tuple[str, ...]
+    shares: tuple[float, ...]
+    joined: tuple[str, ...] = ()
+
+
+class MissingFeature(msgspec.Struct, frozen=True):
+    """Input [x is missing] - share of a column; ``kind`` says among which columns ``index`` is."""
+
+    name: str
+    kind: ColumnKind
+    index: int
+    share: float
+
+
+class Encoder(msgspec.Struct, frozen=True):
+    """The agreed encoding; inputs are ordered numeric, one-hot, missing."""
+
+    numeric: tuple[NumericFeature, ...]
+    categorical: tuple[CategoricalFeature, ...]
+    missing: tuple[MissingFeature, ...]
+    target_location: float
+    target_scale: float
+    rows: int
+    class_counts: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The inputs' names."""
+        one_hot = [f"{f.name}={label}" for f in self.categorical for label in f.labels]
+        missing = [f"{f.name} is missing" for f in self.missing]
+        return (*(f.name for f in self.numeric), *one_hot, *missing)
+
+    def encode(self, batch: Batch) -> Matrix:
+        """A batch's inputs (n, d).
+
+        Raises:
+            DataError: a number is so far from the federation's that its square overflows.
+        """
+        columns = [_standardised(batch.numeric[:, f.index], f) for f in self.numeric]
+        for category in self.categorical:
+            held = batch.categorical[:, category.index]
+            pairs = zip(category.labels, category.shares, strict=True)
+            columns.extend(_centred(held == label, share) for label, share in pairs)
+        columns.extend(_centred(is_missing(batch, m.kind, m.index), m.share) for m in self.missing)
+        return np.column_stack(columns)
+
+    def targets(self, batch: Batch) -> Vector:
+        """A batch's targets (n,): standardised, or class indices."""
+        if batch.target is None:
+            raise DataError("the rows have no target")
+        return (batch.target - self.target_location) / self.target_scale
+
+    def unscale(self, mean: Vector, sd: Vector) -> tuple[Vector, Vector]:
+        """Mean and sd of standardised targets, in the target's own unit."""
+        return self.target_location + self.target_scale * mean, self.target_scale * sd
+
+    def warnings_for(self, batch: Batch) -> list[str]:
+        """Which labels of a batch the federation doesn't know, in how many rows; and how many
+        numbers are beyond their bounds.
+        """
+        found = []
+        for category in self.categorical:
+            held = batch.categorical[:, category.index]
+            known = {None, *category.labels, *category.joined}
+            unseen = [label for label in held if label not in known]
+            if unseen:
+                names = ", ".join(repr(label) for label in sorted(set(unseen))[:5])
+                found.append(
+                    f"column {category.name!r}: {len(unseen)} rows with an unseen category "
+                    f"({names}); they are treated as none of the known ones"
+                )
+        for number in self.numeric:
+            beyond = _beyond(batch.numeric[:, number.index], number)
+            if beyond.any():
+                found.append(
+                    f"column {number.name!r}: {beyond.sum()} rows beyond the spec's bounds; they "
+                    "are treated as being at them"
+                )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dict(msgspec.to_builtins(self))
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Self:
+        """The inverse of ``to_dict``. Raises msgspec.ValidationError."""
+        return msgspec.convert(value, cls)
+
+
+@dataclass
+class EncodedRows:
+    """A source as the mathematics sees it: chunks (X (n, d), y (n,)), again and again.
+
+    Few rows are read and encoded once and kept; more than ``most_bytes`` of numbers are read anew
+    in each pass, so that memory doesn't grow with them.
+    """
+
+    source: Source
+    encoder: Encoder
+    most_bytes: int = 16 << 20
+    _kept: list[tuple[Matrix, Vector]] | None = field(default=None, init=False, repr=False)
+
+    def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[tuple[Matrix, Vector]] = []
+        size = 0
+        for batch in self.source.batches():
+            X, y = self.encoder.encode(batch), self.encoder.targets(batch)
+            X.setflags(write=False)
+            y.setflags(write=False)
+            size += X.nbytes + y.nbytes
+            if size > self.most_bytes:
+                kept.clear()
+            else:
+                kept.append((X, y))
+            yield X, y
+        if size <= self.most_bytes:
+            self._kept = kept
+
+
+def _standardised(values: Vector, number: NumericFeature) -> Vector:
+    """A numeric column's inputs; missing values are the mean."""
+    with np.errstate(over="ignore"):
+        scaled = (values - number.location) / number.scale
+    if number.most is not None:
+        return np.nan_to_num(np.clip(scaled, -number.most, number.most), nan=0.0)
+    if (far := values[np.abs(scaled) > _FARTHEST]).size:
+        raise DataError(
+            "a number is too far from the federation's",
+            where=f"column {number.name!r}",
+            expected=f"within {_FARTHEST:g} standard deviations of the mean",
+            found=f"{far.size} farther ones",  # not the value: a node reports why it refuses
+            remedy="Correct the value",
+        )
+    return np.nan_to_num(scaled, nan=0.0)
+
+
+def _beyond(values: Vector, number: NumericFeature) -> NDArray[np.bool_]:
+    """Which values (n,) the encoder moves to a bound; with a little room for rounding."""
+    most = np.inf if number.most is None else number.most * (1.0 + 1e-9)
+    beyond: NDArray[np.bool_] = np.abs(values - number.location) > most * number.scale
+    return beyond
+
+
+def _centred(indicator: NDArray[np.bool_], share: float) -> Vector:
+    centred: Vector = indicator.astype(np.float64) - share
+    return centred
+
+
+def is_missing(batch: Batch, kind: ColumnKind, index: int) -> NDArray[np.bool_]:
+    """Which rows (n,) of a batch have no value in a column."""
+    if kind is ColumnKind.NUMERIC:
+        return np.isnan(batch.numeric[:, index])
+    return np.array([value is None for value in batch.categorical[:, index]], dtype=bool)

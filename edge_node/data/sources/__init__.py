@@ -1,0 +1,5 @@
+"""Where rows come from: a file, checked once and streamed in batches.
+
+Read `schema`, `source`, `checks`; `duck` is the only module that calls DuckDB, `stamp` notices
+another file, `site` fills the site column, `public` reads public landmarks.
+"""

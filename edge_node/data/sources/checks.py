@@ -1,0 +1,159 @@
+"""What no row of a file may be, as conditions that DuckDB searches for in one pass."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from edge_node.config import Column, DataSpec, Task
+from edge_node.data.sources.duck import (
+    as_text,
+    is_number,
+    is_text,
+    literal,
+    number,
+    quoted,
+    relation,
+)
+from edge_node.data.sources.schema import LONGEST_LABEL, categorical_columns, numeric_columns
+from edge_node.errors import DataError
+
+__all__ = ["LARGEST", "count_rows"]
+
+LARGEST = 1e120
+"""In absolute value; what is beyond can't be summed."""
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A condition that no row may fulfil."""
+
+    column: str
+    condition: str  # SQL
+    problem: str
+    expected: str
+    remedy: str
+
+
+def count_rows(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    data: DataSpec,
+    types: Mapping[str, str],
+    *,
+    with_target: bool,
+) -> int:
+    """How many rows a file has, all of which fit the schema: one pass, whatever the columns.
+
+    Raises:
+        DataError: a column of the wrong type, or the first cell that doesn't fit.
+    """
+    _check_types(path, data, types, with_target=with_target)
+    searched = list(_problems(data, types, with_target=with_target))
+    conditions = "".join(f", {each.condition} AS c{i}" for i, each in enumerate(searched))
+    firsts = "".join(f", min(row) FILTER (WHERE c{i})" for i in range(len(searched)))
+    query = (
+        f"SELECT count(*){firsts} FROM "  # noqa: S608 - quoted
+        f"(SELECT row_number() OVER () AS row{conditions} FROM {relation(path)})"
+    )
+    rows, *found = connection.execute(query).fetchone() or (0,)
+    wrong = [(row, i) for i, row in enumerate(found) if row is not None]
+    if wrong:
+        row, i = min(wrong)
+        raise _error(connection, path, searched[i], row)
+    return int(rows)
+
+
+def _error(
+    connection: duckdb.DuckDBPyConnection, path: Path, wrong: _Problem, row: int
+) -> DataError:
+    query = f"SELECT {quoted(wrong.column)} FROM {relation(path)} LIMIT 1 OFFSET {row - 1}"  # noqa: S608 - quoted
+    (value,) = connection.execute(query).fetchone() or (None,)
+    return DataError(
+        wrong.problem,
+        where=f"{path}: column {wrong.column!r}, row {row}",
+        expected=wrong.expected,
+        found="nothing" if value is None else repr(value)[:80],
+        remedy=wrong.remedy,
+    )
+
+
+def _problems(data: DataSpec, types: Mapping[str, str], *, with_target: bool) -> Iterator[_Problem]:
+    """What to search a file for, given its columns' types."""
+    for column in numeric_columns(data):
+        name, value = quoted(column.name), number(column.name, types)
+        yield _Problem(
+            column.name,
+            f"{name} IS NOT NULL AND {value} IS NULL",
+            "text in a numeric column",
+            "a number such as 1.5, or an empty cell where it is missing",
+            "Correct the cell, or make the column categorical in the federation spec",
+        )
+        yield _Problem(
+            column.name,
+            f"abs({value}) > {LARGEST} AND NOT isnan({value})",
+            "an infinite number, or one that is too large",
+            f"a number up to {LARGEST:g}, or an empty cell where it is missing",
+            "Correct or empty the cell",
+        )
+    for column in categorical_columns(data):
+        yield _label_problem(column, types, agreed_on=with_target and not column.categories)
+    if with_target:
+        yield _target_problem(data, types)
+
+
+def _label_problem(column: Column, types: Mapping[str, str], *, agreed_on: bool) -> _Problem:
+    """Also for listed categories: so every column is read, and text that is no UTF-8 is found."""
+    text = as_text(column.name, types)
+    return _Problem(
+        column.name,
+        f"contains({text}, chr(0))" + f" OR strlen({text}) > {LONGEST_LABEL}" * agreed_on,
+        "a category's label is too long, or has a zero byte",
+        f"at most {LONGEST_LABEL} bytes in UTF-8" if agreed_on else "text",
+        "Correct the cell, or list the column's `categories` in the federation spec",
+    )
+
+
+def _target_problem(data: DataSpec, types: Mapping[str, str]) -> _Problem:
+    if data.task is Task.REGRESSION:
+        value = number(data.target, types)
+        return _Problem(
+            data.target,
+            f"coalesce(isnan({value}) OR abs({value}) > {LARGEST}, true)",
+            "the target is missing or not a finite number",
+            f"a number up to {LARGEST:g} in every row",
+            "Correct the cell, or leave the row out",
+        )
+    known = ", ".join(literal(label) for label in data.classes)
+    return _Problem(
+        data.target,
+        f"coalesce({as_text(data.target, types)} NOT IN ({known}), true)",
+        "the target is missing or of an unknown class",
+        f"one of {', '.join(data.classes)}",
+        "Correct the cell (text counts as written: 1.0 isn't 1), leave the row out, or add the "
+        "class to the federation spec",
+    )
+
+
+def _check_types(
+    path: Path, data: DataSpec, types: Mapping[str, str], *, with_target: bool
+) -> None:
+    """Raise DataError for a column whose cells can't be what the schema says."""
+    numbers = [column.name for column in numeric_columns(data)]
+    texts = [column.name for column in categorical_columns(data)]
+    if with_target:
+        (numbers if data.task is Task.REGRESSION else texts).append(data.target)
+    _refuse(path, [name for name in numbers if not is_number(types[name])], types, "numbers")
+    _refuse(path, [name for name in texts if not is_text(types[name])], types, "text")
+
+
+def _refuse(path: Path, wrong: Sequence[str], types: Mapping[str, str], wanted: str) -> None:
+    for name in wrong:
+        raise DataError(
+            f"the column can't be read as {wanted}",
+            where=f"{path}: column {name!r}",
+            expected=f"a column of {wanted}",
+            found=types[name],
+            remedy="Convert it when the file is written",
+        )

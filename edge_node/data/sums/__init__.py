@@ -1,0 +1,4 @@
+"""The sums from which an encoding is agreed, in the order in which they are taken.
+
+Read `counts`, `labels`, `means`, `spread`.
+"""

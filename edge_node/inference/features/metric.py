@@ -1,0 +1,84 @@
+"""A metric on the inputs, learnt from the posterior's own gradients.
+
+A network of infinite width doesn't learn features. What a finite one does to its inputs is, to a
+good part, this: it stretches the directions in which its function varies. With f the posterior's
+mean over the inputs x,
+
+    M = sum over rows of grad f(x) grad f(x)'        (d, d),     T = M^1/2
+
+up to a scale, and the kernel sees T x instead of x (Radhakrishnan et al. 2024, recursive feature
+machines; M is the average gradient outer product). M adds over rows, whoever holds them.
+"""
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from edge_node.arrays import Matrix, Rows, round_absolute
+from edge_node.errors import NumericalError
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.numerics.streaming import blocks
+from edge_node.inference.numerics.symmetric import SymmetricSum
+
+__all__ = ["gradient_outer_product", "metric_from", "place_exactly"]
+
+_LEAST = 1e-6
+"""The least eigenvalue of T'T, of a mean of one: a direction without influence isn't forgotten."""
+
+_BITS = 20
+"""T is a multiple of 2^-20: a choice to six digits, the same however the gradients were summed."""
+
+
+def gradient_outer_product(rows: Rows, features: Features, weights: Matrix) -> Matrix:
+    """M (d, d) of this node's rows, in one pass.
+
+    Args:
+        rows: chunks (X (n, d), y); the targets are not looked at.
+        features: phi, r of them; their metric, if they have one, is accounted for.
+        weights: the mean of u, (r,) or (r, q): f(x) = weights' phi(x), q outputs.
+    """
+    columns = weights.reshape(len(weights), -1)
+    A = solve_triangular(features.cholesky.T, columns, check_finite=False)
+    size = features.landmarks.shape[1]
+    total = SymmetricSum(size)
+    for X, _ in blocks(rows):  # exactly: a row's rounding turns its direction to a landmark near it
+        placed = place_exactly(X, features.metric)
+        gradients = features.kernel.gradient(placed, features.landmarks, A)
+        total.add(gradients.reshape(-1, size))
+    M, T = total.matrix(), features.metric
+    return M if T is None else T.T @ M @ T
+
+
+def metric_from(M: Matrix, shrinkage: float) -> Matrix:
+    """T (d, d), symmetric: T'T is M to scale, shrunk towards the identity; tr T'T = d.
+
+    Args:
+        M: the federation's sum of gradient outer products (d, d).
+        shrinkage: from 0 (M alone) to 1 (the identity).
+
+    Raises:
+        NumericalError: M is not finite. (Where it is zero, T is the identity.)
+    """
+    if not np.isfinite(M).all():
+        raise NumericalError("the sum of gradient outer products is not finite", where="metric")
+    size, trace = len(M), float(np.trace(M))
+    if not trace > 0:
+        return np.eye(size)
+    mixed = (1 - shrinkage) * (M / trace) * size + shrinkage * np.eye(size)
+    values, vectors = np.linalg.eigh(mixed)
+    values = np.maximum(values, _LEAST)
+    root = (vectors * np.sqrt(values * (size / values.sum()))) @ vectors.T
+    return round_absolute((root + root.T) / 2, _BITS)
+
+
+def place_exactly(X: Matrix, metric: Matrix | None) -> Matrix:
+    """X T' (n, d), each row by itself: the same bits however rows are chunked.
+
+    A matrix product's rounding depends on its shape; where rows are compared (which landmark is
+    nearest?) that could split them.
+    """
+    if metric is None:
+        return X
+    placed = np.zeros_like(X)
+    for column, direction in zip(X.T, metric.T, strict=True):
+        placed += column[:, None] * direction
+    return placed

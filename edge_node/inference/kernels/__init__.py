@@ -1,0 +1,7 @@
+"""Kernels: covariance functions of infinitely wide networks, and two classical ones.
+
+Read `activations` (one nonlinearity), `layers` (a network of them), `dense` (the kernel that the
+project exists for), and `kernel` (the protocol and the grid). `homogeneous` makes a ReLU network
+one function of one number; `gradients` differentiates; `stationary` and `convolutional` are the
+others; `oracle` asks neural-tangents.
+"""

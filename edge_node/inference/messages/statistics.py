@@ -1,0 +1,146 @@
+"""What a node computes from its rows: one Gaussian message and three numbers, as sums over rows.
+
+With features Phi (n, r) and targets Y (n, q), the likelihood Y ~ N(Phi u, s2 I) is a Gaussian
+message over u: Lambda = Phi'Phi, eta = Phi'Y, in units of the noise variance s2. Together with
+n, tr Y'Y and sum k(x, x) it is all that the posterior and its evidence need (Titsias 2009), for
+every s2 at once. Rows are streamed: memory doesn't grow with their number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from edge_node.arrays import Matrix, Rows, Vector
+from edge_node.errors import NumericalError
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.numerics.streaming import Scratch, accumulate, one_thread
+from edge_node.inference.numerics.symmetric import SymmetricSum
+
+__all__ = ["Statistics", "local_statistics", "statistics_of_each"]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sufficient statistics of some rows; statistics of disjoint rows add.
+
+    Attributes:
+        count: n, the number of rows.
+        target_power: tr Y'Y, the sum of squared targets (target units squared).
+        prior_power: the sum of k(x, x) over the rows.
+        message: Lambda = Phi'Phi (r, r) and eta = Phi'Y, (r,) or (r, q), in units of the noise.
+    """
+
+    count: int
+    target_power: float
+    prior_power: float
+    message: Gaussian
+
+    def __add__(self, other: Self) -> Self:
+        """The statistics of both sets of rows."""
+        return type(self)(
+            self.count + other.count,
+            self.target_power + other.target_power,
+            self.prior_power + other.prior_power,
+            self.message * other.message,
+        )
+
+    @property
+    def outputs(self) -> int:
+        """q, the number of target columns."""
+        return 1 if self.message.shift.ndim == 1 else self.message.shift.shape[1]
+
+    @property
+    def uncovered(self) -> float:
+        """Sum of k(x, x) - phi'phi: the prior variance that the landmarks don't carry, >= 0."""
+        return max(self.prior_power - float(np.trace(self.message.precision)), 0.0)
+
+    @property
+    def uncovered_share(self) -> float:
+        """``uncovered`` as a share of the prior variance, between 0 and 1."""
+        return self.uncovered / self.prior_power if self.prior_power > 0 else 0.0
+
+    def pack(self) -> Vector:
+        """As one vector for ``network.sum``: n, tr Y'Y, sum k, then the message."""
+        head = [float(self.count), self.target_power, self.prior_power]
+        return np.concatenate([head, self.message.pack()])
+
+    @classmethod
+    def unpack(cls, vector: Vector, size: int, outputs: int | None = None) -> Self:
+        """The inverse of ``pack`` for r = ``size`` features. Raises NumericalError."""
+        if not np.isfinite(vector).all():
+            raise NumericalError("the summed statistics hold values that are not finite")
+        count, target_power, prior_power = (float(value) for value in vector[:3])
+        message = Gaussian.unpack(vector[3:], size, outputs)
+        return cls(round(count), target_power, prior_power, message)
+
+
+def local_statistics(rows: Rows, features: Features, outputs: int | None = None) -> Statistics:
+    """The statistics of this node's rows, in one pass.
+
+    Args:
+        rows: chunks (X (n, d), y (n,) or Y (n, q)).
+        features: phi, r of them.
+        outputs: q where the chunks hold Y (n, q); None where they hold y (n,).
+
+    Raises:
+        NumericalError: the result is not finite.
+    """
+    (statistics,) = statistics_of_each(rows, [features], outputs)
+    return statistics
+
+
+def statistics_of_each(
+    rows: Rows, candidates: Sequence[Features], outputs: int | None = None
+) -> list[Statistics]:
+    """``local_statistics`` for several feature maps, in one pass over the rows together."""
+    columns = max(len(features.landmarks) for features in candidates)
+    with one_thread():
+        sums = accumulate(
+            rows,
+            lambda scratch: [_Sum(features, outputs, scratch) for features in candidates],
+            columns,
+        )
+        return [each.statistics() for each in sums]
+
+
+class _Sum:
+    """Running statistics for one feature map."""
+
+    def __init__(self, features: Features, outputs: int | None, scratch: Scratch) -> None:
+        size = len(features.landmarks)
+        self._scratch = scratch
+        self._features, self._whitening = features, features.whitening
+        self._gram, self._shift = SymmetricSum(size), Gaussian.flat(size, outputs).shift
+        self._count, self._target_power, self._prior_power = 0, 0.0, 0.0
+
+    def add(self, X: Matrix, Y: Vector) -> None:
+        (memory,) = self._scratch.blocks(1, len(X), len(self._features.landmarks))
+        block = self._features.covariances(X, memory)
+        self._whitening.turn(block)
+        self._gram.add(block)
+        self._shift += block.T @ Y
+        self._count += len(X)
+        self._target_power += float(np.vdot(Y, Y))
+        self._prior_power += float(self._features.prior_variance(X).sum())
+
+    def merge(self, other: Self) -> None:
+        self._gram.merge(other._gram)
+        self._shift += other._shift
+        self._count += other._count
+        self._target_power += other._target_power
+        self._prior_power += other._prior_power
+
+    def statistics(self) -> Statistics:
+        gram, shift = self._gram.matrix(), self._shift
+        message = Gaussian(self._whitening.gram(gram), self._whitening.shift(shift))
+        statistics = Statistics(self._count, self._target_power, self._prior_power, message)
+        if not np.isfinite(statistics.pack()).all():
+            raise NumericalError(
+                "the statistics of this node's rows are not finite",
+                expected="finite encoded inputs and targets",
+                remedy="Look for extreme values in the data file",
+            )
+        return statistics

@@ -1,0 +1,126 @@
+"""Compile array functions with JAX, in double precision, without touching anybody's settings.
+
+JAX computes in single precision unless a global flag says otherwise. The flag belongs to whoever
+runs the process, so 64-bit mode is entered for the call alone. JAX itself is imported at the first
+call and not before: a node that answers a few queries never loads it.
+"""
+
+import math
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.arrays import Matrix, Vector
+
+__all__ = ["ArrayFunction", "Pieces", "aligned_empty", "compiled", "double_precision"]
+
+_JAX_FROM = 1 << 19  # values in one call from which loading and compiling pay
+_NUMPY_PIECE = 1 << 15  # values at a time: NumPy's temporaries stay in a core's cache
+_JAX_PIECE = 1 << 18  # values at a time: one compiled shape, in the shared cache
+
+_OPTIONS = {"xla_cpu_prefer_vector_width": 512}  # a third less time where the processor has AVX-512
+
+
+class ArrayFunction(Hashable, Protocol):
+    """A pure function of arrays, written for any array namespace; equal functions hash alike."""
+
+    def evaluate(self, xp: ModuleType, *arrays: Any) -> Any:
+        """The function's value; ``xp`` is numpy or jax.numpy."""
+        ...
+
+
+@lru_cache(maxsize=128)
+def compiled(function: ArrayFunction) -> Callable[..., Any]:
+    """``function.evaluate`` on float64 NumPy arrays, compiled once per shape.
+
+    The result is a JAX array that may still be under way when the call returns: arguments must not
+    be overwritten before it has been read, by ``np.asarray``.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    jitted = jax.jit(lambda *arrays: function.evaluate(jnp, *arrays), compiler_options=_OPTIONS)
+
+    def call(*arrays: Matrix) -> Any:
+        with double_precision(jax):
+            return jitted(*arrays)
+
+    return call
+
+
+class Pieces:
+    """An elementwise function of p (n, 1), q (1, m) and gap (n, m), a few rows at a time.
+
+    Small blocks are computed by NumPy. Large ones by JAX, in pieces of one shape.
+
+    Attributes:
+        rows: how many rows make a piece.
+    """
+
+    def __init__(self, function: ArrayFunction, shape: tuple[int, int]) -> None:
+        """For a block of ``shape`` in all."""
+        self._function = function
+        self._large = math.prod(shape) >= _JAX_FROM
+        most = max(1, (_JAX_PIECE if self._large else _NUMPY_PIECE) // max(1, shape[1]))
+        self.rows = 1 << (most.bit_length() - 1)  # a power of two divides most blocks
+
+    def __call__(self, p: Matrix, q: Matrix, gap: Matrix) -> NDArray[np.float64]:
+        """The function of one piece: (..., n, m)."""
+        return np.asarray(self._start(p, q, gap))[..., : len(gap), :]
+
+    def fill(self, block: Matrix, p: Vector, q: Vector, prepare: Callable[[slice], object]) -> None:
+        """Fill ``block`` (n, m), whose shape is the whole block's, with values of the function.
+
+        Args:
+            block: ``aligned_empty``, so that JAX reads pieces of it in place.
+            p: (n,).
+            q: (m,).
+            prepare: puts the gaps of a piece's rows into ``block``. The next piece's are prepared
+                while JAX computes, so that no core waits.
+        """
+        waiting: tuple[slice, Any] | None = None
+        for start in range(0, len(block), self.rows):
+            piece = slice(start, start + self.rows)
+            prepare(piece)
+            started = self._start(p[piece, None], q[None, :], block[piece])
+            if waiting:
+                _finish(block, *waiting)
+            waiting = piece, started
+        if waiting:
+            _finish(block, *waiting)
+
+    def _start(self, p: Matrix, q: Matrix, gap: Matrix) -> Any:
+        """The function of one piece, perhaps still under way. A short one is padded for JAX."""
+        if not self._large:
+            return self._function.evaluate(np, p, q, gap)
+        if len(gap) < self.rows:
+            spare = ((0, self.rows - len(gap)), (0, 0))
+            p, gap = np.pad(p, spare, mode="edge"), np.pad(gap, spare)
+        return compiled(self._function)(p, q, gap)
+
+
+def _finish(block: Matrix, piece: slice, values: Any) -> None:
+    rows = block[piece]
+    rows[:] = np.asarray(values)[: len(rows)]
+
+
+def aligned_empty(shape: tuple[int, int]) -> Matrix:
+    """A float64 matrix aligned to 64 bytes, which JAX reads in place instead of copying it."""
+    size = 8 * math.prod(shape)
+    memory = np.empty(size + 64, dtype=np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(np.float64).reshape(shape)
+
+
+def double_precision(jax: ModuleType) -> AbstractContextManager[Any]:
+    """JAX's scoped 64-bit mode; it moved from ``jax.experimental`` to ``jax`` in 0.8."""
+    if hasattr(jax, "enable_x64"):
+        return cast(AbstractContextManager[Any], jax.enable_x64(True))
+    from jax.experimental import enable_x64
+
+    return enable_x64(True)

@@ -1,0 +1,199 @@
+"""Sums over rows with all cores: each core adds blocks of rows to sums of its own.
+
+A core's blocks are small enough for the caches, its BLAS calls take no other thread, and its sums
+are added to the others' once, at the end. Which rows go to which sum depends on the chunks and on
+the number of threads alone, and so do the digits of the result.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from itertools import pairwise
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import OpenBLASController, ThreadpoolController
+
+from edge_node.arrays import Matrix, Rows, Vector
+from edge_node.inference.numerics.compiled import aligned_empty
+
+__all__ = [
+    "BLOCK_ROWS",
+    "RunningSum",
+    "Scratch",
+    "accumulate",
+    "blocks",
+    "in_parts",
+    "one_thread",
+]
+
+BLOCK_ROWS = 1024
+"""Rows per block where nothing else is said."""
+
+_BLOCK_VALUES = 1 << 20
+"""Numbers per block of a sum, 8 MiB: a rank-k update is at full speed from k = 512 on."""
+
+_FEWEST_SHARED = 256
+"""Rows that are worth a second thread."""
+
+_MOST_THREADS = 8
+"""Each has its own sums: memory is bounded on a machine with many cores, too."""
+
+
+class Scratch:
+    """A thread's memory for blocks, used again: new memory costs time, and leaves holes."""
+
+    def __init__(self) -> None:
+        self._memory = aligned_empty((0, 1))
+
+    def blocks(self, count: int, rows: int, columns: int) -> NDArray[np.float64]:
+        """Some blocks (count, rows, columns) of numbers without meaning, until the next call."""
+        size = count * rows * columns
+        if size > len(self._memory):
+            self._memory = aligned_empty((size, 1))
+        return self._memory[:size].reshape(count, rows, columns)
+
+
+class RunningSum(Protocol):
+    """Something that rows are added to."""
+
+    def add(self, X: Matrix, y: Vector) -> None:
+        """Add a block of rows X (n, d), y (n,) or (n, q)."""
+        ...
+
+    def merge(self, other: Self) -> None:
+        """Add what another sum holds."""
+        ...
+
+
+Sum = TypeVar("Sum", bound=RunningSum)
+
+
+def accumulate(rows: Rows, new: Callable[[Scratch], Sequence[Sum]], columns: int) -> Sequence[Sum]:
+    """Add all rows to each of some sums, in one pass with as many threads as BLAS may take.
+
+    Args:
+        rows: chunks (X (n, d), y (n,) or (n, q)).
+        new: makes the sums, empty; called once a thread, with the thread's memory.
+        columns: numbers that a sum computes for each row: rows come in blocks that fit the cache.
+
+    Returns:
+        Sums in the order of ``new``. The same chunks and threads give the same bits.
+    """
+    with one_thread() as threads:
+        parts = [new(Scratch()) for _ in range(threads)]
+        _share(rows, parts, max(1, _BLOCK_VALUES // columns))
+    first, *others = parts
+    for part in others:
+        for total, each in zip(first, part, strict=True):
+            total.merge(each)
+    return first
+
+
+def in_parts(
+    function: Callable[[Matrix], tuple[Vector, ...]], X: Matrix, size: int = BLOCK_ROWS
+) -> tuple[Vector, ...]:
+    """``function`` of all rows of X (n, d): of some at a time, on all cores, joined in order.
+
+    Args:
+        function: of rows (k, d), k > 0, unless n = 0; gives arrays of k rows.
+        X: (n, d).
+        size: rows at a time, at most.
+    """
+    if len(X) < _FEWEST_SHARED:
+        return function(X)
+    with one_thread() as threads, ThreadPoolExecutor(threads) as pool:
+        parts = np.array_split(X, max(threads, -(-len(X) // size)))
+        return tuple(np.concatenate(each) for each in zip(*pool.map(function, parts), strict=True))
+
+
+def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]]:
+    """The same rows in blocks of at most ``size``; empty chunks are skipped."""
+    for X, y in rows:
+        step = -(-len(X) // max(1, -(-len(X) // size)))  # as even as can be
+        for start in range(0, len(X), max(1, step)):
+            yield X[start : start + step], y[start : start + step]
+
+
+def _share(rows: Rows, parts: Sequence[Sequence[RunningSum]], size: int) -> None:
+    """Each chunk in equal shares to the threads; the next chunk is read meanwhile."""
+    threads, running = len(parts), list[Future[None]]()
+    with ThreadPoolExecutor(threads) as pool:
+        for X, y in rows:
+            _finish(running)
+            cuts = [len(X) * i // threads for i in range(threads + 1)]
+            shares = [(X[start:stop], y[start:stop]) for start, stop in pairwise(cuts)]
+            running = [
+                pool.submit(_add, sums, share, size)
+                for sums, share in zip(parts, shares, strict=True)
+            ]
+        _finish(running)
+
+
+def _add(sums: Sequence[RunningSum], chunk: tuple[Matrix, Vector], size: int) -> None:
+    for X, y in blocks([chunk], size):
+        for each in sums:
+            each.add(X, y)
+
+
+def _finish(running: Sequence[Future[None]]) -> None:
+    """Wait for all; raise what one of them raised."""
+    for each in running:
+        each.result()
+
+
+class _Blas:
+    """NumPy's and SciPy's BLAS libraries, whose number of threads is the process's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before: list[int] = []
+
+    @contextmanager
+    def one_thread(self) -> Iterator[int]:
+        """As the function of that name."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._before = [library.num_threads for library in _libraries()]
+                _set_threads([1] * len(self._before))
+            threads = min(max(self._before, default=1), _MOST_THREADS)
+        try:
+            yield threads
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    _set_threads(self._before)
+
+
+def _set_threads(numbers: Sequence[int]) -> None:
+    """For each library. Newer versions of threadpoolctl obey the first thread that sets a number,
+    and nobody else until that is done; here, whoever holds the lock may.
+    """
+    free = getattr(OpenBLASController, "clear_controlling_thread", lambda *, force: None)
+    free(force=True)
+    for library, number in zip(_libraries(), numbers, strict=True):
+        library.set_num_threads(number)
+    free(force=True)
+
+
+@cache
+def _libraries() -> list[Any]:
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+_blas = _Blas()
+
+
+def one_thread() -> AbstractContextManager[int]:
+    """Inside, each BLAS call of the process takes one thread: where calls are small, those of two
+    libraries take turns, or other programs want the cores, threads cost more than they bring.
+
+    Yields how many a call might take outside.
+    """
+    return _blas.one_thread()

@@ -1,0 +1,191 @@
+"""Messages of rows that answer for what the landmarks don't cover.
+
+The collapsed bound of ``evidence`` charges the uncovered prior variance to the noise. Here each
+row keeps its own: with Phi (n, r), u_i = k(x_i, x_i) - |phi_i|^2 and R = diag(u) + s2 I,
+
+    y ~ N(0, a (Phi Phi' + R)),       Lambda = Phi' R^-1 Phi,   eta = Phi' R^-1 y
+
+(the fully independent training conditional; Snelson & Ghahramani 2006; Quinonero-Candela &
+Rasmussen 2005, section 6). Rows are conditionally independent, so the messages of disjoint rows
+multiply: whatever the partition, the product is the same. With Lambda and eta summed, B = I +
+Lambda, mu = B^-1 eta and Q = y'R^-1 y - eta'mu,
+
+    a            = Q / n                                      (closed form)
+    log evidence = -1/2 [n (log(2 pi Q / n) + 1) + log|B| + log|R|]
+
+which is exact for the model, for one s2 (Q as far as it can be told from rounding,
+``evidence.LEAST_RESIDUAL``). Several s2 are several messages of one sweep. Measured
+against the posterior that the bound leaves (six regression sets, m = 1000): an RMSE 1 to 10 %
+lower, and 95 % intervals that cover 94 to 97 % instead of up to 99 % (docs/model.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy.linalg import cho_solve
+
+from edge_node.arrays import Matrix, Rows, Vector
+from edge_node.errors import NumericalError
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.messages.evidence import LEAST_RESIDUAL, Evidence
+from edge_node.inference.messages.gaussian import Gaussian, cholesky
+from edge_node.inference.numerics.streaming import Scratch, accumulate
+from edge_node.inference.numerics.symmetric import SymmetricSum
+from edge_node.inference.regression.posterior import Posterior
+
+__all__ = ["ConditionalStatistics", "local_conditional", "solve_conditional"]
+
+
+@dataclass(frozen=True)
+class ConditionalStatistics:
+    """Sufficient statistics of some rows for one noise s2; those of disjoint rows add.
+
+    Attributes:
+        count: n, the number of rows.
+        quadratic: y'R^-1 y (target units squared).
+        log_determinant: log|R|.
+        message: Lambda = Phi'R^-1 Phi (r, r) and eta = Phi'R^-1 y (r,).
+    """
+
+    count: int
+    quadratic: float
+    log_determinant: float
+    message: Gaussian
+
+    @classmethod
+    def nothing(cls, size: int) -> Self:
+        """Those of no rows, for r = ``size`` features."""
+        return cls(0, 0.0, 0.0, Gaussian.flat(size))
+
+    def __add__(self, other: Self) -> Self:
+        """The statistics of both sets of rows."""
+        return type(self)(
+            self.count + other.count,
+            self.quadratic + other.quadratic,
+            self.log_determinant + other.log_determinant,
+            self.message * other.message,
+        )
+
+    def evidence(self, noise: float) -> Evidence:
+        """The log evidence of s2 = ``noise``, for which they were made, with the best amplitude.
+
+        Raises:
+            NumericalError: the statistics are not those of a proper model.
+        """
+        factor = self._factor()
+        mean = cho_solve((factor, True), self.message.shift, check_finite=False)
+        residual = self.quadratic - float(self.message.shift @ mean)
+        residual = max(residual, LEAST_RESIDUAL * self.quadratic)
+        if not (residual > 0 and self.count > 0):
+            raise NumericalError(
+                "the noise can't be judged",
+                where="evidence",
+                expected="targets that vary",
+                found=f"{self.count} rows, residual {residual:.3g}",
+                remedy="Check the federation's data",
+            )
+        fit = self.count * (np.log(2 * np.pi * residual / self.count) + 1)
+        volume = 2 * np.log(np.diag(factor)).sum() + self.log_determinant
+        return Evidence(float(-0.5 * (fit + volume)), noise, residual / self.count)
+
+    def pack(self) -> Vector:
+        """As one vector for ``network.sum``: n, y'R^-1 y, log|R|, then the message."""
+        head = [float(self.count), self.quadratic, self.log_determinant]
+        return np.concatenate([head, self.message.pack()])
+
+    @classmethod
+    def unpack(cls, vector: Vector, size: int) -> Self:
+        """The inverse of ``pack`` for r = ``size`` features. Raises NumericalError."""
+        if not np.isfinite(vector).all():
+            raise NumericalError("the summed statistics hold values that are not finite")
+        count, quadratic, log_determinant = (float(value) for value in vector[:3])
+        return cls(round(count), quadratic, log_determinant, Gaussian.unpack(vector[3:], size))
+
+    def _factor(self) -> Matrix:
+        """L (r, r) lower, L L' = I + Lambda."""
+        return cholesky(np.eye(self.message.size) + self.message.precision, what="posterior")
+
+
+def local_conditional(
+    rows: Rows, features: Features, noises: Sequence[float]
+) -> list[ConditionalStatistics]:
+    """The statistics of this node's rows for each s2 of ``noises``, in one pass.
+
+    Args:
+        rows: chunks (X (n, d), y (n,)).
+        features: phi, r of them.
+        noises: positive, in units of the amplitude.
+    """
+    (total,) = accumulate(
+        rows, lambda scratch: [_Sum(features, noises, scratch)], len(features.landmarks)
+    )
+    return total.statistics()
+
+
+class _Sum:
+    """Running statistics for each of some s2."""
+
+    def __init__(self, features: Features, noises: Sequence[float], scratch: Scratch) -> None:
+        self._features, self._scratch = features, scratch
+        self._sums = [_NoiseSum(len(features.landmarks), noise) for noise in noises]
+
+    def add(self, X: Matrix, y: Vector) -> None:
+        memory, scaled = self._scratch.blocks(2, len(X), len(self._features.landmarks))
+        Phi = self._features(X, memory)
+        uncovered = self._features.prior_variance(X) - np.vecdot(Phi, Phi)
+        for each in self._sums:
+            each.add(Phi, np.maximum(uncovered, 0.0), y, scaled)
+
+    def merge(self, other: Self) -> None:
+        for each, part in zip(self._sums, other._sums, strict=True):
+            each.merge(part)
+
+    def statistics(self) -> list[ConditionalStatistics]:
+        return [each.statistics() for each in self._sums]
+
+
+class _NoiseSum:
+    """Running statistics for one s2."""
+
+    def __init__(self, size: int, noise: float) -> None:
+        self._noise = noise
+        self._precision, self._shift = SymmetricSum(size), np.zeros(size)
+        self._count, self._quadratic, self._log_determinant = 0, 0.0, 0.0
+
+    def add(self, Phi: Matrix, uncovered: Vector, y: Vector, scaled: Matrix) -> None:
+        """Add rows; ``scaled`` is memory like Phi's."""
+        R = uncovered + self._noise
+        np.divide(Phi, np.sqrt(R)[:, None], out=scaled)
+        self._precision.add(scaled)
+        self._shift += scaled.T @ (y / np.sqrt(R))
+        self._count += len(y)
+        self._quadratic += float((y**2 / R).sum())
+        self._log_determinant += float(np.log(R).sum())
+
+    def merge(self, other: Self) -> None:
+        self._precision.merge(other._precision)
+        self._shift += other._shift
+        self._count += other._count
+        self._quadratic += other._quadratic
+        self._log_determinant += other._log_determinant
+
+    def statistics(self) -> ConditionalStatistics:
+        message = Gaussian(self._precision.matrix(), self._shift)
+        return ConditionalStatistics(self._count, self._quadratic, self._log_determinant, message)
+
+
+def solve_conditional(
+    statistics: ConditionalStatistics, features: Features, evidence: Evidence
+) -> Posterior:
+    """The regression posterior from the federation's statistics for ``evidence.noise``.
+
+    Its precision is written as that of `posterior.solve`: s2 (I + Lambda) takes the place of
+    Phi'Phi + s2 I.
+    """
+    message, noise = statistics.message, evidence.noise
+    B = noise * (np.eye(message.size) + message.precision)
+    factor = cholesky(B, what="posterior precision")
+    weights = cho_solve((factor, True), noise * message.shift, check_finite=False)
+    return Posterior(features, weights, factor, evidence.amplitude, noise, evidence.log_evidence)

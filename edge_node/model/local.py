@@ -1,0 +1,57 @@
+"""Answer queries from the posterior on this disk, with nobody else running."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from edge_node.config import Which
+from edge_node.config.paths import NodePaths
+from edge_node.data.sources.site import site_of
+from edge_node.data.sources.source import open_source
+from edge_node.model.model import ClassPredictions, IntervalPredictions, Model, Predictions
+
+__all__ = ["predict_file", "saved_input"]
+
+
+def predict_file(
+    paths: NodePaths, file: Path, *, level: float = 0.95, which: Which = Which.AUTO
+) -> Predictions:
+    """Predict every row of a CSV or Parquet file; arguments as for `Model.predict`.
+
+    Raises:
+        DataError: there is no posterior yet, or the file doesn't fit the schema (file, column and
+            row are named).
+    """
+    model = Model.load(paths.model)
+    source = open_source(file, model.data, with_target=False, site=site_of(paths, model.data))
+    return _joined([model.predict(batch, level=level, which=which) for batch in source.batches()])
+
+
+def _joined(parts: list[Predictions]) -> Predictions:
+    warnings = tuple(dict.fromkeys(warning for part in parts for warning in part.warnings))
+    if isinstance(parts[0], ClassPredictions):
+        tables = [part.probabilities for part in parts if isinstance(part, ClassPredictions)]
+        return ClassPredictions(parts[0].classes, np.concatenate(tables), warnings)
+    intervals = [part for part in parts if isinstance(part, IntervalPredictions)]
+    return IntervalPredictions(
+        mean=np.concatenate([part.mean for part in intervals]),
+        sd=np.concatenate([part.sd for part in intervals]),
+        lower=np.concatenate([part.lower for part in intervals]),
+        upper=np.concatenate([part.upper for part in intervals]),
+        warnings=warnings,
+    )
+
+
+@contextmanager
+def saved_input(stream: IO[bytes]) -> Iterator[Path]:
+    """Standard input as a temporary CSV file, because it is read twice: checked, then encoded."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard-input.csv"
+        with path.open("wb") as file:
+            shutil.copyfileobj(stream, file)
+        yield path

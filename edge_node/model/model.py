@@ -1,0 +1,290 @@
+"""What a node holds when the program has run: encoder, posterior, and where they come from.
+
+A model answers queries by itself, with the aggregator and all peers down. On disk it is a NumPy
+archive without pickles, replaced atomically; a site's own rows, which refine it, lie in a second
+one beside it, and are for this site alone.
+"""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from edge_node.arrays import Matrix, Vector
+from edge_node.config import DataSpec, LandmarkKind, PrivacySpec, Task, Which
+from edge_node.data.encoding.encoder import Encoder
+from edge_node.data.sources.source import Batch
+from edge_node.errors import DataError
+from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.regression.posterior import Posterior
+from edge_node.inference.regression.refinement import Refinement
+from edge_node.security.files import remove, write_atomically
+
+__all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
+
+_FORMAT = 2
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    msgspec.MsgspecError,
+)
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose sums a model was made of, and which choices were taken on the way."""
+
+    federation: str
+    spec_hash: str  # hexadecimal
+    run: int
+    cohorts: Mapping[str, tuple[str, ...]]  # by step: whose contributions its total holds
+    learnt_in: str  # the step whose total the posterior is made of
+    rows: int
+    sweeps: int
+    kernel: str  # in a few words
+    landmark_kind: LandmarkKind
+    landmarks: int
+    log_evidence: float
+    uncovered_share: float  # mean(k** - phi'phi) / mean k**: what the landmarks don't see
+    created: str  # ISO 8601, UTC
+    privacy: PrivacySpec | None = None  # what the run's one sum with noise promises
+
+    @property
+    def cohort(self) -> tuple[str, ...]:
+        """The nodes whose rows the posterior was learnt from."""
+        return self.cohorts[self.learnt_in]
+
+
+@dataclass(frozen=True)
+class IntervalPredictions:
+    """Regression: arrays of shape (n,) in the target's unit.
+
+    ``sd`` is that of a new observation (noise included); ``lower`` and ``upper`` bound it with the
+    probability asked for.
+    """
+
+    mean: Vector
+    sd: Vector
+    lower: Vector
+    upper: Vector
+    warnings: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a row."""
+        columns = (self.mean.tolist(), self.sd.tolist(), self.lower.tolist(), self.upper.tolist())
+        return [
+            {"mean": mean, "sd": sd, "lower": lower, "upper": upper}
+            for mean, sd, lower, upper in zip(*columns, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class ClassPredictions:
+    """Classification: ``probabilities`` (n, C) in the order of ``classes``; rows sum to one."""
+
+    classes: tuple[str, ...]
+    probabilities: Matrix
+    warnings: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a row."""
+        return [
+            {
+                "label": self.classes[int(np.argmax(row))],
+                "probabilities": dict(zip(self.classes, row.tolist(), strict=True)),
+            }
+            for row in self.probabilities
+        ]
+
+
+Predictions: TypeAlias = IntervalPredictions | ClassPredictions
+
+
+@dataclass(frozen=True)
+class Model:
+    """Encoder and posterior under one schema, with their provenance.
+
+    ``refinement`` is this site's own, where it has one (regression).
+    """
+
+    data: DataSpec
+    encoder: Encoder
+    posterior: Posterior | ClassPosterior
+    provenance: Provenance
+    refinement: Refinement | None = None
+
+    def predict(
+        self, batch: Batch, *, level: float = 0.95, which: Which = Which.AUTO
+    ) -> Predictions:
+        """Predict a batch's targets.
+
+        Args:
+            batch: raw rows, as `data.sources.source` reads them; the target is not looked at.
+            level: probability that an interval holds a new observation (regression).
+            which: the posterior that answers; by default the one with the higher evidence. For
+                rows far from all of the site's own the global one always does.
+
+        Raises:
+            DataError: ``level`` is not strictly between 0 and 1, or this node has no refinement.
+        """
+        if not 0 < level < 1:
+            raise DataError(
+                "not a probability", where="level", expected="0 < level < 1", found=str(level)
+            )
+        refinement = self._answering(which)
+        inputs = self.encoder.encode(batch)
+        warnings = tuple(self.encoder.warnings_for(batch))
+        if isinstance(self.posterior, ClassPosterior):
+            return ClassPredictions(
+                self.data.classes, self.posterior.predict_proba(inputs), warnings
+            )
+        mean, variance = self._observation(inputs, refinement)
+        deviation = np.sqrt(variance)
+        mean, deviation = self.encoder.unscale(mean, deviation)
+        half_width = ndtri((1 + level) / 2) * deviation
+        return IntervalPredictions(mean, deviation, mean - half_width, mean + half_width, warnings)
+
+    def latent(self, batch: Batch) -> tuple[Matrix, Matrix]:
+        """Mean and sd of the latent function that all nodes share, at a batch.
+
+        Standardised units, (n, outputs) each.
+        """
+        inputs = self.encoder.encode(batch)
+        if isinstance(self.posterior, ClassPosterior):
+            contrasts, covariance = self.posterior.latent(inputs)
+            return contrasts, np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        mean, variance = self.posterior.predict(inputs)
+        return mean[:, None], np.sqrt(variance)[:, None]
+
+    def _answering(self, which: Which) -> Refinement | None:
+        """The refinement, where it is asked for or better."""
+        refinement = self.refinement
+        if which is Which.SITE and refinement is None:
+            raise DataError(
+                "this node holds no posterior of its own",
+                where="posterior",
+                expected="auto or global",
+                found="site",
+                remedy="Refinement is for regression, and `model.site_refinement` turns it on",
+            )
+        if which is Which.GLOBAL or refinement is None:
+            return None
+        better = refinement.posterior.log_evidence > self.posterior.log_evidence
+        return refinement if which is Which.SITE or better else None
+
+    def _observation(self, inputs: Matrix, refinement: Refinement | None) -> tuple[Vector, Vector]:
+        """Mean and variance (n,) of new observations, in standardised units."""
+        assert isinstance(self.posterior, Posterior)  # noqa: S101 - classes went elsewhere
+        if refinement is None:
+            mean, variance = self.posterior.predict(inputs)
+            return mean, variance + self.posterior.noise_variance
+        mean, variance, answered = refinement.predict(inputs)
+        variance += refinement.noise_variance
+        if not answered.all():
+            mean[~answered], variance[~answered] = self._observation(inputs[~answered], None)
+        return mean, variance
+
+    def save(self, path: Path) -> None:
+        """Write the model beside what is this site's alone, atomically. Raises MachineError.
+
+        Where there is nothing of the site's own, what an earlier model left is removed.
+        """
+        header = {
+            "format": _FORMAT,
+            "data": msgspec.to_builtins(self.data),
+            "encoder": self.encoder.to_dict(),
+            "provenance": msgspec.to_builtins(self.provenance),
+        }
+        text = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
+        if self.refinement is not None:
+            _write(_site_path(path), {"header": text, **self.refinement.to_arrays()})
+        _write(path, {"header": text, **self.posterior.to_arrays()})
+        if self.refinement is None:
+            remove(_site_path(path))  # an earlier model's rows
+
+    @classmethod
+    def load(cls, path: Path) -> "Model":
+        """Read a model back.
+
+        Raises:
+            DataError: there is none, or the file is damaged or of another version.
+        """
+        with _refusing_damage(path):
+            arrays = _read(path)
+            text = arrays.pop("header").tobytes()
+            header = msgspec.json.decode(text)
+            if header["format"] != _FORMAT:
+                raise ValueError(f"format {header['format']}")
+            data = msgspec.convert(header["data"], DataSpec)
+            kind = ClassPosterior if data.task is Task.CLASSIFICATION else Posterior
+            posterior = kind.from_arrays(arrays)
+            encoder = Encoder.from_dict(header["encoder"])
+            provenance = msgspec.convert(header["provenance"], Provenance)
+        with _refusing_damage(_site_path(path)):
+            refinement = _read_refinement(_site_path(path), text, posterior.features)
+        return cls(data, encoder, posterior, provenance, refinement)
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """What can be wrong with a file, as a DataError that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(
+            "this node holds no posterior yet",
+            where=str(path),
+            remedy="Run `edge-node run` until `edge-node status` says complete",
+        ) from error
+    except _DAMAGE as error:
+        raise DataError(
+            "the posterior file is damaged or of another version",
+            where=str(path),
+            expected=f"a model of format {_FORMAT}",
+            found=str(error),
+            remedy="Delete it; the node learns it again in the next run",
+        ) from error
+
+
+def _site_path(path: Path) -> Path:
+    """Where a site's own part of the model at ``path`` lies."""
+    return path.with_suffix(f".site{path.suffix}")
+
+
+def _read_refinement(path: Path, header: bytes, features: Features) -> Refinement | None:
+    """The site's part, if there is one and it belongs to the model with this header."""
+    if not path.exists():
+        return None
+    arrays = _read(path)
+    own = arrays.pop("header").tobytes() == header
+    return Refinement.from_arrays(arrays, features) if own else None
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

@@ -1,0 +1,239 @@
+"""The discovery service's client: says that this node lives, and takes the newest plan.
+
+Silence of the aggregator changes nothing: the node goes on with the plan it has.
+"""
+
+import asyncio
+import enum
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+
+from edge_node.config.names import AGGREGATOR, split_address
+from edge_node.errors import ConfigurationError, NetworkError, RefusedError, TangentMeshError
+from edge_node.network.discovery.membership import Membership
+from edge_node.network.tree.feed import PlanFeed
+from edge_node.security.disclosure.departure import Departure
+from edge_node.security.pki.identity import Identity
+from edge_node.security.tls.credentials import channel_credentials, channel_options
+from edge_node.security.tls.handshake import explain_failure
+from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
+
+__all__ = [
+    "PATIENCE",
+    "DiscoveryClient",
+    "Phase",
+    "Report",
+    "ask_clock",
+    "call_error",
+    "discovery_channel",
+    "read_address",
+]
+
+_log = logging.getLogger(__name__)
+PATIENCE = 10.0
+"""Seconds for one call of the discovery service."""
+_REFUSALS = {
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+}
+
+
+class Phase(enum.StrEnum):
+    """How far a node is."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a heartbeat says; the fields are those of HeartbeatRequest in discovery.proto."""
+
+    address: str
+    spec_hash: bytes
+    session: bytes
+    epoch: int
+    run: int
+    phase: Phase
+    step: str
+    waiting_for: tuple[str, ...]
+    waiting_seconds: float
+    unreachable: tuple[str, ...]
+    reason: str
+    refused_epoch: int = 0
+
+    def to_message(self) -> discovery_pb2.HeartbeatRequest:
+        """The wire form."""
+        request = discovery_pb2.HeartbeatRequest(
+            address=self.address,
+            spec_hash=self.spec_hash,
+            session=self.session,
+            epoch=self.epoch,
+            run=self.run,
+            phase=f"PHASE_{self.phase.name}",
+            step=self.step,
+            waiting_for=self.waiting_for,
+            unreachable=self.unreachable,
+            reason=self.reason,
+            refused_epoch=self.refused_epoch,
+        )
+        request.waiting.FromNanoseconds(int(self.waiting_seconds * 1e9))
+        return request
+
+
+@dataclass
+class DiscoveryClient:
+    """Heartbeats to the aggregator.
+
+    Attributes:
+        address: host:port of the discovery service.
+        identity: this node's, asked for anew whenever a channel is opened.
+        feed: is offered new plans.
+        heartbeat: seconds between calls; each pause is varied by a quarter, so that hundreds of
+            nodes don't call at once.
+        report: what to say.
+        departed: is told what nodes that have left consent to, before a plan without them is taken.
+        membership: what the answers bring beside plans is for it; None: for nobody.
+        reachable: whether the newest call was answered.
+        waiting: why there is no newer plan, in the aggregator's words.
+        refusal: why the aggregator doesn't let this node take part; empty if it does.
+        trouble: why it can't be reached; empty if it can.
+    """
+
+    address: str
+    identity: Callable[[], Identity]
+    feed: PlanFeed
+    heartbeat: float
+    report: Callable[[], Report]
+    membership: Membership | None = None
+    departed: Callable[[Departure], None] = lambda departure: None
+    reachable: bool = False
+    waiting: str = ""
+    refusal: str = ""
+    trouble: str = ""
+    random: Callable[[], float] = random.random
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self) -> None:
+        """Something has changed that the aggregator should know at once."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Call for ever; ends by being cancelled."""
+        while True:
+            identity = self.identity()
+            async with discovery_channel(self.address, identity) as channel:
+                stub = discovery_pb2_grpc.DiscoveryStub(channel)
+                while self.identity() == identity:  # a renewed one needs a channel of its own
+                    self._news.clear()
+                    self.feed.behind.clear()
+                    await self._beat(stub)
+                    await self._pause()
+
+    async def _beat(self, stub: discovery_pb2_grpc.DiscoveryStub) -> None:
+        request = self.report().to_message()
+        if self.membership is not None:
+            self.membership.describe(request)
+        try:
+            reply = await stub.Heartbeat(request, timeout=PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            await self._note(error)
+            return
+        if not self.reachable:
+            _log.info("the aggregator answers", extra={"address": self.address})
+        self.reachable, self.waiting, self.refusal, self.trouble = True, reply.waiting, "", ""
+        if self.membership is not None:
+            self.membership.take(reply)
+        for each in reply.departures:
+            self.departed(Departure(each.node, each.certificate, each.epoch, each.signature))
+        if reply.HasField("plan"):
+            try:
+                self.feed.offer(reply.plan)
+            except NetworkError as error:
+                _log.error("a plan is not used: %s", error)
+
+    async def _note(self, error: grpc.aio.AioRpcError) -> None:
+        refused = error.code() in _REFUSALS
+        details = error.details() or error.code().name
+        if refused and details != self.refusal:
+            _log.error("the aggregator refuses this node: %s", details)
+        if not refused and (self.reachable or not self.trouble):
+            explained = await call_error(error, self.address, self.identity())
+            self.trouble = str(explained)
+            _log.warning("the aggregator can't be reached; going on without it: %s", explained)
+        self.reachable, self.refusal = refused, details if refused else self.refusal
+
+    async def _pause(self) -> None:
+        """Until the next heartbeat is due, or there are news."""
+        waiters = [asyncio.ensure_future(e.wait()) for e in (self._news, self.feed.behind)]
+        seconds = self.heartbeat * (0.75 + self.random() / 2)
+        try:
+            await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+
+
+def read_address(path: Path) -> str:
+    """The discovery service's host:port, as enrolment left it. Raises ConfigurationError."""
+    try:
+        address = path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            "the discovery service's address is not known",
+            where=str(path),
+            found=error.strerror or str(error),
+            remedy="Run `edge-node enrol TOKEN`",
+        ) from error
+    split_address(address, where=str(path))
+    return address
+
+
+async def ask_clock(address: str, identity: Identity) -> timedelta:
+    """How far the aggregator's clock is ahead of this machine's; changes nothing there.
+
+    Raises:
+        NetworkError: it doesn't answer.
+        RefusedError: it answers, but doesn't let this node take part.
+    """
+    async with discovery_channel(address, identity) as channel:
+        stub = discovery_pb2_grpc.DiscoveryStub(channel)
+        try:
+            reply = await stub.Heartbeat(discovery_pb2.HeartbeatRequest(), timeout=PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            raise await call_error(error, address, identity) from error
+    ahead: timedelta = reply.time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
+    return ahead
+
+
+async def call_error(
+    error: grpc.aio.AioRpcError, address: str, identity: Identity
+) -> TangentMeshError:
+    """An error of a call of the discovery service as one that its reader can act on."""
+    if error.code() in _REFUSALS:
+        return RefusedError(error.details() or "refused", where=address)
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return await asyncio.to_thread(explain_failure, address, name=AGGREGATOR, identity=identity)
+    return NetworkError(
+        "the aggregator doesn't answer",
+        where=address,
+        found=error.details() or error.code().name,
+        remedy="Check that it runs, and that no firewall is in between",
+    )
+
+
+def discovery_channel(address: str, identity: Identity) -> grpc.aio.Channel:
+    """A channel to the discovery service, to be closed by whoever opens it."""
+    return grpc.aio.secure_channel(
+        address, channel_credentials(identity), options=channel_options(AGGREGATOR)
+    )

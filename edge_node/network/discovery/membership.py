@@ -1,0 +1,67 @@
+"""What keeps a node a member, beside plans: whom it is, whom it trusts, whom it doesn't any more.
+
+A heartbeat says which denylist and which authorities this node holds; the answer brings what is
+newer, and whether the certificate should be renewed before its time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from edge_node.errors import IdentityError, MachineError
+from edge_node.security.pki.denylist import Denylist
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.keyring import Keyring
+from edge_node.security.pki.succession import Successor, authorities_of, succeed
+from tangentmesh.v1 import discovery_pb2
+
+__all__ = ["Membership"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Membership:
+    """A node's keyring and denylist, kept up to date from the aggregator's answers.
+
+    ``renew_now`` is set when the aggregator asks for a renewal before half-life.
+    """
+
+    keyring: Keyring
+    denylist: Denylist
+    renew_now: asyncio.Event = field(default_factory=asyncio.Event)
+    _complaint: str = ""
+
+    @property
+    def newest(self) -> Identity:
+        """The newest identity: what the aggregator is shown."""
+        return self.keyring.newest
+
+    def describe(self, request: discovery_pb2.HeartbeatRequest) -> None:
+        """Say what this node holds."""
+        request.denylist = self.denylist.digest
+        request.authorities.extend(authorities_of(self.newest.ca_pem))
+
+    def take(self, reply: discovery_pb2.HeartbeatReply) -> None:
+        """Take what is newer than what this node holds; what can't be used is said once."""
+        try:
+            self._take_authorities(reply.authorities)
+            if reply.HasField("denylist"):
+                self.denylist.replace(reply.denylist.fingerprints)
+                _log.info("a new denylist", extra={"denied": len(reply.denylist.fingerprints)})
+            self._complaint = ""
+        except (IdentityError, MachineError) as error:
+            if str(error) != self._complaint:
+                _log.error("the aggregator's answer is not used, or not kept: %s", error)
+            self._complaint = str(error)
+        if reply.renew:
+            self.renew_now.set()
+
+    def _take_authorities(self, authorities: Iterable[discovery_pb2.Authority]) -> None:
+        offered = [Successor(each.certificate, each.proof) for each in authorities]
+        if offered:
+            trusted = succeed(self.newest, offered)
+            if trusted != self.newest.ca_pem:
+                self.keyring.trust(trusted)
+                _log.info("the federation's authorities have changed", extra={"now": len(offered)})

@@ -1,0 +1,57 @@
+"""What a node asks before it contributes to a sum."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim, Cohort
+
+__all__ = ["Guard", "Unguarded"]
+
+
+class Guard(Protocol):
+    """Decides whether a node's words may leave; `security.disclosure.guard.SiteGuard` is a site's.
+
+    ``claim`` is what the others are told with the node's masking key.
+    """
+
+    claim: Claim
+
+    def check(self, cohort: Cohort, completed: Collection[str]) -> None:
+        """Before an epoch's first sum; ``completed`` are the run's steps that have their total.
+
+        Raises:
+            CohortRefusedError: nothing is contributed to sums over this cohort.
+        """
+        ...
+
+    def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
+        """Before the words of a step are masked. On return what must be remembered is on disk.
+
+        Raises:
+            CohortRefusedError: nothing is contributed to this step over this cohort.
+            MachineError: it can't be written down.
+        """
+        ...
+
+    def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
+        """When an epoch has begun whose nodes together have completed ``frontier`` steps.
+
+        Raises:
+            MachineError: it can't be written down.
+        """
+        ...
+
+
+class Unguarded:
+    """Lets everything pass: for programs that own all the rows."""
+
+    claim = Claim(bytes(VERSION_BYTES))
+
+    def check(self, cohort: Cohort, completed: Collection[str]) -> None:
+        """Any cohort will do."""
+
+    def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
+        """Any step will do."""
+
+    def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
+        """Nothing is remembered."""

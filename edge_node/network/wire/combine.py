@@ -1,0 +1,155 @@
+"""How the messages of one operation become one: added, merged, or the newest of them.
+
+Pure functions of bytes. Each combination is associative and commutative, so the result depends on
+the cohort only and not on the tree; and each checks what it is given, so that a wrong message is
+refused where it arrives.
+"""
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from functools import reduce
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
+
+from edge_node.errors import NetworkError
+from edge_node.network.wire.fixed_point import add, from_bytes, to_bytes
+from tangentmesh.v1 import exchange_pb2
+
+__all__ = ["Combination", "RecordUnion", "RingSum", "Union", "gathered", "parse_gathered"]
+
+
+class Combination(Protocol):
+    """What one kind of operation does with its messages."""
+
+    def limit(self, nodes: int) -> int:
+        """The largest payload, in bytes, that ``nodes`` nodes can have together."""
+        ...
+
+    def check(self, payload: bytes, nodes: Set[str]) -> None:
+        """Check that ``payload`` can be the combined message of ``nodes``. Raises NetworkError."""
+        ...
+
+    def combine(self, payloads: Sequence[bytes]) -> bytes:
+        """One payload from at least one. Raises NetworkError."""
+        ...
+
+
+@dataclass(frozen=True)
+class RingSum:
+    """Adds fixed-point words in Z_2^128; ``length`` is the payload's, in bytes."""
+
+    length: int
+
+    def limit(self, nodes: int) -> int:
+        """The same length whatever the number of nodes."""
+        return self.length
+
+    def check(self, payload: bytes, nodes: Set[str]) -> None:
+        """Masked words look random: only their number can be checked."""
+        if len(payload) != self.length:
+            raise NetworkError(
+                "the vectors to be summed have different lengths",
+                expected=f"{self.length} bytes",
+                found=f"{len(payload)} bytes",
+                remedy="Run the same version and the same federation spec at all nodes",
+            )
+
+    def combine(self, payloads: Sequence[bytes]) -> bytes:
+        """The sum, word by word."""
+        if len(payloads) == 1:
+            return payloads[0]
+        return to_bytes(reduce(add, map(from_bytes, payloads)))
+
+
+@dataclass(frozen=True)
+class Union:
+    """Merges bytes by node name; ``share`` is the most that one node may give, in bytes."""
+
+    share: int
+
+    def limit(self, nodes: int) -> int:
+        """A share for each node, with its name."""
+        return nodes * (self.share + 128)
+
+    def check(self, payload: bytes, nodes: Set[str]) -> None:
+        """Every one of ``nodes`` must be there, nobody else, and none with more than a share."""
+        by_node = parse_gathered(payload)
+        if set(by_node) != nodes:
+            raise NetworkError(
+                "a gathered message is not from the nodes it must be from",
+                expected=", ".join(sorted(nodes)),
+                found=", ".join(sorted(by_node)),
+            )
+        for node, data in by_node.items():
+            if len(data) > self.share:
+                raise NetworkError(
+                    "a node gave more bytes than a gathered message may hold",
+                    where=node,
+                    expected=f"at most {self.share}",
+                    found=str(len(data)),
+                )
+
+    def combine(self, payloads: Sequence[bytes]) -> bytes:
+        """All names with their bytes."""
+        merged: dict[str, bytes] = {}
+        for payload in payloads:
+            merged |= parse_gathered(payload)
+        return gathered(merged)
+
+
+@dataclass(frozen=True)
+class RecordUnion:
+    """Merges completed steps of ``run``, from ``first`` on; ``most`` is the limit in bytes."""
+
+    run: int
+    first: int
+    most: int
+
+    def limit(self, nodes: int) -> int:
+        """The same limit whatever the number of nodes: all give the same records."""
+        return self.most
+
+    def check(self, payload: bytes, nodes: Set[str]) -> None:
+        """The records must be of this run, and follow each other from ``first`` on."""
+        for expected, record in enumerate(_parse_records(payload), self.first):
+            if record.run != self.run or record.sequence != expected:
+                raise NetworkError(
+                    "the records passed on do not follow each other",
+                    expected=f"step {expected} of run {self.run}",
+                    found=f"step {record.sequence} of run {record.run}",
+                )
+
+    def combine(self, payloads: Sequence[bytes]) -> bytes:
+        """The longest sequence of records. A total is final: two that differ are refused."""
+        merged: dict[int, exchange_pb2.Record] = {}
+        for payload in payloads:
+            for record in _parse_records(payload):
+                if merged.setdefault(record.sequence, record) != record:
+                    raise NetworkError(
+                        f"two nodes hold different totals of step {record.step}",
+                        remedy="Restart the run; report this if it happens again",
+                    )
+        records = exchange_pb2.Records(records=[merged[key] for key in sorted(merged)])
+        return records.SerializeToString(deterministic=True)
+
+
+def gathered(by_node: dict[str, bytes]) -> bytes:
+    """The payload of a gathered message: the same bytes for the same mapping."""
+    return exchange_pb2.Gathered(by_node=by_node).SerializeToString(deterministic=True)
+
+
+def parse_gathered(payload: bytes) -> dict[str, bytes]:
+    """The inverse of ``gathered``, in ascending order of names. Raises NetworkError."""
+    try:
+        by_node = dict(exchange_pb2.Gathered.FromString(payload).by_node)
+    except DecodeError as error:
+        raise NetworkError("a gathered message can't be read") from error
+    return dict(sorted(by_node.items()))
+
+
+def _parse_records(payload: bytes) -> Sequence[exchange_pb2.Record]:
+    try:
+        return exchange_pb2.Records.FromString(payload).records
+    except DecodeError as error:
+        raise NetworkError("the records passed on can't be read") from error

@@ -1,0 +1,204 @@
+"""How a node comes to be: its node file, and its membership."""
+
+import asyncio
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge_node.config import (
+    NodeConfig,
+    SitePolicy,
+    check_node_config,
+    load_node_config,
+    load_spec,
+    parse_spec,
+    to_toml,
+)
+from edge_node.config.names import check_node_name, split_address
+from edge_node.config.paths import NodePaths
+from edge_node.errors import ConfigurationError, IdentityError
+from edge_node.network.discovery.client import read_address
+from edge_node.network.discovery.enrolment import enrol
+from edge_node.network.discovery.leaving import leave
+from edge_node.network.discovery.renewal import renew
+from edge_node.network.tree.records import RecordStore
+from edge_node.security.disclosure.departure import Departure
+from edge_node.security.files import make_private_directory, remove, write_atomically
+from edge_node.security.pki.authority import key_fingerprint
+from edge_node.security.pki.identity import signing_request
+from edge_node.security.pki.keyring import Keyring, request_key
+from edge_node.security.pki.tokens import Token
+
+__all__ = ["create_node", "enrol_node", "leave_node", "renew_node"]
+
+
+def create_node(
+    paths: NodePaths,
+    *,
+    name: str,
+    data: Path,
+    listen: str,
+    advertise: str,
+    no_inbound: bool,
+    ignore: tuple[str, ...],
+    threads: int,
+    policy: SitePolicy,
+) -> NodeConfig:
+    """Write the node file.
+
+    Raises:
+        ConfigurationError: there is one already, the name or an address is not one, the data file
+            does not exist, or the policy makes no sense.
+        MachineError: the directory can't be written.
+    """
+    check_node_name(name)
+    if paths.config.exists():
+        raise ConfigurationError(
+            "there is a node here already",
+            where=str(paths.config),
+            remedy="Edit it, or use another --dir",
+        )
+    if not data.is_file():
+        raise ConfigurationError("no such data file", where=str(data), remedy="Check --data")
+    if no_inbound:
+        listen = advertise = ""
+    else:
+        _, port = split_address(listen, where="--listen", lowest_port=0)
+        advertise = advertise or f"{socket.getfqdn()}:{port}"
+        split_address(advertise, where="--advertise", lowest_port=0)
+    config = NodeConfig(
+        name=name,
+        data=str(data.resolve()),
+        listen=listen,
+        advertise=advertise,
+        ignore=ignore,
+        threads=threads,
+        policy=policy,
+    )
+    check_node_config(config, where="node file")
+    make_private_directory(paths.root)
+    write_atomically(paths.config, to_toml(config))
+    return config
+
+
+def enrol_node(
+    paths: NodePaths, text: str, expected: Path | None, *, timeout: float
+) -> dict[str, Any]:
+    """Join the federation that issued a token, and keep identity, spec and discovery address.
+
+    The key is on disk before it is asked for, so the same can be asked again: after an answer
+    that was lost, or while the authority, whose key is elsewhere, has yet to sign.
+
+    Args:
+        paths: the node's directory; its node file must exist.
+        text: the token; empty: the one whose certificate was not signed yet.
+        expected: a spec file that the federation's spec must equal (comments and order aside).
+        timeout: seconds for each exchange with the aggregator.
+
+    Returns:
+        For ``pending``, the fingerprint is the key's; otherwise it is the certificate's.
+
+    Raises:
+        ConfigurationError: no node file, or the spec is another than expected.
+        IdentityError: the token is not for this node, or was refused; nothing was changed.
+        NetworkError: the aggregator can't be reached; nothing was changed.
+    """
+    config = load_node_config(paths.config)
+    text = text or _kept_token(paths)
+    token = Token.decode(text)
+    if token.node != config.name:
+        raise IdentityError(
+            "the token is for another node",
+            where=str(paths.config),
+            expected=f"a token for {config.name!r}",
+            found=f"one for {token.node!r}",
+            remedy=f"Ask the federation's operator for `aggregator token {config.name}`",
+        )
+    wanted = load_spec(expected) if expected else None
+    key_pem = request_key(paths.identity)  # before the token is used up
+    enrolment = enrol(token, timeout=timeout, key_pem=key_pem)
+    spec = parse_spec(enrolment.spec, where=f"spec received from {token.address}")
+    if wanted and wanted.digest() != spec.digest():
+        raise ConfigurationError(
+            "the federation's spec is not the expected one",
+            where=token.address,
+            expected=wanted.digest().hex(),
+            found=spec.digest().hex(),
+            remedy="Ask the federation's operator what changed",
+        )
+    facts = {"node": config.name, "federation": spec.name, "pending": enrolment.identity is None}
+    if enrolment.identity is None:
+        write_atomically(paths.token, text.encode())
+        csr = signing_request(key_pem, config.name)
+        return facts | {"fingerprint": key_fingerprint(csr, config.name)}
+    write_atomically(paths.spec, enrolment.spec.encode(), mode=0o644)
+    write_atomically(paths.discovery, f"{enrolment.discovery}\n".encode())
+    Keyring.begin(paths.identity, enrolment.identity)
+    remove(paths.left)
+    remove(paths.token)
+    return facts | {
+        "fingerprint": enrolment.identity.fingerprint.hex(),
+        "expires": enrolment.identity.expires.isoformat(),
+        "spec": str(paths.spec),
+        "spec_hash": spec.digest().hex(),
+        "discovery": enrolment.discovery,
+    }
+
+
+def _kept_token(paths: NodePaths) -> str:
+    try:
+        return paths.token.read_text()
+    except OSError as error:
+        raise ConfigurationError(
+            "this node waits for no certificate",
+            where=str(paths.token),
+            remedy="Run `edge-node enrol TOKEN` with a token from the federation's operator",
+        ) from error
+
+
+def renew_node(paths: NodePaths) -> dict[str, Any]:
+    """Ask for a certificate with a new key now. A node that runs takes it up by itself.
+
+    Raises:
+        ConfigurationError, IdentityError: this directory is not a member's.
+        NetworkError: the aggregator can't be reached; nothing was changed.
+        RefusedError: it doesn't renew this certificate; nothing was changed.
+    """
+    address = read_address(paths.discovery)
+    renewed = asyncio.run(renew(address, Keyring.open(paths.identity)))
+    return {
+        "pending": renewed is None,
+        "fingerprint": renewed.fingerprint.hex() if renewed else "",
+        "expires": renewed.expires.isoformat() if renewed else "",
+    }
+
+
+def leave_node(paths: NodePaths, *, consent: bool, forget: bool) -> dict[str, Any]:
+    """Be no member any longer. A node that runs stops taking part, and says so.
+
+    Args:
+        paths: the node's directory.
+        consent: let others form totals without this node at once, though its sums can be told from
+            the difference.
+        forget: delete the posterior and the records of runs; the data file is never touched, nor
+            the ledger, which keeps on guarding the others if the node comes back.
+
+    Raises:
+        ConfigurationError, IdentityError: this directory is not a member's.
+        NetworkError: the aggregator can't be reached; nothing was changed.
+        RefusedError: it doesn't know this node; nothing was changed.
+        MachineError: a file can't be written.
+    """
+    address, identity = read_address(paths.discovery), Keyring.open(paths.identity).newest
+    store = RecordStore(paths.state)
+    plan = store.load_plan()
+    departure = Departure.of(identity, plan.epoch if plan else 0) if consent else None
+    asyncio.run(leave(address, identity, departure))
+    if forget:
+        store.clear()
+        for file in (paths.model, *paths.state.glob("model.*")):
+            remove(file)
+    said = f"{identity.node} has left the federation on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    write_atomically(paths.left, f"{said}\n".encode())
+    return {"node": identity.node, "consents": consent, "forgotten": forget}

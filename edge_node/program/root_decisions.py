@@ -1,0 +1,177 @@
+"""What the root has chosen, as every node reads it: nothing that a root can't have chosen.
+
+A choice arrives as bytes from another node. It is read here, and checked against what this node
+knows by itself (the totals, the candidates, the grid), before anything is computed with it: a root
+that lies, or another version, ends the run with a sentence instead of a model made of nonsense.
+Which of the possible choices is the best isn't checked: that is the root's to say.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge_node.arrays import Matrix
+from edge_node.errors import NetworkError
+from edge_node.inference.classification.variational import Step
+from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
+from edge_node.inference.messages.statistics import Statistics
+from edge_node.inference.private.release import NoisySums
+
+__all__ = [
+    "read_bases",
+    "read_evidences",
+    "read_judgements",
+    "read_metrics",
+    "read_noisy_evidence",
+    "read_step",
+    "read_trial",
+]
+
+_SLACK = 1e-3
+"""The relative error that the root's rounding may leave (a noise at the end of its range is rounded
+to ten binary digits, a metric's entries to multiples of 2^-20)."""
+
+
+class _Chosen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An Evidence on the wire."""
+
+    log_evidence: float
+    noise: float
+    amplitude: float
+
+    def evidence(self) -> Evidence | None:
+        """The evidence; None if its numbers can't be one's."""
+        sound = np.isfinite([self.log_evidence, self.noise, self.amplitude]).all()
+        if not sound or self.noise <= 0 or self.amplitude <= 0:
+            return None
+        return Evidence(self.log_evidence, self.noise, self.amplitude)
+
+
+def read_bases(content: bytes, sizes: Sequence[int], *, step: str) -> list[list[int]]:
+    """Each candidate's landmarks: ascending indices below the candidate's number of them.
+
+    Raises:
+        NetworkError: they can't have been chosen, as for all functions here.
+    """
+    bases: list[list[int]] = _read(content, list[list[int]], step)
+    _demand(len(bases) == len(sizes), step, f"{len(sizes)} lists of landmarks", f"{len(bases)}")
+    for basis, size in zip(bases, sizes, strict=True):
+        ascending = bool(basis) and basis == sorted(set(basis))
+        inside = ascending and basis[0] >= 0 and basis[-1] < size
+        _demand(inside, step, f"ascending indices from 0 to {size - 1}", "others")
+    return bases
+
+
+def read_evidences(content: bytes, totals: Sequence[Statistics], *, step: str) -> list[Evidence]:
+    """The evidence of each of the ``totals``: a noise in the range that is searched."""
+    chosen = _read(content, list[_Chosen], step)
+    _demand(len(chosen) == len(totals), step, f"{len(totals)} evidences", f"{len(chosen)}")
+    evidences = []
+    for each, statistics in zip(chosen, totals, strict=True):
+        evidence = _sound(each, step)
+        scale = statistics.prior_power / statistics.count
+        low, high = NOISE_RANGE[0] * scale * (1 - _SLACK), NOISE_RANGE[1] * scale * (1 + _SLACK)
+        _demand(
+            low <= evidence.noise <= high,
+            step,
+            f"a noise from {low:.3g} to {high:.3g}",
+            f"{evidence.noise:.3g}",
+        )
+        evidences.append(evidence)
+    return evidences
+
+
+def read_noisy_evidence(content: bytes, sums: NoisySums, *, step: str) -> Evidence:
+    """The evidence of sums with noise: a noise that is searched, and no more signal than targets
+    can have.
+    """
+    evidence = _sound(_read(content, _Chosen, step), step)
+    scale = sums.mean_power
+    low, high = NOISE_RANGE[0] * scale * (1 - _SLACK), NOISE_RANGE[1] * scale * (1 + _SLACK)
+    most = sums.largest_power / scale * (1 + _SLACK)
+    _demand(
+        low <= evidence.noise <= high and evidence.amplitude <= most,
+        step,
+        f"a noise from {low:.3g} to {high:.3g}, an amplitude up to {most:.3g}",
+        f"{evidence.noise:.3g} and {evidence.amplitude:.3g}",
+    )
+    return evidence
+
+
+def read_judgements(content: bytes, noises: Sequence[float], *, step: str) -> list[Evidence | None]:
+    """The evidence of each of the ``noises`` that were tried; None for one without a model."""
+    chosen = _read(content, list[_Chosen | None], step)
+    _demand(len(chosen) == len(noises), step, f"{len(noises)} judgements", f"{len(chosen)}")
+    found = [None if each is None else _sound(each, step) for each in chosen]
+    for evidence, noise in zip(found, noises, strict=True):
+        if evidence is not None:
+            close = abs(evidence.noise - noise) <= _SLACK * noise
+            _demand(close, step, f"the noise {noise:.6g}, which was tried", f"{evidence.noise:.6g}")
+    return found
+
+
+def read_metrics(content: bytes, count: int, size: int, *, step: str) -> Matrix:
+    """Metrics T (count, d, d): symmetric, with tr T'T = d, d = ``size``."""
+    expected = 8 * count * size * size
+    _demand(len(content) == expected, step, f"{expected} bytes", f"{len(content)} bytes")
+    metrics = np.frombuffer(content).reshape(count, size, size)
+    _demand(bool(np.isfinite(metrics).all()), step, "finite metrics", "a NaN or infinity")
+    symmetric = bool(np.array_equal(metrics, metrics.transpose(0, 2, 1)))
+    _demand(symmetric, step, "symmetric metrics", "another matrix")
+    with np.errstate(over="ignore"):  # an infinite trace is none of these
+        traces = np.square(metrics).sum(axis=(1, 2))
+    even = bool((np.abs(traces / size - 1) < _SLACK).all())
+    _demand(even, step, f"metrics of trace {size}", f"up to {traces.max():.3g}")
+    return metrics
+
+
+def read_trial(content: bytes, count: int, *, step: str) -> int | None:
+    """Which of ``count`` trials is the best, from 0; None: none is."""
+    chosen: int | None = _read(content, int | None, step)
+    inside = chosen is None or 0 <= chosen < count
+    _demand(inside, step, f"a trial from 0 to {count - 1}, or none", f"{chosen}")
+    return chosen
+
+
+def read_step(content: bytes, *, first: bool, step: str) -> Step:
+    """A classifier's next step; only before the ``first`` sweep has it no bound."""
+    _demand(len(content) == 32, step, "four numbers", f"{len(content)} bytes")
+    accepted, converged, bound, amplitude = np.frombuffer(content).tolist()
+    flags = accepted in (0.0, 1.0) and converged in (0.0, 1.0)
+    _demand(flags, step, "yes or no, twice", f"{accepted:.3g} and {converged:.3g}")
+    known = np.isfinite(bound) or (first and bound == -np.inf)
+    _demand(bool(known), step, "a finite bound", f"{bound:.3g}")
+    sound = 0.0 < amplitude < np.inf
+    _demand(sound, step, "a positive, finite amplitude", f"{amplitude:.3g}")
+    return Step.unpack(np.frombuffer(content))
+
+
+def _sound(chosen: _Chosen, step: str) -> Evidence:
+    evidence = chosen.evidence()
+    if evidence is None:
+        raise _impossible(step, "finite numbers, a positive noise and amplitude", str(chosen))
+    return evidence
+
+
+def _read(content: bytes, kind: Any, step: str) -> Any:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _impossible(step, "the choice as JSON", str(error)) from error
+
+
+def _demand(fits: bool, step: str, expected: str, found: str) -> None:
+    if not fits:
+        raise _impossible(step, expected, found)
+
+
+def _impossible(step: str, expected: str, found: str) -> NetworkError:
+    return NetworkError(
+        "the root's choice can't be used",
+        where=f"step {step}",
+        expected=expected,
+        found=found,
+        remedy="Run the same version at all nodes; if they do, ask who operates the root",
+    )

@@ -1,0 +1,46 @@
+"""Whom a sum is over, and what each of them says of its own part."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from edge_node.security.disclosure.differencing import Row
+
+__all__ = ["VERSION_BYTES", "Claim", "Cohort"]
+
+VERSION_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a node says of its contributions in an epoch.
+
+    Attributes:
+        version: of its rows, 32 bytes: the same as long as they are, and nothing else of them.
+        consents: whether others may learn its sums by subtracting totals.
+    """
+
+    version: bytes
+    consents: bool = False
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The nodes of an epoch's sums, by name.
+
+    Attributes:
+        run: of the plan.
+        epoch: of the plan.
+        root: where totals are formed.
+        claims: what each node says, signed by it.
+    """
+
+    run: int
+    epoch: int
+    root: str
+    claims: Mapping[str, Claim]
+
+    @cached_property
+    def row(self) -> Row:
+        """Who it is, and with which rows."""
+        return frozenset((node, claim.version) for node, claim in self.claims.items())

@@ -1,0 +1,56 @@
+"""What a node that leaves a federation can say to let the others go on at once: that it consents.
+
+Totals with it and without it differ by its sums, so the others refuse to form the latter
+(`security.disclosure.guard`), unless it has signed this. The aggregator carries it to them and
+can't make one up. What the node contributes after the epoch that it names is not meant.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+
+from edge_node.security.pki.certificates import check_certificate, verify_signature
+from edge_node.security.pki.identity import Identity
+
+__all__ = ["Departure"]
+
+_PURPOSE = b"tangentmesh/v1/departure\0"
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A node consents that its contributions up to ``epoch`` may be told from differences.
+
+    ``certificate`` is DER.
+    """
+
+    node: str
+    certificate: bytes
+    epoch: int
+    signature: bytes
+
+    @classmethod
+    def of(cls, identity: Identity, epoch: int) -> Self:
+        """Signed by the node itself; ``epoch`` is that of the newest plan it has."""
+        signature = identity.sign(_statement(identity.federation, identity.node, epoch))
+        return cls(identity.node, identity.certificate_der, epoch, signature)
+
+    def check(self, authority_pem: bytes, federation: str) -> None:
+        """Check that the node whose name it bears has signed it.
+
+        Raises:
+            IdentityError: the certificate is not one of this federation's for that node, or out of
+                date, or the signature is not its.
+        """
+        check_certificate(self.certificate, authority_pem, name=self.node, federation=federation)
+        self.check_signature(federation)
+
+    def check_signature(self, federation: str) -> None:
+        """Check that the certificate's owner has signed it. Raises IdentityError."""
+        statement = _statement(federation, self.node, self.epoch)
+        verify_signature(self.certificate, statement, self.signature)
+
+
+def _statement(federation: str, node: str, epoch: int) -> bytes:
+    return _PURPOSE + msgspec.msgpack.encode((federation, node, epoch))

@@ -1,0 +1,193 @@
+"""The guard of one site: nothing leaves it that its policy forbids, or that could be subtracted.
+
+It is asked twice. When an epoch's cohort is known, before its first sum, about all steps that the
+ledger has, so that no run begins that can't end; and before each sum about that step, which is then
+written down. docs/design.md, section 4, says what it counts as released.
+"""
+
+from collections.abc import Collection, Iterable
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Self
+
+from edge_node.config import SitePolicy
+from edge_node.config.paths import NodePaths
+from edge_node.errors import CohortRefusedError
+from edge_node.security.disclosure.cohort import Claim, Cohort
+from edge_node.security.disclosure.departure import Departure
+from edge_node.security.disclosure.differencing import Row, isolated
+from edge_node.security.disclosure.ledger import Contribution, Fate, Ledger
+from edge_node.security.disclosure.policy import check_cohort
+from edge_node.step import summed_step
+
+__all__ = ["SiteGuard"]
+
+
+class SiteGuard:
+    """Implements `edge_node.network.tree.guard.Guard`.
+
+    Args:
+        node: the site's name.
+        policy: its own.
+        ledger: of its contributions.
+        version: of its rows, as ``Ledger.version`` names them.
+    """
+
+    def __init__(self, node: str, policy: SitePolicy, ledger: Ledger, version: bytes) -> None:
+        self._node = node
+        self._policy = policy
+        self._ledger = ledger
+        self._lock = Lock()
+        self.claim = Claim(version, policy.consents)
+
+    @classmethod
+    def open(cls, node: str, policy: SitePolicy, paths: NodePaths, rows: Path) -> Self:
+        """The guard of a node's directory, whose ledger is read, or begun.
+
+        Args:
+            node: its name.
+            policy: its own.
+            paths: of its directory.
+            rows: its data file.
+
+        Raises:
+            RefusedError, IdentityError: the ledger is not whole, or its secret is open to others.
+            MachineError: a file can't be read or written.
+        """
+        never = not any(paths.state.glob("run-*"))
+        ledger = Ledger.open(paths.ledger, paths.ledger_key, new=never)
+        return cls(node, policy, ledger, ledger.version(rows))
+
+    def check(self, cohort: Cohort, completed: Collection[str]) -> None:
+        """Check a cohort before the first sum of its epoch.
+
+        Args:
+            cohort: with everybody's claim.
+            completed: the run's steps that have their total, and are not repeated.
+
+        Raises:
+            CohortRefusedError: the policy forbids it, this site's rows are not those with which the
+                run or the epoch began here, or some step's total would isolate a site.
+        """
+        check_cohort(self._policy, self._node, cohort.claims)
+        self._check_rows(cohort)
+        verdicts: dict[frozenset[tuple[object, ...]], frozenset[str]] = {}
+        with self._lock:
+            for step in sorted(self._ledger.steps.keys() - set(map(summed_step, completed))):
+                known = self._known(step, cohort)
+                facts = frozenset((each.row, each.fate, each.root) for each in known)
+                if facts not in verdicts:
+                    verdicts[facts] = self._isolated(known, cohort)
+                if found := verdicts[facts]:
+                    raise self._refusal(found, step, known, cohort)
+
+    def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
+        """Check one step, and write the contribution down: on return its words may leave.
+
+        Raises:
+            CohortRefusedError: the policy forbids it, or the step's total would isolate a site.
+            MachineError: the ledger can't be written.
+        """
+        check_cohort(self._policy, self._node, cohort.claims)
+        step = summed_step(step)
+        with self._lock:
+            known = self._known(step, cohort)
+            if found := self._isolated(known, cohort):
+                raise self._refusal(found, step, known, cohort)
+            self._ledger.contribute(cohort, sequence, step)
+
+    def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
+        """Note how many steps a new epoch's nodes have completed. Raises MachineError."""
+        with self._lock:
+            self._ledger.settle(run, epoch, frontier, cohort)
+
+    def take(self, departure: Departure) -> bool:
+        """Note the consent of a node that has left, which the caller has checked.
+
+        Returns:
+            Whether it is about all that this node has summed with it. Raises MachineError.
+        """
+        with self._lock:
+            if departure.epoch < self._ledger.newest_epoch(departure.node):
+                return False
+            self._ledger.consent(departure.node)
+            return True
+
+    def _check_rows(self, cohort: Cohort) -> None:
+        """Check that a restart has not changed what this site contributes to the run."""
+        begun = {
+            version
+            for each in self._ledger.contributions(cohort.run)
+            for node, version in each.row
+            if node == self._node
+        }
+        if cohort.claims[self._node] != self.claim or not begun <= {self.claim.version}:
+            raise CohortRefusedError(
+                "this site's rows or policy have changed since the run began here",
+                where=f"{self._node}, epoch {cohort.epoch} of run {cohort.run}",
+                remedy="The next run takes the new ones, if no other site minds; or put the old"
+                " data file back, and start the node again",
+            )
+
+    def _known(self, step: str, cohort: Cohort) -> list[Contribution]:
+        """Contributions to the step whose total somebody may know; this epoch's own is no news.
+
+        Raises CohortRefusedError if that was to another cohort: the node has forgotten the plan.
+        """
+        now = (cohort.run, cohort.epoch)
+        for each in self._ledger.steps.get(step, ()):
+            if (each.run, each.epoch) == now and each.row != cohort.row:
+                raise CohortRefusedError(
+                    "an epoch was planned again, with other members or other rows of theirs",
+                    where=f"{self._node}, epoch {cohort.epoch} of run {cohort.run}",
+                    expected=", ".join(sorted(node for node, _ in each.row)),
+                    found=", ".join(sorted(cohort.claims)),
+                    remedy="Wait for the aggregator's next plan",
+                )
+        return [
+            each
+            for each in self._ledger.steps.get(step, ())
+            if each.fate is not Fate.VOID and (each.run, each.epoch) != now
+        ]
+
+    def _isolated(self, known: Iterable[Contribution], cohort: Cohort) -> frozenset[str]:
+        """Whom a total over the cohort would isolate: for everybody, or for the root of an epoch
+        who alone may know its total. It learns nothing where that is itself.
+        """
+        consents = {**self._ledger.consents, **{n: c.consents for n, c in cohort.claims.items()}}
+        willing = frozenset(node for node, consent in consents.items() if consent)
+        known = list(known)
+        released = [each.row for each in known if each.fate is Fate.RELEASED]
+        by_root: dict[frozenset[str], list[Row]] = {frozenset(): []}
+        for each in known:
+            if each.fate is Fate.ROOT:
+                by_root.setdefault(frozenset([each.root]), []).append(each.row)
+        for root, rows in by_root.items():
+            harmless = partial(_harmless, willing, root)
+            fewest = self._policy.min_cohort
+            if found := isolated([*released, *rows], cohort.row, fewest=fewest, harmless=harmless):
+                return found
+        return frozenset()
+
+    def _refusal(
+        self,
+        nodes: frozenset[str],
+        step: str,
+        known: Iterable[Contribution],
+        cohort: Cohort,
+    ) -> CohortRefusedError:
+        runs = ", ".join(str(run) for run in sorted({each.run for each in known})[-3:])
+        few = self._policy.min_cohort
+        alone = " and ".join(sorted(nodes)) + (" alone" if len(nodes) == 1 else " only")
+        return CohortRefusedError(
+            f"totals of this cohort and of run {runs} would differ by {alone}, whose sums could be"
+            f" told from them",
+            where=f"{self._node}, step {step} of run {cohort.run}",
+            expected=f"at least {few} nodes that join, leave or change their rows together",
+            remedy="Wait for more, or for the consent of those who are named",
+        )
+
+
+def _harmless(willing: frozenset[str], root: frozenset[str], nodes: frozenset[str]) -> bool:
+    return nodes <= willing or nodes == root

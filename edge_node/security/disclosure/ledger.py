@@ -1,0 +1,286 @@
+"""The cohorts that a node has contributed to, step by step: kept for ever, and on disk first.
+
+    state/ledger           one line an event, of which the first 64 characters are the chain:
+                           SHA-256 over the chain of the line before and the rest of this one
+    identity/ledger.key    the secret under which versions of this node's rows are named; while it
+                           is there, a ledger must be, too
+    identity/ledger.head   the chain of the last line, kept apart: an old copy of the ledger is
+                           whole, and yet has forgotten something
+
+A contribution is written, and on disk, before masked words leave the node. So after a crash the
+ledger may hold one that was never sent, and never lacks one that was. A line that was being written
+has no end, and is cut off. Anything else that doesn't fit the chain is damage, and is refused: what
+has been forgotten can't be guarded.
+"""
+
+import enum
+import hashlib
+import hmac
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from edge_node.errors import MachineError, RefusedError
+from edge_node.security.disclosure.cohort import Cohort
+from edge_node.security.disclosure.differencing import Row
+from edge_node.security.files import append_durably, read_private, write_atomically
+
+__all__ = ["Contribution", "Fate", "Ledger"]
+
+_CHAIN = 64  # characters
+_SECRET = 32  # bytes
+_FIRST = hashlib.sha256(b"tangentmesh/v1/ledger").hexdigest()
+_VERSION = b"tangentmesh/v1/rows\0"
+_REMEDY = (
+    "Restore it from a backup of this moment. Without one, only this site can decide to begin"
+    " another (remove state/ and identity/ledger.key), for then totals that it has contributed to"
+    " could be subtracted from new ones"
+)
+
+
+class Fate(enum.StrEnum):
+    """What has become of a contribution."""
+
+    RELEASED = "released"  # everybody may know the total, as long as nothing else is known
+    ROOT = "root"  # only the root of its epoch may know the total
+    VOID = "void"  # nobody knows the total, or ever will
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A step's vector, added in one epoch to those of others."""
+
+    step: str
+    sequence: int
+    run: int
+    epoch: int
+    root: str
+    row: Row
+    fate: Fate = Fate.RELEASED
+
+
+class _Cohort(msgspec.Struct, tag="cohort", frozen=True, forbid_unknown_fields=True):
+    """``members``: version (hexadecimal) and consent by name."""
+
+    members: dict[str, tuple[str, bool]]
+
+
+class _Contributed(msgspec.Struct, tag="contributed", frozen=True, forbid_unknown_fields=True):
+    """To the cohort that the newest line about one speaks of."""
+
+    step: str
+    sequence: int
+    run: int
+    epoch: int
+    root: str
+
+
+class _Settled(msgspec.Struct, tag="settled", frozen=True, forbid_unknown_fields=True):
+    """What the contributions to ``run`` from step ``frontier`` on have come to, up to ``epoch``."""
+
+    run: int
+    epoch: int
+    frontier: int
+    cohort: tuple[str, ...]
+
+
+class _Consented(msgspec.Struct, tag="consented", frozen=True, forbid_unknown_fields=True):
+    node: str
+
+
+_Line = _Cohort | _Contributed | _Settled | _Consented
+_decoder = msgspec.json.Decoder(_Line)
+
+
+@dataclass
+class _Memory:
+    """What the lines say."""
+
+    steps: dict[str, dict[tuple[int, int], Contribution]] = field(default_factory=dict)
+    members: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    row: Row = frozenset()  # of those members: one object, whose hash is taken once
+    consents: dict[str, bool] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)  # the newest one of each node
+
+    def take(self, line: _Line) -> None:
+        """One more event."""
+        match line:
+            case _Cohort(members):
+                self.members = members
+                self.row = frozenset((n, bytes.fromhex(v)) for n, (v, _) in members.items())
+                self.consents |= {node: consents for node, (_, consents) in members.items()}
+            case _Contributed(step, sequence, run, epoch, root):
+                contribution = Contribution(step, sequence, run, epoch, root, self.row)
+                self.steps.setdefault(step, {})[run, epoch] = contribution
+                self.epochs |= dict.fromkeys(self.members, epoch)
+            case _Settled():
+                for each, fate in self.settled(line):
+                    self.steps[each.step][each.run, each.epoch] = replace(each, fate=fate)
+            case _Consented(node):
+                self.consents[node] = True
+                self.members = {}  # the next cohort says again what each of them says then
+
+    def settled(self, line: _Settled) -> Iterator[tuple[Contribution, Fate]]:
+        """What of it is news."""
+        for each in [each for epochs in self.steps.values() for each in epochs.values()]:
+            open_until_now = each.run == line.run and each.fate is Fate.RELEASED
+            if open_until_now and each.epoch < line.epoch and each.sequence >= line.frontier:
+                yield each, Fate.VOID if each.root in line.cohort else Fate.ROOT
+
+
+class Ledger:
+    """``Ledger.open`` makes it. One process writes it."""
+
+    def __init__(self, path: Path, head: Path, secret: bytes) -> None:
+        self._path, self._head = path, head
+        self._secret = secret
+        self._memory = _Memory()
+        self._chain = _FIRST
+        self._bytes = 0
+        last = read_private(head, missing=_REMEDY).decode(errors="replace")
+        known = last == _FIRST
+        for self._chain, length, line in _lines(path):
+            self._bytes += length
+            self._memory.take(line)
+            known = known or self._chain == last
+        if not known:
+            raise _lost(path, "it ends before the last contribution")
+
+    @classmethod
+    def open(cls, path: Path, key: Path, *, new: bool) -> Self:
+        """Read the ledger, or begin one.
+
+        Args:
+            path: of the ledger; its directory exists.
+            key: of its secret, in another directory.
+            new: whether there may be none yet, because the node has never contributed.
+
+        Raises:
+            RefusedError: it is missing or damaged.
+            IdentityError: its secret is open to others, or can't be read.
+            MachineError: it can't be read or written.
+        """
+        head = key.with_suffix(".head")
+        if new and not key.exists() and not (path.exists() and path.stat().st_size):
+            append_durably(path, b"", after=0)
+            write_atomically(head, _FIRST.encode())
+            write_atomically(key, secrets.token_bytes(_SECRET))
+        for file in (path, head, key):
+            if not file.exists():
+                raise _lost(file, "it is missing")
+        return cls(path, head, read_private(key, missing=_REMEDY))
+
+    @property
+    def steps(self) -> Mapping[str, Collection[Contribution]]:
+        """All contributions, by step."""
+        return {step: epochs.values() for step, epochs in self._memory.steps.items()}
+
+    def contributions(self, run: int) -> Iterator[Contribution]:
+        """Those to one run."""
+        for epochs in self._memory.steps.values():
+            yield from (each for each in epochs.values() if each.run == run)
+
+    @property
+    def consents(self) -> Mapping[str, bool]:
+        """By node, what it said last."""
+        return self._memory.consents
+
+    def newest_epoch(self, node: str) -> int:
+        """The newest epoch in which this node and the other have contributed; 0: none."""
+        return self._memory.epochs.get(node, 0)
+
+    def version(self, file: Path) -> bytes:
+        """A name for a file's content, 32 bytes, that says nothing else of it. Raises MachineError.
+
+        HMAC-SHA256 of the content's SHA-256, under this ledger's secret.
+        """
+        try:
+            with file.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").digest()
+        except OSError as error:
+            raise MachineError("the file can't be read", where=str(file)) from error
+        return hmac.digest(self._secret, _VERSION + digest, "sha256")
+
+    def contribute(self, cohort: Cohort, sequence: int, step: str) -> None:
+        """Note that words for a step are about to leave. Raises MachineError."""
+        members = {
+            node: (claim.version.hex(), claim.consents)
+            for node, claim in sorted(cohort.claims.items())
+        }
+        if (cohort.run, cohort.epoch) in self._memory.steps.get(step, ()):
+            return
+        lines: list[_Line] = [] if members == self._memory.members else [_Cohort(members)]
+        lines.append(_Contributed(step, sequence, cohort.run, cohort.epoch, cohort.root))
+        self._append(lines)
+
+    def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
+        """Note how far the nodes of a new epoch have come.
+
+        A step that none of them has completed was completed by nobody who is left. If the root of
+        an earlier epoch is among them, its total was never formed. Raises MachineError.
+        """
+        line = _Settled(run, epoch, frontier, tuple(sorted(cohort)))
+        if any(self._memory.settled(line)):
+            self._append([line])
+
+    def consent(self, node: str) -> None:
+        """Note that a node has consented; whoever calls has verified it. Raises MachineError."""
+        if not self._memory.consents.get(node):
+            self._append([_Consented(node)])
+
+    def _append(self, lines: Collection[_Line]) -> None:
+        """All of the lines, or none; on return they are on disk."""
+        text, chain = "", self._chain
+        for line in lines:
+            body = msgspec.json.encode(line).decode()
+            chain = _next(chain, body)
+            text += f"{chain} {body}\n"
+        append_durably(self._path, text.encode(), after=self._bytes)
+        write_atomically(self._head, chain.encode())
+        self._chain, self._bytes = chain, self._bytes + len(text.encode())
+        for line in lines:
+            self._memory.take(line)
+
+
+def _next(chain: str, body: str) -> str:
+    return hashlib.sha256(f"{chain} {body}".encode()).hexdigest()
+
+
+def _lines(path: Path) -> Iterator[tuple[str, int, _Line]]:
+    """Each line with its chain and length; the one that a crash left without its end is none."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _lost(path, error.strerror or str(error)) from error
+    chain = _FIRST
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            body = line[_CHAIN + 1 :].decode()
+            chain = _next(chain, body)
+            if line.decode() != f"{chain} {body}":
+                raise _lost(path, f"line {number} does not follow from those before it")
+            decoded = _decoder.decode(body)
+            if isinstance(decoded, _Cohort):
+                _check_versions(decoded)
+            yield chain, len(line) + 1, decoded
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise _lost(path, f"line {number} can't be read") from error
+
+
+def _check_versions(cohort: _Cohort) -> None:
+    """Raises ValueError unless each version is hexadecimal."""
+    for version, *_ in cohort.members.values():
+        bytes.fromhex(version)
+
+
+def _lost(path: Path, how: str) -> RefusedError:
+    return RefusedError(
+        "the ledger of contributions is not whole, so nothing is contributed",
+        where=str(path),
+        found=how,
+        remedy=_REMEDY,
+    )

@@ -1,0 +1,90 @@
+"""Whether a site's policy lets it take part: pure functions, each of which raises or returns.
+
+The policy stands in the site's own node file. What it forbids is refused here, before anything is
+masked; nothing that a plan or a federation's spec says can change that.
+"""
+
+from collections.abc import Iterable
+
+from edge_node.config import PrivacySpec, SitePolicy, Task
+from edge_node.errors import CohortRefusedError, RefusedError
+
+__all__ = ["check_cohort", "check_privacy", "check_task"]
+
+_WHERE = "[policy] of node.toml"
+
+
+def check_cohort(policy: SitePolicy, node: str, cohort: Iterable[str]) -> None:
+    """Check that a node may add its part to sums over a cohort.
+
+    Args:
+        policy: the node's.
+        node: its name.
+        cohort: the names of all nodes in the sums, its own among them.
+
+    Raises:
+        CohortRefusedError: the cohort is too small, or a stranger is in it.
+    """
+    members = frozenset(cohort)
+    if len(members) < policy.min_cohort:
+        raise CohortRefusedError(
+            f"{node} is in no sum over so few nodes",
+            where=_WHERE,
+            expected=f"a cohort of at least {policy.min_cohort}",
+            found=", ".join(sorted(members)),
+            remedy="Wait for more nodes, or lower `min_cohort`",
+        )
+    strangers = members - {node, *policy.peers} if policy.peers else frozenset()
+    if strangers:
+        raise CohortRefusedError(
+            f"{node} is in no sum with nodes that are not its `peers`",
+            where=_WHERE,
+            expected=", ".join(policy.peers),
+            found=", ".join(sorted(strangers)),
+            remedy="Add them to `peers`, or wait for a plan without them",
+        )
+
+
+def check_task(policy: SitePolicy, task: Task) -> None:
+    """Check that a node may take part in this kind of learning at all. Raises RefusedError."""
+    if policy.tasks and task not in policy.tasks:
+        raise RefusedError(
+            "this site does not take part in such a task",
+            where=_WHERE,
+            expected=", ".join(policy.tasks),
+            found=task,
+            remedy="Add it to `tasks`, and start the node again",
+        )
+
+
+def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
+    """Check that a federation promises as much differential privacy as a site demands, and that the
+    site demands nothing that a private run can't tell it.
+
+    Whether the site's budget allows for it, its ledger says: `security.privacy.privacy_ledger`.
+
+    Args:
+        policy: the site's.
+        promise: the spec's; None: no privacy.
+
+    Raises:
+        RefusedError: it is weaker; or there is a least number of rows, which nobody counts there.
+    """
+    if promise is not None and policy.minimum_rows:
+        raise RefusedError(
+            "with differential privacy nobody counts rows before they are summed",
+            where=_WHERE,
+            expected="`minimum_rows = 0`",
+            found=str(policy.minimum_rows),
+            remedy="Take it out: few rows are hidden as many are, by noise",
+        )
+    demand = policy.privacy
+    if demand is None or (promise is not None and promise.level.covers(demand.level)):
+        return
+    raise RefusedError(
+        "this site takes part in sums with differential privacy only, and the spec promises less",
+        where=_WHERE,
+        expected=f'`[privacy]` with level = "{demand.level}" in the federation\'s spec',
+        found=f'level = "{promise.level}"' if promise else "none",
+        remedy="Ask the federation's operator, or change `[policy.privacy]`",
+    )

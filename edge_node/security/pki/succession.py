@@ -1,0 +1,96 @@
+"""One authority follows another: how a node comes to trust the new one.
+
+The old authority signs the new one's certificate (a signature beside it: the new certificate signs
+itself, so that it stands alone when the old one has gone). A node that trusts the old one, and
+holds that signature, may trust the new one, whoever handed it over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from edge_node.errors import IdentityError
+from edge_node.security.pki.certificates import (
+    check_certificate,
+    fingerprint_of,
+    parse_certificates,
+    pem_of,
+    verify_signature,
+)
+from edge_node.security.pki.identity import Identity
+
+__all__ = ["Successor", "authorities_of", "statement", "succeed", "successors"]
+
+_PURPOSE = b"tangentmesh/v1/authority\0"
+
+
+@dataclass(frozen=True)
+class Successor:
+    """An authority's certificate (DER), and a signature by the one it replaces, if any."""
+
+    certificate: bytes
+    proof: bytes = b""
+
+
+def statement(certificate_der: bytes) -> bytes:
+    """What the old authority signs."""
+    return _PURPOSE + certificate_der
+
+
+def authorities_of(ca_pem: bytes) -> list[bytes]:
+    """The fingerprints of all authorities in a file, SHA-256."""
+    return [fingerprint_of(each) for each in _ders(ca_pem)]
+
+
+def succeed(identity: Identity, offered: Sequence[Successor]) -> bytes:
+    """The authorities that a member trusts from now on, PEM: those offered.
+
+    Args:
+        identity: with the authorities that are trusted now.
+        offered: all that the federation has, the old before the new.
+
+    Raises:
+        IdentityError: none of those trusted has signed a new one, or without those that are no
+            longer offered this member's own certificate would be nobody's.
+    """
+    ca_pem = successors(identity.ca_pem, offered)
+    check_certificate(
+        identity.certificate_pem, ca_pem, name=identity.node, federation=identity.federation
+    )
+    return ca_pem
+
+
+def successors(ca_pem: bytes, offered: Sequence[Successor]) -> bytes:
+    """The authorities offered, PEM, if those trusted now (PEM) have signed the new ones.
+
+    Raises:
+        IdentityError: they have not.
+    """
+    known = list(_ders(ca_pem))
+    trusted: list[bytes] = []
+    for each in offered:
+        if each.certificate not in known:
+            _check_proof(each, [*known, *trusted])
+        trusted.append(each.certificate)
+    return b"".join(pem_of(each, where="authority offered") for each in trusted)
+
+
+def _check_proof(successor: Successor, known: Sequence[bytes]) -> None:
+    for each in known:
+        try:
+            verify_signature(each, statement(successor.certificate), successor.proof)
+        except IdentityError:
+            continue
+        return
+    raise IdentityError(
+        "the federation offers another authority, which none that is trusted has signed",
+        where="authority offered by the aggregator",
+        found=f"fingerprint {fingerprint_of(successor.certificate).hex()}",
+        remedy="Nothing was changed. Compare fingerprints with the federation's operator",
+    )
+
+
+def _ders(ca_pem: bytes) -> list[bytes]:
+    found = parse_certificates(ca_pem, where="certificates of the federation's authorities")
+    return [each.public_bytes(Encoding.DER) for each in found]

@@ -1,0 +1,1 @@
+"""Mutual TLS between peers, and errors that say what failed."""

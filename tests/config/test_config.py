@@ -1,0 +1,112 @@
+"""A spec that could not be meant is refused, with the key and what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_node.config import LandmarkKind, NodeConfig, load_node_config, parse_spec, to_toml
+from edge_node.config.budget import message_bytes, most_landmarks
+from edge_node.errors import ConfigurationError
+
+GOOD = """
+name = "wards"
+[data]
+task = "classification"
+target = "y"
+classes = ["no", "yes"]
+columns = [{ name = "a" }, { name = "c", kind = "categorical", categories = ["north", "south"] }]
+"""
+
+
+PUBLIC = '[model]\nlandmark_kinds = ["public"]\npublic_landmarks_sha256 = "' + 64 * "a" + '"\n'
+
+
+def test_a_spec_is_read() -> None:
+    """As it stands."""
+    spec = parse_spec(GOOD)
+    assert spec.data.columns[1].categories == ("north", "south")
+    assert spec.model.tried_landmark_kinds == (LandmarkKind.GAUSSIAN, LandmarkKind.KMEANS)
+    auto = parse_spec(GOOD + PUBLIC.replace('"public"', '"auto"')).model
+    assert auto.tried_landmark_kinds == (*spec.model.tried_landmark_kinds, LandmarkKind.PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ('{ name = "a" }', '{ name = "c" }', "names a column twice"),
+        ('{ name = "a" }', '{ name = "y" }', "target 'y' is also an input"),
+        ('["no", "yes"]', '["no"]', "at least two distinct"),
+        ('["no", "yes"]', '["no", "yes", "no"]', "`data.classes` names a label twice"),
+        ('["no", "yes"]', '["no", "yes "]', "`data.classes` has a label.*space"),
+        ('"north", "south"', '"north", "north"', "c.categories` names a label twice"),
+        ('"north", "south"', '"north", ""', "c.categories` has a label that is empty"),
+        ('kind = "categorical", ', "", '`categories` are for columns of `kind = "categorical"`'),
+        (
+            '{ name = "a" }',
+            '{ name = "a", kind = "site" }, { name = "b", kind = "site" }',
+            "one of",
+        ),
+        ("classes", "min_rows_per_category = 0\nclasses", "must be at least 1"),
+        ("classes", "clases", "clases"),
+        ('"classification"', '"regression"', "for classification only"),
+    ],
+)
+def test_a_spec_that_could_not_be_meant(before: str, after: str, complaint: str) -> None:
+    """Duplicates, labels that no cell can be, and keys that would have no effect."""
+    assert before in GOOD
+    with pytest.raises(ConfigurationError, match=complaint):
+        parse_spec(GOOD.replace(before, after, 1))
+
+
+def test_a_site_column_is_not_the_only_input() -> None:
+    """A node's name alone says nothing about a row."""
+    text = GOOD.split("columns")[0] + 'columns = [{ name = "where", kind = "site" }]\n'
+    with pytest.raises(ConfigurationError, match="an input beside the site's"):
+        parse_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ('"public"', '"public", "auto"', "stands alone"),
+        ('"public"', '"kmeans"', "is for `public` or `auto` landmarks"),
+        (64 * "a", "", "`public` landmarks need"),
+        (64 * "a", 64 * "A", "64 digits 0-9, a-f"),
+        (64 * "a", 63 * "a", "64 digits 0-9, a-f"),
+        ("[model]", "[model]\nlandmarks = 1", "at least 2"),
+        ("[model]", "[model]\nlandmark_bytes = 127", "at least 128, for 2 landmarks"),
+    ],
+)
+def test_landmarks_that_could_not_be_meant(before: str, after: str, complaint: str) -> None:
+    """A file that no kind needs, a kind without its file, a budget for nothing."""
+    parse_spec(GOOD + PUBLIC)
+    assert before in PUBLIC
+    with pytest.raises(ConfigurationError, match=complaint):
+        parse_spec(GOOD + PUBLIC.replace(before, after, 1))
+
+
+@given(st.integers(1, 5000), st.integers(1, 9))
+def test_a_budget_allows_what_fits_and_no_more(landmarks: int, outputs: int) -> None:
+    """To the byte."""
+    budget = message_bytes(landmarks, outputs)
+    assert most_landmarks(budget, outputs) == landmarks
+    assert most_landmarks(budget - 1, outputs) == landmarks - 1
+
+
+def test_the_smaller_of_two_limits_holds() -> None:
+    """Landmarks, and the bytes of their message."""
+    spec = parse_spec(GOOD + "[model]\nlandmarks = 50\nlandmark_bytes = 100_000\n")
+    assert spec.landmark_count == 50
+    spec = parse_spec(GOOD + "[model]\nlandmarks = 500\nlandmark_bytes = 100_000\n")
+    assert spec.landmark_count == 110  # 110 + 110 x 111 / 2 + 3 words of 16 bytes: 99,488
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    """Settings that aren't given are left out, also of columns and policies: TOML has no null."""
+    node = NodeConfig(name="a", data="rows.csv", listen="", advertise="")
+    (tmp_path / "node.toml").write_bytes(to_toml(node))
+    assert load_node_config(tmp_path / "node.toml") == node
+    spec = parse_spec(GOOD)
+    assert parse_spec(to_toml(spec).decode()).digest() == spec.digest()

@@ -1,0 +1,78 @@
+"""Messages in canonical form: products are sums, and packing loses nothing."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_node.errors import NumericalError
+from edge_node.inference.messages.gaussian import Gaussian, product
+from tests.inference.problems import normal
+
+SIZES, OUTPUTS = st.integers(1, 7), st.none() | st.integers(1, 3)
+
+
+def message(seed: int, size: int, outputs: int | None = None, rows: int = 20) -> Gaussian:
+    """The message of ``rows`` random rows: proper only if there are at least ``size``."""
+    Phi = normal(seed, rows, size)
+    Y = normal(seed + 1, rows) if outputs is None else normal(seed + 1, rows, outputs)
+    return Gaussian(Phi.T @ Phi, Phi.T @ Y)
+
+
+@given(SIZES, OUTPUTS, st.integers(0, 99))
+def test_packing_round_trips_bit_for_bit(size: int, outputs: int | None, seed: int) -> None:
+    """unpack(pack(m)) = m, and the vector has exactly r (r + 1) / 2 + r q numbers."""
+    sent = message(seed, size, outputs)
+    vector = sent.pack()
+    assert vector.shape == (size * (size + 1) // 2 + size * (outputs or 1),)
+    received = Gaussian.unpack(vector, size, outputs)
+    assert np.array_equal(np.triu(received.precision), np.triu(sent.precision))
+    assert np.array_equal(received.precision, received.precision.T)
+    assert np.array_equal(received.shift, sent.shift)
+
+
+def test_packing_is_row_wise() -> None:
+    """The order on the wire is fixed."""
+    sent = Gaussian(np.array([[1.0, 2.0], [2.0, 3.0]]), np.array([4.0, 5.0]))
+    assert sent.pack().tolist() == [1, 2, 3, 4, 5]
+
+
+@given(SIZES, st.permutations(range(4)))
+def test_a_product_does_not_depend_on_order(size: int, order: list[int]) -> None:
+    """Products commute and associate; the flat message is neutral; a quotient undoes a product."""
+    parts = [message(10 * i, size) for i in range(4)]
+    whole, other = product(parts), product([parts[i] for i in order])
+    np.testing.assert_allclose(other.pack(), whole.pack(), rtol=1e-12, atol=1e-12)
+    assert np.array_equal((whole * Gaussian.flat(size)).pack(), whole.pack())
+    cavity = whole / parts[0]
+    np.testing.assert_allclose(cavity.pack(), product(parts[1:]).pack(), atol=1e-11)
+
+
+def test_moments_are_those_of_the_density() -> None:
+    """Mean = Lambda^-1 eta and covariance = Lambda^-1, for one output or several."""
+    single, several = message(3, 5), message(3, 5, outputs=2)
+    inverse = np.linalg.inv(single.precision)
+    np.testing.assert_allclose(single.covariance(), inverse, rtol=1e-10)
+    np.testing.assert_allclose(single.mean(), inverse @ single.shift, rtol=1e-10)
+    np.testing.assert_allclose(several.mean(), inverse @ several.shift, rtol=1e-10)
+    np.testing.assert_allclose(Gaussian.isotropic(3, 4.0).covariance(), 4 * np.eye(3))
+
+
+def test_an_improper_message_has_no_moments_but_times_a_prior_has() -> None:
+    """Fewer rows than features: refused without jitter, fine with a proper prior."""
+    improper = message(0, 6, rows=2)
+    with pytest.raises(NumericalError, match="not positive definite"):
+        Gaussian(np.diag([1.0, -1.0]), np.zeros(2)).mean()
+    with pytest.raises(NumericalError, match="not finite"):
+        Gaussian(np.full((2, 2), np.nan), np.zeros(2)).covariance()
+    assert np.isfinite((improper * Gaussian.isotropic(6)).mean()).all()
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    """A wrong length names what was expected."""
+    with pytest.raises(NumericalError, match="expected 5 numbers"):
+        Gaussian.unpack(np.zeros(6), 2)
+    with pytest.raises(NumericalError, match="differ in size"):
+        Gaussian(np.eye(3), np.zeros(2))
+    with pytest.raises(NumericalError, match="at least one"):
+        product([])

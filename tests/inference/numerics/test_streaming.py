@@ -1,0 +1,133 @@
+"""Sums with all cores: every row once, the same bits every time, errors handed on."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from edge_node.arrays import Matrix, Vector
+from edge_node.inference.messages.statistics import local_statistics, statistics_of_each
+from edge_node.inference.numerics.streaming import BLOCK_ROWS, Scratch, accumulate, in_parts
+from edge_node.inference.regression.conditional import local_conditional
+from tests.inference.problems import features_on, normal, regression
+
+CHUNKS = [(normal(i, rows, 2), np.arange(float(rows))) for i, rows in enumerate((0, 5, 3000, 1, 0))]
+ROWS = sum(len(X) for X, _ in CHUNKS)
+
+
+class Seen:
+    """Counts rows, notes blocks and threads."""
+
+    def __init__(self) -> None:
+        self.rows, self.largest, self.threads = 0, 0, set[int]()
+
+    def add(self, X: Matrix, y: Vector) -> None:
+        """A block."""
+        assert len(X) == len(y)
+        self.rows += len(X)
+        self.largest = max(self.largest, len(X))
+        self.threads.add(threading.get_ident())
+        assert all(each["num_threads"] == 1 for each in blas_info())
+
+    def merge(self, other: "Seen") -> None:
+        """All of it."""
+        self.rows += other.rows
+        self.largest = max(self.largest, other.largest)
+        self.threads |= other.threads
+
+
+def blas_info() -> list[dict[str, object]]:
+    """NumPy's and SciPy's BLAS."""
+    return ThreadpoolController().select(user_api="blas").info()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_row_is_seen_once(threads: int) -> None:
+    """By as many threads as BLAS may take, in blocks; BLAS itself takes one, and is given back."""
+    with threadpool_limits(threads, user_api="blas"):
+        before = blas_info()
+        allowed = max(each["num_threads"] for each in before)
+        first, second = accumulate(CHUNKS, lambda _: [Seen(), Seen()], (1 << 20) // 100)
+        assert blas_info() == before
+    assert first.rows == second.rows == ROWS
+    assert first.largest <= 100
+    assert len(first.threads) <= allowed
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_rows_give_the_same_bits(threads: int) -> None:
+    """However the threads happen to run."""
+    X, y = regression(0, rows=2 * BLOCK_ROWS + 77)
+    features, rows = features_on(normal(5, 150, 3)), [(X[:2000], y[:2000]), (X[2000:], y[2000:])]
+    with threadpool_limits(threads, user_api="blas"):
+        found = {local_statistics(rows, features).pack().tobytes() for _ in range(5)}
+        assert len(found) == 1
+        noises = {local_conditional(rows, features, [0.1])[0].pack().tobytes() for _ in range(5)}
+        assert len(noises) == 1
+
+
+def test_candidates_share_a_pass() -> None:
+    """Each gets what it would get alone, and rows are read once."""
+    X, y = regression(0)
+    candidates = [features_on(normal(i, 12, 3)) for i in range(3)]
+    once = iter([(X[:50], y[:50]), (X[50:], y[50:])])
+    together = statistics_of_each(once, candidates)
+    for features, found in zip(candidates, together, strict=True):
+        assert np.array_equal(
+            found.pack(), local_statistics([(X[:50], y[:50]), (X[50:], y[50:])], features).pack()
+        )
+
+
+def test_an_error_in_a_thread_is_the_callers() -> None:
+    """And BLAS has its threads back."""
+
+    class Failing(Seen):
+        def add(self, X: Matrix, y: Vector) -> None:
+            raise ArithmeticError("in a thread")
+
+    before = blas_info()
+    with pytest.raises(ArithmeticError, match="in a thread"):
+        accumulate(CHUNKS, lambda _: [Failing()], 1)
+    assert blas_info() == before
+
+
+def test_passes_may_overlap() -> None:
+    """In threads of their own, while another thread has set a limit: it stays as it was."""
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_info()
+        with ThreadPoolExecutor(4) as pool:
+            passes = [pool.submit(accumulate, CHUNKS, lambda _: [Seen()], 1) for _ in range(8)]
+            assert all(each.result()[0].rows == ROWS for each in passes)
+        assert blas_info() == before
+
+
+@pytest.mark.parametrize("rows", [0, 1, 255, 256, 3000])
+def test_parts_are_joined_in_order(rows: int) -> None:
+    """Few rows in one part, many on all cores; several results at once."""
+    X, sizes = normal(0, rows, 2), list[int]()
+
+    def both(part: Matrix) -> tuple[Vector, Vector]:
+        sizes.append(len(part))
+        return part[:, 0], 2.0 * part[:, 1]
+
+    before = blas_info()
+    first, second = in_parts(both, X, 1000)
+    assert np.array_equal(first, X[:, 0])
+    assert np.array_equal(second, 2.0 * X[:, 1])
+    assert sum(sizes) == rows
+    assert max(sizes) <= 1000
+    assert blas_info() == before
+
+
+def test_scratch_memory_is_used_again() -> None:
+    """Blocks of one call don't overlap; those of the next take the same memory, or more."""
+    scratch = Scratch()
+    first, second = scratch.blocks(2, 5, 3)
+    first[:], second[:] = 1.0, 2.0
+    assert (first == 1.0).all()
+    (again,) = scratch.blocks(1, 2, 3)
+    assert np.shares_memory(again, first)
+    assert scratch.blocks(3, 7, 4).shape == (3, 7, 4)
+    assert scratch.blocks(1, 0, 4).shape == (1, 0, 4)

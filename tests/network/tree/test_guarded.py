@@ -1,0 +1,233 @@
+"""Sums between sites with guards: what each says of itself, and what none of them lets pass."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge_node.config import SitePolicy
+from edge_node.errors import CohortRefusedError, IdentityError, NetworkError
+from edge_node.network.base import Network
+from edge_node.network.tree.claims import claim_of, cohort_of
+from edge_node.network.wire.combine import gathered, parse_gathered
+from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.plan import Plan
+from edge_node.security.disclosure.cohort import Claim, Cohort
+from edge_node.security.disclosure.guard import SiteGuard
+from edge_node.security.disclosure.ledger import Fate, Ledger
+from edge_node.security.pki.authority import Authority
+from tests.mesh import DEADLINE, Mesh, Peer, until
+
+pytestmark = pytest.mark.timeout(60)
+
+FIVE = {"a": "", "b": "a", "c": "a", "d": "b", "e": "b"}
+FOUR = {"a": "", "b": "a", "c": "a", "d": "b"}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The federation's authority."""
+    return Authority.create(tmp_path_factory.mktemp("ca"), "guarded")
+
+
+@pytest.fixture
+async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+    """Five sites, each with a guard and a ledger of its own."""
+    async with Mesh(authority, tmp_path) as made:
+        await made.start(FIVE)
+        for peer in made.peers.values():
+            guard(peer)
+        yield made
+
+
+def guard(peer: Peer, *, kind: type[SiteGuard] = SiteGuard, version: str = "") -> Ledger:
+    """Give a site its guard, as a new process does."""
+    name = peer.identity.node
+    ledger = Ledger.open(peer.directory / "ledger", peer.directory / "ledger.key", new=True)
+    peer.guard = kind(name, SitePolicy(), ledger, (name + version).encode().ljust(32))
+    return ledger
+
+
+def ledger_of(peer: Peer) -> Ledger:
+    """As it is on disk."""
+    return Ledger.open(peer.directory / "ledger", peer.directory / "ledger.key", new=False)
+
+
+async def two_sums(network: Network) -> list[float]:
+    """A program of two steps; every node gives 1."""
+    return [float((await network.sum(step, np.ones(3)))[0]) for step in ("s", "t")]
+
+
+async def run(mesh: Mesh, nodes: str, number: int) -> list[object]:
+    """What becomes of the program at these nodes: its result, or its error."""
+    works = [two_sums(mesh.peers[node].network(number)) for node in nodes]
+    async with asyncio.timeout(DEADLINE):
+        return await asyncio.gather(*works, return_exceptions=True)
+
+
+async def test_a_cohort_without_one_is_refused_by_all(mesh: Mesh) -> None:
+    """Before anybody tells a masking key; the ledgers are as before, and the old cohort will do."""
+    mesh.offer(mesh.plan(1, FIVE))
+    assert await run(mesh, "abcde", 1) == [[5.0, 5.0]] * 5
+    before = (mesh.peers["a"].directory / "ledger").read_bytes()
+    mesh.offer(mesh.plan(2, FOUR, run=2))
+    for error in await run(mesh, "abcd", 2):
+        assert isinstance(error, CohortRefusedError)
+        assert "of run 1 would differ by e alone" in str(error)
+    keys = Operation.of_epoch(2, 2, Kind.KIND_KEYS)
+    assert not any(mesh.peers[node].store.run(2).has(keys) for node in "abcd")
+    assert (mesh.peers["a"].directory / "ledger").read_bytes() == before
+    mesh.offer(mesh.plan(3, FIVE, run=3))
+    assert await run(mesh, "abcde", 3) == [[5.0, 5.0]] * 5
+
+
+async def test_changed_rows(mesh: Mesh) -> None:
+    """Of one node they are refused, by it, too; of three they are not."""
+    mesh.offer(mesh.plan(1, FIVE))
+    await run(mesh, "abcde", 1)
+    guard(mesh.peers["e"], version=" changed")
+    mesh.offer(mesh.plan(2, FIVE, run=2))
+    errors = await run(mesh, "abcde", 2)
+    assert all("by e alone" in str(error) for error in errors)
+    for node in "cd":
+        guard(mesh.peers[node], version=" changed")
+    mesh.offer(mesh.plan(3, FIVE, run=3))
+    assert await run(mesh, "abcde", 3) == [[5.0, 5.0]] * 5
+
+
+class KilledError(Exception):
+    """The process has ended."""
+
+
+class Killed(SiteGuard):
+    """Its node is killed when a contribution is in the ledger, and no word of it has left."""
+
+    def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
+        """Write, and die."""
+        super().admit(cohort, sequence, step)
+        raise KilledError
+
+
+async def test_a_node_killed_between_ledger_and_message(mesh: Mesh) -> None:
+    """The others repeat the step without it: a crash costs a sweep. When it is back, they know."""
+    victim = mesh.peers["e"]
+    guard(victim, kind=Killed)
+    mesh.offer(mesh.plan(1, FIVE))
+    works = [asyncio.ensure_future(two_sums(mesh.peers[n].network())) for n in "abcd"]
+    with pytest.raises(KilledError):
+        await two_sums(victim.network())
+    await victim.stop()
+    await until(lambda: all(ledger_of(mesh.peers[node]).steps for node in "abcd"))
+    mesh.offer(mesh.plan(2, FOUR))
+    async with asyncio.timeout(DEADLINE):
+        assert await asyncio.gather(*works) == [[4.0, 4.0]] * 4
+    for node in "abcd":
+        fates = {each.epoch: each.fate for each in ledger_of(mesh.peers[node]).steps["s"]}
+        assert fates == {1: Fate.VOID, 2: Fate.RELEASED}
+    await victim.start()
+    ledger = guard(victim)
+    assert [each.epoch for each in ledger.steps["s"]] == [1], "it can't know that it isn't in any"
+    mesh.offer(mesh.plan(3, FIVE, run=2))
+    waits = asyncio.ensure_future(two_sums(victim.network(2)))
+    errors = await run(mesh, "abcd", 2)
+    assert all("by e alone" in str(error) for error in errors)
+    waits.cancel()
+    await asyncio.gather(waits, return_exceptions=True)
+
+
+async def test_a_leaf_restarted_within_the_epoch(mesh: Mesh) -> None:
+    """It contributes the same again, in the same cohort."""
+    victim = mesh.peers["e"]
+    guard(victim, kind=Killed)
+    mesh.offer(mesh.plan(1, FIVE))
+    works = [asyncio.ensure_future(two_sums(mesh.peers[n].network())) for n in "abcd"]
+    with pytest.raises(KilledError):
+        await two_sums(victim.network())
+    await victim.stop()
+    await victim.start()
+    guard(victim)
+    async with asyncio.timeout(DEADLINE):
+        assert await two_sums(victim.network()) == [5.0, 5.0]
+        assert await asyncio.gather(*works) == [[5.0, 5.0]] * 4
+
+
+class Peers:
+    """A plan over nodes that only sign."""
+
+    def __init__(self, authority: Authority, directory: Path) -> None:
+        mesh = Mesh(authority, directory)
+        for name in "abc":
+            mesh.peers[name] = Peer(mesh.identity(name), directory / name, port=1)
+        self.mesh = mesh
+
+    def plan(self, epoch: int = 1) -> Plan:
+        """Of that epoch."""
+        return self.mesh.plan(epoch, {"a": "", "b": "a", "c": "a"})
+
+    def said(self, plan: Plan, **others: bytes) -> bytes:
+        """Everybody's claim of another version; ``others`` in place of some of them."""
+        parts: dict[str, bytes] = {}
+        for name, peer in self.mesh.peers.items():
+            claim = Claim(name.encode() * 32, name == "c")
+            parts |= parse_gathered(claim_of(claim, peer.identity, plan))
+        return gathered(parts | others)
+
+
+@pytest.fixture
+def peers(authority: Authority, tmp_path: Path) -> Peers:
+    """Nodes a, b and c."""
+    return Peers(authority, tmp_path)
+
+
+def test_claims_are_read(peers: Peers) -> None:
+    """Version and consent of each, as it was signed."""
+    plan = peers.plan()
+    cohort = cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan))
+    assert cohort.claims == {n: Claim(n.encode() * 32, n == "c") for n in "abc"}
+    assert (cohort.run, cohort.epoch, cohort.root) == (1, 1, "a")
+
+
+@pytest.mark.parametrize("forgery", ["consent", "version", "short", "name", "epoch", "signature"])
+def test_forged_claims_are_refused(peers: Peers, forgery: str) -> None:
+    """No node on the way changes what b says: not its consent, nor the version of its rows."""
+    plan = peers.plan()
+    public, consents, certificate, signature = msgspec.msgpack.decode(
+        parse_gathered(peers.said(plan))["b"]
+    )
+    match forgery:
+        case "consent":
+            consents = True
+        case "version":
+            public = b"x" * 32
+        case "short":
+            public = public[:31]
+        case "name":
+            certificate = peers.mesh.peers["c"].identity.certificate_der
+        case "epoch":
+            earlier = parse_gathered(peers.said(peers.plan(7)))["b"]
+            public, consents, certificate, signature = msgspec.msgpack.decode(earlier)
+        case "signature":
+            signature = b""
+    forged = msgspec.msgpack.encode((public, consents, certificate, signature))
+    with pytest.raises((IdentityError, NetworkError)):
+        cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan, b=forged))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", msgspec.msgpack.encode((b"v" * 32, True))])
+def test_claims_that_are_none(peers: Peers, content: bytes) -> None:
+    """Garbage is an error with the node's name."""
+    plan = peers.plan()
+    with pytest.raises(IdentityError, match="node b: a node's claim can't be read"):
+        cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan, b=content))
+
+
+def test_a_claim_that_is_missing(peers: Peers) -> None:
+    """Everybody's is needed, and nobody else's."""
+    plan = peers.plan()
+    parts = parse_gathered(peers.said(plan))
+    for wrong in ({"a": parts["a"]}, parts | {"x": parts["b"]}):
+        with pytest.raises(IdentityError, match="claims are not those of the cohort"):
+            cohort_of(peers.mesh.peers["a"].identity, plan, gathered(wrong))

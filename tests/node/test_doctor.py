@@ -1,0 +1,114 @@
+"""What the doctor says of a site's policy and ledger."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from edge_node.config import Differencing, SitePolicy, Task, load_node_config
+from edge_node.config.paths import NodePaths
+from edge_node.errors import ConfigurationError
+from edge_node.node.doctor import Finding, examine
+from edge_node.node.setup import create_node
+from edge_node.security.disclosure.cohort import Claim, Cohort
+from edge_node.security.disclosure.ledger import Ledger
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.keyring import Keyring
+
+SPEC = """
+name = "wards"
+[data]
+task = "classification"
+target = "y"
+classes = ["no", "yes"]
+columns = [{ name = "x" }]
+"""
+
+
+def node(directory: Path, policy: SitePolicy) -> NodePaths:
+    """A node that has not enrolled, but has the spec."""
+    (directory / "rows.csv").write_text("x,y\n1,no\n2,yes\n")
+    paths = NodePaths(directory / "node")
+    create_node(
+        paths,
+        name="a",
+        data=directory / "rows.csv",
+        listen="",
+        advertise="",
+        no_inbound=True,
+        ignore=(),
+        threads=1,
+        policy=policy,
+    )
+    paths.spec.write_text(SPEC)
+    return paths
+
+
+def finding(paths: NodePaths, check: str) -> Finding:
+    """What it finds there."""
+    return next(found for found in examine(paths) if found.check == check)
+
+
+def test_a_policy_is_shown(tmp_path: Path) -> None:
+    """As `edge-node init` wrote it and the node reads it."""
+    policy = SitePolicy(min_cohort=4, peers=("b", "c", "d"), differencing=Differencing.CONSENT)
+    paths = node(tmp_path, policy)
+    assert load_node_config(paths.config).policy == policy
+    assert finding(paths, "policy").text == (
+        "sums over at least 4 nodes, with b, c, d only; differencing: consent"
+    )
+
+
+def test_a_policy_that_excludes_the_federation(tmp_path: Path) -> None:
+    """Exit code 7: this node would take part in nothing."""
+    found = finding(node(tmp_path, SitePolicy(tasks=(Task.REGRESSION,))), "policy")
+    assert (found.mark, found.exit_code) == ("WRONG", 7)
+    assert "expected regression, found classification" in found.text
+
+
+def test_the_ledger(tmp_path: Path) -> None:
+    """None yet, whole, damaged, gone."""
+    paths = node(tmp_path, SitePolicy())
+    assert finding(paths, "ledger").text.startswith("none yet")
+    for directory in (paths.state, paths.identity):
+        directory.mkdir(exist_ok=True)
+    ledger = Ledger.open(paths.ledger, paths.ledger_key, new=True)
+    cohort = Cohort(1, 1, "a", {name: Claim(bytes(32)) for name in "abc"})
+    for sequence, step in enumerate("st"):
+        ledger.contribute(cohort, sequence, step)
+    assert finding(paths, "ledger").text == "whole: 2 contributions to 2 steps"
+    paths.ledger.write_bytes(paths.ledger.read_bytes().replace(b'"t"', b'"u"'))
+    assert finding(paths, "ledger").exit_code == 7
+    paths.ledger.unlink()
+    found = finding(paths, "ledger")
+    assert found.exit_code == 7
+    assert "it is missing" in found.text
+
+
+@pytest.mark.parametrize("policy", [SitePolicy(min_cohort=2), SitePolicy(peers=("B",))])
+def test_a_policy_that_makes_no_sense_is_not_written(tmp_path: Path, policy: SitePolicy) -> None:
+    """`edge-node init` says what is wrong with it."""
+    with pytest.raises(ConfigurationError):
+        node(tmp_path, policy)
+    assert not (tmp_path / "node" / "node.toml").exists()
+
+
+@pytest.mark.parametrize(("share", "right"), [(0.1, True), (0.7, True), (0.8, False)])
+def test_a_certificate_that_should_have_been_renewed(
+    tmp_path: Path, share: float, right: bool
+) -> None:
+    """In the last quarter of its life; with the date, and what says why."""
+    paths = node(tmp_path, SitePolicy())
+    life = timedelta(days=1)
+    authority = Authority.create(tmp_path / "ca", "wards")
+    key = generate_key()
+    pem = authority.issue(
+        signing_request(key, "a"), node="a", lifetime=life, now=datetime.now(UTC) - share * life
+    )
+    identity = Identity("a", "wards", key, pem, authority.certificate_pem)
+    Keyring.begin(paths.identity, identity)
+    found = finding(paths, "key and certificate")
+    assert (found.error is None) == right
+    assert f"{identity.expires:%Y-%m-%d %H:%M}" in found.text
+    assert right or "edge-node renew" in found.text

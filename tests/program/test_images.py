@@ -1,0 +1,85 @@
+"""Images through the program: digits, split over sites, under a convolutional kernel."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from edge_node.config import (
+    Activation,
+    Column,
+    DataSpec,
+    FederationSpec,
+    KernelKind,
+    LandmarkKind,
+    ModelSpec,
+    Task,
+)
+from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.errors import ConfigurationError
+from edge_node.inference.kernels.oracle import image_network
+from edge_node.model.model import Model
+from edge_node.network.memory import MemoryFederation
+from edge_node.program import infer
+
+pytestmark = pytest.mark.slow
+
+ROWS, HELD_OUT = 300, 200
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _neural_tangents() -> None:
+    try:
+        image_network(Activation.RELU, 1, 2.0, 0.0)
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+
+
+SPEC = FederationSpec(
+    name="digits",
+    data=DataSpec(
+        task=Task.CLASSIFICATION,
+        target="digit",
+        columns=tuple(Column(name=f"pixel-{i}") for i in range(16)),
+        classes=tuple("0123456789"),
+    ),
+    model=ModelSpec(
+        kernels=(KernelKind.CONV_NTK,),
+        depths=(2,),
+        image=(4, 4, 1),
+        landmarks=60,
+        landmark_kinds=(LandmarkKind.KMEANS,),
+        min_rows_per_landmark=2,
+        newton_steps=4,
+    ),
+)
+
+
+def learn(parts: list[Batch]) -> Model:
+    """One node a part; the first node's model."""
+    sources = {f"{i}": MemorySource((each,)) for i, each in enumerate(parts)}
+    models = asyncio.run(
+        MemoryFederation(list(sources)).run(lambda net: infer(net, sources[net.node], SPEC))
+    )
+    return models["0"]
+
+
+def batch(X: np.ndarray, y: np.ndarray) -> Batch:
+    """Pixels and digits."""
+    return Batch(X, np.empty((len(X), 0), dtype=object), y.astype(float))
+
+
+def test_digits() -> None:
+    """Sites that each know some digits only agree with the pooled model, which reads digits."""
+    images, y = load_digits(return_X_y=True)
+    X = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)
+    rows, queries = slice(0, ROWS), batch(X[-HELD_OUT:], y[-HELD_OUT:])
+    owners = np.minimum(y[rows] // 4, 2)
+    parts = [batch(X[rows][owners == owner], y[rows][owners == owner]) for owner in range(3)]
+    federated, pooled = learn(parts), learn([batch(X[rows], y[rows])])
+    assert federated.provenance.kernel == "conv-ntk relu depth 2 image 4x4x1"
+    for ours, theirs in zip(federated.latent(queries), pooled.latent(queries), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+    read = np.argmax(federated.predict(queries).probabilities, axis=1)  # type: ignore[union-attr]
+    assert np.mean(read == queries.target) > 0.7

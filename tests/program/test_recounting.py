@@ -1,0 +1,139 @@
+"""A node is lost at any step: no sum is over fewer nodes than were counted before it."""
+
+import asyncio
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge_node.arrays import Vector
+from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, SitePolicy, Task
+from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.errors import CohortRefusedError
+from edge_node.model.model import Model
+from edge_node.network.base import CohortChanged, Network
+from edge_node.network.memory import MemoryFederation
+from edge_node.program import infer
+from edge_node.program.recounting import RecountingNetwork
+
+LOST_AT = [
+    *(
+        (Task.REGRESSION, step)
+        for step in (
+            *("counts", "means", "spread"),
+            *("kmeans/0/counts", "kmeans/0/sums", "kmeans/1/counts", "kmeans/1/sums"),
+            *("basis/0/0", "statistics/0", "choice/0/0"),
+            *("folds", "statistics/folds", "choice/folds/0"),
+            *("gradients/1", "metric/1/0", "statistics/1", "scores", "trial/0"),
+            *("noise/0", "noise/0/evidence/0", "noise/1", "noise/1/evidence/0"),
+        )
+    ),
+    *(
+        (Task.CLASSIFICATION, step)
+        for step in ("counts", "spread", "statistics/0", "folds", "newton/0/step/0", "newton/0")
+    ),
+]
+
+
+def spec_for(task: Task, **changes: int) -> FederationSpec:
+    """A small model that takes every kind of step."""
+    columns = tuple(Column(name=name) for name in "abc")
+    classes = ("no", "yes") if task is Task.CLASSIFICATION else ()
+    data = DataSpec(task=task, target="y", columns=columns, classes=classes)
+    model = ModelSpec(
+        landmarks=12, depths=(1,), biases=(1.0,), metric_sweeps=1, min_rows_per_landmark=3
+    )
+    return FederationSpec(name="census", data=data, model=model, **changes)
+
+
+def sources_for(task: Task, rows: int = 60) -> dict[str, MemorySource]:
+    """Three nodes'; the last has as many rows as the others."""
+    random, sources = np.random.default_rng(1), {}
+    for node in "abc":
+        X = random.normal(size=(rows, 3))
+        y = np.sin(2 * X[:, 0]) + 0.2 * random.normal(size=rows)
+        y = y if task is Task.REGRESSION else (y > 0).astype(float)
+        sources[node] = MemorySource((Batch(X, np.empty((rows, 0), dtype=object), y),))
+    return sources
+
+
+def learn(spec: FederationSpec, lost_at: str = "", policy: SitePolicy | None = None) -> list[Model]:
+    """The models of those who are left."""
+    sources = sources_for(spec.data.task)
+    federation = MemoryFederation("abc", {"c": lost_at} if lost_at else {})
+
+    async def program(network: Network) -> Model:
+        mine = policy if network.node == "a" else None
+        return await infer(network, sources[network.node], spec, policy=mine)
+
+    models = asyncio.run(federation.run(program))
+    assert set(models) == ({"a", "b"} if lost_at else {"a", "b", "c"})
+    return list(models.values())
+
+
+@pytest.mark.parametrize(("task", "step"), LOST_AT)
+def test_no_sum_is_over_fewer_nodes_than_the_newest_count(task: Task, step: str) -> None:
+    """The run goes on, and all who are left have the same model."""
+    first, second = learn(spec_for(task), step)
+    cohorts = first.provenance.cohorts
+    assert cohorts == second.provenance.cohorts
+    assert first.provenance.cohort == ("a", "b") or step.startswith(("noise/1/", "newton/"))
+    counted: tuple[str, ...] = ()
+    for name, cohort in cohorts.items():
+        counted = cohort if name.startswith("counts") else counted
+        if "/" not in name or "again" in name or name.endswith(("counts", "sums")):
+            assert cohort == counted
+    arrays = [model.posterior.to_arrays() for model in (first, second)]
+    for key, values in arrays[0].items():
+        np.testing.assert_array_equal(values, arrays[1][key])
+
+
+@pytest.mark.parametrize("step", ["counts", "means", "kmeans/1/sums", "statistics/0", "noise/1"])
+def test_rows_are_counted_before_a_sum_goes_on_without_a_node(step: str) -> None:
+    """180 are enough for everybody; the 120 that are left are not."""
+    for spec, policy, who in (
+        (spec_for(Task.REGRESSION, minimum_rows=150), None, "spec"),
+        (spec_for(Task.REGRESSION), SitePolicy(minimum_rows=150), "this site"),
+    ):
+        learn(spec, policy=policy)
+        with pytest.raises(CohortRefusedError, match=rf"{who}: .*at least 150, found 120"):
+            learn(spec, step, policy)
+
+
+def test_a_class_that_a_loss_has_made_small_is_in_no_further_sum() -> None:
+    """Of its four rows in the federation, two are left."""
+    spec = spec_for(Task.CLASSIFICATION)
+    data = msgspec.structs.replace(spec.data, min_rows_per_category=4)
+    spec = msgspec.structs.replace(spec, data=data)
+    sources = sources_for(Task.CLASSIFICATION)
+    for node, rows in (("a", 1), ("b", 1), ("c", 2)):
+        (batch,) = sources[node].batches()
+        target = np.zeros(60)
+        target[:rows] = 1.0
+        sources[node] = MemorySource((Batch(batch.numeric, batch.categorical, target),))
+    federation = MemoryFederation("abc", {"c": "statistics/0"})
+    with pytest.raises(CohortRefusedError, match=r"class 'yes'.*at least 4.*found 2"):
+        asyncio.run(federation.run(lambda net: infer(net, sources[net.node], spec)))
+    assert [step for step, _ in federation.log][-2:] == ["statistics/0", "counts/again-1"]
+
+
+async def test_what_was_counted_elsewhere_is_told_to_have_changed() -> None:
+    """At once if the nodes of that count are known to be gone, without another step."""
+
+    async def program(network: Network) -> list[str]:
+        totals: list[Vector] = []
+        census = RecountingNetwork(network, np.ones(1), totals.append)
+        await census.count()
+        first = census.newest
+        await census.sum("groups", np.ones(2))
+        await census.sum("other", np.ones(2))
+        for cohort_of in ("groups", first):
+            with pytest.raises(CohortChanged):
+                await census.sum("sums", np.ones(2), cohort_of=cohort_of)
+        assert [float(total[0]) for total in totals] == [3.0, 2.0]
+        assert census.called("other") == "other/again-1"
+        return census.steps
+
+    results = await MemoryFederation("abc", {"c": "other"}).run(program)
+    expected = ["counts", "groups", "counts/again-1", "other/again-1"]
+    assert results == {"a": expected, "b": expected}

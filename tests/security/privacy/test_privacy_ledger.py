@@ -1,0 +1,173 @@
+"""The ledger of spent privacy: what is taken out of it, or changed, is found; crashes are not."""
+
+import json
+import math
+from pathlib import Path
+
+import dp_accounting
+import pytest
+from dp_accounting.rdp import RdpAccountant
+
+from edge_node.config import Level, PrivacyPolicy, PrivacySpec
+from edge_node.errors import MachineError, RefusedError
+from edge_node.security.privacy.accounting import noise_multiplier
+from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.privacy_ledger import PrivacyLedger, read_ledger, spent
+
+DELTA = 1e-6
+
+
+class Site:
+    """A ledger in a directory, and its head in another."""
+
+    def __init__(self, root: Path, demand: PrivacyPolicy | None = None) -> None:
+        (root / "state").mkdir(exist_ok=True)
+        (root / "identity").mkdir(exist_ok=True)
+        self.path, self.head = root / "state" / "privacy.jsonl", root / "identity" / "privacy.head"
+        self.ledger = PrivacyLedger(
+            self.path, self.head, level=Level.RECORD, delta=DELTA, demand=demand
+        )
+
+    def charge(self, multiplier: float = 5.0, level: Level = Level.RECORD) -> float | None:
+        """One release; the epsilon so far."""
+        noise = DiscreteGaussian(level, multiplier, bound=1.0, size=10)
+        return self.ledger.charge(noise, run=1, epoch=2, step="s", cohort=5).epsilon
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """One that has taken part in three releases."""
+    made = Site(tmp_path)
+    for multiplier in (5.0, 10.0, 3.0):
+        made.charge(multiplier)
+    return made
+
+
+def test_the_spend_is_what_an_independent_accountant_says(site: Site) -> None:
+    """From what the lines hold: sensitivity and sigma of each."""
+    entries = read_ledger(site.path, site.head)
+    accountant = RdpAccountant([1 + x / 50 for x in range(1, 5000)])
+    for entry in entries:
+        accountant.compose(dp_accounting.GaussianDpEvent(entry.sigma / entry.sensitivity))
+    theirs = accountant.get_epsilon(DELTA)
+    assert entries[-1].epsilon == pytest.approx(theirs, rel=1e-4)
+    assert spent([(e.level, e.rho) for e in entries], Level.RECORD, DELTA) == entries[-1].epsilon
+
+
+def test_lines_hold_what_was_released(site: Site) -> None:
+    """And each the hash of the one before; only the owner may read them."""
+    lines = [json.loads(line) for line in site.path.read_text().splitlines()]
+    assert [line["rho"] for line in lines] == pytest.approx([0.02, 0.005, 1 / 18])
+    assert {(line["run"], line["epoch"], line["step"], line["cohort"]) for line in lines} == {
+        (1, 2, "s", 5)
+    }
+    assert len({line["previous"] for line in lines}) == 3
+    assert site.path.stat().st_mode & 0o777 == site.head.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("line", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'"cohort":5', b'"cohort":6'), (b'"epoch":2', b'"epoch": 2'), (b'"rho"', b'"')],
+)
+def test_a_changed_line_is_found(site: Site, line: int, old: bytes, new: bytes) -> None:
+    """Whichever it is, and whatever was changed: nothing more is released."""
+    lines = site.path.read_bytes().splitlines(keepends=True)
+    lines[line] = lines[line].replace(old, new)
+    site.path.write_bytes(b"".join(lines))
+    with pytest.raises(RefusedError, match=r"ledger was changed.*backup"):
+        site.charge()
+
+
+@pytest.mark.parametrize("left", [(0, 2), (1, 2), (0, 1), (2, 1, 0), (0, 1, 2, 2), ()])
+def test_lines_that_are_missing_or_moved_are_found(site: Site, left: tuple[int, ...]) -> None:
+    """The last ones by the head."""
+    lines = site.path.read_bytes().splitlines(keepends=True)
+    site.path.write_bytes(b"".join(lines[i] for i in left))
+    with pytest.raises(RefusedError, match="ledger was changed"):
+        site.charge()
+
+
+def test_a_missing_file_is_found(site: Site) -> None:
+    """Either of the two."""
+    kept = site.path.read_bytes()
+    site.path.unlink()
+    with pytest.raises(RefusedError, match="expected 3 lines, found 0"):
+        site.charge()
+    site.path.write_bytes(kept)
+    site.head.unlink()
+    with pytest.raises(RefusedError, match="expected 0 lines, found 3"):
+        site.charge()
+    site.head.write_bytes(b"no head")
+    with pytest.raises(RefusedError, match="expected the ledger's head"):
+        site.charge()
+    site.head.write_bytes(b"{}")
+    with pytest.raises(RefusedError, match="expected 0 lines, found 3"):
+        site.charge()
+
+
+def test_a_file_that_cannot_be_read_is_the_machines_fault(site: Site) -> None:
+    """Not a change to the ledger."""
+    site.path.unlink()
+    site.path.mkdir()
+    with pytest.raises(MachineError, match="can't be read"):
+        site.charge()
+
+
+@pytest.mark.parametrize("cut", [1, 20, 10_000])
+def test_a_line_torn_by_a_crash_is_overwritten(site: Site, cut: int) -> None:
+    """It was not on disk, so nothing was sent for it."""
+    whole, head = site.path.read_bytes(), site.head.read_bytes()
+    expected = site.charge(7.0)
+    line = site.path.read_bytes()[len(whole) : -1]
+    site.path.write_bytes(whole + line[:cut])
+    site.head.write_bytes(head)
+    assert len(read_ledger(site.path, site.head)) == 3
+    assert site.charge(7.0) == expected
+    assert len(read_ledger(site.path, site.head)) == 4
+
+
+def test_a_crash_before_the_head_is_written_counts(site: Site) -> None:
+    """The line is on disk: perhaps something was sent."""
+    head = site.head.read_bytes()
+    site.charge(7.0)
+    site.head.write_bytes(head)
+    assert len(read_ledger(site.path, site.head)) == 4
+    site.charge(7.0)
+    assert len(read_ledger(site.path, site.head)) == 5
+
+
+def test_the_budget_is_not_exceeded(tmp_path: Path) -> None:
+    """What doesn't fit is refused, and leaves no line; something smaller may still fit."""
+    site = Site(tmp_path, PrivacyPolicy(level=Level.RECORD, epsilon=1.5, delta=DELTA))
+    first = site.charge(4.6)
+    assert first is not None
+    assert 0.9 < first < 1.0
+    with pytest.raises(
+        RefusedError, match=r"budget would be exceeded \(expected epsilon up to 1.5"
+    ):
+        site.charge(2.0)
+    assert len(read_ledger(site.path, site.head)) == 1
+    assert site.charge(20.0) is not None
+
+
+def test_a_release_that_hides_rows_does_not_hide_a_site(tmp_path: Path) -> None:
+    """Once there was one, no budget for the site is left; the other way round there is."""
+    site = Site(tmp_path, PrivacyPolicy(level=Level.SITE, epsilon=10.0, delta=DELTA))
+    assert site.charge(5.0, Level.SITE) is not None
+    with pytest.raises(RefusedError, match="found inf"):
+        site.charge(5.0, Level.RECORD)
+    assert spent([(Level.SITE, 0.02)], Level.RECORD, DELTA) < 1.1
+    assert spent([(Level.RECORD, 0.02)], Level.SITE, DELTA) == math.inf
+
+
+def test_what_can_not_be_afforded_is_refused_before_the_run(tmp_path: Path) -> None:
+    """A run that was paid for may go on after a restart, though another could not begin."""
+    site = Site(tmp_path, PrivacyPolicy(level=Level.RECORD, epsilon=1.2, delta=DELTA))
+    promise = PrivacySpec(level=Level.RECORD, epsilon=1.0, delta=DELTA)
+    site.ledger.check(promise, run=1)
+    site.charge(noise_multiplier(1.0, DELTA))
+    site.ledger.check(promise, run=1)
+    with pytest.raises(RefusedError, match=r"found 1\.45"):
+        site.ledger.check(promise, run=2)
+    assert len(read_ledger(site.path, site.head)) == 1

@@ -1,0 +1,71 @@
+"""`edge-node privacy`: what was spent, what is left, and whether the ledger is whole."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edge_node.cli import cli
+from edge_node.config import Level
+from edge_node.config.paths import NodePaths
+from edge_node.errors import RefusedError
+from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.privacy_ledger import PrivacyLedger
+from edge_node.security.privacy.spending import spending
+
+POLICY = '[policy.privacy]\nlevel = "record"\nepsilon = 3.0\ndelta = 1e-6\n'
+
+
+def node(root: Path, policy: str = "", releases: int = 2) -> NodePaths:
+    """A node's directory, with so many releases in its ledger."""
+    paths = NodePaths(root)
+    paths.config.write_text(f'name = "a"\ndata = "rows.csv"\n{policy}')
+    for directory in (paths.state, paths.identity):
+        directory.mkdir()
+    ledger = PrivacyLedger(paths.privacy_ledger, paths.privacy_head, level=Level.RECORD, delta=1e-6)
+    noise = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=10)
+    for run in range(1, releases + 1):
+        ledger.charge(noise, run=run, epoch=run, step="release", cohort=4)
+    return paths
+
+
+def test_what_was_spent_and_what_is_left(tmp_path: Path) -> None:
+    """By the site's own budget."""
+    found = spending(node(tmp_path, POLICY))
+    assert found["epsilon"] == found["releases"][-1]["epsilon"]
+    assert found["epsilon"] + found["left"] == found["budget"] == 3.0
+    result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path)])
+    assert result.exit_code == 0
+    assert (
+        f"Spent: epsilon {found['epsilon']:.4g} (record level, delta 1e-06) of 3" in result.output
+    )
+    assert result.output.count("release") == 2
+
+
+def test_without_a_budget_it_is_told_at_the_releases_delta(tmp_path: Path) -> None:
+    """For programs, too."""
+    node(tmp_path)
+    result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path), "--json"])
+    found = json.loads(result.output)
+    assert (found["budget"], found["left"], found["delta"]) == (None, None, 1e-6)
+    assert len(found["releases"]) == 2
+
+
+def test_nothing_spent_yet(tmp_path: Path) -> None:
+    """Before the first run."""
+    paths = node(tmp_path, POLICY, releases=0)
+    assert spending(paths)["left"] == 3.0
+    result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path)])
+    assert "Nothing was spent" in result.output
+
+
+def test_a_ledger_that_was_changed_is_an_error(tmp_path: Path) -> None:
+    """With the line, and the exit code of a refusal."""
+    paths = node(tmp_path)
+    paths.privacy_ledger.write_bytes(paths.privacy_ledger.read_bytes().replace(b":4", b":9"))
+    with pytest.raises(RefusedError, match=r"privacy.jsonl, line 2"):
+        spending(paths)
+    result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path)])
+    assert isinstance(result.exception, RefusedError)
+    assert result.exception.exit_code == 7
