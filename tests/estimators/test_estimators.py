@@ -6,6 +6,8 @@ import pickle
 import re
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,19 @@ async def test_a_loop_may_be_running() -> None:
     np.testing.assert_array_equal(inside, outside)
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within it Ctrl-C raises KeyboardInterrupt, even where the tests' own shell ignores it.
+
+    A shell starts a background job with SIGINT ignored, and Python then leaves it so.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def test_an_interrupt_ends_the_work() -> None:
     """As a notebook's "interrupt the kernel": nothing is left running behind the cell."""
     ended = []
@@ -259,12 +274,8 @@ async def test_an_interrupt_ends_the_work() -> None:
         finally:
             ended.append(True)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            learning.completed(forever())
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        learning.completed(forever())
     assert ended
 
 
@@ -278,7 +289,7 @@ def test_one_node_alone_can_be_interrupted() -> None:
         steps.append(step)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
+    with interruptible(), pytest.raises(KeyboardInterrupt):
         learning.learn(fitted.spec_, {"alone": MemorySource((batch,))}, report)
     assert steps == ["counts"]
 
