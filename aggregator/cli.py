@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aggregator.cli_ca import ca
-from edge_node import __version__, console
+from edge_node import console
 from edge_node.config.names import check_node_name
 from edge_node.errors import NetworkError
 
@@ -27,9 +27,9 @@ def main() -> None:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="aggregator")
+@console.version_option
 def cli() -> None:
-    r"""Wire a federation: who is there, along which tree they sum. No data passes here.
+    """Wire a federation: who is there, along which tree they sum. No data passes here.
 
     \b
     A federation's life:
@@ -43,7 +43,7 @@ def cli() -> None:
 
     Exit codes: 0 success, 2 command line, 3 configuration, 5 identity, 6 a node is missing or a run
     is stalled (`status --check`), 7 refused, 9 machine.
-    """
+    """  # noqa: D301 - not raw: click looks for the character \b
 
 
 def directory_option(function: Callable[..., Any]) -> Callable[..., Any]:

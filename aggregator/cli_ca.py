@@ -17,7 +17,7 @@ __all__ = ["ca"]
 
 @click.group()
 def ca() -> None:
-    r"""The authority that makes members: keep its key on another machine, or replace it.
+    """The authority that makes members: keep its key on another machine, or replace it.
 
     \b
     A key of its own machine:
@@ -26,11 +26,12 @@ def ca() -> None:
       aggregator ca requests FILE                        on the aggregator: what is to be signed
       aggregator ca sign FILE SIGNED --ca DIR            there
       aggregator ca import SIGNED                        on the aggregator
+
     \b
     A new key, wherever it is kept:
       aggregator ca rotate                               a new authority takes over
       aggregator ca retire                               once all nodes have renewed
-    """
+    """  # noqa: D301 - not raw: click looks for the character \b
 
 
 def authority_option(function: Callable[..., Any]) -> Callable[..., Any]:

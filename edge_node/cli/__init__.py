@@ -6,7 +6,7 @@ is imported by the command that needs it.
 
 import click
 
-from edge_node import __version__, console
+from edge_node import console
 from edge_node.cli.ask import explain, predict, score
 from edge_node.cli.demo import demo
 from edge_node.cli.member import doctor, enrol, init, leave, renew, run, status
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="edge-node")
+@console.version_option
 def cli() -> None:
     """Take part in a federation that learns one Gaussian-process posterior; your rows stay here.
 

@@ -1,0 +1,21 @@
+"""What both command lines share, so that `edge-node` and `aggregator` behave alike.
+
+`program` runs a command and turns errors into messages and exit codes, `output` prints results,
+`logs` is how a process that runs for long reports.
+"""
+
+from edge_node.console.logs import configure_logging
+from edge_node.console.output import emit, explain, show, table
+from edge_node.console.program import json_option, main, typed, version_option
+
+__all__ = [
+    "configure_logging",
+    "emit",
+    "explain",
+    "json_option",
+    "main",
+    "show",
+    "table",
+    "typed",
+    "version_option",
+]
