@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_node import console
-from edge_node.cli.options import directory_option
+from edge_node.cli.options import directory_option, typed
 from edge_node.config.paths import NodePaths
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def init(
     console.emit(
         {"node": settings["name"], "directory": str(paths.root), "config": str(paths.config)},
         as_json=as_json,
-        text=f"Wrote {paths.config}. Next: edge-node enrol TOKEN",
+        text=f"Wrote {paths.config}.\nNext: {typed('enrol TOKEN', paths)}",
     )
 
 
@@ -121,24 +121,26 @@ def enrol(
         raise click.UsageError("give either a TOKEN or --resume")
     result = enrol_node(paths, token, **settings)
     while wait and result["pending"]:
-        console.explain(_enrolled(result))
+        console.explain(_enrolled(result, paths))
         time.sleep(_ASK_EVERY)
         result = enrol_node(paths, "", **settings)
-    console.emit(result, as_json=as_json, text=_enrolled(result))
+    console.emit(result, as_json=as_json, text=_enrolled(result, paths))
 
 
-def _enrolled(result: dict[str, Any]) -> str:
+def _enrolled(result: dict[str, Any], paths: NodePaths) -> str:
     if result["pending"]:
         return (
             f"The authority of {result['federation']!r} has yet to sign the certificate.\n"
             f"  key           {result['fingerprint']}\n"
-            "Tell its operator the key's fingerprint. Then: edge-node enrol --resume"
+            "Tell its operator the key's fingerprint.\n"
+            f"Next: {typed('enrol --resume', paths)}"
         )
     return (
         f"{result['node']} is a member of {result['federation']!r}.\n"
         f"  certificate   {result['fingerprint']}, until {result['expires']}\n"
         f"  spec          {result['spec']} (hash {result['spec_hash'][:16]})\n"
-        f"Next: edge-node doctor, then edge-node run"
+        f"Next: {typed('doctor', paths)}\n"
+        f"then: {typed('run', paths)}; if it runs already, restart it"
     )
 
 
@@ -183,8 +185,8 @@ def leave(paths: NodePaths, consent: bool, forget: bool, as_json: bool) -> None:
     console.emit(
         result,
         as_json=as_json,
-        text=f"{result['node']} has left the federation. To come back: a new token, and"
-        " edge-node enrol TOKEN",
+        text=f"{result['node']} has left the federation.\n"
+        f"To come back, with a new token: {typed('enrol TOKEN', paths)}",
     )
 
 
