@@ -53,6 +53,11 @@ class Sweep:
         """The children whose message is awaited, ascending."""
         return tuple(sorted(set(self._subtrees) - set(self._messages)))
 
+    @property
+    def last(self) -> str:
+        """The child whose message came last so far; empty: none has come."""
+        return next(reversed(self._messages), "")
+
     def limit(self, child: str) -> int:
         """The largest payload that this child may announce, in bytes."""
         return self._combination.limit(len(self._subtrees[child]))

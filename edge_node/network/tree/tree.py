@@ -28,6 +28,7 @@ from edge_node.network.tree.guard import Guard
 from edge_node.network.tree.keys import announcement, masking_key, pairwise_masks
 from edge_node.network.tree.noisy import noisy_words
 from edge_node.network.tree.records import RecordStore
+from edge_node.network.tree.step_log import log_step
 from edge_node.network.tree.sweep import Board, Sweep
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import (
@@ -316,13 +317,16 @@ class TreeNetwork:
         combination.check(own, frozenset({self.node}))
         subtrees = {child: plan.subtree(child) for child in plan.children(self.node)}
         with self.board.open(Sweep(operation, combination, subtrees)) as sweep:
-            self._current = (sweep, plan, self.clock())
+            self._current = (sweep, plan, began := self.clock())
             try:
                 messages = await sweep.collected()
+                child, collected = sweep.last, self.clock()
                 combined = await asyncio.to_thread(combination.combine, [own, *messages])
                 content = await self._hand_up(plan, operation, combination, combined)
+                times = began, collected, self.clock()
                 record = await _wholly(asyncio.to_thread(records.commit, content))
                 sweep.finish(content)
+                log_step(operation, child=child, parent=plan.parent(self.node), times=times)
             finally:
                 self._current = None
         return record

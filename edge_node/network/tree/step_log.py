@@ -1,0 +1,37 @@
+"""What a node logs of each step that is complete: how long it took, and whom it waited for."""
+
+import logging
+
+from edge_node.network.wire.operation import Operation
+
+__all__ = ["log_step"]
+
+_log = logging.getLogger(__name__)
+
+
+def log_step(operation: Operation, *, child: str, parent: str, times: tuple[float, ...]) -> None:
+    """Log a step of the program, once its total is on this node's disk.
+
+    The operations that an epoch begins with are not logged: the first step's neighbours tell as
+    much.
+
+    Args:
+        operation: the step, in the epoch in which it was completed.
+        child: the child whose message came last; empty: the node is a leaf.
+        parent: the node's parent; empty: it is the root.
+        times: when the step began here, when the last child's message came, and when the parent's
+            answer did; seconds of a clock. The longer of the two waits names the neighbour.
+    """
+    if not operation.is_step:
+        return
+    began, collected, ended = times
+    waited_longer_for_parent = ended - collected >= collected - began
+    facts = {
+        "run": operation.run,
+        "epoch": operation.epoch,
+        "sequence": operation.sequence,
+        "step": operation.step,
+        "seconds": round(ended - began, 3),
+        "waited_for": (parent or child) if waited_longer_for_parent else (child or parent),
+    }
+    _log.info("a step is complete", extra=facts)

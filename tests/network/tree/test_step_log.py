@@ -1,0 +1,84 @@
+"""What is logged of a run's steps: enough to see which node the others wait for."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_node.network.base import Network
+from edge_node.network.tree.step_log import log_step
+from edge_node.network.wire.operation import Kind, Operation
+from edge_node.security.pki.authority import Authority
+from tests.mesh import Mesh
+
+STEP = Operation(run=7, epoch=3, kind=Kind.KIND_SUM, sequence=5, step="moments")
+PARENTS = {"a": "", "b": "a", "c": "b"}
+
+
+@pytest.mark.parametrize(
+    ("child", "parent", "times", "waited_for"),
+    [
+        ("c", "a", (0.0, 9.0, 10.0), "c"),
+        ("c", "a", (0.0, 1.0, 10.0), "a"),
+        ("c", "", (0.0, 1.0, 10.0), "c"),
+        ("", "a", (0.0, 1.0, 1.5), "a"),
+        ("", "", (0.0, 0.0, 0.0), ""),
+    ],
+    ids=["child", "parent", "root", "leaf", "alone"],
+)
+def test_the_longer_wait_is_named(
+    caplog: pytest.LogCaptureFixture,
+    child: str,
+    parent: str,
+    times: tuple[float, ...],
+    waited_for: str,
+) -> None:
+    """A root has no parent and a leaf no children: each waits for the other side, if at all."""
+    caplog.set_level(logging.INFO)
+    log_step(STEP, child=child, parent=parent, times=times)
+    (record,) = caplog.records
+    facts = {"run": 7, "epoch": 3, "sequence": 5, "step": "moments", "waited_for": waited_for}
+    assert vars(record).items() >= facts.items()
+    assert vars(record)["seconds"] == times[-1] - times[0]
+
+
+def test_what_an_epoch_begins_with_is_no_step(caplog: pytest.LogCaptureFixture) -> None:
+    """It is not logged; a step is."""
+    caplog.set_level(logging.INFO)
+    log_step(STEP, child="c", parent="", times=(0.0, 1.0, 2.0))
+    frontier = Operation.of_epoch(7, 3, Kind.KIND_FRONTIER)
+    log_step(frontier, child="c", parent="", times=(0.0, 1.0, 2.0))
+    assert len(caplog.records) == 1
+
+
+@pytest.fixture
+async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
+    """Three nodes in a chain, with a plan."""
+    async with Mesh(Authority.create(tmp_path / "ca", "logs"), tmp_path) as made:
+        await made.start(PARENTS)
+        made.offer(made.plan(1, PARENTS))
+        yield made
+
+
+async def test_every_step_is_logged_at_every_node(
+    mesh: Mesh, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In its order; the node that comes late is named by the one above it."""
+
+    async def program(network: Network) -> None:
+        for step in ("first", "second"):
+            if (step, network.node) == ("second", "c"):
+                await asyncio.sleep(0.3)
+            await network.sum(step, np.ones(3))
+
+    caplog.set_level(logging.INFO, logger="edge_node.network.tree.step_log")
+    await mesh.run(program)
+    logged = [vars(record) for record in caplog.records if record.msg == "a step is complete"]
+    steps = [(each["sequence"], each["step"]) for each in logged]
+    assert sorted(steps) == [(0, "first")] * 3 + [(1, "second")] * 3
+    second = [each for each in logged if each["step"] == "second"]
+    assert sorted(each["waited_for"] for each in second) == ["b", "b", "c"]
+    assert max(each["seconds"] for each in second) > 0.2
