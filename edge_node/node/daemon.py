@@ -284,11 +284,10 @@ class Node:
         """Somebody who has left lets the others go on."""
         try:
             departure.check(self.identity.ca_pem, self.identity.federation)
-            noted = self.guard is not None and self.guard.take(departure)
+            if self.guard is not None:
+                self.guard.take(departure)
         except TangentMeshError as error:
             _log.error("a consent is not used: %s", error)
-        else:
-            _log.info("%s left and consents", departure.node, extra={"noted": noted})
 
     def _ledger(self) -> PrivacyLedger | None:
         """Where sums with noise are paid for; None: the spec has none."""

@@ -5,6 +5,7 @@ ledger has, so that no run begins that can't end; and before each sum about that
 written down. docs/design.md, section 4, says what it counts as released.
 """
 
+import logging
 from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from edge_node.security.disclosure.policy import check_cohort
 from edge_node.step import summed_step
 
 __all__ = ["SiteGuard"]
+
+_log = logging.getLogger(__name__)
 
 
 class SiteGuard:
@@ -103,16 +106,21 @@ class SiteGuard:
             self._ledger.settle(run, epoch, frontier, cohort)
 
     def take(self, departure: Departure) -> bool:
-        """Note the consent of a node that has left, which the caller has checked.
+        """Note and log the consent of a node that has left, which the caller has checked.
+
+        The aggregator repeats a departure whenever this node starts, so most are not news.
 
         Returns:
-            Whether it is about all that this node has summed with it. Raises MachineError.
+            Whether it was noted: it is news, and covers all that this node has summed with the
+            other. A consent from before the other came back covers less. Raises MachineError.
         """
         with self._lock:
-            if departure.epoch < self._ledger.newest_epoch(departure.node):
+            outdated = departure.epoch < self._ledger.newest_epoch(departure.node)
+            if outdated or self._ledger.consents.get(departure.node):
                 return False
             self._ledger.consent(departure.node)
-            return True
+        _log.info("%s left and consents", departure.node)
+        return True
 
     def _check_rows(self, cohort: Cohort) -> None:
         """Check that a restart has not changed what this site contributes to the run."""

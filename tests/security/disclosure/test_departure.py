@@ -1,5 +1,6 @@
 """Who can say that a node consents to be left out: itself, and nobody else."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,3 +78,16 @@ def test_what_a_departure_allows(leaver: Identity, tmp_path: Path) -> None:
     assert not guard.take(Departure.of(leaver, 1)), "an old one, replayed"
     with pytest.raises(CohortRefusedError, match="by d alone"):
         guard.admit(Cohort(5, 5, "a", {n: Claim(bytes(32)) for n in "abc"}), 0, "t")
+
+
+def test_a_departure_is_logged_once(
+    leaver: Identity, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The aggregator tells of it again after every restart; it stays known, and is no news."""
+    caplog.set_level(logging.INFO)
+    for new in (True, False, False):
+        ledger = Ledger.open(tmp_path / "ledger", tmp_path / "key", new=new)
+        guard = SiteGuard("a", SitePolicy(), ledger, bytes(32))
+        assert guard.take(Departure.of(leaver, 1)) == new
+        assert ledger.consents["d"]
+    assert [record.getMessage() for record in caplog.records] == ["d left and consents"]
