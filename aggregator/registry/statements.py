@@ -49,9 +49,9 @@ class Denial:
         return RefusedError(
             f"the certificate of {self.node} was denied",
             found=f"{date:%Y-%m-%d %H:%M} UTC: {self.reason}",
-            remedy=f"Ask the federation's operator, who can allow it again"
-            f" (`aggregator allow {self.node}`) or invite a new key"
-            f" (`aggregator token {self.node} --replace`)",
+            remedy="If the node has enrolled again since, restart it. Otherwise ask the"
+            f" federation's operator, who can allow it again (`aggregator allow {self.node}`) or"
+            f" invite a new key (`aggregator token {self.node} --replace`)",
         )
 
 

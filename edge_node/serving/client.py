@@ -16,12 +16,16 @@ __all__ = ["NodeStatus", "predict", "status"]
 
 
 def status(directory: Path, *, timeout: float = 10.0) -> NodeStatus:
-    """The status of the node running in ``directory``. Raises NetworkError if none runs."""
+    """The status of the node running in ``directory``.
+
+    Raises:
+        NetworkError: no node runs there, or it doesn't answer within ``timeout`` seconds.
+    """
     with _channel(directory) as channel:
         try:
             reply = rpc.LocalStub(channel).Status(pb.StatusRequest(), timeout=timeout)
         except grpc.RpcError as error:
-            raise _translated(error, directory) from error
+            raise _translated(error, directory, timeout) from error
     return NodeStatus.from_message(reply)
 
 
@@ -47,14 +51,14 @@ def predict(
 
     Raises:
         DataError: a row doesn't fit the schema.
-        NetworkError: no node runs there, or it holds no posterior yet.
+        NetworkError: no node runs there, it holds no posterior yet, or it doesn't answer in time.
     """
     request = pb.PredictRequest(rows=[_row(row) for row in rows], level=level, posterior=posterior)
     with _channel(directory) as channel:
         try:
             reply = rpc.LocalStub(channel).Predict(request, timeout=timeout)
         except grpc.RpcError as error:
-            raise _translated(error, directory) from error
+            raise _translated(error, directory, timeout) from error
     return [_prediction(each) for each in reply.predictions]
 
 
@@ -82,12 +86,20 @@ def _channel(directory: Path) -> grpc.Channel:
     return grpc.secure_channel(target(directory), credentials, options=options)
 
 
-def _translated(error: grpc.RpcError, directory: Path) -> TangentMeshError:
+def _translated(error: grpc.RpcError, directory: Path, timeout: float) -> TangentMeshError:
     code, details = error.code(), error.details()
     where = str(socket_path(directory))
     if code is grpc.StatusCode.UNAVAILABLE:
         return NetworkError(
             "no edge-node process answers", where=where, remedy="Start it with `edge-node run`"
+        )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return NetworkError(
+            "the edge-node process doesn't answer",
+            where=where,
+            expected=f"an answer within {timeout:g} s",
+            remedy="It is there, but stopped (SIGSTOP, a paused container) or short of processor"
+            " time or memory: let it go on, or restart it",
         )
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return DataError(details or "the rows don't fit the schema")
