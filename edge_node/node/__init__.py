@@ -1,1 +1,1 @@
-"""A running node: `daemon` puts it together, `setup` brings it into being, `doctor` examines it."""
+"""A running node: `setup` brings it into being, `daemon` puts it together, `doctor` examines it."""

@@ -1,13 +1,18 @@
-"""What the doctor says of a site's policy and ledger."""
+"""What the doctor says of a node's directory, and at which time of its life."""
 
+import resource
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from edge_node.config import Differencing, SitePolicy, Task, load_node_config
+from edge_node.config import Differencing, SitePolicy, Task, load_node_config, load_spec
 from edge_node.config.paths import NodePaths
+from edge_node.data.sources.source import open_source
 from edge_node.errors import ConfigurationError
+from edge_node.estimators.learning import learn
+from edge_node.network.tree.records import RecordStore
 from edge_node.node.doctor import Finding, examine
 from edge_node.node.setup import create_node
 from edge_node.security.disclosure.cohort import Claim, Cohort
@@ -15,6 +20,7 @@ from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity, generate_key, signing_request
 from edge_node.security.pki.keyring import Keyring
+from tangentmesh.v1.discovery_pb2 import Plan
 
 SPEC = """
 name = "wards"
@@ -108,7 +114,98 @@ def test_a_certificate_that_should_have_been_renewed(
     )
     identity = Identity("a", "wards", key, pem, authority.certificate_pem)
     Keyring.begin(paths.identity, identity)
-    found = finding(paths, "key and certificate")
+    found = finding(paths, "membership")
     assert (found.error is None) == right
     assert f"{identity.expires:%Y-%m-%d %H:%M}" in found.text
     assert right or "edge-node renew" in found.text
+
+
+def before_enrolment(directory: Path) -> NodePaths:
+    """A node that has its node file and nothing else."""
+    paths = node(directory, SitePolicy())
+    paths.spec.unlink()
+    return paths
+
+
+def test_no_node(tmp_path: Path) -> None:
+    """There is one thing to say: make one."""
+    (found,) = examine(NodePaths(tmp_path))
+    assert found.exit_code == 3
+    assert "edge-node init" in found.text
+
+
+def test_before_enrolment(tmp_path: Path) -> None:
+    """The only thing that is wrong is that; what needs the spec isn't asked."""
+    wrong = [found for found in examine(before_enrolment(tmp_path)) if found.error]
+    assert [(found.check, found.exit_code) for found in wrong] == [("membership", 5)]
+    assert "edge-node enrol TOKEN" in wrong[0].text
+
+
+def test_a_member_is_asked_everything(tmp_path: Path) -> None:
+    """So that the list before enrolment is the shorter one."""
+    fewer = {found.check for found in examine(before_enrolment(tmp_path))}
+    paths = NodePaths(tmp_path / "node")
+    paths.spec.write_text(SPEC)
+    asked = {found.check for found in examine(paths)}
+    assert fewer < asked
+    assert {"data file", "posterior", "plan and records", "aggregator and clock"} <= asked - fewer
+
+
+@pytest.fixture
+def _small_files() -> Iterator[None]:
+    """No file may grow beyond a megabyte, as if the disk were full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_room_for_the_state(tmp_path: Path) -> None:
+    """It is tried, and nothing is left behind."""
+    paths = node(tmp_path, SitePolicy())
+    assert "can be written" in finding(paths, "state directory").text
+    assert list(paths.state.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_small_files")
+def test_no_room_for_the_state(tmp_path: Path) -> None:
+    """Where an empty file can be written, the files of a run may not fit."""
+    paths = node(tmp_path, SitePolicy())
+    assert finding(paths, "state directory").exit_code == 9
+    assert list(paths.state.iterdir()) == []
+    (paths.state / "small").write_bytes(bytes(1000))
+
+
+def test_damaged_records(tmp_path: Path) -> None:
+    """Plan and steps are named by their files."""
+    paths = node(tmp_path, SitePolicy())
+    store = RecordStore(paths.state)
+    store.save_plan(Plan())
+    assert finding(paths, "plan and records").text == "whole"
+    plan = paths.state / "plan.pb"
+    plan.write_bytes(plan.read_bytes() + b"x")
+    (paths.state / "run-7").mkdir()
+    (paths.state / "run-7" / "step-00000000.pb").write_bytes(b"")
+    found = finding(paths, "plan and records")
+    assert found.exit_code == 9
+    assert "plan.pb, run-7/step-00000000.pb" in found.text
+
+
+def test_a_damaged_posterior(tmp_path: Path) -> None:
+    """None yet, whole, of another spec, damaged."""
+    paths = node(tmp_path, SitePolicy())
+    assert finding(paths, "posterior").text == "none yet"
+    rows = "x,y\n" + "".join(f"{i},{'yes' if i % 2 else 'no'}\n" for i in range(40))
+    (tmp_path / "more.csv").write_text(rows)
+    spec = load_spec(paths.spec)
+    source = open_source(tmp_path / "more.csv", spec.data)
+    paths.state.mkdir(exist_ok=True)
+    learn(spec, {"alone": source})["alone"].save(paths.model)
+    whole = finding(paths, "posterior").text
+    assert whole.startswith("of run 0, 1 nodes, ")
+    paths.spec.write_text(SPEC.replace("wards", "others"))
+    assert finding(paths, "posterior").text.startswith(f"{whole}; of another federation spec")
+    paths.model.write_bytes(paths.model.read_bytes()[:-100])
+    found = finding(paths, "posterior")
+    assert found.exit_code == 4
+    assert "damaged" in found.text

@@ -78,6 +78,11 @@ class RecordStore:
         for path in self._directory.glob("run-*"):
             shutil.rmtree(path, ignore_errors=True)
 
+    def damaged(self) -> tuple[Path, ...]:
+        """The plan and records that fail their check, and so count as absent; all runs' files."""
+        found = [self._directory / "plan.pb", *self._directory.glob("run-*/*.pb")]
+        return tuple(path for path in sorted(found) if path.exists() and not _is_whole(path))
+
     def prune(self, current: int) -> None:
         """Delete all runs but ``current`` and the last one before it that was completed."""
         found = {
@@ -286,6 +291,17 @@ def _fix(path: Path, words: bytes) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     write_atomically(path, hashlib.sha256(content).digest(), content)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file has the digest that it begins with; one that has just gone has."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return hashlib.sha256(data[_DIGEST:]).digest() == data[:_DIGEST]
 
 
 def _read(path: Path) -> bytes | None:
