@@ -14,8 +14,8 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fast fuzz check lint types contracts stubs stubs-check wheel-check \
-    newest-jax lock wheels docker-base docker-image clean
+.PHONY: help setup demo test fast fuzz check lint types contracts stubs stubs-check wheel \
+    wheel-check newest-jax lock wheels docker-base docker-image clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ stubs-check: setup ## Check that the committed stubs are what the protobuf files
 	@$(MAKE) --no-print-directory stubs STUBS=build/stubs
 	diff --recursive --exclude='*.proto' --exclude='__*' proto build/stubs || \
 	    { echo "make: the stubs differ from the protobuf files; run: make stubs"; exit 1; }
+
+wheel: setup ## Build wheel and source archive into dist/, with the pinned build tool
+	$(BIN)/python -m hatchling build
 
 wheel-check: setup ## Build the wheel and start it in a clean environment
 	.ci/wheel-check $(BIN)/python
