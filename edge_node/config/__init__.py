@@ -1,8 +1,13 @@
 """What is configured: a federation spec that all nodes share, and a node file that its site owns.
 
 Both are TOML, read into frozen values. Unknown keys are refused: a misspelt setting must never
-be a silent default. The spec's hash is taken over its canonical form, so that comments and key
-order don't matter and every value does; it is bound into each plan and each message.
+be a silent default. The spec's hash is taken over its canonical form, so comments and the order of
+keys don't matter, and every value does. Each plan and each message is bound to that hash.
+
+Read `spec` with `privacy` (what a federation agrees on), then `node` with `policy` (what a site
+decides for itself). `checks` and `private_checks` say what the types can't, `files` reads and
+writes. `table` is what every TOML table is, `budget` turns bytes into landmarks, `names` says what
+may be a name or an address, and `paths` where things are in a node's directory.
 """
 
 from edge_node.config.checks import check_node_config, check_spec

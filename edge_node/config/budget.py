@@ -1,8 +1,8 @@
 """How many landmarks a budget of bytes allows.
 
-What a node sends in one step is largest where every pair of landmarks has a number of its own: the
-statistics of one candidate, and for more than two classes the curvature, which has such a triangle
-for every pair of contrasts. On the wire a number is a masked word of 16 bytes.
+A node's largest message holds a number for every pair of landmarks: the statistics of one
+candidate. With more than two classes it is the curvature, which holds such a triangle of numbers
+for every pair of contrasts. On the wire each number is a masked word of 16 bytes.
 """
 
 from math import isqrt
@@ -31,8 +31,8 @@ def message_bytes(landmarks: int, outputs: int) -> int:
 def most_landmarks(budget: int, outputs: int) -> int:
     """The largest m with ``message_bytes(m, outputs)`` at most ``budget``; 0 if there is none.
 
-    With t = q (q + 1) / 2 triangles and w words beside the head it is the integer part of the root
-    of t m^2 + (2 q + t) m = 2 w.
+    With t = q (q + 1) / 2 triangles and w words beside the head, it is the positive root of
+    t m^2 + (2 q + t) m = 2 w, rounded down.
     """
     words = budget // _WORD_BYTES - _HEAD
     triangles = outputs * (outputs + 1) // 2

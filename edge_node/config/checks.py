@@ -1,4 +1,7 @@
-"""What a spec's types can't say: ranges, duplicates, references between keys."""
+"""What the types of a spec and a node file can't say: ranges, duplicates, keys that need others.
+
+A check is a complaint and whether it applies. A complaint names the key and says what is right.
+"""
 
 import math
 import re
@@ -26,13 +29,13 @@ __all__ = ["check_node_config", "check_spec"]
 
 
 def check_spec(spec: FederationSpec, *, where: str) -> None:
-    """Check what types can't say. Raises ConfigurationError."""
+    """Check a spec beyond its types. Raises ConfigurationError with the first complaint."""
     for complaint in _complaints(spec):
         raise ConfigurationError(complaint, where=where, remedy="Correct the spec")
 
 
 def check_node_config(config: NodeConfig, *, where: str) -> None:
-    """Check what types can't say. Raises ConfigurationError."""
+    """Check a node file beyond its types. Raises ConfigurationError with the first complaint."""
     policy = config.policy
     for peer in policy.peers:
         check_node_name(peer, where=f"{where}, `policy.peers`")
@@ -40,7 +43,7 @@ def check_node_config(config: NodeConfig, *, where: str) -> None:
         f"`policy.min_cohort` must be at least {SMALLEST_COHORT}, the hard floor": (
             policy.min_cohort < SMALLEST_COHORT
         ),
-        "`policy.peers` has fewer nodes than `policy.min_cohort` needs beside this one": (
+        "`policy.peers` and this node together are fewer than `policy.min_cohort`": (
             bool(policy.peers) and len({*policy.peers, config.name}) < policy.min_cohort
         ),
         "`policy.minimum_rows` must not be negative": policy.minimum_rows < 0,
@@ -52,7 +55,7 @@ def check_node_config(config: NodeConfig, *, where: str) -> None:
 
 
 def _complaints(spec: FederationSpec) -> list[str]:
-    """What a type can't say: ranges, duplicates, references between keys."""
+    """All complaints that apply."""
     model, timing = spec.model, spec.timing
     checks = {
         **_data_complaints(spec.data),
@@ -74,15 +77,15 @@ def _complaints(spec: FederationSpec) -> list[str]:
             0 < seconds < float("inf") for seconds in msgspec.structs.astuple(timing)
         ),
         "`timing.liveness` must exceed `timing.heartbeat`": timing.liveness <= timing.heartbeat,
-        f"`minimum_nodes` must be at least {SMALLEST_COHORT}: among fewer, a total gives away a"
-        " neighbour's part": spec.minimum_nodes < SMALLEST_COHORT,
+        f"`minimum_nodes` must be at least {SMALLEST_COHORT}: of a sum over fewer nodes, one could"
+        " subtract its own part and see another's": spec.minimum_nodes < SMALLEST_COHORT,
         f"`minimum_nodes` must be at most {LARGEST_COHORT}": spec.minimum_nodes > LARGEST_COHORT,
     }
     return [complaint for complaint, wrong in checks.items() if wrong]
 
 
 def _data_complaints(data: DataSpec) -> dict[str, bool]:
-    """Columns and classes; labels are compared as text without surrounding space."""
+    """Complaints about columns and classes. Cells are compared with labels without outer spaces."""
     names = [column.name for column in data.columns]
     sites = [column.name for column in data.columns if column.kind is ColumnKind.SITE]
     labelled = {"data.classes": data.classes} | {
@@ -90,7 +93,7 @@ def _data_complaints(data: DataSpec) -> dict[str, bool]:
     }
     return {
         "`data.columns` is empty: name at least one input": not names,
-        "`data.columns` needs an input beside the site's": bool(names) and names == sites,
+        "`data.columns` needs an input beside the site column": bool(names) and names == sites,
         '`data.columns` has more than one of `kind = "site"`': len(sites) > 1,
         "`data.columns` names a column twice": len(set(names)) != len(names),
         f"target {data.target!r} is also an input column": data.target in names,
@@ -109,7 +112,7 @@ def _data_complaints(data: DataSpec) -> dict[str, bool]:
             for where, labels in labelled.items()
         },
         **{
-            f"`{where}` has a label that is empty or begins or ends with space: no cell is it": any(
+            f"`{where}` has a label that is empty or has outer spaces: no cell can match it": any(
                 label != label.strip() or not label for label in labels
             )
             for where, labels in labelled.items()
@@ -118,7 +121,7 @@ def _data_complaints(data: DataSpec) -> dict[str, bool]:
 
 
 def _grid_complaints(model: ModelSpec) -> dict[str, bool]:
-    """Each axis of the grid has a value, and none twice: a candidate costs a sweep its share."""
+    """Complaints about the grid: each axis needs a value, and none twice, as candidates cost."""
     axes = {
         "kernels": model.kernels,
         "activations": model.activations,
@@ -149,7 +152,7 @@ def _landmark_complaints(spec: FederationSpec) -> dict[str, bool]:
         f"`model.landmark_bytes` must be at least {fewest}, for 2 landmarks": (
             model.landmark_bytes is not None and model.landmark_bytes < fewest
         ),
-        "`model.landmark_kinds`: auto is every kind there is, and stands alone": (
+        "`model.landmark_kinds`: auto stands for every kind, so it stands alone": (
             LandmarkKind.AUTO in model.landmark_kinds and len(model.landmark_kinds) > 1
         ),
         "`model.public_landmarks_sha256` must be 64 digits 0-9, a-f: `sha256sum FILE`": (
@@ -169,7 +172,7 @@ def _metric_complaints(model: ModelSpec) -> dict[str, bool]:
     shrinkages = model.metric_shrinkages
     return {
         "`model.metric_sweeps` must not be negative": model.metric_sweeps < 0,
-        "`model.metric_shrinkages` must be distinct numbers from 0 up to, but not, 1": (
+        "`model.metric_shrinkages` must be distinct numbers, at least 0 and below 1": (
             not shrinkages
             or len(set(shrinkages)) != len(shrinkages)
             or not all(0 <= value < 1 for value in shrinkages)
@@ -184,7 +187,7 @@ def _image_complaints(data: DataSpec, model: ModelSpec) -> dict[str, bool]:
         "`conv-ntk` needs `model.image`, for example [8, 8, 1]": (
             KernelKind.CONV_NTK in model.kernels and model.image is None
         ),
-        "`model.image` must be height, width and channels, and each column one pixel's number": (
+        "`model.image` must be height, width and channels, with a numeric column for each number": (
             model.image is not None
             and (
                 min(model.image) < 1

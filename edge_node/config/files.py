@@ -41,7 +41,7 @@ def load_node_config(path: Path) -> NodeConfig:
 
 
 def to_toml(config: FederationSpec | NodeConfig) -> bytes:
-    """The file's content. TOML has no null: a setting that isn't given is left out."""
+    """The file's content. TOML has no null, so a setting that isn't given is left out."""
     return tomli_w.dumps(_without_none(msgspec.to_builtins(config))).encode()
 
 

@@ -1,8 +1,8 @@
 """Names of nodes and federations, and the addresses at which nodes are dialled.
 
-A node's name is a DNS label, because gRPC checks it as the DNS name in the node's certificate;
-it is also a folder's name and part of a URI. ``aggregator`` is reserved: a node of that name
-could pose as the discovery service. A federation's name is free text.
+A node's name is a DNS label: gRPC compares it with the DNS name in the node's certificate. It is
+also a folder's name and part of a URI. ``aggregator`` is reserved: a node of that name could pose
+as the discovery service. A federation's name is free text.
 """
 
 import re
@@ -55,8 +55,12 @@ def check_federation_name(name: str, *, where: str = "federation name") -> str:
 
 
 def split_address(address: str, *, where: str = "address", lowest_port: int = 1) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[IPv6]:port``; port 0 (let the system choose) is one
-    only with ``lowest_port=0``. Raises ConfigurationError.
+    """Host and port of ``host:port`` or ``[IPv6]:port``.
+
+    Port 0 lets the system choose; it is accepted only with ``lowest_port=0``.
+
+    Raises:
+        ConfigurationError: the text is no address.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None or not lowest_port <= int(match[3]) <= _HIGHEST_PORT:

@@ -1,4 +1,4 @@
-"""Where things are in a node's directory. docs/design.md shows the whole."""
+"""Where things are in a node's directory. docs/design.md, section 3, shows all of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ class NodePaths:
 
     @property
     def denylist(self) -> Path:
-        """Fingerprints of certificates that are not believed any longer."""
+        """Fingerprints of certificates that the operator has denied."""
         return self.root / "identity" / "denied"
 
     @property
@@ -49,7 +49,7 @@ class NodePaths:
 
     @property
     def left(self) -> Path:
-        """Exists while the node has left its federation: one line that says so."""
+        """One line that says when the node has left its federation; absent while it is a member."""
         return self.root / "state" / "left"
 
     @property

@@ -1,6 +1,6 @@
-"""A site's own policy: conditions under which it contributes at all.
+"""A site's own policy: the conditions under which it contributes.
 
-It stands in the site's node file, and no federation spec overrides it.
+The policy stands in the site's node file. No federation spec overrides it.
 """
 
 import enum
@@ -13,7 +13,7 @@ __all__ = ["Differencing", "SitePolicy"]
 
 
 class Differencing(enum.StrEnum):
-    """Whether totals may be released whose difference is this site's sums alone."""
+    """Whether two totals may be released whose difference is this site's sums alone."""
 
     REFUSE = "refuse"
     CONSENT = "consent"
@@ -26,10 +26,10 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
         min_cohort: fewest nodes that a sum may hold, this one among them; never below 3.
         peers: the only nodes to sum with; empty: any of the federation.
         tasks: the only tasks to take part in; empty: any.
-        minimum_rows: fewest rows that the federation must have for this site to go on after they
-            were counted.
+        minimum_rows: fewest rows of the federation. After they were counted, this site goes on only
+            if there are as many.
         differencing: whether others may learn this site's sums by subtracting totals.
-        privacy: the differential privacy without which it doesn't contribute; None: none.
+        privacy: the differential privacy that it demands; None: it demands none.
     """
 
     min_cohort: int = SMALLEST_COHORT

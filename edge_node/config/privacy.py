@@ -14,7 +14,7 @@ class Level(enum.StrEnum):
     SITE = "site"
 
     def covers(self, demanded: "Level") -> bool:
-        """Whether hiding this much hides what is demanded: a site's rows include each row."""
+        """Whether this level hides what is demanded: who hides a site hides each of its rows."""
         return self is Level.SITE or demanded is Level.RECORD
 
 
@@ -25,12 +25,13 @@ class PrivacySpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         level: whose presence is hidden.
-        epsilon: of one release; a sum that is repeated without a lost node is another release.
+        epsilon: of one release. A sum that is repeated without a lost node is another release.
         delta: of one release; far below one over the number of rows (or sites).
-        target_bounds: a regression's least and largest target; targets beyond count as these.
-        rows_per_site: at level "site": a site takes part with so many of its rows at most.
-        curious_members: members that may put together what they know of their own noise; the
-            others' noise is enough without it.
+        target_bounds: a regression's least and largest target. A target beyond them counts as the
+            nearer one.
+        rows_per_site: at level "site", the most rows that a site takes part with.
+        curious_members: how many members may put together what they know of their own noise. The
+            noise of all others is then still enough.
     """
 
     level: Level
@@ -45,8 +46,8 @@ class PrivacyPolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The ``[policy.privacy]`` table of a node file: what a site demands before it contributes.
 
     Attributes:
-        level: the least that must be hidden.
-        epsilon: the budget of all releases together that this site ever takes part in.
+        level: whose presence must be hidden, at least.
+        epsilon: the budget for all releases together that this site ever takes part in.
         delta: the delta of that budget.
     """
 

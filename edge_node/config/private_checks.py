@@ -1,4 +1,8 @@
-"""What a spec with differential privacy must say, because no sum may find it out."""
+"""What a spec with differential privacy must say by itself.
+
+Without `[privacy]`, ranges, categories and the best kernel are found by sums. Each such sum would
+cost privacy, so with `[privacy]` the spec has to name them.
+"""
 
 import math
 
@@ -16,13 +20,13 @@ from edge_node.config.spec import (
 __all__ = ["LARGEST_EPSILON", "budget_complaints", "privacy_complaints"]
 
 LARGEST_EPSILON = 100.0
-"""Beyond it a promise says nothing, and accounting loses its digits."""
+"""A larger epsilon promises nothing, and accounting for it loses its digits."""
 
 _PRIVATE_LANDMARKS = {(LandmarkKind.GAUSSIAN,), (LandmarkKind.PUBLIC,)}
 
 
 def privacy_complaints(spec: FederationSpec) -> dict[str, bool]:
-    """Complaints about ``[privacy]``, and about what goes with it, and whether each is right."""
+    """Complaints about ``[privacy]`` and the keys that go with it; each with whether it applies."""
     if spec.privacy is None:
         return {
             "`bounds` and `missing` of a column are for a spec with `[privacy]`": any(
@@ -48,7 +52,7 @@ def budget_complaints(budget: PrivacySpec | PrivacyPolicy, where: str) -> dict[s
         f"`{where}.epsilon` must be positive, and at most {LARGEST_EPSILON:g}": (
             not 0 < budget.epsilon <= LARGEST_EPSILON
         ),
-        f"`{where}.delta` must be positive and at most 0.01, far below one row's share": (
+        f"`{where}.delta` must be positive and at most 0.01, and should be far below 1 / rows": (
             not 0 < budget.delta <= 0.01
         ),
     }
@@ -57,9 +61,7 @@ def budget_complaints(budget: PrivacySpec | PrivacyPolicy, where: str) -> dict[s
 def _level_complaints(privacy: PrivacySpec) -> dict[str, bool]:
     at_site, rows = privacy.level is Level.SITE, privacy.rows_per_site
     return {
-        '`privacy.rows_per_site` is needed for level "site", and for that only': (
-            at_site is (rows is None)
-        ),
+        '`privacy.rows_per_site` is for level "site", which needs it': (at_site is (rows is None)),
         "`privacy.rows_per_site` must be at least 1": rows is not None and rows < 1,
         "`privacy.curious_members` must not be negative": privacy.curious_members < 0,
     }
@@ -68,7 +70,7 @@ def _level_complaints(privacy: PrivacySpec) -> dict[str, bool]:
 def _target_complaints(task: Task, privacy: PrivacySpec) -> dict[str, bool]:
     regression, bounds = task is Task.REGRESSION, privacy.target_bounds
     return {
-        "`privacy.target_bounds` is needed for regression, and for that only": (
+        "`privacy.target_bounds` is for regression, which needs it": (
             regression is (bounds is None)
         ),
         "`privacy.target_bounds` must be two numbers, the lower one first": _improper(bounds),
@@ -95,17 +97,17 @@ def _column_complaints(column: Column) -> dict[str, bool]:
 
 def _model_complaints(model: ModelSpec) -> dict[str, bool]:
     return {
-        "with `[privacy]` one kernel is named (`model.kernels`, `.activations`, `.depths`, "
-        "`.biases`, `.lengthscales`): choosing among several would cost privacy": (
+        "with `[privacy]` the grid must hold one kernel (`model.kernels`, `.activations`, "
+        "`.depths`, `.biases`, `.lengthscales`): choosing among several would cost privacy": (
             _kernels(model) != 1
         ),
-        'with `[privacy]` `model.landmark_kinds` is ["gaussian"] or ["public"]: others, and a '
-        "choice, come from rows": model.landmark_kinds not in _PRIVATE_LANDMARKS,
+        'with `[privacy]` `model.landmark_kinds` must be ["gaussian"] or ["public"]: other kinds, '
+        "and a choice of kinds, depend on rows": model.landmark_kinds not in _PRIVATE_LANDMARKS,
     }
 
 
 def _kernels(model: ModelSpec) -> int:
-    """How many candidates there are."""
+    """How many kernels the grid holds."""
     networks = len(model.activations) * len(model.depths)
     counts = {
         KernelKind.MATERN32: len(model.lengthscales),

@@ -1,4 +1,4 @@
-"""The values of a federation spec."""
+"""What all nodes of a federation agree on: schema, model, timing, privacy."""
 
 import enum
 import hashlib
@@ -27,11 +27,11 @@ __all__ = [
 
 
 SMALLEST_COHORT = 3
-"""Fewest nodes that a sum may ever hold: of two, each could subtract its own part."""
+"""Fewest nodes that a sum may ever hold: in a sum of two, each could subtract its own part."""
 
 
 LARGEST_COHORT = 2**14
-"""Most nodes that a sum can hold: more could leave the ring of its fixed-point words."""
+"""Most nodes that a sum can hold: with more, its fixed-point words could overflow their ring."""
 
 
 class Task(enum.StrEnum):
@@ -42,8 +42,9 @@ class Task(enum.StrEnum):
 
 
 class ColumnKind(enum.StrEnum):
-    """How a column is encoded: standardised, or one-hot over the federated category list. A site
-    column is a categorical one that each node fills with its name, unless its rows have it.
+    """How a column is encoded: standardised, or one-hot over the federated category list.
+
+    A site column is categorical. Each node fills it with its own name, unless its file has it.
     """
 
     NUMERIC = "numeric"
@@ -52,8 +53,10 @@ class ColumnKind(enum.StrEnum):
 
 
 class KernelKind(enum.StrEnum):
-    """Which kernel: an infinitely wide network's, trained (NTK) or at random (NNGP); a classical
-    one of the distance; a trained convolutional network's, for images.
+    """Which kernel.
+
+    That of an infinitely wide network, trained (NTK) or with random weights (NNGP); a classical one
+    of the distance (Matern 3/2, RBF); that of a trained convolutional network, for images.
     """
 
     NTK = "ntk"
@@ -72,7 +75,7 @@ class Activation(enum.StrEnum):
 
 
 class Which(enum.StrEnum):
-    """Which posterior answers: all sites' one, refined with this site's rows, or the better."""
+    """Which posterior answers: the shared one, it refined with this site's rows, or the better."""
 
     AUTO = "auto"
     GLOBAL = "global"
@@ -80,7 +83,7 @@ class Which(enum.StrEnum):
 
 
 class LandmarkKind(enum.StrEnum):
-    """Where landmarks come from; none of them is anybody's row. ``auto``: every kind there is."""
+    """Where landmarks come from: none is anybody's row. ``auto`` tries every kind there is."""
 
     GAUSSIAN = "gaussian"
     KMEANS = "kmeans"
@@ -89,12 +92,15 @@ class LandmarkKind(enum.StrEnum):
 
 
 class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One input column. ``categories`` fixes a categorical column's list; empty means: find it
-    by federated counts, keeping categories with at least ``min_rows_per_category`` rows.
+    """One input column.
 
-    For a spec with ``[privacy]``, where nothing is found out by sums: a number beyond its
-    ``bounds`` counts as the nearer one, and only a column that says that cells may be ``missing``
-    has an input for it; elsewhere an empty cell is the middle of the bounds, or no category.
+    ``categories`` fixes a categorical column's list. Where it is empty, the list is found by
+    federated counts; categories with at least ``min_rows_per_category`` rows are kept.
+
+    ``bounds`` and ``missing`` are for a spec with ``[privacy]``, which finds nothing out by sums.
+    A number beyond the bounds counts as the nearer bound. A column whose cells may be ``missing``
+    has an input for that; in other columns an empty cell counts as the middle of the bounds, or as
+    no category.
     """
 
     name: str
@@ -107,8 +113,8 @@ class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The schema that every node's file must fit. ``classes`` are the target's labels, in order.
 
-    No sum is taken over fewer than ``min_rows_per_category`` rows of a category or class, rows
-    without a value, or values of a column. At most one column is of ``kind = "site"``.
+    ``min_rows_per_category`` is the fewest rows that a sum may be over: rows of a category or of a
+    class, rows without a value, values of a column. At most one column has ``kind = "site"``.
     """
 
     task: Task
@@ -124,14 +130,16 @@ class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A grid of kernels (networks: kernels x activations x depths x biases; others: kernels x
-    lengthscales) and of landmark kinds, from which the evidence chooses, together with noise and
-    amplitude. ``weight_variance`` and ``bias_variance`` default to criticality (ReLU: 2, 0).
-    With ``image`` the columns, in their order, are pixels: row by row, channels side by side.
-    ``public`` landmarks are the rows of a file that all nodes have, known by its SHA-256.
+    """What is learnt; docs/model.md derives it.
 
-    Then a metric on the inputs is learnt, and for regression each site refines the posterior with
-    its own rows (docs/model.md).
+    The evidence chooses from a grid of kernels and landmark kinds, together with noise and
+    amplitude. Networks: kernels x activations x depths x biases; others: kernels x lengthscales.
+    ``weight_variance`` and ``bias_variance`` are critical unless given (ReLU: 2 and 0). With
+    ``image`` the columns, in their order, are pixels: row by row, channels side by side. ``public``
+    landmarks are the rows of a file that all nodes have, known by its SHA-256.
+
+    Then a metric on the inputs is learnt. For regression, each site refines the posterior with its
+    own rows.
     """
 
     kernels: tuple[KernelKind, ...] = (KernelKind.NTK,)
@@ -143,18 +151,18 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight_variance: float | None = None
     bias_variance: float | None = None
     landmarks: int = 300  # at most
-    landmark_bytes: int | None = None  # at most, of a candidate's largest message: see budget.py
+    landmark_bytes: int | None = None  # limit of a candidate's largest message: see budget.py
     landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.AUTO,)
     public_landmarks_sha256: str = ""  # of the file's bytes, in hexadecimal digits
     min_rows_per_landmark: int = 5
-    kmeans_iterations: int = 2  # each on rows of its own, twice as many as the one before
+    kmeans_iterations: int = 2  # each uses rows of its own, twice as many as the one before
     metric_sweeps: int = 3  # at most; 0 keeps the inputs as they are
-    metric_shrinkages: tuple[float, ...] = (0.0, 0.5)  # towards the identity: 0 is the gradients'
+    metric_shrinkages: tuple[float, ...] = (0.0, 0.5)  # towards the identity; 0: not at all
     cross_validation_rows: int = 2000  # with fewer rows held-out scores choose the metric
-    newton_steps: int = 12  # at most; classification stops earlier. 0: one sweep is all
-    site_refinement: bool = True  # regression: sites' own rows on top of what all share
-    site_block_rows: int = 2000  # rows whose dependence a site keeps, per block
-    site_rows: int = 8000  # rows that a site keeps in blocks; it holds them beside the model
+    newton_steps: int = 12  # at most; classification stops when it has converged. 0: one sweep
+    site_refinement: bool = True  # regression: refine the posterior with a site's own rows
+    site_block_rows: int = 2000  # rows of a block; within it, a site keeps how rows depend
+    site_rows: int = 8000  # rows that a site keeps in all blocks, on disk beside the model
     seed: int = 0
 
     @property
@@ -176,7 +184,7 @@ class TimingSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all nodes of a federation agree on."""
+    """The whole spec. Its hash, ``digest()``, is bound into every plan."""
 
     name: str
     data: DataSpec
@@ -184,7 +192,7 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timing: TimingSpec = TimingSpec()
     privacy: PrivacySpec | None = None
     minimum_nodes: int = SMALLEST_COHORT  # the first run starts when this many have registered
-    minimum_rows: int = 20  # fewest of the federation: totals over fewer say much about each
+    minimum_rows: int = 20  # fewest of the federation: a total over fewer tells much of each row
 
     @property
     def outputs(self) -> int:
@@ -193,7 +201,7 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def landmark_count(self) -> int:
-        """How many landmarks each candidate begins with: as many as both limits allow."""
+        """How many landmarks each candidate begins with: the most that both limits allow."""
         model = self.model
         if model.landmark_bytes is None:
             return model.landmarks

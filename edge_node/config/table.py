@@ -1,4 +1,4 @@
-"""What every table of a configuration file is."""
+"""What every table of a configuration file has in common."""
 
 import msgspec
 

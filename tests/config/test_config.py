@@ -63,7 +63,7 @@ def test_a_spec_that_could_not_be_meant(before: str, after: str, complaint: str)
 def test_a_site_column_is_not_the_only_input() -> None:
     """A node's name alone says nothing about a row."""
     text = GOOD.split("columns")[0] + 'columns = [{ name = "where", kind = "site" }]\n'
-    with pytest.raises(ConfigurationError, match="an input beside the site's"):
+    with pytest.raises(ConfigurationError, match="an input beside the site column"):
         parse_spec(text)
 
 

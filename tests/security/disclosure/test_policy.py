@@ -49,7 +49,7 @@ def test_a_task() -> None:
     [
         ("min_cohort = 2", "at least 3, the hard floor"),
         ('peers = ["Not A Name"]', "can't have this name"),
-        ('peers = ["a", "b"]', "fewer nodes than `policy.min_cohort` needs"),
+        ('peers = ["a", "b"]', "fewer than `policy.min_cohort`"),
         ("minimum_rows = -1", "must not be negative"),
         ('differencing = "maybe"', "differencing"),
         ("min_cohorts = 3", "min_cohorts"),
