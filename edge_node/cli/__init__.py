@@ -1,7 +1,10 @@
 """The command line of a node: set it up, run it, ask it.
 
-Commands parse their arguments, call one function and print its result; what takes long to import
-is imported by the command that needs it.
+A command parses its arguments, calls one function and prints its result. What is slow to import is
+imported by the command that needs it, so that a prompt doesn't wait for JAX.
+
+`member` has the commands of a node's life, `ask` those that put questions to its posterior,
+`privacy` and `demo` one each; `options` is what they share.
 """
 
 import click
@@ -41,8 +44,8 @@ def cli() -> None:
       edge-node doctor                is everything in place?
       edge-node run                   take part, and answer queries
       edge-node predict --csv new.csv
-      edge-node score, explain        how good is it, and what matters to it?
-      edge-node privacy               what privacy was spent, where sums have noise
+      edge-node score, explain        how good is the posterior, and which inputs matter to it?
+      edge-node privacy               how much privacy was spent, where sums have noise
 
     All commands work on one directory: --dir, or the variable EDGE_NODE_DIR, or the present one.
     """  # noqa: D301 - not raw: click looks for the character \b

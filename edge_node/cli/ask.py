@@ -1,4 +1,4 @@
-"""Commands that ask the local posterior; no daemon, aggregator or peer needs to be up."""
+"""Commands that ask the local posterior. No daemon, aggregator or peer needs to be up."""
 
 import csv
 import io
@@ -37,16 +37,16 @@ __all__ = ["explain", "predict", "score"]
     type=click.Choice([str(which) for which in Which]),
     default=str(Which.AUTO),
     show_default=True,
-    help="All nodes' posterior, refined by this site's rows, or the better of the two.",
+    help="The posterior that all nodes share, that refined by this site's rows, or the better.",
 )
 @click.option(
-    "--samples", type=click.IntRange(min=1), help="Joint draws of the function, so many, instead."
+    "--samples", type=click.IntRange(min=1), help="So many joint draws of the function, instead."
 )
-@click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the draws.")
 @click.option(
     "--time",
     type=click.FloatRange(min=0.0),
-    help="The network's mean after training for so long, instead; 1 is near the posterior's.",
+    help="The network's mean after so much training, instead; 1 is near the posterior's mean.",
 )
 @directory_option
 @console.json_option
@@ -55,15 +55,15 @@ def predict(
 ) -> None:
     """Predict from the local posterior; works with the daemon, aggregator and all peers down.
 
-    Prints CSV in the order of the rows: mean, sd, lower and upper of a new observation; or the
-    label and the probability of each class.
+    Prints CSV, a line for each row in its order. Regression: mean, sd, lower and upper of a new
+    observation. Classification: the label, and the probability of each class.
     """
     from edge_node.model.local import saved_input
 
     if options["samples"] and options["time"] is not None:
         raise click.UsageError("give --samples or --time, not both")
     if options["posterior"] == Which.SITE and (options["samples"] or options["time"] is not None):
-        raise click.UsageError("--samples and --time are of the posterior that all share")
+        raise click.UsageError("--samples and --time need the posterior that all nodes share")
     if file is None and sys.stdin.isatty():
         raise click.UsageError("give --csv FILE, or pipe CSV rows into the command")
     with nullcontext(file) if file else saved_input(sys.stdin.buffer) as path:
@@ -89,7 +89,7 @@ def _answers(
     seed: int,
     time: float | None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows to print, and warnings."""
+    """The rows to print, and warnings."""
     if samples:
         from edge_node.model.report import sample_file
 
@@ -105,7 +105,7 @@ def _answers(
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
-    """Predictions as CSV; a class's probability stands in column ``p_CLASS``."""
+    """Predictions as CSV; each class has a column of probabilities, ``p_CLASS``."""
     flat = [
         {"label": row["label"], **{f"p_{name}": p for name, p in row["probabilities"].items()}}
         if "label" in row
@@ -131,8 +131,9 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 def score(paths: NodePaths, file: Path | None, as_json: bool) -> None:
     """Say how well the local posterior predicts rows whose target is known.
 
-    RMSE and negative log likelihood in the target's unit, coverage of 95 % intervals, the best
-    training time; or accuracy, log loss and calibration error. Nothing leaves this machine.
+    Regression: RMSE and negative log likelihood in the target's unit, coverage of 95 % intervals,
+    the best training time. Classification: accuracy, log loss and calibration error. Nothing leaves
+    this machine.
     """
     from edge_node.model.report import score_file, score_own
 
@@ -145,7 +146,7 @@ def score(paths: NodePaths, file: Path | None, as_json: bool) -> None:
 @directory_option
 @console.json_option
 def explain(paths: NodePaths, plot: Path | None, as_json: bool) -> None:
-    """Say how much each input matters to the model: its share of the learnt metric."""
+    """Say how much each input matters to the model, as its share of the learnt metric."""
     from edge_node.model.report import draw_relevance
     from edge_node.model.report import explain as relevance
 

@@ -1,4 +1,4 @@
-"""Commands of a member: set up, enrol, examine and run a node, and ask how it is."""
+"""Commands of a node's life: set it up, enrol, examine and run it, ask how it is, leave."""
 
 import time
 from dataclasses import asdict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor", "enrol", "init", "leave", "renew", "run", "status"]
 
-_ASK_EVERY = 10.0  # seconds between two questions whether a certificate is signed
+_ASK_EVERY = 10.0  # seconds between two questions for a certificate that isn't signed yet
 
 
 @click.command()
@@ -34,7 +34,7 @@ _ASK_EVERY = 10.0  # seconds between two questions whether a certificate is sign
 @click.option(
     "--advertise",
     default="",
-    help="host:port by which peers reach it. [default: this host's name, port of --listen]",
+    help="host:port by which peers reach this node. [default: this host, the port of --listen]",
 )
 @click.option(
     "--no-inbound",
@@ -52,14 +52,14 @@ _ASK_EVERY = 10.0  # seconds between two questions whether a certificate is sign
     "--min-cohort",
     default=3,
     show_default=True,
-    help="Policy: be in no sum over fewer nodes; at least 3.",
+    help="Policy: take part in no sum over fewer nodes; at least 3.",
 )
 @click.option(
     "--peer",
     "peers",
     multiple=True,
     metavar="NODE",
-    help="Policy: be in sums with these nodes only; repeatable. [default: any of the federation]",
+    help="Policy: take part in sums with these nodes only; repeatable. [default: with any node]",
 )
 @click.option(
     "--differencing",
@@ -78,7 +78,7 @@ def init(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Write the node file (node.toml). It is this site's own; edit it at will."""
+    """Write the node file (node.toml). It belongs to this site; edit it at will."""
     from edge_node.config import Differencing, SitePolicy
     from edge_node.node.setup import create_node
 
@@ -97,7 +97,7 @@ def init(
     "--spec",
     "expected",
     type=click.Path(path_type=Path),
-    help="Refuse, unless the federation's spec is this one.",
+    help="Refuse to join, unless the federation's spec equals this file.",
 )
 @click.option("--timeout", default=20.0, show_default=True, help="Seconds for each exchange.")
 @click.option("--resume", is_flag=True, help="Fetch a certificate that was not signed yet.")
@@ -109,11 +109,11 @@ def enrol(
 ) -> None:
     """Join a federation with a one-time TOKEN.
 
-    A key is made here and never leaves; the federation's authority signs a certificate for it. Its
-    spec is received and kept in federation.toml: read it, it says what is learnt.
+    A key is made here and never leaves; the federation's authority signs a certificate for it. The
+    federation's spec is received and kept in federation.toml. Read it: it says what is learnt.
 
-    Where the authority's key is on another machine, signing takes its operator's time: fetch the
-    certificate later with --resume, without another token.
+    Where the authority's key is on another machine, somebody there has to sign. Fetch the
+    certificate later with --resume; that takes no other token.
     """
     from edge_node.node.setup import enrol_node
 
@@ -130,9 +130,9 @@ def enrol(
 def _enrolled(result: dict[str, Any], paths: NodePaths) -> str:
     if result["pending"]:
         return (
-            f"The authority of {result['federation']!r} has yet to sign the certificate.\n"
+            f"The authority of {result['federation']!r} has not signed the certificate yet.\n"
             f"  key           {result['fingerprint']}\n"
-            "Tell its operator the key's fingerprint.\n"
+            "Tell the authority's operator this fingerprint.\n"
             f"Next: {typed('enrol --resume', paths)}"
         )
     return (
@@ -157,7 +157,7 @@ def renew(paths: NodePaths, as_json: bool) -> None:
 
 def _renewed(result: dict[str, Any]) -> str:
     if result["pending"]:
-        return "Asked for. The authority has yet to sign it: a running node fetches it then."
+        return "Asked for. Once the authority has signed it, a running node fetches it."
     return (
         f"Renewed: {result['fingerprint']}, until {result['expires']}.\n"
         "The old certificate stays in force until a plan names the new one."
@@ -168,16 +168,16 @@ def _renewed(result: dict[str, Any]) -> str:
 @click.option(
     "--consent",
     is_flag=True,
-    help="Let the others go on without this node at once, though its sums can then be told.",
+    help="Let the others go on at once, though they can then compute this node's sums.",
 )
 @click.option("--forget", is_flag=True, help="Delete the posterior and the records of runs here.")
 @directory_option
 @console.json_option
 def leave(paths: NodePaths, consent: bool, forget: bool, as_json: bool) -> None:
-    """Be no member any longer. The next posterior is learnt without this node's rows.
+    """Leave the federation. The next posterior is learnt without this node's rows.
 
-    Unless it consents, the others form no totals that differ from earlier ones by this node alone:
-    they wait until enough others join, leave or change their rows. The data file stays.
+    Unless this node consents, the others form no totals that differ from earlier ones by this node
+    alone: they wait until enough nodes join, leave or change their rows. The data file stays.
     """
     from edge_node.node.setup import leave_node
 
@@ -247,9 +247,10 @@ def _facts(answer: "NodeStatus") -> list[tuple[str, str]]:
 @directory_option
 @console.json_option
 def doctor(paths: NodePaths, as_json: bool) -> int:
-    """Check clock, key, certificate, names, ports, aggregator and data; name what is wrong.
+    """Check everything that a node needs, and say what is wrong and what to do.
 
-    The exit code is that of the worst finding, 0 if all is well.
+    Node file, membership, policy, data, disk, ports, names, aggregator and clock. The exit code is
+    that of the worst finding, 0 if all is well.
     """
     from edge_node.node.doctor import examine
 

@@ -1,4 +1,4 @@
-"""What privacy this site has spent."""
+"""The command that tells how much privacy this site has spent."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ __all__ = ["privacy"]
 @directory_option
 @console.json_option
 def privacy(paths: NodePaths, as_json: bool) -> None:
-    """Show the ledger of sums with noise, and check it; what they cost, and what is left.
+    """Show and check the ledger of sums with noise: what they cost, and what is left.
 
     A ledger that was changed, or of which a part is missing, is an error (exit code 7).
     """

@@ -1,5 +1,5 @@
 """What a node holds when the program has run, and what can be asked of it.
 
-Read `model`; `local` answers files of rows from the model on disk, `report` is what it says of
-itself.
+Read `model`. `local` predicts the rows of a file from the model on disk; `report` says how good a
+model is and what matters to it.
 """

@@ -1,4 +1,4 @@
-"""Answer queries from the posterior on this disk, with nobody else running."""
+"""Predict from the model on this disk, with no other process running."""
 
 import shutil
 import tempfile
@@ -49,7 +49,7 @@ def _joined(parts: list[Predictions]) -> Predictions:
 
 @contextmanager
 def saved_input(stream: IO[bytes]) -> Iterator[Path]:
-    """Standard input as a temporary CSV file, because it is read twice: checked, then encoded."""
+    """Standard input as a temporary CSV file: rows are read twice, first to be checked."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "standard-input.csv"
         with path.open("wb") as file:

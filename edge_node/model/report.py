@@ -1,4 +1,4 @@
-"""What a saved model says about itself: what matters to it, and how well it predicts known rows."""
+"""What can be said of a saved model: what matters to it, and how well it predicts known rows."""
 
 import io
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _PICTURES = ("png", "svg", "pdf")
 
 
 def explain(paths: NodePaths) -> list[Row]:
-    """Each encoded input with its share of the metric, the largest first.
+    """Each encoded input with its share of the metric, the largest share first.
 
     Raises:
         DataError: there is no posterior yet.
@@ -48,7 +48,7 @@ def draw_relevance(rows: Sequence[Row], path: Path, *, most: int = 25) -> None:
     """A bar chart of the ``most`` relevant inputs, as PNG, SVG or PDF by the file's name.
 
     Raises:
-        DataError: the name ends otherwise.
+        DataError: the file's name has another ending.
         ConfigurationError: matplotlib is not installed.
         MachineError: the file can't be written.
     """
@@ -80,8 +80,9 @@ def score_file(paths: NodePaths, file: Path) -> list[Row]:
     """How well each posterior predicts a file's rows, whose targets are known.
 
     Returns:
-        A row per posterior: ``rmse`` and ``nll`` in the target's unit, ``coverage95``, and for the
-        global one ``best_time`` (`inference.regression.flow`); or ``accuracy, log_loss, ece``.
+        A row for each posterior. Regression: ``rmse`` and ``nll`` in the target's unit,
+        ``coverage95``, and for the global one ``best_time`` (`inference.regression.flow`).
+        Classification: ``accuracy, log_loss, ece``.
 
     Raises:
         DataError: there is no posterior yet, or the file doesn't fit the schema.
@@ -129,7 +130,8 @@ def _targets(batch: Batch) -> Vector:
 def score_own(paths: NodePaths) -> list[Row]:
     """How well the global posterior predicts each of this node's rows without that row.
 
-    Of a posterior with differential privacy no row is taken out: what it did is hidden by noise.
+    From a posterior with differential privacy no row can be taken out: noise hides what each row
+    did. So all rows are scored as they are.
 
     Raises:
         DataError: there is no posterior yet, it is a classifier's, or the node's rows have changed.
@@ -141,7 +143,7 @@ def score_own(paths: NodePaths) -> list[Row]:
         return [{"posterior": "global", **_figures(model, source, Which.GLOBAL)}]
     if not isinstance(model.posterior, Posterior):
         raise DataError(
-            "leaving one out is for regression",
+            "only a regression can be scored by leaving rows out",
             where=str(paths.model),
             remedy="Score rows that took no part: edge-node score --csv FILE",
         )
@@ -167,9 +169,9 @@ def score_own(paths: NodePaths) -> list[Row]:
 
 
 def sample_file(paths: NodePaths, file: Path, draws: int, seed: int) -> list[Row]:
-    """Joint draws of the function at a file's rows: a row each, a column per draw.
+    """Joint draws of the function at a file's rows: a column for each draw.
 
-    Regression: ``sample_1`` ... in the target's unit, noise not included. Classification:
+    Regression: ``sample_1`` ..., in the target's unit, without noise. Classification:
     ``p_CLASS_1`` ..., probabilities.
 
     Raises:
@@ -187,7 +189,11 @@ def sample_file(paths: NodePaths, file: Path, draws: int, seed: int) -> list[Row
 
 
 def trained_file(paths: NodePaths, file: Path, t: float) -> list[Row]:
-    """What the network predicts at a file's rows after training for a time ``t``: ``mean``.
+    """What the network predicts at a file's rows after training for a time ``t``.
+
+    Returns:
+        Rows with one column, ``mean``, in the target's unit. ``t`` has no unit: 1 is near the
+        posterior's mean (`inference.regression.flow`).
 
     Raises:
         DataError: there is no posterior yet, it is a classifier's, or the file doesn't fit.

@@ -1,4 +1,4 @@
-"""How a node comes to be: its node file, and its membership."""
+"""A node's beginning and end: its node file, enrolment, a renewed certificate, leaving."""
 
 import asyncio
 import socket
@@ -48,8 +48,8 @@ def create_node(
     """Write the node file.
 
     Raises:
-        ConfigurationError: there is one already, the name or an address is not one, the data file
-            does not exist, or the policy makes no sense.
+        ConfigurationError: there is one already, the name or an address is invalid, the data file
+            does not exist, or the policy contradicts itself.
         MachineError: the directory can't be written.
     """
     check_node_name(name)
@@ -87,20 +87,21 @@ def enrol_node(
 ) -> dict[str, Any]:
     """Join the federation that issued a token, and keep identity, spec and discovery address.
 
-    The key is on disk before it is asked for, so the same can be asked again: after an answer
-    that was lost, or while the authority, whose key is elsewhere, has yet to sign.
+    The key is on disk before its certificate is asked for. So it can be asked for again: after an
+    answer that was lost, or while an authority whose key is elsewhere hasn't signed yet.
 
     Args:
         paths: the node's directory; its node file must exist.
-        text: the token; empty: the one whose certificate was not signed yet.
-        expected: a spec file that the federation's spec must equal (comments and order aside).
+        text: the token; empty: the kept one, whose certificate was not signed yet.
+        expected: a spec file that the federation's spec must equal, but for comments and order.
         timeout: seconds for each exchange with the aggregator.
 
     Returns:
-        For ``pending``, the fingerprint is the key's; otherwise it is the certificate's.
+        What to tell the user. With ``pending`` the fingerprint is the key's, otherwise it is the
+        certificate's.
 
     Raises:
-        ConfigurationError: no node file, or the spec is another than expected.
+        ConfigurationError: there is no node file, or the spec is not the expected one.
         IdentityError: the token is not for this node, or was refused; nothing was changed.
         NetworkError: the aggregator can't be reached; nothing was changed.
     """
@@ -125,7 +126,7 @@ def enrol_node(
             where=token.address,
             expected=wanted.digest().hex(),
             found=spec.digest().hex(),
-            remedy="Ask the federation's operator what changed",
+            remedy="Ask the federation's operator what has changed",
         )
     facts = {"node": config.name, "federation": spec.name, "pending": enrolment.identity is None}
     if enrolment.identity is None:
@@ -175,14 +176,14 @@ def renew_node(paths: NodePaths) -> dict[str, Any]:
 
 
 def leave_node(paths: NodePaths, *, consent: bool, forget: bool) -> dict[str, Any]:
-    """Be no member any longer. A node that runs stops taking part, and says so.
+    """Leave the federation. A running node stops taking part, and says so.
 
     Args:
         paths: the node's directory.
-        consent: let others form totals without this node at once, though its sums can be told from
-            the difference.
-        forget: delete the posterior and the records of runs; the data file is never touched, nor
-            the ledger, which keeps on guarding the others if the node comes back.
+        consent: let the others form totals without this node at once, though the difference to
+            earlier totals is this node's sums.
+        forget: delete the posterior and the records of runs. The data file is never touched. The
+            ledger stays, too: it guards the others if the node comes back.
 
     Raises:
         ConfigurationError, IdentityError: this directory is not a member's.

@@ -10,8 +10,11 @@ _LONGEST_PATH = 100  # bytes; the kernel's sockaddr_un holds 107
 
 
 def socket_path(directory: Path) -> Path:
-    """The socket of the node in ``directory``: ``local.sock`` there, or, as the kernel allows a
-    hundred bytes only, in a private folder for temporary files named after it.
+    """The socket of the node in ``directory``.
+
+    It is ``local.sock`` there. The kernel allows a path of about a hundred bytes; where the
+    directory's is longer, the socket is in a private folder for temporary files, whose name is
+    derived from the directory's.
     """
     path = directory.resolve() / "local.sock"
     if len(str(path).encode()) <= _LONGEST_PATH:

@@ -1,7 +1,7 @@
 """The local endpoint's server: predictions and status for programs on the same device.
 
-It listens on a Unix domain socket in a directory that only the node's user may enter; queries
-never leave the device, so no certificate is involved.
+It listens on a Unix domain socket in a directory that only the node's user may enter. Queries never
+leave the device, so they need no certificate.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ async def serve_local(
     model: Callable[[], Model | None],
     status: Callable[[], NodeStatus],
 ) -> grpc.aio.Server:
-    """Start serving; the caller stops the server.
+    """Start serving. The caller stops the server.
 
     Args:
         directory: the node's directory.

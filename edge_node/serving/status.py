@@ -12,11 +12,11 @@ __all__ = ["NodeStatus"]
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """A node's status; times are UTC, ``waiting_seconds`` says for how long ``waiting_for`` is.
+    """A node's status. Times are UTC.
 
-    ``phase`` is idle, running, complete or refused; ``cohort`` is that of the posterior held, and
-    ``posterior_time`` when it was made (None: there is none yet). Bytes are counted over tree edges
-    since the process started.
+    ``phase`` is idle, running, complete or refused. The node has waited for ``waiting_for`` for
+    ``waiting_seconds``. ``cohort`` is that of the posterior it holds, made at ``posterior_time``
+    (None: it holds none yet). Bytes are counted over tree edges since the process started.
     """
 
     node: str
@@ -62,7 +62,7 @@ class NodeStatus:
 
     @classmethod
     def from_message(cls, reply: pb.StatusReply) -> Self:
-        """The inverse of ``to_message``. Raises NetworkError for a time that is none."""
+        """The inverse of ``to_message``. Raises NetworkError for a time that can't be read."""
         try:
             waiting = reply.waiting.ToTimedelta().total_seconds()
             times = _time(reply, "posterior_time"), _time(reply, "certificate_expires")
