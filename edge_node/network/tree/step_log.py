@@ -1,4 +1,4 @@
-"""What a node logs of each step that is complete: how long it took, and whom it waited for."""
+"""What a node logs of each operation that is complete: how long it took, and whom it waited for."""
 
 import logging
 
@@ -10,10 +10,10 @@ _log = logging.getLogger(__name__)
 
 
 def log_step(operation: Operation, *, child: str, parent: str, times: tuple[float, ...]) -> None:
-    """Log a step of the program, once its total is on this node's disk.
+    """Log a step of the program once its total is on this node's disk.
 
-    The operations that an epoch begins with are not logged: the first step's neighbours tell as
-    much.
+    What an epoch begins with (frontier, claims, keys) is logged, too, but without a position in the
+    run: a node that comes late to an epoch keeps the others waiting there.
 
     Args:
         operation: the step, in the epoch in which it was completed.
@@ -22,16 +22,14 @@ def log_step(operation: Operation, *, child: str, parent: str, times: tuple[floa
         times: when the step began here, when the last child's message came, and when the parent's
             answer did; seconds of a clock. The longer of the two waits names the neighbour.
     """
-    if not operation.is_step:
-        return
     began, collected, ended = times
     waited_longer_for_parent = ended - collected >= collected - began
     facts = {
         "run": operation.run,
         "epoch": operation.epoch,
-        "sequence": operation.sequence,
+        **({"sequence": operation.sequence} if operation.is_step else {}),
         "step": operation.step,
         "seconds": round(ended - began, 3),
         "waited_for": (parent or child) if waited_longer_for_parent else (child or parent),
     }
-    _log.info("a step is complete", extra=facts)
+    _log.info("a step is complete" if operation.is_step else "an epoch begins", extra=facts)

@@ -45,13 +45,16 @@ def test_the_longer_wait_is_named(
     assert vars(record)["seconds"] == times[-1] - times[0]
 
 
-def test_what_an_epoch_begins_with_is_no_step(caplog: pytest.LogCaptureFixture) -> None:
-    """It is not logged; a step is."""
+def test_what_an_epoch_begins_with(caplog: pytest.LogCaptureFixture) -> None:
+    """It is no step, and has no position in the run."""
     caplog.set_level(logging.INFO)
-    log_step(STEP, child="c", parent="", times=(0.0, 1.0, 2.0))
     frontier = Operation.of_epoch(7, 3, Kind.KIND_FRONTIER)
-    log_step(frontier, child="c", parent="", times=(0.0, 1.0, 2.0))
-    assert len(caplog.records) == 1
+    for each in (STEP, frontier):
+        log_step(each, child="c", parent="", times=(0.0, 1.0, 2.0))
+    step, beginning = caplog.records
+    assert (step.getMessage(), beginning.getMessage()) == ("a step is complete", "an epoch begins")
+    assert vars(beginning).items() >= {"step": "frontier", "waited_for": "c"}.items()
+    assert vars(step).keys() - vars(beginning).keys() == {"sequence"}
 
 
 @pytest.fixture
