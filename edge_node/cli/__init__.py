@@ -3,8 +3,8 @@
 A command parses its arguments, calls one function and prints its result. What is slow to import is
 imported by the command that needs it, so that a prompt doesn't wait for JAX.
 
-`member` has the commands of a node's life, `ask` those that put questions to its posterior,
-`privacy` and `demo` one each; `options` is what they share.
+`setup` and `running` have the commands of a node's life, `ask` those that put questions to its
+posterior, `privacy` and `demo` one each; `options` is what they share.
 """
 
 import click
@@ -12,8 +12,9 @@ import click
 from edge_node import console
 from edge_node.cli.ask import explain, predict, score
 from edge_node.cli.demo import demo
-from edge_node.cli.member import doctor, enrol, init, leave, renew, run, status
 from edge_node.cli.privacy import privacy
+from edge_node.cli.running import doctor, run, status
+from edge_node.cli.setup import enrol, init, leave, renew
 
 __all__ = ["cli", "main"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_node.config import (
+    FederationSpec,
     NodeConfig,
     SitePolicy,
     check_node_config,
@@ -107,27 +108,13 @@ def enrol_node(
     """
     config = load_node_config(paths.config)
     text = text or _kept_token(paths)
-    token = Token.decode(text)
-    if token.node != config.name:
-        raise IdentityError(
-            "the token is for another node",
-            where=str(paths.config),
-            expected=f"a token for {config.name!r}",
-            found=f"one for {token.node!r}",
-            remedy=f"Ask the federation's operator for `aggregator token {config.name}`",
-        )
+    token = _token_for(config, text, where=paths.config)
     wanted = load_spec(expected) if expected else None
     key_pem = request_key(paths.identity)  # before the token is used up
     enrolment = enrol(token, timeout=timeout, key_pem=key_pem)
     spec = parse_spec(enrolment.spec, where=f"spec received from {token.address}")
-    if wanted and wanted.digest() != spec.digest():
-        raise ConfigurationError(
-            "the federation's spec is not the expected one",
-            where=token.address,
-            expected=wanted.digest().hex(),
-            found=spec.digest().hex(),
-            remedy="Ask the federation's operator what has changed",
-        )
+    if wanted is not None:
+        _check_equal(spec, wanted, where=token.address)
     facts = {"node": config.name, "federation": spec.name, "pending": enrolment.identity is None}
     if enrolment.identity is None:
         write_atomically(paths.token, text.encode())
@@ -145,6 +132,32 @@ def enrol_node(
         "spec_hash": spec.digest().hex(),
         "discovery": enrolment.discovery,
     }
+
+
+def _token_for(config: NodeConfig, text: str, *, where: Path) -> Token:
+    """The token, if it is this node's. Raises IdentityError."""
+    token = Token.decode(text)
+    if token.node != config.name:
+        raise IdentityError(
+            "the token is for another node",
+            where=str(where),
+            expected=f"a token for {config.name!r}",
+            found=f"one for {token.node!r}",
+            remedy=f"Ask the federation's operator for `aggregator token {config.name}`",
+        )
+    return token
+
+
+def _check_equal(spec: FederationSpec, wanted: FederationSpec, *, where: str) -> None:
+    """Check that the federation's spec is the expected one. Raises ConfigurationError."""
+    if wanted.digest() != spec.digest():
+        raise ConfigurationError(
+            "the federation's spec is not the expected one",
+            where=where,
+            expected=wanted.digest().hex(),
+            found=spec.digest().hex(),
+            remedy="Ask the federation's operator what has changed",
+        )
 
 
 def _kept_token(paths: NodePaths) -> str:

@@ -1,10 +1,8 @@
-"""Commands of a node's life: set it up, enrol, examine and run it, ask how it is, leave."""
+"""Commands of a node's beginning and end: make it, enrol, renew its certificate, leave."""
 
 import time
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,10 +10,7 @@ from edge_node import console
 from edge_node.cli.options import directory_option, typed
 from edge_node.config.paths import NodePaths
 
-if TYPE_CHECKING:
-    from edge_node.serving.client import NodeStatus
-
-__all__ = ["doctor", "enrol", "init", "leave", "renew", "run", "status"]
+__all__ = ["enrol", "init", "leave", "renew"]
 
 _ASK_EVERY = 10.0  # seconds between two questions for a certificate that isn't signed yet
 
@@ -188,78 +183,3 @@ def leave(paths: NodePaths, consent: bool, forget: bool, as_json: bool) -> None:
         text=f"{result['node']} has left the federation.\n"
         f"To come back, with a new token: {typed('enrol TOKEN', paths)}",
     )
-
-
-@click.command()
-@directory_option
-def run(paths: NodePaths) -> None:
-    """Take part in the federation and answer local queries, until stopped (SIGTERM, Ctrl-C)."""
-    import asyncio
-
-    from edge_node.node.daemon import run_node
-    from edge_node.security.process import forbid_core_dumps
-
-    console.configure_logging()
-    forbid_core_dumps()
-    asyncio.run(run_node(paths))
-
-
-@click.command()
-@directory_option
-@console.json_option
-def status(paths: NodePaths, as_json: bool) -> None:
-    """Say what the running node does, whom it waits for, and whose posterior it holds."""
-    from edge_node.serving.client import status as ask
-
-    answer = ask(paths.root)
-    console.emit(
-        {key: _plain(value) for key, value in asdict(answer).items()},
-        as_json=as_json,
-        text=lambda: console.table(("", ""), _facts(answer)),
-    )
-
-
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _facts(answer: "NodeStatus") -> list[tuple[str, str]]:
-    """The status as lines for people; empty facts are left out."""
-    waiting = ", ".join(answer.waiting_for)
-    facts = {
-        "node": f"{answer.node} of {answer.federation!r}",
-        "phase": answer.phase,
-        "reason": answer.reason,
-        "run, epoch": f"{answer.run}, {answer.epoch}",
-        "step": answer.step,
-        "waiting for": waiting and f"{waiting}, for {answer.waiting_seconds:.0f} s",
-        "discovery": "reachable" if answer.discovery_reachable else "NOT reachable",
-        "posterior": answer.posterior_time
-        and f"of {', '.join(answer.cohort)}, {answer.posterior_time:%Y-%m-%d %H:%M} UTC",
-        "certificate": answer.certificate_expires
-        and f"until {answer.certificate_expires:%Y-%m-%d %H:%M} UTC",
-        "traffic": f"{answer.bytes_sent:,} bytes sent, {answer.bytes_received:,} received",
-    }
-    return [(name, str(value)) for name, value in facts.items() if value]
-
-
-@click.command()
-@directory_option
-@console.json_option
-def doctor(paths: NodePaths, as_json: bool) -> int:
-    """Check everything that a node needs, and say what is wrong and what to do.
-
-    Node file, membership, policy, data, disk, ports, names, aggregator and clock. The exit code is
-    that of the worst finding, 0 if all is well.
-    """
-    from edge_node.node.doctor import examine
-
-    findings = examine(paths)
-    console.emit(
-        {"findings": [finding.as_dict() for finding in findings]},
-        as_json=as_json,
-        text=lambda: console.table(
-            ("", "check", "finding"), [(f.mark, f.check, f.text) for f in findings]
-        ),
-    )
-    return max((finding.exit_code for finding in findings), default=0)
