@@ -99,7 +99,9 @@ def _after_completion(scene: Snapshot, plan: Plan, departed: Collection[str]) ->
     if scene.newcomers and not scene.nothing_new:
         return _start(scene, plan, f"{listed(scene.newcomers)} joined")
     decision = _renew(scene, plan)
-    return decision if decision.plan else replace(decision, waiting=scene.unwilling())
+    if decision.plan or not scene.newcomers:
+        return decision
+    return replace(decision, waiting=scene.unwilling())  # that is why they don't take part
 
 
 def _after_refusal(scene: Snapshot, plan: Plan) -> Decision:

@@ -487,6 +487,9 @@ def test_another_cohort_is_tried():
     federation.wait(3)
     plan = federation.decide()
     assert (plan.epoch, plan.run, federation.members()) == (3, 3, "abcdefg")
+    federation.complete()
+    assert federation.decide() is None
+    assert federation.last.waiting == "", "the refusal before is history: everyone is in"
     federation = newcomer_refused()
     federation.join("e", session=b"2")
     federation.wait(3)
