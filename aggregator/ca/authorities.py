@@ -17,7 +17,7 @@ from edge_node.errors import ConfigurationError, MachineError
 from edge_node.security.files import make_private_directory, remove, write_atomically
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of, fingerprint_of, is_issued_by, pem_of
-from edge_node.security.pki.succession import Successor, statement
+from edge_node.security.pki.succession import Successor
 
 __all__ = ["Authorities"]
 
@@ -111,8 +111,8 @@ class Authorities:
             )
         shutil.rmtree(directory / _NEXT, ignore_errors=True)
         newest = Authority.create(directory / _NEXT, self.present.federation)
-        proof = self.present.sign(statement(der_of(newest.certificate_pem)))
-        write_atomically(directory / _NEXT / _PROOF, proof)  # until then there is no next one
+        successor = Successor.of(der_of(newest.certificate_pem), self.present)
+        write_atomically(directory / _NEXT / _PROOF, successor.proof)  # only now there is a next
         return Authorities.load(directory)
 
     def retire(self, directory: Path) -> "Authorities":

@@ -11,7 +11,7 @@ used for one vector only, and the same vector may be sent again. In a cohort of 
 subtract its own vector from the total; that is what a minimum cohort is for.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -28,15 +28,13 @@ from numpy.typing import NDArray
 
 from edge_node.errors import IdentityError, RefusedError
 
-__all__ = ["MaskingKey", "PairwiseMasks", "Verify", "announce", "read_announcement"]
+__all__ = ["PUBLIC_BYTES", "MaskingKey", "PairwiseMasks"]
+
+PUBLIC_BYTES = 32
+"""Length of an X25519 public key."""
 
 Words = NDArray[np.uint64]
 
-Verify = Callable[[str, bytes, bytes, bytes], None]
-"""``verify(node, certificate_der, message, signature)``: returns if the certificate is the one that
-the plan names for the node and the signature is its; raises IdentityError otherwise."""
-
-_PURPOSE = b"tangentmesh/v1/masking-key\0"
 _BLOCK = 1 << 13  # words: all peers' masks are added while a block is in the processor's cache
 _ZEROS = bytes(16 * _BLOCK)
 _HALF = np.uint64(32)  # bits of half a limb
@@ -65,56 +63,6 @@ class MaskingKey:
             return X25519PrivateKey.from_private_bytes(self.private).exchange(peer)
         except ValueError as error:
             raise IdentityError("not a usable X25519 public key", found=public.hex()) from error
-
-
-class _Announcement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    public: bytes
-    certificate: bytes
-    signature: bytes
-
-
-def announce(
-    key: MaskingKey,
-    *,
-    node: str,
-    epoch: int,
-    plan_hash: bytes,
-    certificate_der: bytes,
-    sign: Callable[[bytes], bytes],
-) -> bytes:
-    """What a node tells its cohort: its public key, certificate and signature."""
-    signature = sign(_statement(node, epoch, plan_hash, key.public))
-    return msgspec.msgpack.encode(_Announcement(key.public, certificate_der, signature))
-
-
-def read_announcement(
-    content: bytes, *, node: str, epoch: int, plan_hash: bytes, verify: Verify
-) -> bytes:
-    """The public key that ``node`` announced, 32 bytes.
-
-    Raises:
-        IdentityError: it is malformed, or not signed by that node for this epoch and plan.
-    """
-    try:
-        announcement = msgspec.msgpack.decode(content, type=_Announcement)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise IdentityError(
-            "a masking key's announcement can't be read", where=f"node {node}", found=str(error)
-        ) from error
-    if len(announcement.public) != 32:
-        raise IdentityError(
-            "not an X25519 public key",
-            where=f"node {node}",
-            expected="32 bytes",
-            found=f"{len(announcement.public)} bytes",
-        )
-    statement = _statement(node, epoch, plan_hash, announcement.public)
-    verify(node, announcement.certificate, statement, announcement.signature)
-    return announcement.public
-
-
-def _statement(node: str, epoch: int, plan_hash: bytes, public: bytes) -> bytes:
-    return _PURPOSE + msgspec.msgpack.encode((node, epoch, plan_hash, public))
 
 
 class PairwiseMasks:

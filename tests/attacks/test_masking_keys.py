@@ -1,17 +1,19 @@
 """Somebody in the tree who wants to know a mask: announcements swapped, forged, replayed, weak."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 
 from edge_node.errors import TangentMeshError
+from edge_node.network.tree.keys import announcement
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.network.wire.plan import Plan
-from edge_node.security.masks import MaskingKey, announce
+from edge_node.security.masks import MaskingKey
 from edge_node.security.pki.identity import Identity
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import mislead, outcomes, tampering
@@ -43,16 +45,9 @@ class WeakKey(MaskingKey):
         return self.point
 
 
-def announced(key: MaskingKey, node: str, identity: Identity, plan: Plan, **other: object) -> bytes:
+def announced(key: MaskingKey, node: str, identity: Identity, plan: Plan) -> bytes:
     """An announcement in the name of ``node`` that ``identity`` has signed."""
-    facts: dict[str, object] = {
-        "node": node,
-        "epoch": plan.epoch,
-        "plan_hash": plan.hash,
-        "certificate_der": identity.certificate_der,
-        "sign": identity.sign,
-    }
-    return announce(key, **(facts | other))  # type: ignore[arg-type]
+    return parse_gathered(announcement(key, replace(identity, node=node), plan))[node]
 
 
 def swapped(content: bytes, victim: str, liar: Identity, plan: Plan) -> bytes:
@@ -82,8 +77,8 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "unsigned": (unsigned, "the signature is not by this certificate's key"),
     "signed by the liar": (signed_by_the_liar, "a certificate shown for {} has not its"),
     "the liar's own": (of_the_liar, "a certificate shown for {} has not its fingerprint"),
-    "cut": (lambda content, *_: content[:-1], "announcement can't be read"),
-    "empty": (lambda *_: b"", "announcement can't be read"),
+    "cut": (lambda content, *_: content[:-1], "masking-key statement can't be read"),
+    "empty": (lambda *_: b"", "masking-key statement can't be read"),
 }
 
 

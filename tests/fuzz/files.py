@@ -17,9 +17,9 @@ from edge_node.security.pki.certificates import (
     parse_certificate,
     parse_certificates,
     subject_of,
-    verify_signature,
 )
 from edge_node.security.pki.identity import parse_key
+from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.pki.uri import parse_certificate_uri
 from edge_node.serving.server import _predict
@@ -44,6 +44,7 @@ tasks = ["regression"]
 minimum_rows = 10
 differencing = "consent"
 """
+MESSAGE = Statement(Purpose.DEPARTURE, ("fuzz", "a", 1))
 SPEC = spec_for(Task.REGRESSION, landmarks=8, site_block_rows=20, site_rows=30)
 
 
@@ -90,12 +91,12 @@ def _identities(directory: Path) -> Iterator[Target]:
     authority = Authority.create(directory / "authority", "fuzz")
     member = issue(authority, "a")
 
-    signature = member.sign(b"message")
+    signature = MESSAGE.sign(member)
 
     def certificate(data: bytes) -> None:
         subject_of(parse_certificate(data, where="fuzz"), where="fuzz")
         check_certificate(data, authority.certificate_pem, name="a", federation="fuzz")
-        verify_signature(data, b"message", signature)
+        MESSAGE.verify(data, signature)
 
     seeds = (member.certificate_pem, member.certificate_der, authority.certificate_pem)
     yield Target("certificate", seeds, certificate, 50)
@@ -106,7 +107,7 @@ def _identities(directory: Path) -> Iterator[Target]:
 
 
 def _signed(certificate: bytes) -> Callable[[bytes], None]:
-    return lambda data: verify_signature(certificate, b"message", data)
+    return lambda data: MESSAGE.verify(certificate, data)
 
 
 def _rows(directory: Path) -> Iterator[Target]:

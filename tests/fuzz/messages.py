@@ -25,7 +25,7 @@ from edge_node.security.pki.authority import Authority, requested_key
 from edge_node.security.pki.certificates import der_of
 from edge_node.security.pki.identity import Identity, signing_request
 from edge_node.security.pki.renewal import check_renewal, renewal_request
-from edge_node.security.pki.succession import Successor, statement, succeed
+from edge_node.security.pki.succession import Successor, succeed
 from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import discovery_pb2, exchange_pb2, prediction_pb2
 from tests.fuzz.targets import Target
@@ -245,7 +245,7 @@ def _certificates(
     requests = (signing_request(own.key_pem, "a"), csr)
     yield Target("signing request", requests, lambda data: requested_key(data, "a"), 10)
     old, new = (der_of(each.certificate_pem) for each in (authority, successor))
-    proof = authority.sign(statement(new))
+    proof = Successor.of(new, authority).proof
 
     def succeeded(data: bytes) -> None:
         succeed(own, [Successor(old), Successor(data, proof)])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge_node.errors import IdentityError, RefusedError
 from edge_node.network.wire import fixed_point
-from edge_node.security.masks import MaskingKey, PairwiseMasks, announce, read_announcement
+from edge_node.security.masks import MaskingKey, PairwiseMasks
 
 PLAN = bytes(range(32))
 
@@ -77,28 +77,3 @@ def test_a_weak_key_is_refused() -> None:
     key = MaskingKey.generate()
     with pytest.raises(IdentityError, match="usable"):
         PairwiseMasks("a", key, {"a": key.public, "b": bytes(32)}, 1, PLAN)
-
-
-@pytest.mark.parametrize("change", ["node", "epoch", "plan_hash", "truncated", "signature"])
-def test_an_announcement_holds_for_one_node_epoch_and_plan(change: str) -> None:
-    """The signature covers them all; what can't be read is refused as well."""
-    key = MaskingKey.generate()
-    facts = {"node": "a", "epoch": 3, "plan_hash": PLAN}
-    content = announce(
-        key, **facts, certificate_der=b"cert", sign=lambda message: b"signed " + message
-    )
-
-    def verify(node: str, certificate: bytes, message: bytes, signature: bytes) -> None:
-        if certificate != b"cert" or signature != b"signed " + message:
-            raise IdentityError("wrong signature", where=node)
-
-    assert read_announcement(content, **facts, verify=verify) == key.public
-    other = {"node": "b", "epoch": 4, "plan_hash": bytes(32)}
-    if change in other:
-        facts[change] = other[change]
-    elif change == "truncated":
-        content = content[:-1]
-    else:
-        content = content[:-1] + bytes([content[-1] ^ 1])
-    with pytest.raises(IdentityError):
-        read_announcement(content, **facts, verify=verify)

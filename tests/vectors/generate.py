@@ -257,12 +257,13 @@ class _Cohort:
         """What ``node`` says; ``changes``: of what it signs, and of what it sends."""
         key, certificate = self.certificates[node]
         public = changes.get("public", self.publics[node])
-        statement = oracle.announcement_statement(
+        context = [
             changes.get("name", node),
             changes.get("epoch", plan["epoch"]),
             changes.get("plan_hash", oracle.plan_hash(plan)),
-            changes.get("signed", public),
-        )
+        ]
+        purpose = changes.get("purpose", "masking-key")
+        statement = oracle.statement(purpose, context, changes.get("signed", public))
         signature = key.sign(statement, ec.ECDSA(SHA256(), deterministic_signing=True))
         return oracle.msgpack(
             [public, certificate, bytes(b ^ changes.get("flip", 0) for b in signature)]
@@ -315,6 +316,7 @@ def _wrong_words(good: _Cohort, plan: Json) -> Iterable[tuple[str, dict[str, str
     other = {**plan, "spec_hash": _digest("another spec").hex()}
     shrunk = plan_of({n: _sha(good.certificates[n][1]) for n in ("a", "b")})
     changes: dict[str, Any] = {
+        "signature for another purpose": {"purpose": "claim"},
         "signature of another name": {"name": "c"},
         "signature of another epoch": {"epoch": 2},
         "signature of another plan": {"plan_hash": _digest("another plan")},

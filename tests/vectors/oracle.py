@@ -23,7 +23,6 @@ PRIME = (1 << 255) - 19
 __all__ = [
     "PRIME",
     "RING",
-    "announcement_statement",
     "decode",
     "encode",
     "keystream",
@@ -33,6 +32,7 @@ __all__ = [
     "plan_hash",
     "public_key",
     "signed",
+    "statement",
     "to_bytes",
     "transcript",
     "x25519",
@@ -121,9 +121,9 @@ def _base64(hexadecimal: str) -> str:
     return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
 
 
-def announcement_statement(node: str, epoch: int, plan_hash: bytes, public: bytes) -> bytes:
-    """What a node signs when it announces its masking key."""
-    return b"tangentmesh/v1/masking-key\0" + msgpack([node, epoch, plan_hash, public])
+def statement(purpose: str, context: Sequence[str | int | bytes], body: bytes) -> bytes:
+    """What is signed for a purpose in a context."""
+    return b"tangentmesh/v1/signed\0" + msgpack([purpose, context, body])
 
 
 def x25519(private: bytes, point: bytes) -> bytes:

@@ -8,21 +8,13 @@ here, before a model is kept.
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
-from edge_node.errors import IdentityError, NetworkError
+from edge_node.errors import NetworkError
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.security.pki.identity import Identity, check_certificate, verify_signature
+from edge_node.security.pki.certificates import check_certificate
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 
 __all__ = ["check_testimonies", "confirm", "testimony"]
-
-_PURPOSE = b"tangentmesh/v1/told\0"
-
-
-class _Testimony(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    transcript: bytes
-    certificate: bytes
-    signature: bytes
 
 
 async def confirm(network: TreeNetwork) -> None:
@@ -41,8 +33,8 @@ async def confirm(network: TreeNetwork) -> None:
 
 def testimony(identity: Identity, run: int, transcript: bytes) -> bytes:
     """What a node says, with its certificate and signature: this is what I was told in the run."""
-    signature = identity.sign(_statement(identity.node, run, transcript))
-    return msgspec.msgpack.encode(_Testimony(transcript, identity.certificate_der, signature))
+    statement = Statement(Purpose.TRANSCRIPT, (identity.node, run), transcript)
+    return SignedBody.of(statement, identity).encode()
 
 
 def check_testimonies(
@@ -68,27 +60,18 @@ def check_testimonies(
     """
     if missing := sorted(set(nodes) - set(told)):
         raise _differ(run, f"nothing from {', '.join(missing)}")
-    heard = {node: _read(node, content) for node, content in told.items()}
-    for node, each in heard.items():
-        check_certificate(
-            each.certificate, identity.ca_pem, name=node, federation=identity.federation
-        )
-        verify_signature(each.certificate, _statement(node, run, each.transcript), each.signature)
-    if others := sorted(node for node, each in heard.items() if each.transcript != transcript):
+    heard = {node: _told(node, content, identity, run) for node, content in told.items()}
+    if others := sorted(node for node, each in heard.items() if each != transcript):
         raise _differ(run, f"something else at {', '.join(others)}")
 
 
-def _statement(node: str, run: int, transcript: bytes) -> bytes:
-    return _PURPOSE + msgspec.msgpack.encode((node, run, transcript))
-
-
-def _read(node: str, content: bytes) -> _Testimony:
-    try:
-        return msgspec.msgpack.decode(content, type=_Testimony)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise IdentityError(
-            "what a node was told can't be read", where=f"node {node}", found=str(error)
-        ) from error
+def _told(node: str, content: bytes, identity: Identity, run: int) -> bytes:
+    """The transcript that a node testifies to."""
+    signed = SignedBody.decode(content, Purpose.TRANSCRIPT, node=node)
+    check_certificate(
+        signed.certificate, identity.ca_pem, name=node, federation=identity.federation
+    )
+    return signed.verify(Purpose.TRANSCRIPT, (node, run))
 
 
 def _differ(run: int, found: str) -> NetworkError:

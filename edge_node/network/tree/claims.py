@@ -8,33 +8,28 @@ no node between them, and no aggregator, can say it for another.
 import msgspec
 
 from edge_node.errors import IdentityError
-from edge_node.network.tree.keys import verifier
+from edge_node.network.tree.keys import said_in_plan
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.plan import Plan
 from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim, Cohort
 from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 
 __all__ = ["claim_of", "cohort_of"]
 
-_PURPOSE = b"tangentmesh/v1/claim\0"
 
+class _Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A claim as it is signed."""
 
-class _Signed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     version: bytes
     consents: bool
-    certificate: bytes
-    signature: bytes
 
 
 def claim_of(claim: Claim, identity: Identity, plan: Plan) -> bytes:
     """The payload that tells the cohort what this node claims."""
-    signed = _Signed(
-        claim.version,
-        claim.consents,
-        identity.certificate_der,
-        identity.sign(_statement(claim, identity.node, plan)),
-    )
-    return gathered({identity.node: msgspec.msgpack.encode(signed)})
+    body = msgspec.msgpack.encode(_Body(claim.version, claim.consents))
+    statement = Statement(Purpose.CLAIM, (identity.node, plan.epoch, plan.hash), body)
+    return gathered({identity.node: SignedBody.of(statement, identity).encode()})
 
 
 def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
@@ -66,25 +61,18 @@ def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
 
 
 def _read(content: bytes, node: str, identity: Identity, plan: Plan) -> Claim:
+    said = said_in_plan(content, Purpose.CLAIM, node=node, identity=identity, plan=plan)
     try:
-        signed = msgspec.msgpack.decode(content, type=_Signed)
+        body = msgspec.msgpack.decode(said, type=_Body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IdentityError(
             "a node's claim can't be read", where=f"node {node}", found=str(error)
         ) from error
-    if len(signed.version) != VERSION_BYTES:
+    if len(body.version) != VERSION_BYTES:
         raise IdentityError(
             "not a version of a node's rows",
             where=f"node {node}",
             expected=f"{VERSION_BYTES} bytes",
-            found=f"{len(signed.version)} bytes",
+            found=f"{len(body.version)} bytes",
         )
-    claim = Claim(signed.version, signed.consents)
-    statement = _statement(claim, node, plan)
-    verifier(identity, plan)(node, signed.certificate, statement, signed.signature)
-    return claim
-
-
-def _statement(claim: Claim, node: str, plan: Plan) -> bytes:
-    facts = (node, plan.epoch, plan.hash, claim.version, claim.consents)
-    return _PURPOSE + msgspec.msgpack.encode(facts)
+    return Claim(body.version, body.consents)

@@ -11,10 +11,12 @@ from edge_node.network.tree.records import RunRecords
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
 from edge_node.network.wire.plan import Plan
-from edge_node.security.masks import MaskingKey, PairwiseMasks, Verify, announce, read_announcement
-from edge_node.security.pki.identity import Identity, check_certificate, verify_signature
+from edge_node.security.masks import PUBLIC_BYTES, MaskingKey, PairwiseMasks
+from edge_node.security.pki.certificates import check_certificate
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 
-__all__ = ["announcement", "masked_cohort", "masking_key", "pairwise_masks", "verifier"]
+__all__ = ["announcement", "masked_cohort", "masking_key", "pairwise_masks", "said_in_plan"]
 
 
 def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
@@ -44,15 +46,8 @@ def masked_cohort(records: RunRecords, run: int, epoch: int) -> tuple[str, ...]:
 
 def announcement(key: MaskingKey, identity: Identity, plan: Plan) -> bytes:
     """The payload that tells the cohort this node's public key."""
-    announced = announce(
-        key,
-        node=identity.node,
-        epoch=plan.epoch,
-        plan_hash=plan.hash,
-        certificate_der=identity.certificate_der,
-        sign=identity.sign,
-    )
-    return gathered({identity.node: announced})
+    statement = Statement(Purpose.MASKING_KEY, (identity.node, plan.epoch, plan.hash), key.public)
+    return gathered({identity.node: SignedBody.of(statement, identity).encode()})
 
 
 def pairwise_masks(
@@ -65,7 +60,6 @@ def pairwise_masks(
         IdentityError: a key is missing, malformed or not signed by its node, or a certificate is
             not the authority's, another node's, or out of date.
     """
-    verify = verifier(identity, plan)
     announcements = parse_gathered(payload)
     if tuple(announcements) != plan.cohort:
         raise IdentityError(
@@ -75,20 +69,43 @@ def pairwise_masks(
             found=", ".join(announcements),
         )
     publics = {
-        name: read_announcement(
-            content, node=name, epoch=plan.epoch, plan_hash=plan.hash, verify=verify
-        )
-        for name, content in announcements.items()
+        node: _read_public(content, node, identity, plan) for node, content in announcements.items()
     }
     return PairwiseMasks(identity.node, key, publics, plan.epoch, plan.hash)
 
 
-def verifier(identity: Identity, plan: Plan) -> Verify:
-    """Checks what members of a plan sign, as ``identity``'s authority and the plan know them."""
+def said_in_plan(
+    content: bytes, purpose: Purpose, *, node: str, identity: Identity, plan: Plan
+) -> bytes:
+    """What a member of a plan has said for a purpose, in this epoch and under this plan.
 
-    def verify(name: str, certificate: bytes, message: bytes, signature: bytes) -> None:
-        plan.check_certificate(name, certificate)
-        check_certificate(certificate, identity.ca_pem, name=name, federation=identity.federation)
-        verify_signature(certificate, message, signature)
+    Args:
+        content: an encoded ``SignedBody`` that is said to come from ``node``.
+        purpose: what it must have been signed for.
+        node: the member's name.
+        identity: of the node that reads; its authority is the only one that is believed.
+        plan: of the epoch.
 
-    return verify
+    Raises:
+        NetworkError: the certificate has not the fingerprint in the plan.
+        IdentityError: it can't be read, or is not signed by that member for this epoch and plan.
+    """
+    signed = SignedBody.decode(content, purpose, node=node)
+    plan.check_certificate(node, signed.certificate)
+    check_certificate(
+        signed.certificate, identity.ca_pem, name=node, federation=identity.federation
+    )
+    return signed.verify(purpose, (node, plan.epoch, plan.hash))
+
+
+def _read_public(content: bytes, node: str, identity: Identity, plan: Plan) -> bytes:
+    """The X25519 public key that a node has announced, 32 bytes."""
+    public = said_in_plan(content, Purpose.MASKING_KEY, node=node, identity=identity, plan=plan)
+    if len(public) != PUBLIC_BYTES:
+        raise IdentityError(
+            "not an X25519 public key",
+            where=f"node {node}",
+            expected=f"{PUBLIC_BYTES} bytes",
+            found=f"{len(public)} bytes",
+        )
+    return public

@@ -8,14 +8,11 @@ can't make one up. What the node contributes after the epoch that it names is no
 from dataclasses import dataclass
 from typing import Self
 
-import msgspec
-
-from edge_node.security.pki.certificates import check_certificate, verify_signature
+from edge_node.security.pki.certificates import check_certificate
 from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.statement import Purpose, Statement
 
 __all__ = ["Departure"]
-
-_PURPOSE = b"tangentmesh/v1/departure\0"
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Departure:
     @classmethod
     def of(cls, identity: Identity, epoch: int) -> Self:
         """Signed by the node itself; ``epoch`` is that of the newest plan it has."""
-        signature = identity.sign(_statement(identity.federation, identity.node, epoch))
+        signature = _consent(identity.federation, identity.node, epoch).sign(identity)
         return cls(identity.node, identity.certificate_der, epoch, signature)
 
     def check(self, authority_pem: bytes, federation: str) -> None:
@@ -48,9 +45,9 @@ class Departure:
 
     def check_signature(self, federation: str) -> None:
         """Check that the certificate's owner has signed it. Raises IdentityError."""
-        statement = _statement(federation, self.node, self.epoch)
-        verify_signature(self.certificate, statement, self.signature)
+        consent = _consent(federation, self.node, self.epoch)
+        consent.verify(self.certificate, self.signature)
 
 
-def _statement(federation: str, node: str, epoch: int) -> bytes:
-    return _PURPOSE + msgspec.msgpack.encode((federation, node, epoch))
+def _consent(federation: str, node: str, epoch: int) -> Statement:
+    return Statement(Purpose.DEPARTURE, (federation, node, epoch))

@@ -128,10 +128,6 @@ class Authority:
         """SHA-256 of the authority's DER certificate, 32 bytes: what a token pins."""
         return fingerprint_of(der_of(self.certificate_pem))
 
-    def sign(self, message: bytes) -> bytes:
-        """An ECDSA (P-256, SHA-256) signature, DER; ``verify_signature`` checks it."""
-        return parse_key(self.key_pem, where="authority").sign(message, ec.ECDSA(SHA256()))
-
     def issue(
         self,
         csr_pem: bytes,

@@ -13,8 +13,6 @@ from operator import attrgetter
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -35,7 +33,6 @@ __all__ = [
     "parse_certificates",
     "pem_of",
     "subject_of",
-    "verify_signature",
 ]
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -228,25 +225,6 @@ def check_dates(
         expected=f"a time from {begins:%Y-%m-%d %H:%M:%S} to {expires:%Y-%m-%d %H:%M:%S} UTC",
         found=f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
         remedy=f"Set this machine's clock if it is wrong. Otherwise: {remedy}",
-    )
-
-
-def verify_signature(certificate_der: bytes, message: bytes, signature: bytes) -> None:
-    """Check an ECDSA (P-256, SHA-256) signature by the certificate's key. Raises IdentityError."""
-    certificate = parse_certificate(certificate_der, where="signer's certificate")
-    key = certificate.public_key()
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
-            key.verify(signature, message, ec.ECDSA(SHA256()))
-            return
-    except InvalidSignature:
-        pass
-    raise IdentityError(
-        "the signature is not by this certificate's key",
-        where=f"message signed as {certificate.subject.rfc4514_string()}",
-        expected="an ECDSA P-256 signature by the key of the certificate with fingerprint "
-        + fingerprint_of(certificate.public_bytes(Encoding.DER)).hex(),
-        remedy="Ask this node's operator; don't use the message",
     )
 
 

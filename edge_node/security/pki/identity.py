@@ -31,12 +31,10 @@ from edge_node.security.pki.certificates import (
     parse_certificate,
     parse_certificates,
     subject_of,
-    verify_signature,
 )
 
 __all__ = [
     "Identity",
-    "check_certificate",
     "check_key",
     "generate_key",
     "identity_of",
@@ -44,7 +42,6 @@ __all__ = [
     "parse_key",
     "save_identity",
     "signing_request",
-    "verify_signature",
 ]
 
 _KEY, _CERTIFICATE, _AUTHORITY = "key.pem", "certificate.pem", "ca.pem"
@@ -90,10 +87,6 @@ class Identity:
     def renewal_due(self) -> datetime:
         """When half of the certificate's life is over."""
         return self.expires - self.lifetime / 2
-
-    def sign(self, message: bytes) -> bytes:
-        """An ECDSA (P-256, SHA-256) signature, DER; ``verify_signature`` checks it."""
-        return parse_key(self.key_pem, where=self.node).sign(message, ec.ECDSA(SHA256()))
 
 
 def generate_key() -> bytes:

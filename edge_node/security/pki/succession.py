@@ -7,6 +7,7 @@ holds that signature, may trust the new one, whoever handed it over.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -16,13 +17,11 @@ from edge_node.security.pki.certificates import (
     fingerprint_of,
     parse_certificates,
     pem_of,
-    verify_signature,
 )
 from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.statement import KeyHolder, Purpose, Statement
 
-__all__ = ["Successor", "authorities_of", "statement", "succeed", "successors"]
-
-_PURPOSE = b"tangentmesh/v1/authority\0"
+__all__ = ["Successor", "authorities_of", "succeed", "successors"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,18 @@ class Successor:
     certificate: bytes
     proof: bytes = b""
 
+    @classmethod
+    def of(cls, certificate: bytes, old: KeyHolder) -> Self:
+        """The authority with this certificate (DER), signed for by the old one."""
+        return cls(certificate, _statement(certificate).sign(old))
 
-def statement(certificate_der: bytes) -> bytes:
-    """What the old authority signs."""
-    return _PURPOSE + certificate_der
+    def check_proof(self, old: bytes) -> None:
+        """Check that the authority with the certificate ``old`` signed it. Raises IdentityError."""
+        _statement(self.certificate).verify(old, self.proof)
+
+
+def _statement(certificate: bytes) -> Statement:
+    return Statement(Purpose.SUCCESSION, (), certificate)
 
 
 def authorities_of(ca_pem: bytes) -> list[bytes]:
@@ -79,7 +86,7 @@ def successors(ca_pem: bytes, offered: Sequence[Successor]) -> bytes:
 def _check_proof(successor: Successor, known: Sequence[bytes]) -> None:
     for each in known:
         try:
-            verify_signature(each, statement(successor.certificate), successor.proof)
+            successor.check_proof(each)
         except IdentityError:
             continue
         return

@@ -30,6 +30,7 @@ from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import pem_of
 from edge_node.security.pki.identity import Identity, generate_key, load_identity, signing_request
 from edge_node.security.pki.renewal import renewal_request
+from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import Caller
 
@@ -177,7 +178,7 @@ def test_the_authority_sees_for_itself_who_asks(apart: Apart) -> None:
     bad = [
         entry(Kind.ENROLMENT, "a", csr),
         entry(Kind.RENEWAL, "a", csr),
-        entry(Kind.RENEWAL, "a", csr, b.sign(csr)),
+        entry(Kind.RENEWAL, "a", csr, Statement(Purpose.RENEWAL, ("a",), csr).sign(b)),
         entry(Kind.RENEWAL, "a", *renewal_request(b, key)),
         entry(Kind.RENEWAL, "a", csr, bytes.fromhex("00")),
         entry(Kind.AGGREGATOR, "aggregator", signing_request(key, "aggregator")),

@@ -10,6 +10,7 @@ from aggregator.registry.registry import Denial
 from edge_node.security.pki.certificates import fingerprint_of
 from edge_node.security.pki.identity import Identity, generate_key
 from edge_node.security.pki.renewal import renewal_request
+from edge_node.security.pki.statement import Purpose, Statement
 from tangentmesh.v1 import discovery_pb2
 from tests.aggregator.discovered import Aborted, Call, Discovered
 
@@ -169,7 +170,7 @@ async def test_only_the_owner_renews_and_with_a_new_key(aggregator: Discovered, 
     elif what == "no proof":
         proof = b""
     elif what == "not a request":
-        csr, proof = b"csr", a.sign(b"tangentmesh/v1/renewal\0csr")
+        csr, proof = b"csr", Statement(Purpose.RENEWAL, ("a",), b"csr").sign(a)
     request = discovery_pb2.RenewRequest(csr=csr, proof=proof)
     with pytest.raises(Aborted) as caught:
         await aggregator.service.Renew(request, Call(a))

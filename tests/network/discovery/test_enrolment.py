@@ -18,14 +18,14 @@ from edge_node.config.names import AGGREGATOR
 from edge_node.errors import IdentityError, NetworkError
 from edge_node.network.discovery.enrolment import enrol
 from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.certificates import check_certificate
 from edge_node.security.pki.identity import (
     Identity,
-    check_certificate,
     generate_key,
     parse_key,
     signing_request,
-    verify_signature,
 )
+from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import (
     enrolment_server_credentials,
@@ -118,7 +118,8 @@ def test_enrol(token: Token, office: Office, authority: Authority) -> None:
         name="hospital-a",
         federation=authority.federation,
     )
-    verify_signature(identity.certificate_der, b"text", identity.sign(b"text"))
+    statement = Statement(Purpose.DEPARTURE, ())
+    statement.verify(identity.certificate_der, statement.sign(identity))
     assert identity.ca_pem == authority.certificate_pem
 
 

@@ -22,7 +22,7 @@ from edge_node.security.pki.denylist import Denylist
 from edge_node.security.pki.identity import Identity, generate_key, signing_request
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.renewal import check_renewal
-from edge_node.security.pki.succession import statement
+from edge_node.security.pki.succession import Successor
 from edge_node.security.tls.credentials import server_credentials, server_options
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 from tests.mesh import issue, until
@@ -215,14 +215,14 @@ async def test_what_an_answer_brings(
     successor = Authority.create(tmp_path / "next", authority.federation)
     der = der_of(successor.certificate_pem)
     present = discovery_pb2.Authority(certificate=der_of(authority.certificate_pem))
-    forged = discovery_pb2.Authority(certificate=der, proof=successor.sign(statement(der)))
+    forged = discovery_pb2.Authority(certificate=der, proof=Successor.of(der, successor).proof)
     for _ in range(2):
         member.take(reply(authorities=[present, forged]))
     assert [r.levelno for r in caplog.records].count(logging.ERROR) == 1
     request = discovery_pb2.HeartbeatRequest()
     member.describe(request)
     assert list(request.authorities) == [authority.fingerprint]
-    signed = discovery_pb2.Authority(certificate=der, proof=authority.sign(statement(der)))
+    signed = discovery_pb2.Authority(certificate=der, proof=Successor.of(der, authority).proof)
     member.take(reply(authorities=[present, signed]))
     request = discovery_pb2.HeartbeatRequest()
     member.describe(request)

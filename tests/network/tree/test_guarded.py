@@ -19,6 +19,7 @@ from edge_node.security.disclosure.cohort import Claim, Cohort
 from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Fate, Ledger
 from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 from tests.mesh import DEADLINE, Mesh, Peer, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -190,28 +191,30 @@ def test_claims_are_read(peers: Peers) -> None:
     assert (cohort.run, cohort.epoch, cohort.root) == (1, 1, "a")
 
 
-@pytest.mark.parametrize("forgery", ["consent", "version", "short", "name", "epoch", "signature"])
+@pytest.mark.parametrize("forgery", ["none", "consent", "version", "name", "epoch", "signature"])
 def test_forged_claims_are_refused(peers: Peers, forgery: str) -> None:
-    """No node on the way changes what b says: not its consent, nor the version of its rows."""
+    """No node on the way changes what b says: its consent, or the version of its rows."""
     plan = peers.plan()
-    public, consents, certificate, signature = msgspec.msgpack.decode(
-        parse_gathered(peers.said(plan))["b"]
-    )
+    said = SignedBody.decode(parse_gathered(peers.said(plan))["b"], Purpose.CLAIM, node="b")
+    version, consents = msgspec.msgpack.decode(said.body)
+    certificate, signature = said.certificate, said.signature
     match forgery:
         case "consent":
             consents = True
         case "version":
-            public = b"x" * 32
-        case "short":
-            public = public[:31]
+            version = b"x" * 32
         case "name":
             certificate = peers.mesh.peers["c"].identity.certificate_der
         case "epoch":
             earlier = parse_gathered(peers.said(peers.plan(7)))["b"]
-            public, consents, certificate, signature = msgspec.msgpack.decode(earlier)
+            signature = SignedBody.decode(earlier, Purpose.CLAIM, node="b").signature
         case "signature":
             signature = b""
-    forged = msgspec.msgpack.encode((public, consents, certificate, signature))
+    body = msgspec.msgpack.encode((version, consents))
+    forged = SignedBody(body, certificate, signature).encode()
+    if forgery == "none":
+        cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan, b=forged))
+        return
     with pytest.raises((IdentityError, NetworkError)):
         cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan, b=forged))
 
@@ -220,7 +223,18 @@ def test_forged_claims_are_refused(peers: Peers, forgery: str) -> None:
 def test_claims_that_are_none(peers: Peers, content: bytes) -> None:
     """Garbage is an error with the node's name."""
     plan = peers.plan()
-    with pytest.raises(IdentityError, match="node b: a node's claim can't be read"):
+    with pytest.raises(IdentityError, match="node b: a node's claim statement can't be read"):
+        cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan, b=content))
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", (b"v" * 31, True), (b"v" * 32,), (b"v" * 32, 1)])
+def test_claims_that_are_signed_and_none(peers: Peers, body: bytes | tuple[object, ...]) -> None:
+    """What a member's own faulty program might sign."""
+    plan = peers.plan()
+    said = body if isinstance(body, bytes) else msgspec.msgpack.encode(body)
+    statement = Statement(Purpose.CLAIM, ("b", plan.epoch, plan.hash), said)
+    content = SignedBody.of(statement, peers.mesh.peers["b"].identity).encode()
+    with pytest.raises(IdentityError, match=r"claim can't be read|not a version"):
         cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan, b=content))
 
 

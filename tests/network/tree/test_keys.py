@@ -11,7 +11,7 @@ from edge_node.errors import IdentityError, NetworkError, TangentMeshError
 from edge_node.network.tree.keys import announcement, pairwise_masks
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.plan import Member, Plan
-from edge_node.security.masks import MaskingKey, announce
+from edge_node.security.masks import MaskingKey
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity, generate_key, signing_request
 from tests.mesh import SPEC_HASH, issue
@@ -161,7 +161,6 @@ def test_an_announcement_of_another_plan_is_refused(
 ) -> None:
     """The signature covers the plan's hash: epoch, spec, cohort and tree are bound in."""
     plan = plan_of(identities)
-    member = plan.members[1]
     plans = {
         "epoch": replace(plan, epoch=2),
         "spec": replace(plan, spec_hash=bytes(32)),
@@ -173,13 +172,6 @@ def test_an_announcement_of_another_plan_is_refused(
         ),
     }
     parts = parse_gathered(everybody(keys, identities, plan))
-    replayed = announce(
-        keys["b"],
-        node=member.node,
-        epoch=plans[other].epoch,
-        plan_hash=plans[other].hash,
-        certificate_der=identities["b"].certificate_der,
-        sign=identities["b"].sign,
-    )
+    replayed = parse_gathered(announcement(keys["b"], identities["b"], plans[other]))
     with pytest.raises(IdentityError, match="signature"):
-        pairwise_masks(keys["a"], identities["a"], plan, gathered({**parts, "b": replayed}))
+        pairwise_masks(keys["a"], identities["a"], plan, gathered(parts | replayed))

@@ -17,19 +17,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import IdentityError
 from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.certificates import check_certificate
 from edge_node.security.pki.identity import (
     Identity,
-    check_certificate,
     generate_key,
     load_identity,
     save_identity,
-    verify_signature,
 )
 
 Member = Callable[..., Identity]
@@ -97,26 +94,6 @@ def test_fingerprint(identity: Identity) -> None:
     """The fingerprint is the one that other tools compute."""
     certificate = x509.load_pem_x509_certificate(identity.certificate_pem)
     assert identity.fingerprint == certificate.fingerprint(SHA256())
-
-
-@given(message=st.binary(), other=st.binary())
-def test_signatures(identity: Identity, member: Member, message: bytes, other: bytes) -> None:
-    """A signature holds for its message and signer, and for no other."""
-    signature = identity.sign(message)
-    verify_signature(identity.certificate_der, message, signature)
-    wrong = [(identity.certificate_der, message, signature[:-1])]
-    wrong += [(identity.certificate_der, message, other)]
-    if other != message:
-        wrong.append((identity.certificate_der, other, signature))
-    for certificate, text, evidence in wrong:
-        with pytest.raises(IdentityError, match="not by this certificate's key"):
-            verify_signature(certificate, text, evidence)
-
-
-def test_another_signer(identity: Identity, member: Member) -> None:
-    """A signature of one node is refused as another's; the message names whom it was taken for."""
-    with pytest.raises(IdentityError, match="CN=hospital-b"):
-        verify_signature(member("hospital-b").certificate_der, b"text", identity.sign(b"text"))
 
 
 @pytest.mark.parametrize("name", ["key.pem", "certificate.pem", "ca.pem"])

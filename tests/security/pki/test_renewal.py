@@ -12,7 +12,8 @@ from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of, fingerprint_of
 from edge_node.security.pki.identity import Identity, generate_key, signing_request
 from edge_node.security.pki.renewal import check_renewal, renewal_request
-from edge_node.security.pki.succession import Successor, authorities_of, statement, succeed
+from edge_node.security.pki.statement import Purpose, Statement
+from edge_node.security.pki.succession import Successor, authorities_of, succeed
 
 Member = Callable[..., Identity]
 
@@ -27,9 +28,9 @@ def test_a_renewal_is_its_owners(member: Member) -> None:
         (b.certificate_der, csr, proof),
         (a.certificate_der, other, proof),
         (a.certificate_der, csr, b""),
-        (a.certificate_der, csr, a.sign(csr)),
+        (a.certificate_der, csr, Statement(Purpose.RENEWAL, ("hospital-b",), csr).sign(a)),
     ):
-        with pytest.raises(IdentityError):
+        with pytest.raises(IdentityError, match="not by this certificate's key"):
             check_renewal("hospital-a", certificate, request, signature)
 
 
@@ -50,7 +51,7 @@ def offered(present: Authority, new: Authority, signer: Authority) -> list[Succe
     """Two authorities, the new one vouched for by ``signer``."""
     der = der_of(new.certificate_pem)
     first = Successor(der_of(present.certificate_pem))
-    return [first, Successor(der, signer.sign(statement(der)))]
+    return [first, Successor.of(der, signer)]
 
 
 def test_a_signed_successor_is_trusted(
