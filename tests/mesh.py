@@ -79,7 +79,7 @@ class Peer:
 
     def network(self, run: int = 1) -> TreeNetwork:
         """The node's view of a run."""
-        ledger, head = (self.directory / name for name in ("privacy.jsonl", "privacy.head"))
+        ledger, head = (self.directory / name for name in ("privacy.ledger", "privacy.head"))
         return TreeNetwork(
             run=run,
             identity=lambda: self.identity,

@@ -65,11 +65,11 @@ class NodePaths:
     @property
     def privacy_ledger(self) -> Path:
         """The sums with noise that this site took part in, and what privacy they cost."""
-        return self.root / "state" / "privacy.jsonl"
+        return self.root / "state" / "privacy.ledger"
 
     @property
     def privacy_head(self) -> Path:
-        """How long that ledger is, and the hash of its end."""
+        """The hash of that ledger's end."""
         return self.root / "identity" / "privacy.head"
 
     @property

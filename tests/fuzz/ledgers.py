@@ -19,6 +19,21 @@ from tests.fuzz.targets import Target
 __all__ = ["ledger_targets"]
 
 FIRST = hashlib.sha256(b"tangentmesh/v1/ledger").hexdigest()
+FIRST_RELEASE = hashlib.sha256(b"tangentmesh/v1/privacy-ledger").hexdigest()
+
+
+def mended(first: str, texts: bytes) -> bytes:
+    """A log with one line for each line of ``texts``, and chains that fit."""
+    lines, chain = [], first
+    for text in texts.split(b"\n"):
+        chain = hashlib.sha256(chain.encode() + b" " + text).hexdigest()
+        lines.append(chain.encode() + b" " + text + b"\n")
+    return b"".join(lines)
+
+
+def texts_of(log: bytes) -> bytes:
+    """The lines of a log without their chains."""
+    return b"\n".join(line[65:] for line in log.splitlines())
 
 
 def ledger_targets(directory: Path) -> Iterator[Target]:
@@ -43,21 +58,16 @@ def _contributions(directory: Path) -> Iterator[Target]:
         ledger.settle(1, epoch + 1, 0, ["a", "b"])
     ledger.consent("b")
     whole = path.read_bytes()
-    bodies = b"\n".join(line[len(FIRST) + 1 :] for line in whole.splitlines())
 
     def as_it_is(data: bytes) -> None:
         path.write_bytes(data)
         list(Ledger.open(path, key, new=False).steps.values())
 
-    def mended(data: bytes) -> None:
-        lines, chain = [], FIRST
-        for body in data.split(b"\n"):
-            chain = hashlib.sha256(chain.encode() + b" " + body).hexdigest()
-            lines.append(chain.encode() + b" " + body + b"\n")
-        as_it_is(b"".join(lines))
+    def with_chains(data: bytes) -> None:
+        as_it_is(mended(FIRST, data))
 
     yield Target("contributions", (whole,), as_it_is, 20)
-    yield Target("contributions, mended", (bodies,), mended, 20)
+    yield Target("contributions, mended", (texts_of(whole),), with_chains, 20)
 
 
 def _releases(directory: Path) -> Iterator[Target]:
@@ -67,7 +77,6 @@ def _releases(directory: Path) -> Iterator[Target]:
     for epoch in (1, 2):
         ledger.charge(noise, run=1, epoch=epoch, step="s", cohort=3)
     whole, heads = path.read_bytes(), head.read_bytes()
-    first = whole.splitlines(keepends=True)[0]
 
     def read(data: bytes) -> None:
         path.write_bytes(data)
@@ -78,14 +87,14 @@ def _releases(directory: Path) -> Iterator[Target]:
         head.write_bytes(heads)
         read(data)
 
-    def read_first(data: bytes) -> None:
-        head.unlink(missing_ok=True)  # one line is believed before the head has heard of it
-        read(data)
+    def read_mended(data: bytes) -> None:
+        head.write_bytes(FIRST_RELEASE.encode())  # lines are believed that it doesn't know of
+        read(mended(FIRST_RELEASE, data))
 
     def read_head(data: bytes) -> None:
         head.write_bytes(data)
         read(whole)
 
     yield Target("releases", (whole,), read_whole, 10)
-    yield Target("first release", (first,), read_first, 10)
+    yield Target("releases, mended", (texts_of(whole),), read_mended, 10)
     yield Target("releases' head", (heads,), read_head, 10)

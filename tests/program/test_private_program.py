@@ -207,7 +207,7 @@ async def test_over_a_tree_everybody_pays(tmp_path: Path) -> None:
     np.testing.assert_array_equal(latents[0], latents[1])
     np.testing.assert_array_equal(latents[0], latents[2])
     for name in parents:
-        (entry,) = read_ledger(tmp_path / name / "privacy.jsonl", tmp_path / name / "privacy.head")
+        (entry,) = read_ledger(tmp_path / name / "privacy.ledger", tmp_path / name / "privacy.head")
         assert (entry.step, entry.cohort, entry.level) == ("release", 3, Level.RECORD)
         assert entry.epsilon == pytest.approx(4.0, rel=1e-6)
 

@@ -1,16 +1,13 @@
 """The cohorts that a node has contributed to, step by step: kept for ever, and on disk first.
 
-    state/ledger           one line an event, of which the first 64 characters are the chain:
-                           SHA-256 over the chain of the line before and the rest of this one
+    state/ledger           a chained log of events (`security.chained_log`)
+    identity/ledger.head   its head
     identity/ledger.key    the secret under which versions of this node's rows are named; while it
                            is there, a ledger must be, too
-    identity/ledger.head   the chain of the last line, kept apart: an old copy of the ledger is
-                           whole, and yet has forgotten something
 
-A contribution is written, and on disk, before masked words leave the node. So after a crash the
-ledger may hold one that was never sent, and never lacks one that was. A line that was being written
-has no end, and is cut off. Anything else that doesn't fit the chain is damage, and is refused: what
-has been forgotten can't be guarded.
+A contribution is on disk before masked words leave the node. So after a crash the ledger may hold
+one that was never sent, and never lacks one that was. A damaged ledger is refused: what has been
+forgotten can't be guarded.
 """
 
 import enum
@@ -24,17 +21,18 @@ from typing import Self
 
 import msgspec
 
-from edge_node.errors import MachineError, RefusedError
+from edge_node.errors import MachineError
+from edge_node.security.chained_log import ChainedLog
 from edge_node.security.disclosure.cohort import Cohort
 from edge_node.security.disclosure.differencing import Row
-from edge_node.security.files import append_durably, read_private, write_atomically
+from edge_node.security.files import read_private, write_atomically
 
 __all__ = ["Contribution", "Fate", "Ledger"]
 
-_CHAIN = 64  # characters
 _SECRET = 32  # bytes
-_FIRST = hashlib.sha256(b"tangentmesh/v1/ledger").hexdigest()
 _VERSION = b"tangentmesh/v1/rows\0"
+_NAME = "tangentmesh/v1/ledger"
+_PROBLEM = "the ledger of contributions is not whole, so nothing is contributed"
 _REMEDY = (
     "Restore it from a backup of this moment. Without one, only this site can decide to begin"
     " another (remove state/ and identity/ledger.key), for then totals that it has contributed to"
@@ -135,20 +133,13 @@ class _Memory:
 class Ledger:
     """``Ledger.open`` makes it. One process writes it."""
 
-    def __init__(self, path: Path, head: Path, secret: bytes) -> None:
-        self._path, self._head = path, head
-        self._secret = secret
+    def __init__(self, log: ChainedLog, secret: bytes) -> None:
+        self._log, self._secret = log, secret
         self._memory = _Memory()
-        self._chain = _FIRST
-        self._bytes = 0
-        last = read_private(head, missing=_REMEDY).decode(errors="replace")
-        known = last == _FIRST
-        for self._chain, length, line in _lines(path):
-            self._bytes += length
-            self._memory.take(line)
-            known = known or self._chain == last
-        if not known:
-            raise _lost(path, "it ends before the last contribution")
+        content = log.read()
+        for number, text in enumerate(content.texts, start=1):
+            self._memory.take(_parse(log, number, text))
+        self._end = content.end
 
     @classmethod
     def open(cls, path: Path, key: Path, *, new: bool) -> Self:
@@ -164,15 +155,14 @@ class Ledger:
             IdentityError: its secret is open to others, or can't be read.
             MachineError: it can't be read or written.
         """
-        head = key.with_suffix(".head")
-        if new and not key.exists() and not (path.exists() and path.stat().st_size):
-            append_durably(path, b"", after=0)
-            write_atomically(head, _FIRST.encode())
+        log = ChainedLog(path, key.with_suffix(".head"), _NAME, _PROBLEM, _REMEDY)
+        if new and not key.exists() and log.empty:
+            log.begin()
             write_atomically(key, secrets.token_bytes(_SECRET))
-        for file in (path, head, key):
+        for file in (path, log.head, key):
             if not file.exists():
-                raise _lost(file, "it is missing")
-        return cls(path, head, read_private(key, missing=_REMEDY))
+                raise log.missing(file)
+        return cls(log, read_private(key, missing=_REMEDY))
 
     @property
     def steps(self) -> Mapping[str, Collection[Contribution]]:
@@ -233,54 +223,19 @@ class Ledger:
             self._append([_Consented(node)])
 
     def _append(self, lines: Collection[_Line]) -> None:
-        """All of the lines, or none; on return they are on disk."""
-        text, chain = "", self._chain
-        for line in lines:
-            body = msgspec.json.encode(line).decode()
-            chain = _next(chain, body)
-            text += f"{chain} {body}\n"
-        append_durably(self._path, text.encode(), after=self._bytes)
-        write_atomically(self._head, chain.encode())
-        self._chain, self._bytes = chain, self._bytes + len(text.encode())
+        """All of the lines, or none; on return they are on disk. Raises MachineError."""
+        self._end = self._log.append(map(msgspec.json.encode, lines), after=self._end)
         for line in lines:
             self._memory.take(line)
 
 
-def _next(chain: str, body: str) -> str:
-    return hashlib.sha256(f"{chain} {body}".encode()).hexdigest()
-
-
-def _lines(path: Path) -> Iterator[tuple[str, int, _Line]]:
-    """Each line with its chain and length; the one that a crash left without its end is none."""
+def _parse(log: ChainedLog, number: int, text: bytes) -> _Line:
+    """A line's event. Raises RefusedError."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _lost(path, error.strerror or str(error)) from error
-    chain = _FIRST
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        try:
-            body = line[_CHAIN + 1 :].decode()
-            chain = _next(chain, body)
-            if line.decode() != f"{chain} {body}":
-                raise _lost(path, f"line {number} does not follow from those before it")
-            decoded = _decoder.decode(body)
-            if isinstance(decoded, _Cohort):
-                _check_versions(decoded)
-            yield chain, len(line) + 1, decoded
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise _lost(path, f"line {number} can't be read") from error
-
-
-def _check_versions(cohort: _Cohort) -> None:
-    """Raises ValueError unless each version is hexadecimal."""
-    for version, *_ in cohort.members.values():
-        bytes.fromhex(version)
-
-
-def _lost(path: Path, how: str) -> RefusedError:
-    return RefusedError(
-        "the ledger of contributions is not whole, so nothing is contributed",
-        where=str(path),
-        found=how,
-        remedy=_REMEDY,
-    )
+        line: _Line = _decoder.decode(text)
+        if isinstance(line, _Cohort):
+            for version, _ in line.members.values():
+                bytes.fromhex(version)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise log.damaged(number, "it can't be read") from error
+    return line

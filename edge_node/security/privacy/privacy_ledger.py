@@ -1,18 +1,13 @@
-"""What privacy this site has spent: an append-only file that says when something was taken out.
+"""What privacy this site has spent: a ledger that says when something was taken out.
 
-    state/privacy.jsonl      one line of JSON for each sum with noise that the site took part in
-    identity/privacy.head    how many lines there are, and the SHA-256 of the last one
-
-Each line holds the hash of the line before it, so none can be changed, left out or put elsewhere;
-the head is kept in another directory, so that neither the last lines nor the whole file can go
-unnoticed. (Somebody who may write both can write another history. The ledger is against mistakes
-and losses, not against the site's own administrator.)
+    state/privacy.ledger     a chained log (`security.chained_log`) with one line of JSON for each
+                             sum with noise that the site took part in
+    identity/privacy.head    its head
 
 A line is on disk before anything is sent. A crash in between costs budget that nobody used, never
 the other way round.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -21,14 +16,16 @@ from pathlib import Path
 import msgspec
 
 from edge_node.config import Level, PrivacyPolicy, PrivacySpec
-from edge_node.errors import MachineError, RefusedError
-from edge_node.security.files import append_durably, write_atomically
+from edge_node.errors import RefusedError
+from edge_node.security.chained_log import ChainedLog, Content
 from edge_node.security.privacy.accounting import epsilon_of, noise_multiplier, rho_of
 from edge_node.security.privacy.noise import DiscreteGaussian
 
 __all__ = ["Entry", "PrivacyLedger", "read_ledger", "spent"]
 
-_FIRST = hashlib.sha256(b"tangentmesh/v1/privacy-ledger").hexdigest()
+_NAME = "tangentmesh/v1/privacy-ledger"
+_PROBLEM = "the privacy ledger was changed, or a part of it is missing"
+_REMEDY = "Put both files back from a backup; without them nobody knows what was spent"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +44,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         epsilon: what all lines so far cost together, at ``delta``; None where that is no number:
             a record-level release doesn't hide a site.
         delta: at which ``epsilon`` is told.
-        previous: SHA-256 of the line before.
     """
 
     time: str
@@ -61,16 +57,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rho: float
     epsilon: float | None
     delta: float
-    previous: str
-
-    def line(self) -> bytes:
-        """As it stands in the file, without the end of the line."""
-        return msgspec.json.encode(self)
-
-
-class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    lines: int = 0
-    digest: str = _FIRST
 
 
 class PrivacyLedger:
@@ -95,7 +81,7 @@ class PrivacyLedger:
         demand: PrivacyPolicy | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._path, self._head_path = path, head
+        self._log = _log(path, head)
         self._level = demand.level if demand else level
         self._delta = demand.delta if demand else delta
         self._demand = demand
@@ -109,7 +95,7 @@ class PrivacyLedger:
             RefusedError: it is beyond the site's budget, or the ledger was changed.
             MachineError: the ledger can't be read.
         """
-        entries = read_ledger(self._path, self._head_path)
+        entries = _entries(self._log, self._log.read())
         if all(entry.run != run for entry in entries):
             rho = rho_of(noise_multiplier(promise.epsilon, promise.delta))
             self._afford(entries, promise.level, rho)
@@ -124,9 +110,9 @@ class PrivacyLedger:
                 was changed; nothing is written.
             MachineError: the disk is full or not writable.
         """
-        entries = read_ledger(self._path, self._head_path)
+        content = self._log.read()
         rho, level = noise.rho, noise.level
-        epsilon = self._afford(entries, level, rho)
+        epsilon = self._afford(_entries(self._log, content), level, rho)
         entry = Entry(
             time=self._now().isoformat(timespec="seconds"),
             run=run,
@@ -139,12 +125,8 @@ class PrivacyLedger:
             rho=rho,
             epsilon=epsilon if math.isfinite(epsilon) else None,
             delta=self._delta,
-            previous=_digest(entries[-1]) if entries else _FIRST,
         )
-        whole = sum(len(each.line()) + 1 for each in entries)
-        append_durably(self._path, entry.line() + b"\n", after=whole)
-        head = _Head(len(entries) + 1, _digest(entry))
-        write_atomically(self._head_path, msgspec.json.encode(head))
+        self._log.append([msgspec.json.encode(entry)], after=content.end)
         return entry
 
     def _afford(self, entries: tuple[Entry, ...], level: Level, rho: float) -> float:
@@ -163,20 +145,8 @@ def read_ledger(path: Path, head: Path) -> tuple[Entry, ...]:
         RefusedError: a line was changed, or lines (or one of the files) are missing.
         MachineError: a file can't be read.
     """
-    lines = _read(path).split(b"\n")[:-1]
-    entries, digest = [], _FIRST
-    known = _read_head(head)
-    for number, line in enumerate(lines, start=1):
-        entry = _parse(line, where=f"{path}, line {number}")
-        if entry.previous != digest or entry.line() != line:
-            raise _changed(f"{path}, line {number}", "the line after the one before", "another")
-        entries.append(entry)
-        digest = _digest(entry)
-        if number == known.lines and digest != known.digest:
-            raise _changed(f"{path}, line {number}", f"hash {known.digest}", digest)
-    if not known.lines <= len(entries) <= known.lines + 1:  # one that the head hasn't heard of yet
-        raise _changed(f"{path}, {head}", f"{known.lines} lines", f"{len(entries)}")
-    return tuple(entries)
+    log = _log(path, head)
+    return _entries(log, log.read())
 
 
 def spent(releases: Iterable[tuple[Level, float]], level: Level, delta: float) -> float:
@@ -202,47 +172,16 @@ def _check_budget(demand: PrivacyPolicy, epsilon: float) -> None:
         )
 
 
-def _read(path: Path) -> bytes:
-    """What is in a file; nothing where there is none."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise MachineError(
-            "the privacy ledger can't be read",
-            where=str(path),
-            found=error.strerror or str(error),
-            remedy="Run the program as the user that owns the file",
-        ) from error
+def _log(path: Path, head: Path) -> ChainedLog:
+    return ChainedLog(path, head, _NAME, _PROBLEM, _REMEDY)
 
 
-def _read_head(path: Path) -> _Head:
-    content = _read(path)
-    if not content:
-        return _Head()
+def _entries(log: ChainedLog, content: Content) -> tuple[Entry, ...]:
+    return tuple(_parse(log, number, text) for number, text in enumerate(content.texts, start=1))
+
+
+def _parse(log: ChainedLog, number: int, text: bytes) -> Entry:
     try:
-        return msgspec.json.decode(content, type=_Head)
+        return msgspec.json.decode(text, type=Entry)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _changed(str(path), "the ledger's head", "something else") from error
-
-
-def _parse(line: bytes, *, where: str) -> Entry:
-    try:
-        return msgspec.json.decode(line, type=Entry)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _changed(where, "a release", "something else") from error
-
-
-def _digest(entry: Entry) -> str:
-    return hashlib.sha256(entry.line()).hexdigest()
-
-
-def _changed(where: str, expected: str, found: str) -> RefusedError:
-    return RefusedError(
-        "the privacy ledger was changed, or a part of it is missing",
-        where=where,
-        expected=expected,
-        found=found,
-        remedy="Put both files back from a backup; without them nobody knows what was spent",
-    )
+        raise log.damaged(number, "it is not a release") from error

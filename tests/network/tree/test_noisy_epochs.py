@@ -50,7 +50,7 @@ class Hesitant(PrivacyLedger):
 async def hesitant(mesh: Mesh) -> AsyncIterator[TreeNetwork]:
     """View of the run at c: it agrees on masks, and keeps the others waiting for its words."""
     network, directory = mesh.peers["c"].network(), mesh.peers["c"].directory
-    files = directory / "privacy.jsonl", directory / "privacy.head"
+    files = directory / "privacy.ledger", directory / "privacy.head"
     ledger = network.ledger = Hesitant(*files, level=Level.RECORD, delta=1e-6)
     ledger.told = threading.Event()
     yield network
@@ -59,7 +59,7 @@ async def hesitant(mesh: Mesh) -> AsyncIterator[TreeNetwork]:
 
 def ledger_of(peer: Peer) -> tuple[Entry, ...]:
     """What the peer has spent."""
-    return read_ledger(peer.directory / "privacy.jsonl", peer.directory / "privacy.head")
+    return read_ledger(peer.directory / "privacy.ledger", peer.directory / "privacy.head")
 
 
 def noisy_files(peer: Peer) -> dict[str, bytes]:
@@ -122,7 +122,7 @@ async def test_a_site_without_budget_sends_nothing(mesh: Mesh) -> None:
     mesh.offer(mesh.plan(1, STAR))
     network = b.network()
     network.ledger = PrivacyLedger(
-        b.directory / "privacy.jsonl",
+        b.directory / "privacy.ledger",
         b.directory / "privacy.head",
         level=Level.RECORD,
         delta=1e-6,

@@ -64,7 +64,7 @@ def test_a_ledger_that_was_changed_is_an_error(tmp_path: Path) -> None:
     """With the line, and the exit code of a refusal."""
     paths = node(tmp_path)
     paths.privacy_ledger.write_bytes(paths.privacy_ledger.read_bytes().replace(b":4", b":9"))
-    with pytest.raises(RefusedError, match=r"privacy.jsonl, line 2"):
+    with pytest.raises(RefusedError, match=r"privacy.ledger, line 1"):
         spending(paths)
     result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path)])
     assert isinstance(result.exception, RefusedError)
