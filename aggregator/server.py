@@ -32,7 +32,7 @@ from edge_node.security.tls.credentials import (
     server_credentials,
     server_options,
 )
-from edge_node.security.tls.reading import RefuseUnreadable
+from edge_node.security.tls.unreadable_requests import RefuseUnreadable
 from tangentmesh.v1 import discovery_pb2_grpc, enrolment_pb2_grpc
 
 __all__ = ["serve"]

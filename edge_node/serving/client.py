@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from edge_node.errors import DataError, NetworkError, TangentMeshError
+from edge_node.security.tls.call_errors import local_error
 from edge_node.serving.endpoint import socket_path, target
 from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import prediction_pb2 as pb
@@ -25,7 +25,7 @@ def status(directory: Path, *, timeout: float = 10.0) -> NodeStatus:
         try:
             reply = rpc.LocalStub(channel).Status(pb.StatusRequest(), timeout=timeout)
         except grpc.RpcError as error:
-            raise _translated(error, directory, timeout) from error
+            raise local_error(error, socket_path(directory), timeout=timeout) from error
     return NodeStatus.from_message(reply)
 
 
@@ -58,7 +58,7 @@ def predict(
         try:
             reply = rpc.LocalStub(channel).Predict(request, timeout=timeout)
         except grpc.RpcError as error:
-            raise _translated(error, directory, timeout) from error
+            raise local_error(error, socket_path(directory), timeout=timeout) from error
     return [_prediction(each) for each in reply.predictions]
 
 
@@ -84,23 +84,3 @@ def _channel(directory: Path) -> grpc.Channel:
     credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
     options = [("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1)]
     return grpc.secure_channel(target(directory), credentials, options=options)
-
-
-def _translated(error: grpc.RpcError, directory: Path, timeout: float) -> TangentMeshError:
-    code, details = error.code(), error.details()
-    where = str(socket_path(directory))
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return NetworkError(
-            "no edge-node process answers", where=where, remedy="Start it with `edge-node run`"
-        )
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return NetworkError(
-            "the edge-node process doesn't answer",
-            where=where,
-            expected=f"an answer within {timeout:g} s",
-            remedy="It is there, but stopped (SIGSTOP, a paused container) or short of processor"
-            " time or memory: let it go on, or restart it",
-        )
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return DataError(details or "the rows don't fit the schema")
-    return NetworkError(details or str(code), where=where)

@@ -16,7 +16,7 @@ from edge_node.data.sources.source import batch_from_rows
 from edge_node.errors import DataError, MachineError, TangentMeshError
 from edge_node.model.model import Model, Predictions
 from edge_node.security.files import make_private_directory
-from edge_node.security.tls.reading import RefuseUnreadable
+from edge_node.security.tls.unreadable_requests import RefuseUnreadable
 from edge_node.serving.endpoint import socket_path, target
 from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import prediction_pb2 as pb

@@ -15,13 +15,13 @@ from pathlib import Path
 import grpc
 
 from edge_node.config.names import AGGREGATOR, split_address
-from edge_node.errors import ConfigurationError, NetworkError, RefusedError, TangentMeshError
+from edge_node.errors import ConfigurationError, NetworkError
 from edge_node.network.discovery.membership import Membership
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.pki.identity import Identity
+from edge_node.security.tls.call_errors import discovery_error, refusal
 from edge_node.security.tls.credentials import channel_credentials, channel_options
-from edge_node.security.tls.handshake import explain_failure
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "Phase",
     "Report",
     "ask_clock",
-    "call_error",
     "discovery_channel",
     "read_address",
 ]
@@ -38,12 +37,6 @@ __all__ = [
 _log = logging.getLogger(__name__)
 PATIENCE = 10.0
 """Seconds for one call of the discovery service."""
-_REFUSALS = {
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.PERMISSION_DENIED,
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.INVALID_ARGUMENT,
-}
 
 
 class Phase(enum.StrEnum):
@@ -163,15 +156,14 @@ class DiscoveryClient:
                 _log.error("a plan is not used: %s", error)
 
     async def _note(self, error: grpc.aio.AioRpcError) -> None:
-        refused = error.code() in _REFUSALS
-        details = error.details() or error.code().name
-        if refused and details != self.refusal:
-            _log.error("the aggregator refuses this node: %s", details)
-        if not refused and (self.reachable or not self.trouble):
-            explained = await call_error(error, self.address, self.identity())
+        refused = refusal(error)
+        if refused is not None and refused != self.refusal:
+            _log.error("the aggregator refuses this node: %s", refused)
+        if refused is None and (self.reachable or not self.trouble):
+            explained = await discovery_error(error, self.address, self.identity())
             self.trouble = str(explained)
             _log.warning("the aggregator can't be reached; going on without it: %s", explained)
-        self.reachable, self.refusal = refused, details if refused else self.refusal
+        self.reachable, self.refusal = refused is not None, refused or self.refusal
 
     async def _pause(self) -> None:
         """Until the next heartbeat is due, or there are news."""
@@ -211,25 +203,9 @@ async def ask_clock(address: str, identity: Identity) -> timedelta:
         try:
             reply = await stub.Heartbeat(discovery_pb2.HeartbeatRequest(), timeout=PATIENCE)
         except grpc.aio.AioRpcError as error:
-            raise await call_error(error, address, identity) from error
+            raise await discovery_error(error, address, identity) from error
     ahead: timedelta = reply.time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
     return ahead
-
-
-async def call_error(
-    error: grpc.aio.AioRpcError, address: str, identity: Identity
-) -> TangentMeshError:
-    """An error of a call of the discovery service as one that its reader can act on."""
-    if error.code() in _REFUSALS:
-        return RefusedError(error.details() or "refused", where=address)
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
-        return await asyncio.to_thread(explain_failure, address, name=AGGREGATOR, identity=identity)
-    return NetworkError(
-        "the aggregator doesn't answer",
-        where=address,
-        found=error.details() or error.code().name,
-        remedy="Check that it runs, and that no firewall is in between",
-    )
 
 
 def discovery_channel(address: str, identity: Identity) -> grpc.aio.Channel:

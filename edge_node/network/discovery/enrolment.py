@@ -32,6 +32,7 @@ from edge_node.security.pki.certificates import (
 from edge_node.security.pki.identity import Identity, check_key, generate_key, signing_request
 from edge_node.security.pki.tokens import Token
 from edge_node.security.pki.uri import certificate_uri
+from edge_node.security.tls.call_errors import enrolment_error, enrolment_unreachable
 from edge_node.security.tls.credentials import channel_options
 from tangentmesh.v1 import enrolment_pb2, enrolment_pb2_grpc
 
@@ -39,13 +40,6 @@ __all__ = ["Enrolment", "enrol"]
 
 _ASK_AGAIN = "Ask the federation's operator for a new token"
 _CHECK_ADDRESS = "Check with the federation's operator that the aggregator runs at this address"
-_REFUSALS = {
-    grpc.StatusCode.UNAUTHENTICATED: "the aggregator refused the token",
-    grpc.StatusCode.PERMISSION_DENIED: "the aggregator refused the token",
-    grpc.StatusCode.ALREADY_EXISTS: "the token, or the node's name, was used before",
-    grpc.StatusCode.INVALID_ARGUMENT: "the aggregator refused the request",
-    grpc.StatusCode.FAILED_PRECONDITION: "the aggregator refused the request",
-}
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,7 @@ def _server_certificate(address: str, timeout: float) -> bytes:
         ) from error
     except (OSError, UnicodeError) as error:  # a host name that can't be encoded is a UnicodeError
         found = error.strerror if isinstance(error, OSError) else None
-        raise _unreachable(address, found or str(error)) from error
+        raise enrolment_unreachable(address, found or str(error)) from error
 
 
 def _federation(server_pem: bytes, address: str) -> str:
@@ -176,31 +170,4 @@ def _stub(address: str, roots_pem: bytes) -> Iterator[enrolment_pb2_grpc.Enrolme
         with grpc.secure_channel(address, credentials, channel_options(AGGREGATOR)) as channel:
             yield enrolment_pb2_grpc.EnrolmentStub(channel)
     except grpc.RpcError as error:
-        raise _translated(error, address) from error
-
-
-def _translated(error: grpc.RpcError, address: str) -> IdentityError | NetworkError:
-    """An error of a call as one that its reader can act on."""
-    code, details = error.code(), error.details() or "no details"
-    if problem := _REFUSALS.get(code):
-        return IdentityError(
-            problem, where=f"aggregator {address}", found=details, remedy=_ASK_AGAIN
-        )
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return _unreachable(address, details)
-    return NetworkError(
-        "the aggregator failed",
-        where=f"aggregator {address}",
-        found=f"{code.name}: {details}",
-        remedy="Ask the federation's operator to look into the aggregator's log",
-    )
-
-
-def _unreachable(address: str, found: str) -> NetworkError:
-    return NetworkError(
-        "the aggregator can't be reached",
-        where=f"aggregator {address}",
-        expected="the enrolment service",
-        found=found,
-        remedy=_CHECK_ADDRESS,
-    )
+        raise enrolment_error(error, address) from error

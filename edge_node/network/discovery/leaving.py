@@ -2,9 +2,10 @@
 
 import grpc
 
-from edge_node.network.discovery.client import PATIENCE, call_error, discovery_channel
+from edge_node.network.discovery.client import PATIENCE, discovery_channel
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.pki.identity import Identity
+from edge_node.security.tls.call_errors import discovery_error
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
 __all__ = ["leave"]
@@ -30,4 +31,4 @@ async def leave(address: str, identity: Identity, departure: Departure | None) -
         try:
             await stub.Leave(request, timeout=PATIENCE)
         except grpc.aio.AioRpcError as error:
-            raise await call_error(error, address, identity) from error
+            raise await discovery_error(error, address, identity) from error

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 import grpc
 
 from edge_node.errors import TangentMeshError
-from edge_node.network.discovery.client import PATIENCE, call_error, discovery_channel
+from edge_node.network.discovery.client import PATIENCE, discovery_channel
 from edge_node.network.discovery.membership import Membership
 from edge_node.security.pki.identity import Identity, identity_of
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.renewal import renewal_request
+from edge_node.security.tls.call_errors import discovery_error
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
 __all__ = ["Renewal", "renew"]
@@ -54,7 +55,7 @@ async def renew(address: str, keyring: Keyring) -> Identity | None:
         try:
             reply = await stub.Renew(request, timeout=PATIENCE)
         except grpc.aio.AioRpcError as error:
-            raise await call_error(error, address, newest) from error
+            raise await discovery_error(error, address, newest) from error
     if not reply.certificate:
         return None
     where = f"certificate renewed by {address}"

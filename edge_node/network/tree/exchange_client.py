@@ -29,14 +29,13 @@ from edge_node.network.wire.operation import Operation
 from edge_node.network.wire.plan import Member, Plan
 from edge_node.security.pki.denylist import Denylist
 from edge_node.security.pki.identity import Identity
+from edge_node.security.tls.call_errors import final_error, summary, unreachable
 from edge_node.security.tls.credentials import channel_credentials, channel_options
-from edge_node.security.tls.handshake import explain_failure
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 
 __all__ = ["Backoff", "ParentLink"]
 
 _log = logging.getLogger(__name__)
-_FATAL = {grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT}
 
 
 @dataclass(frozen=True)
@@ -173,29 +172,26 @@ class ParentLink:
         self, error: grpc.aio.AioRpcError, plan: Plan, parent: str, operation: Operation
     ) -> None:
         """Note a failed attempt. Raises NetworkError if there is no point in another one."""
-        code, details = error.code(), error.details() or ""
-        self.trouble = f"{parent}: {code.name}: {details}"
+        self.trouble = f"{parent}: {summary(error)}"
         answered = self._note(error.trailing_metadata())
         if not self._reached:
             before, self.unreachable = self.unreachable, frozenset({parent})
             if parent not in before:
                 self.explanation = await self._explain(plan.member(parent))
                 _log.warning("the parent can't be reached: %s", self.explanation)
-        if answered and code in _FATAL:
-            raise NetworkError(details, where=f"answer of {parent} to {operation}") from error
+        final = final_error(error, where=f"answer of {parent} to {operation}")
+        if answered and final is not None:
+            raise final from error
         if not answered:
             await self.close()  # a new channel dials at once, whatever happened to the old one
 
     async def _explain(self, member: Member) -> str:
         pinned = {each.fingerprint for each in (member, self._former) if each is not None}
-        explained = await asyncio.to_thread(
-            explain_failure,
-            member.address,
-            name=member.node,
-            identity=self.identity(),
-            pinned=pinned,
+        return str(
+            await unreachable(
+                member.address, name=member.node, identity=self.identity(), pinned=pinned
+            )
         )
-        return str(explained)
 
     def _note(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
         """Whether metadata are a peer's; if so it was reached, and has told its epoch."""

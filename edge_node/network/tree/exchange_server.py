@@ -23,7 +23,7 @@ from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.denylist import Denylist
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.credentials import Caller, caller, server_credentials, server_options
-from edge_node.security.tls.reading import RefuseUnreadable
+from edge_node.security.tls.unreadable_requests import RefuseUnreadable
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 
 __all__ = ["EPOCH_KEY", "ExchangeServer", "ExchangeService"]
