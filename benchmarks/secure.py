@@ -27,7 +27,7 @@ from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import Kind
 from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.authority import Authority
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from tests.mesh import Mesh
 
 __all__ = ["measure_secure"]

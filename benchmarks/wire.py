@@ -17,7 +17,7 @@ from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation
 from edge_node.network.memory import MemoryFederation, MemoryNetwork
 from edge_node.program import infer
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 __all__ = ["measure_wire"]
 

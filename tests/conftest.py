@@ -9,7 +9,9 @@ from hypothesis import settings
 
 from edge_node.config.names import AGGREGATOR
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
 
 if TYPE_CHECKING:
     from tangentmesh.v1 import exchange_pb2

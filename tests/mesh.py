@@ -18,8 +18,11 @@ from edge_node.network.tree.sweep import Board
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import Traffic
 from edge_node.network.wire.plan import Member, Plan
-from edge_node.security.pki.authority import Authority, Role
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
+from edge_node.security.pki.uri import Role
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from typing import Self
 from edge_node.errors import ConfigurationError, MachineError
 from edge_node.security.files import make_private_directory, remove, write_atomically
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.certificates import der_of, fingerprint_of, is_issued_by, pem_of
+from edge_node.security.pki.certificate_checks import is_issued_by
+from edge_node.security.pki.certificates import der_of, fingerprint_of, pem_of
 from edge_node.security.pki.succession import Successor
 
 __all__ = ["Authorities"]

@@ -15,7 +15,7 @@ from aggregator.registry.registry import Denial, EnrolledNode, Registry
 from aggregator.registry.requests import Kind, Request
 from edge_node.errors import RefusedError
 from edge_node.security.disclosure.departure import Departure
-from edge_node.security.pki.authority import Authority, requested_key
+from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import (
     der_of,
     fingerprint_of,
@@ -23,9 +23,10 @@ from edge_node.security.pki.certificates import (
     parse_certificate,
     pem_of,
 )
-from edge_node.security.pki.denylist import Denylist
 from edge_node.security.pki.renewal import check_renewal
+from edge_node.security.pki.signing_requests import requested_key
 from edge_node.security.tls.credentials import Caller
+from edge_node.security.tls.denylist import Denylist
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["HAS_LEFT", "LEAF_LIFETIME", "Certification"]

@@ -13,8 +13,10 @@ from aggregator.directory.layout import AggregatorConfig, Directory
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import ConfigurationError, TangentMeshError
 from edge_node.security.pki.certificates import life_of
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
 
 __all__ = ["Office", "make_identity"]
 

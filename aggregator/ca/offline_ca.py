@@ -25,9 +25,9 @@ from aggregator.registry.requests import Kind
 from edge_node.config.names import AGGREGATOR, check_node_name
 from edge_node.errors import ConfigurationError, IdentityError, RefusedError, TangentMeshError
 from edge_node.security.files import make_private_directory, write_atomically
-from edge_node.security.pki.authority import key_fingerprint, requested_key
 from edge_node.security.pki.certificates import life_of, parse_certificates, pem_of
 from edge_node.security.pki.renewal import check_renewal
+from edge_node.security.pki.signing_requests import key_fingerprint, requested_key
 
 __all__ = ["Judgement", "Signer"]
 

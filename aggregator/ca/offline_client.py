@@ -22,19 +22,19 @@ from aggregator.registry.requests import Kind
 from edge_node.config import load_spec
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import ConfigurationError
-from edge_node.security.pki.authority import requested_key
+from edge_node.security.pki.certificate_checks import check_certificate, is_issued_by
 from edge_node.security.pki.certificates import (
-    check_certificate,
     der_of,
     fingerprint_of,
-    is_issued_by,
     parse_certificate,
     pem_of,
     subject_of,
 )
-from edge_node.security.pki.identity import Identity, identity_of, parse_key, signing_request
+from edge_node.security.pki.identity import Identity, identity_of
 from edge_node.security.pki.keyring import Keyring, request_key
+from edge_node.security.pki.private_keys import parse_key
 from edge_node.security.pki.renewal import renewal_request
+from edge_node.security.pki.signing_requests import requested_key, signing_request
 from edge_node.security.pki.succession import Successor, authorities_of, successors
 
 __all__ = ["TakenIn", "outdated", "take_in", "write_requests"]

@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from aggregator.registry.database import Database
-from edge_node.security.pki.authority import requested_key
+from edge_node.security.pki.signing_requests import requested_key
 
 __all__ = ["Kind", "Request", "Requests"]
 

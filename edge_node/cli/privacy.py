@@ -22,9 +22,9 @@ def privacy(paths: NodePaths, as_json: bool) -> None:
 
     A ledger that was changed, or of which a part is missing, is an error (exit code 7).
     """
-    from edge_node.security.privacy.spending import spending
+    from edge_node.security.privacy.spending_report import spending_report
 
-    found = spending(paths)
+    found = spending_report(paths)
     console.emit(found, as_json=as_json, text=lambda: _table(found))
 
 

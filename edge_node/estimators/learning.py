@@ -15,7 +15,7 @@ from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 from edge_node.program.journal import Journal
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 __all__ = ["Report", "completed", "learn"]
 

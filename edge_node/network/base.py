@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_node import errors
 from edge_node.errors import NetworkError, TangentMeshError
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 __all__ = ["CohortChanged", "Network", "Vector", "decide"]
 

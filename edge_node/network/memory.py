@@ -18,7 +18,7 @@ from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
 from edge_node.network.base import CohortChanged, Network
 from edge_node.network.wire import fixed_point
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 __all__ = ["MemoryFederation", "MemoryNetwork"]
 

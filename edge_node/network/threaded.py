@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
 from edge_node.network.base import Network
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 __all__ = ["ThreadedNetwork"]
 

@@ -31,8 +31,8 @@ from edge_node.security.disclosure.policy import check_privacy, check_task
 from edge_node.security.files import make_private_directory, remove, write_atomically
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
-from edge_node.security.privacy.noise import check_noise_available
-from edge_node.security.privacy.spending import spending
+from edge_node.security.privacy.discrete_gaussian import check_noise_available
+from edge_node.security.privacy.spending_report import spending_report
 from edge_node.serving import client
 
 __all__ = ["Checks"]
@@ -164,7 +164,7 @@ class Checks:
 
     def privacy(self) -> str:
         """The spec promises as much privacy as the site demands, and some of its budget is left."""
-        found, promise = spending(self._paths), self._spec.privacy
+        found, promise = spending_report(self._paths), self._spec.privacy
         releases = f"{len(found['releases'])} sums with noise so far"
         if found["budget"] is not None:
             releases += f", epsilon {found['left']:.3g} left of this site's {found['budget']:g}"

@@ -49,11 +49,11 @@ from edge_node.program import infer
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.policy import check_cohort, check_privacy, check_task
-from edge_node.security.pki.denylist import Denylist
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
-from edge_node.security.privacy.noise import check_noise_available
+from edge_node.security.privacy.discrete_gaussian import check_noise_available
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
+from edge_node.security.tls.denylist import Denylist
 from edge_node.serving.server import serve_local
 from edge_node.serving.status import NodeStatus
 

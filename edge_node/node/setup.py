@@ -26,9 +26,8 @@ from edge_node.network.discovery.renewal import renew
 from edge_node.network.tree.records import RecordStore
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.files import make_private_directory, remove, write_atomically
-from edge_node.security.pki.authority import key_fingerprint
-from edge_node.security.pki.identity import signing_request
 from edge_node.security.pki.keyring import Keyring, request_key
+from edge_node.security.pki.signing_requests import key_fingerprint, signing_request
 from edge_node.security.pki.tokens import Token
 
 __all__ = ["create_node", "enrol_node", "leave_node", "renew_node"]

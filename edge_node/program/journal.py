@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from edge_node.arrays import Vector
 from edge_node.network.base import Network
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 __all__ = ["Journal"]
 

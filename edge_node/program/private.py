@@ -1,9 +1,9 @@
 """The program of a spec with differential privacy: one sum, with noise, and nothing else of rows.
 
 Encoding, landmarks and kernel come from the spec; what a run without privacy would find out by
-sums, it must state. The sum's noise is drawn by the nodes together (`security.privacy.noise`),
-and the posterior answers for it (`inference.private.noisy_regression`). docs/privacy.md derives all
-of it.
+sums, it must state. The sum's noise is drawn by the nodes together
+(`security.privacy.discrete_gaussian`), and the posterior answers for it
+(`inference.private.noisy_regression`). docs/privacy.md derives all of it.
 """
 
 from datetime import UTC, datetime
@@ -32,8 +32,8 @@ from edge_node.network.base import Network, decide
 from edge_node.program.candidates import AnyRows, Candidate, agree_features
 from edge_node.program.journal import Journal
 from edge_node.program.root_decisions import read_noisy_evidence
-from edge_node.security.privacy.accounting import noise_multiplier
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.security.privacy.privacy_cost import noise_multiplier
 
 __all__ = ["infer_privately"]
 

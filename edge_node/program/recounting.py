@@ -5,7 +5,7 @@ from collections.abc import Callable
 from edge_node.arrays import Vector
 from edge_node.network.base import CohortChanged, Network
 from edge_node.program.journal import Journal
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.step import repeated_step
 
 __all__ = ["RecountingNetwork"]

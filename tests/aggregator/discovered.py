@@ -13,7 +13,8 @@ from aggregator.planning.snapshot import Rules
 from aggregator.registry.registry import EnrolledNode, Registry
 from aggregator.services.discovery import DiscoveryService
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.identity import Identity, generate_key
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import renewal_request
 from tangentmesh.v1 import discovery_pb2
 from tests.mesh import SPEC_HASH, issue

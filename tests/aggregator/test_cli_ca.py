@@ -10,8 +10,8 @@ import pytest
 
 from aggregator.registry.registry import EnrolledNode, Registry
 from aggregator.registry.requests import Kind, Request
-from edge_node.security.pki.authority import key_fingerprint
-from edge_node.security.pki.identity import generate_key, signing_request
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import key_fingerprint, signing_request
 
 SPEC = """
 name = "hospitals"

@@ -19,7 +19,8 @@ from edge_node import console
 from edge_node.config import load_spec
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
-from edge_node.security.pki.identity import generate_key, signing_request
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
 
 NOW = 1_800_000_000.0
 WELL = Report(address="a:1", session=bytes(16), epoch=1, run=1, phase=Phase.COMPLETE)

@@ -22,8 +22,10 @@ from edge_node.security.disclosure.departure import Departure
 from edge_node.security.masks import MaskingKey
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import check_renewal
+from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.statement import KeyHolder, Purpose, SignedBody, Statement
 from edge_node.security.pki.succession import Successor, succeed
 from tests.mesh import Mesh, Peer

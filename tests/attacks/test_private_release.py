@@ -9,8 +9,8 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.messages.statistics import Statistics
 from edge_node.inference.private.release import NoisySums, Scales, local_release
-from edge_node.security.privacy.accounting import noise_multiplier
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.security.privacy.privacy_cost import noise_multiplier
 from tests.attacks.reconstruction import distances, rows_in_span
 from tests.inference.problems import features_on, normal
 

@@ -12,13 +12,9 @@ from edge_node.data.sources.source import open_source
 from edge_node.model.model import Model
 from edge_node.network.tree.records import RecordStore
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.certificates import (
-    check_certificate,
-    parse_certificate,
-    parse_certificates,
-    subject_of,
-)
-from edge_node.security.pki.identity import parse_key
+from edge_node.security.pki.certificate_checks import check_certificate
+from edge_node.security.pki.certificates import parse_certificate, parse_certificates, subject_of
+from edge_node.security.pki.private_keys import parse_key
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.pki.uri import parse_certificate_uri

@@ -11,9 +11,9 @@ from pathlib import Path
 from edge_node.config import Level
 from edge_node.security.disclosure.cohort import Claim, Cohort
 from edge_node.security.disclosure.ledger import Ledger
-from edge_node.security.pki.denylist import Denylist
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger, read_ledger, spent
+from edge_node.security.tls.denylist import Denylist
 from tests.fuzz.targets import Target
 
 __all__ = ["ledger_targets"]

@@ -21,10 +21,11 @@ from edge_node.network.wire.plan import Member, Plan
 from edge_node.program import root_decisions as choices
 from edge_node.security.disclosure.cohort import Claim
 from edge_node.security.masks import MaskingKey
-from edge_node.security.pki.authority import Authority, requested_key
+from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
-from edge_node.security.pki.identity import Identity, signing_request
+from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.renewal import check_renewal, renewal_request
+from edge_node.security.pki.signing_requests import requested_key, signing_request
 from edge_node.security.pki.succession import Successor, succeed
 from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import discovery_pb2, exchange_pb2, prediction_pb2

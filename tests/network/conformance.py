@@ -13,7 +13,7 @@ import pytest
 from edge_node.config import Level
 from edge_node.errors import NetworkError, NumericalError, RefusedError
 from edge_node.network.base import Network, decide
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 __all__ = ["LAWS", "Law", "Run", "vector_of"]
 

@@ -18,8 +18,10 @@ from edge_node.node.setup import create_node
 from edge_node.security.disclosure.cohort import Claim, Cohort
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
 from tangentmesh.v1.discovery_pb2 import Plan
 
 SPEC = """

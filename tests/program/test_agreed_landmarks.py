@@ -13,7 +13,7 @@ from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.landmarks import agree_centroids
 from edge_node.program.recounting import RecountingNetwork
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 
 class Overheard:

@@ -30,7 +30,7 @@ from edge_node.program import infer
 from edge_node.program.private import infer_privately
 from edge_node.program.root_decisions import read_noisy_evidence
 from edge_node.security.pki.authority import Authority
-from edge_node.security.privacy import noise as noise_module
+from edge_node.security.privacy import discrete_gaussian
 from edge_node.security.privacy.privacy_ledger import read_ledger
 from tests.mesh import Mesh
 from tests.system.test_canary import Recording
@@ -134,7 +134,7 @@ def test_without_draws_any_partition_gives_the_pooled_posterior(
     task: Task, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But for rounding to the grid at each node, a millionth of the noise."""
-    monkeypatch.setattr(noise_module, "draw_integers", lambda scale, size: [0] * size)
+    monkeypatch.setattr(discrete_gaussian, "draw_integers", lambda scale, size: [0] * size)
     spec = spec_for(task, classes, curious_members=0)  # the same noise, however many share it
     batch = rows_for(spec, 2000, 3)
     (pooled,) = learn(spec, batch, nodes=1).values()
@@ -184,7 +184,9 @@ def test_noise_that_hides_everything_is_an_error_everywhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Three sites can't hide behind each other: the root says so, and all hear it."""
-    monkeypatch.setattr(noise_module, "draw_integers", lambda scale, size: [-int(scale)] * size)
+    monkeypatch.setattr(
+        discrete_gaussian, "draw_integers", lambda scale, size: [-int(scale)] * size
+    )
     spec = spec_for(Task.REGRESSION, level=Level.SITE, rows_per_site=50, epsilon=0.1)
     with pytest.raises(NumericalError, match=r"the noise hides all there is.*privacy.epsilon"):
         learn(spec, rows_for(spec, 300, 6), nodes=3)

@@ -21,7 +21,8 @@ from edge_node.network.wire.plan import Member, Plan
 from edge_node.security.masks import MaskingKey, PairwiseMasks
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import pem_of
-from edge_node.security.pki.identity import Identity, generate_key
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
 from tests.mesh import Mesh
 from tests.vectors import generate, oracle
 

@@ -20,16 +20,17 @@ import grpc
 
 from edge_node.config.names import AGGREGATOR, split_address
 from edge_node.errors import IdentityError, NetworkError
+from edge_node.security.pki.certificate_checks import check_certificate, check_dates
 from edge_node.security.pki.certificates import (
-    check_certificate,
-    check_dates,
     der_of,
     fingerprint_of,
     parse_certificate,
     pem_of,
     subject_of,
 )
-from edge_node.security.pki.identity import Identity, check_key, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import check_key, generate_key
+from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.tokens import Token
 from edge_node.security.pki.uri import certificate_uri
 from edge_node.security.tls.call_errors import enrolment_error, enrolment_unreachable

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edge_node.errors import IdentityError, MachineError
-from edge_node.security.pki.denylist import Denylist
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.succession import Successor, authorities_of, succeed
+from edge_node.security.tls.denylist import Denylist
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["Membership"]

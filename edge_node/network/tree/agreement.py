@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from edge_node.errors import NetworkError
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.security.pki.certificates import check_certificate
+from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 

@@ -27,10 +27,10 @@ from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.wire.framing import Traffic, chunks, read_header, read_payload
 from edge_node.network.wire.operation import Operation
 from edge_node.network.wire.plan import Member, Plan
-from edge_node.security.pki.denylist import Denylist
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.call_errors import final_error, summary, unreachable
 from edge_node.security.tls.credentials import channel_credentials, channel_options
+from edge_node.security.tls.denylist import Denylist
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 
 __all__ = ["Backoff", "ParentLink"]

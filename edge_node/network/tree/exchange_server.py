@@ -20,9 +20,9 @@ from edge_node.network.tree.sweep import Abandoned, Board, Sweep
 from edge_node.network.wire.framing import Traffic, chunks, read_header, read_payload
 from edge_node.network.wire.operation import Operation
 from edge_node.network.wire.plan import Plan
-from edge_node.security.pki.denylist import Denylist
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.credentials import Caller, caller, server_credentials, server_options
+from edge_node.security.tls.denylist import Denylist
 from edge_node.security.tls.unreadable_requests import RefuseUnreadable
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 

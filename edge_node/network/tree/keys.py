@@ -12,7 +12,7 @@ from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
 from edge_node.network.wire.plan import Plan
 from edge_node.security.masks import PUBLIC_BYTES, MaskingKey, PairwiseMasks
-from edge_node.security.pki.certificates import check_certificate
+from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 

@@ -4,7 +4,7 @@ from edge_node.errors import RefusedError
 from edge_node.network.tree.records import RunRecords
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Operation
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
 
 __all__ = ["noisy_words"]

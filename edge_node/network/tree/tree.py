@@ -44,7 +44,7 @@ from edge_node.network.wire.plan import Plan
 from edge_node.security.disclosure.cohort import Cohort
 from edge_node.security.masks import PairwiseMasks
 from edge_node.security.pki.identity import Identity
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
 from tangentmesh.v1 import exchange_pb2
 

@@ -8,7 +8,7 @@ can't make one up. What the node contributes after the epoch that it names is no
 from dataclasses import dataclass
 from typing import Self
 
-from edge_node.security.pki.certificates import check_certificate
+from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose, Statement
 

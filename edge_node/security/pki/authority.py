@@ -4,7 +4,6 @@ An applicant's request proves that it holds a key, and nothing else: every name 
 chosen here. The authority's directory may live away from the aggregator.
 """
 
-import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -12,31 +11,29 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge_node.config.names import AGGREGATOR, check_federation_name, check_node_name
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.security.files import make_private_directory, read_private, write_atomically
+from edge_node.security.pki.certificate_checks import check_dates, check_issuer
 from edge_node.security.pki.certificates import (
     CLOCK_SKEW,
-    check_dates,
-    check_issuer,
     der_of,
     fingerprint_of,
     parse_certificate,
 )
-from edge_node.security.pki.identity import check_key, generate_key, parse_key
-from edge_node.security.pki.uri import certificate_uri
+from edge_node.security.pki.private_keys import check_key, generate_key, parse_key
+from edge_node.security.pki.signing_requests import requested_key
+from edge_node.security.pki.uri import Role, certificate_uri
 
-__all__ = ["Authority", "Role", "key_fingerprint", "requested_key"]
-
-Role = Literal["node", "aggregator"]
+__all__ = ["Authority"]
 
 _KEY, _CERTIFICATE = "key.pem", "certificate.pem"
 _LIFETIME = timedelta(days=3650)
@@ -199,31 +196,6 @@ def _check_role(node: str, role: Role, hosts: Sequence[str]) -> None:
             expected=repr(AGGREGATOR),
             found=f"{node!r} in the role {role!r}",
         )
-
-
-def requested_key(csr_pem: bytes, node: str) -> ec.EllipticCurvePublicKey:
-    """The key of a signing request, if the applicant holds its private half: else IdentityError."""
-    where = f"certificate signing request of {node}"
-    expected = "a signed request (PKCS #10, PEM) for a P-256 key"
-    try:
-        request = x509.load_pem_x509_csr(csr_pem)
-        key, signed = request.public_key(), request.is_signature_valid
-    except Exception as error:  # the parser also raises UnsupportedAlgorithm and others
-        raise IdentityError(
-            "not a certificate signing request", where=where, expected=expected, found=str(error)
-        ) from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise IdentityError("the request's key is of another kind", where=where, expected=expected)
-    if not signed:
-        raise IdentityError("the request's signature is wrong", where=where, expected=expected)
-    return key
-
-
-def key_fingerprint(csr_pem: bytes, node: str) -> str:
-    """SHA-256 of a request's public key (DER), for people to compare. Raises IdentityError."""
-    key = requested_key(csr_pem, node)
-    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(der).hexdigest()
 
 
 def _general_name(host: str) -> x509.GeneralName:

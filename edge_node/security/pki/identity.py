@@ -9,22 +9,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import NameOID
-
 from edge_node.errors import IdentityError
 from edge_node.security.files import make_private_directory, read_private, write_atomically
+from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.certificates import (
-    check_certificate,
     der_of,
     fingerprint_of,
     life_of,
@@ -32,16 +20,13 @@ from edge_node.security.pki.certificates import (
     parse_certificates,
     subject_of,
 )
+from edge_node.security.pki.private_keys import check_key
 
 __all__ = [
     "Identity",
-    "check_key",
-    "generate_key",
     "identity_of",
     "load_identity",
-    "parse_key",
     "save_identity",
-    "signing_request",
 ]
 
 _KEY, _CERTIFICATE, _AUTHORITY = "key.pem", "certificate.pem", "ca.pem"
@@ -87,19 +72,6 @@ class Identity:
     def renewal_due(self) -> datetime:
         """When half of the certificate's life is over."""
         return self.expires - self.lifetime / 2
-
-
-def generate_key() -> bytes:
-    """A new P-256 private key, PEM (PKCS #8, not encrypted)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def signing_request(key_pem: bytes, node: str) -> bytes:
-    """A certificate signing request, PEM. The name in it is for people: the authority decides."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    return request.sign(parse_key(key_pem, where=node), SHA256()).public_bytes(Encoding.PEM)
 
 
 def load_identity(
@@ -161,38 +133,6 @@ def save_identity(directory: Path, identity: Identity) -> None:
     write_atomically(directory / _AUTHORITY, identity.ca_pem)
     write_atomically(directory / _KEY, identity.key_pem)
     write_atomically(directory / _CERTIFICATE, identity.certificate_pem)
-
-
-def parse_key(key_pem: bytes, *, where: str, remedy: str = "") -> ec.EllipticCurvePrivateKey:
-    """Read a P-256 private key. Raises IdentityError."""
-    try:
-        key = load_pem_private_key(key_pem, password=None)
-        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
-            return key
-        found = f"a key of another kind ({type(key).__name__})"
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        found = str(error).partition("\n")[0]
-    raise IdentityError(
-        "not a private key of this federation's kind",
-        where=where,
-        expected="a P-256 private key, PEM, not encrypted",
-        found=found,
-        remedy=remedy,
-    )
-
-
-def check_key(
-    key_pem: bytes, certificate: x509.Certificate, *, where: str, remedy: str = ""
-) -> None:
-    """Check that the certificate was issued for this private key. Raises IdentityError."""
-    if parse_key(key_pem, where=where, remedy=remedy).public_key() != certificate.public_key():
-        raise IdentityError(
-            "the private key is not the certificate's",
-            where=where,
-            expected=f"the key of {certificate.subject.rfc4514_string()}",
-            found="another key",
-            remedy=remedy,
-        )
 
 
 def _read(path: Path, missing: str) -> bytes:

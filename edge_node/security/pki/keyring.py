@@ -18,13 +18,8 @@ from typing import Self
 
 from edge_node.errors import IdentityError
 from edge_node.security.files import make_private_directory, read_private, remove, write_atomically
-from edge_node.security.pki.identity import (
-    Identity,
-    generate_key,
-    identity_of,
-    load_identity,
-    save_identity,
-)
+from edge_node.security.pki.identity import Identity, identity_of, load_identity, save_identity
+from edge_node.security.pki.private_keys import generate_key
 
 __all__ = ["Keyring", "request_key"]
 

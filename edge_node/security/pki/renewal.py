@@ -6,9 +6,9 @@ another key in its place.
 """
 
 from edge_node.errors import IdentityError
-from edge_node.security.pki.authority import requested_key
 from edge_node.security.pki.certificates import parse_certificate
-from edge_node.security.pki.identity import Identity, signing_request
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.signing_requests import requested_key, signing_request
 from edge_node.security.pki.statement import Purpose, Statement
 
 __all__ = ["check_renewal", "renewal_request"]

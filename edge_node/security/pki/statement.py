@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from edge_node.errors import IdentityError
 from edge_node.security.pki.certificates import der_of, fingerprint_of, parse_certificate
-from edge_node.security.pki.identity import Identity, parse_key
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import parse_key
 
 __all__ = ["Fact", "KeyHolder", "Purpose", "SignedBody", "Statement"]
 

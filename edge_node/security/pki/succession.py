@@ -12,12 +12,8 @@ from typing import Self
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edge_node.errors import IdentityError
-from edge_node.security.pki.certificates import (
-    check_certificate,
-    fingerprint_of,
-    parse_certificates,
-    pem_of,
-)
+from edge_node.security.pki.certificate_checks import check_certificate
+from edge_node.security.pki.certificates import fingerprint_of, parse_certificates, pem_of
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import KeyHolder, Purpose, Statement
 

@@ -6,11 +6,15 @@ tangentmesh://FEDERATION/aggregator
 
 import re
 import urllib.parse
+from typing import Literal
 
 from edge_node.config.names import AGGREGATOR, check_federation_name, check_node_name
 from edge_node.errors import ConfigurationError
 
-__all__ = ["certificate_uri", "parse_certificate_uri"]
+__all__ = ["Role", "certificate_uri", "parse_certificate_uri"]
+
+Role = Literal["node", "aggregator"]
+"""What a member of a federation is."""
 
 _URI = re.compile(r"tangentmesh://([^/?#]+)/(?:node/([^/?#]+)|(aggregator))")
 

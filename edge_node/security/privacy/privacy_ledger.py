@@ -18,8 +18,8 @@ import msgspec
 from edge_node.config import Level, PrivacyPolicy, PrivacySpec
 from edge_node.errors import RefusedError
 from edge_node.security.chained_log import ChainedLog, Content
-from edge_node.security.privacy.accounting import epsilon_of, noise_multiplier, rho_of
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.security.privacy.privacy_cost import epsilon_of, noise_multiplier, rho_of
 
 __all__ = ["Entry", "PrivacyLedger", "read_ledger", "spent"]
 

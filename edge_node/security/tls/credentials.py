@@ -17,9 +17,8 @@ import grpc
 
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import IdentityError
-from edge_node.security.pki.authority import Role
+from edge_node.security.pki.certificate_checks import check_dates
 from edge_node.security.pki.certificates import (
-    check_dates,
     der_of,
     fingerprint_of,
     parse_certificate,
@@ -27,6 +26,7 @@ from edge_node.security.pki.certificates import (
     subject_of,
 )
 from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.uri import Role
 
 __all__ = [
     "Caller",

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from edge_node.config.names import split_address
 from edge_node.errors import IdentityError, NetworkError, TangentMeshError
-from edge_node.security.pki.certificates import check_certificate, fingerprint_of, parse_certificate
+from edge_node.security.pki.certificate_checks import check_certificate
+from edge_node.security.pki.certificates import fingerprint_of, parse_certificate
 from edge_node.security.pki.identity import Identity
 
 __all__ = ["explain_failure"]
@@ -51,16 +52,7 @@ def explain_failure(
             remedy=_CLOCK,
         )
         _check_pinned(shown, pinned, where)
-        check_certificate(
-            identity.certificate_der,
-            identity.ca_pem,
-            name=identity.node,
-            federation=identity.federation,
-            now=now,
-            where=f"this node's own certificate ({identity.node})",
-            remedy=f"`edge-node renew`; once it has ended, `aggregator token {identity.node}"
-            " --replace`",
-        )
+        _check_own(identity, now)
     except IdentityError as error:
         return error
     return NetworkError(
@@ -89,6 +81,20 @@ def _no_certificate(error: OSError | UnicodeError, where: str) -> NetworkError:
         found=found,
         remedy="Check that it runs, that its name leads to its machine, and that no firewall is in"
         " between",
+    )
+
+
+def _check_own(identity: Identity, now: datetime | None) -> None:
+    """Check that peers can believe this node. Raises IdentityError."""
+    check_certificate(
+        identity.certificate_der,
+        identity.ca_pem,
+        name=identity.node,
+        federation=identity.federation,
+        now=now,
+        where=f"this node's own certificate ({identity.node})",
+        remedy=f"`edge-node renew`; once it has ended, `aggregator token {identity.node}"
+        " --replace`",
     )
 
 

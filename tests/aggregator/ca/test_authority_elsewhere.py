@@ -28,8 +28,10 @@ from aggregator.setup import create, create_token
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import pem_of
-from edge_node.security.pki.identity import Identity, generate_key, load_identity, signing_request
+from edge_node.security.pki.identity import Identity, load_identity
+from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import renewal_request
+from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import Caller

@@ -8,7 +8,8 @@ import pytest
 
 from aggregator.registry.registry import Denial
 from edge_node.security.pki.certificates import fingerprint_of
-from edge_node.security.pki.identity import Identity, generate_key
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import renewal_request
 from edge_node.security.pki.statement import Purpose, Statement
 from tangentmesh.v1 import discovery_pb2

@@ -15,8 +15,9 @@ from aggregator.ca.office import Office, make_identity
 from aggregator.directory.layout import Directory, load_config
 from aggregator.registry.registry import Registry
 from aggregator.setup import create
-from edge_node.security.pki.identity import Identity, load_identity, signing_request
+from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.keyring import Keyring
+from edge_node.security.pki.signing_requests import signing_request
 
 SPEC = """
 name = "hospitals"

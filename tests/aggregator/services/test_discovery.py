@@ -18,7 +18,8 @@ from aggregator.registry.registry import EnrolledNode, Registry
 from aggregator.services.enrolment import EnrolmentService
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
-from edge_node.security.pki.identity import generate_key, signing_request
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.tokens import Token
 from tangentmesh.v1 import discovery_pb2, enrolment_pb2
 from tests.aggregator.discovered import Aborted, Call, Discovered

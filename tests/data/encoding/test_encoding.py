@@ -18,7 +18,7 @@ from edge_node.errors import CohortRefusedError, DataError, RefusedError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.encoding import agree_encoding
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 DATA = DataSpec(

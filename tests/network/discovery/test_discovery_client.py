@@ -21,7 +21,9 @@ from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.tree.records import RecordStore
 from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.tls.credentials import server_credentials, server_options
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 from tests.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until

@@ -18,13 +18,10 @@ from edge_node.config.names import AGGREGATOR
 from edge_node.errors import IdentityError, NetworkError
 from edge_node.network.discovery.enrolment import enrol
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.certificates import check_certificate
-from edge_node.security.pki.identity import (
-    Identity,
-    generate_key,
-    parse_key,
-    signing_request,
-)
+from edge_node.security.pki.certificate_checks import check_certificate
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key, parse_key
+from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import (

@@ -18,12 +18,14 @@ from edge_node.network.discovery.membership import Membership
 from edge_node.network.discovery.renewal import Renewal, renew
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
-from edge_node.security.pki.denylist import Denylist
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
+from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import check_renewal
+from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.succession import Successor
 from edge_node.security.tls.credentials import server_credentials, server_options
+from edge_node.security.tls.denylist import Denylist
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 from tests.mesh import issue, until
 

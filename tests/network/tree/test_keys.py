@@ -13,7 +13,9 @@ from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.plan import Member, Plan
 from edge_node.security.masks import MaskingKey
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
 from tests.mesh import SPEC_HASH, issue
 
 NODES = ("a", "b", "c")

@@ -13,7 +13,7 @@ from edge_node.errors import RefusedError
 from edge_node.network.base import Network
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.security.pki.authority import Authority
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import Entry, PrivacyLedger, read_ledger
 from tests.mesh import DEADLINE, Mesh, Peer, until
 

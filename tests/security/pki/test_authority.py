@@ -16,12 +16,10 @@ from edge_node.config.names import AGGREGATOR
 from edge_node.errors import ConfigurationError, IdentityError, MachineError
 from edge_node.security.files import write_atomically
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.identity import (
-    Identity,
-    check_certificate,
-    generate_key,
-    signing_request,
-)
+from edge_node.security.pki.certificate_checks import check_certificate
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
+from edge_node.security.pki.signing_requests import signing_request
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)  # any authority is made before

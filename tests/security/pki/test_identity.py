@@ -21,13 +21,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import IdentityError
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.certificates import check_certificate
-from edge_node.security.pki.identity import (
-    Identity,
-    generate_key,
-    load_identity,
-    save_identity,
-)
+from edge_node.security.pki.certificate_checks import check_certificate
+from edge_node.security.pki.identity import Identity, load_identity, save_identity
+from edge_node.security.pki.private_keys import generate_key
 
 Member = Callable[..., Identity]
 NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)  # any authority is made before

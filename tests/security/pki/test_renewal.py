@@ -10,8 +10,10 @@ import pytest
 from edge_node.errors import IdentityError
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of, fingerprint_of
-from edge_node.security.pki.identity import Identity, generate_key, signing_request
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import check_renewal, renewal_request
+from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.succession import Successor, authorities_of, succeed
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from edge_node.errors import IdentityError
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.identity import Identity, parse_key
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.private_keys import parse_key
 from edge_node.security.pki.statement import Fact, Purpose, SignedBody, Statement
 from tests.vectors import oracle
 

@@ -11,8 +11,8 @@ from dp_accounting.rdp import RdpAccountant
 
 from edge_node.config import Level, PrivacyPolicy, PrivacySpec
 from edge_node.errors import RefusedError
-from edge_node.security.privacy.accounting import noise_multiplier
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.security.privacy.privacy_cost import noise_multiplier
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger, read_ledger, spent
 
 DELTA = 1e-6

@@ -9,7 +9,7 @@ from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 from scipy.special import log_ndtr
 
-from edge_node.security.privacy.accounting import delta_of, epsilon_of, noise_multiplier, rho_of
+from edge_node.security.privacy.privacy_cost import delta_of, epsilon_of, noise_multiplier, rho_of
 
 PROMISES = list(itertools.product([0.25, 1.0, 4.0, 8.0], [1e-8, 1e-5]))
 ORDERS = np.concatenate([1.0 + np.geomspace(1e-3, 10, 300), np.geomspace(11, 3000, 300)])

@@ -9,10 +9,10 @@ from edge_node.config import Level, load_node_config
 from edge_node.config.paths import NodePaths
 from edge_node.security.privacy.privacy_ledger import Entry, read_ledger, spent
 
-__all__ = ["spending"]
+__all__ = ["spending_report"]
 
 
-def spending(paths: NodePaths) -> dict[str, Any]:
+def spending_report(paths: NodePaths) -> dict[str, Any]:
     """Read and check a node's ledger.
 
     Returns:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_node.errors import IdentityError
-from edge_node.security.pki.denylist import Denylist
+from edge_node.security.tls.denylist import Denylist
 
 A, B = b"a" * 32, b"b" * 32
 

@@ -9,7 +9,11 @@ from scipy import stats
 
 from edge_node.config import Level
 from edge_node.errors import ConfigurationError, NumericalError, RefusedError
-from edge_node.security.privacy.noise import DiscreteGaussian, check_noise_available, draw_integers
+from edge_node.security.privacy.discrete_gaussian import (
+    DiscreteGaussian,
+    check_noise_available,
+    draw_integers,
+)
 
 
 def noise_of(size: int = 1, **changes: object) -> DiscreteGaussian:

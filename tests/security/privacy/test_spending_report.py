@@ -10,9 +10,9 @@ from edge_node.cli import cli
 from edge_node.config import Level
 from edge_node.config.paths import NodePaths
 from edge_node.errors import RefusedError
-from edge_node.security.privacy.noise import DiscreteGaussian
+from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
-from edge_node.security.privacy.spending import spending
+from edge_node.security.privacy.spending_report import spending_report
 
 POLICY = '[policy.privacy]\nlevel = "record"\nepsilon = 3.0\ndelta = 1e-6\n'
 
@@ -32,7 +32,7 @@ def node(root: Path, policy: str = "", releases: int = 2) -> NodePaths:
 
 def test_what_was_spent_and_what_is_left(tmp_path: Path) -> None:
     """By the site's own budget."""
-    found = spending(node(tmp_path, POLICY))
+    found = spending_report(node(tmp_path, POLICY))
     assert found["epsilon"] == found["releases"][-1]["epsilon"]
     assert found["epsilon"] + found["left"] == found["budget"] == 3.0
     result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path)])
@@ -55,7 +55,7 @@ def test_without_a_budget_it_is_told_at_the_releases_delta(tmp_path: Path) -> No
 def test_nothing_spent_yet(tmp_path: Path) -> None:
     """Before the first run."""
     paths = node(tmp_path, POLICY, releases=0)
-    assert spending(paths)["left"] == 3.0
+    assert spending_report(paths)["left"] == 3.0
     result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path)])
     assert "Nothing was spent" in result.output
 
@@ -65,7 +65,7 @@ def test_a_ledger_that_was_changed_is_an_error(tmp_path: Path) -> None:
     paths = node(tmp_path)
     paths.privacy_ledger.write_bytes(paths.privacy_ledger.read_bytes().replace(b":4", b":9"))
     with pytest.raises(RefusedError, match=r"privacy.ledger, line 1"):
-        spending(paths)
+        spending_report(paths)
     result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path)])
     assert isinstance(result.exception, RefusedError)
     assert result.exception.exit_code == 7

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edge_node.config import Level
 from edge_node.errors import ConfigurationError, NumericalError, RefusedError
-from edge_node.security.privacy.accounting import rho_of
+from edge_node.security.privacy.privacy_cost import rho_of
 
 __all__ = ["DiscreteGaussian", "check_noise_available", "draw_integers"]
 
