@@ -12,13 +12,7 @@ from pathlib import Path
 import grpc
 
 from edge_node.config.names import AGGREGATOR
-from edge_node.errors import (
-    DataError,
-    IdentityError,
-    NetworkError,
-    RefusedError,
-    TangentMeshError,
-)
+from edge_node.errors import DataError, IdentityError, NetworkError, RefusedError, TangentMeshError
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.handshake import explain_failure
 

@@ -8,13 +8,7 @@ import pytest
 from grpc import StatusCode
 
 import edge_node
-from edge_node.errors import (
-    DataError,
-    IdentityError,
-    NetworkError,
-    RefusedError,
-    TangentMeshError,
-)
+from edge_node.errors import DataError, IdentityError, NetworkError, RefusedError, TangentMeshError
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls import call_errors
 from edge_node.security.tls.call_errors import (
