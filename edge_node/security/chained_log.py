@@ -27,7 +27,7 @@ _CHAIN = 64  # characters
 
 @dataclass(frozen=True)
 class End:
-    """Where the next line goes: the chain of the last one, and the size of all, in bytes."""
+    """Where the next line goes: the chain of the last one, and the size of all lines, in bytes."""
 
     chain: str
     size: int = 0
@@ -47,7 +47,7 @@ class ChainedLog:
 
     Attributes:
         path: of the log.
-        head: of its head, which had better be in another directory.
+        head: of its head, which belongs in another directory.
         name: begins the chain, so that one log can't stand in for another.
         problem: what a damaged log means, for people.
         remedy: what they can do.
@@ -70,7 +70,10 @@ class ChainedLog:
         return self.head.exists() or not self.empty
 
     def begin(self) -> End:
-        """Make the files of an empty log, the head last. Forgets all. Raises MachineError."""
+        """Make the files of an empty log, the head last; what was in them is gone.
+
+        Raises MachineError.
+        """
         append_durably(self.path, b"", after=0)
         write_atomically(self.head, self._first.encode())
         return End(self._first)

@@ -96,7 +96,7 @@ class DiscoveryClient:
             nodes don't call at once.
         report: what to say.
         departed: is told what nodes that have left consent to, before a plan without them is taken.
-        membership: what the answers bring beside plans is for it; None: for nobody.
+        membership: takes what the answers bring besides plans; None: nobody does.
         reachable: whether the newest call was answered.
         waiting: why there is no newer plan, in the aggregator's words.
         refusal: why the aggregator doesn't let this node take part; empty if it does.
@@ -166,7 +166,7 @@ class DiscoveryClient:
         self.reachable, self.refusal = refused is not None, refused or self.refusal
 
     async def _pause(self) -> None:
-        """Until the next heartbeat is due, or there are news."""
+        """Until the next heartbeat is due, or there is news."""
         waiters = [asyncio.ensure_future(e.wait()) for e in (self._news, self.feed.behind)]
         seconds = self.heartbeat * (0.75 + self.random() / 2)
         try:

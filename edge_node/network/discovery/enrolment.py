@@ -59,8 +59,8 @@ class Enrolment:
 def enrol(token: Token, *, timeout: float, key_pem: bytes = b"") -> Enrolment:
     """Join the federation that issued the token. Nothing is written; the token is used up.
 
-    With the same token and key it can be asked again: for an answer that was lost, or that the
-    authority had yet to sign.
+    The same token and key may be used again where the answer was lost, or where the authority had
+    yet to sign the certificate.
 
     Args:
         token: as the operator gave it.

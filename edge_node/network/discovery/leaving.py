@@ -1,4 +1,4 @@
-"""The request of a node that is no longer to be a member."""
+"""A node's request to leave its federation."""
 
 import grpc
 
@@ -12,12 +12,12 @@ __all__ = ["leave"]
 
 
 async def leave(address: str, identity: Identity, departure: Departure | None) -> None:
-    """Leave the federation; asked again, it is the same.
+    """Leave the federation. Asking again changes nothing.
 
     Args:
         address: host:port of the discovery service.
         identity: the node's.
-        departure: its consent, for the others; None: it gives none.
+        departure: its consent, for the others; None if it gives none.
 
     Raises:
         NetworkError: the aggregator doesn't answer.

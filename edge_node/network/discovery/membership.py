@@ -1,4 +1,4 @@
-"""What keeps a node a member, beside plans: whom it is, whom it trusts, whom it doesn't any more.
+"""What a member keeps besides plans: its certificate, the authorities that it trusts, a denylist.
 
 A heartbeat says which denylist and which authorities this node holds; the answer brings what is
 newer, and whether the certificate should be renewed before its time.
@@ -44,7 +44,7 @@ class Membership:
         request.authorities.extend(authorities_of(self.newest.ca_pem))
 
     def take(self, reply: discovery_pb2.HeartbeatReply) -> None:
-        """Take what is newer than what this node holds; what can't be used is said once."""
+        """Take what is new. What can't be used is logged, once."""
         try:
             self._take_authorities(reply.authorities)
             if reply.HasField("denylist"):

@@ -1,7 +1,7 @@
 """A node's certificate stays young: it is renewed when half of its life is over.
 
-The new key is on disk before it is asked for, so an answer that got lost is asked for again and is
-the same. Failures are repeated more and more often as the end comes nearer.
+The new key is on disk before its certificate is asked for: if the answer is lost, the node asks
+again, and gets the same one. A failed attempt is repeated; the nearer the end, the sooner.
 """
 
 import asyncio
@@ -70,8 +70,8 @@ class Renewal:
 
     Attributes:
         address: host:port of the discovery service.
-        membership: the certificate's, and whether the aggregator asks for a new one now.
-        renewed: is told that there is a new one.
+        membership: holds the certificate, and knows whether the aggregator asks for a new one.
+        renewed: is called when there is a new certificate.
         trouble: why the newest attempt failed; empty if it did not.
     """
 

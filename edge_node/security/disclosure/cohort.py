@@ -1,4 +1,4 @@
-"""Whom a sum is over, and what each of them says of its own part."""
+"""The nodes that a sum is over, and what each of them says of its own contributions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Claim:
     """What a node says of its contributions in an epoch.
 
     Attributes:
-        version: of its rows, 32 bytes: the same as long as they are, and nothing else of them.
+        version: names its rows, 32 bytes. It changes when they do, and says nothing else of them.
         consents: whether others may learn its sums by subtracting totals.
     """
 
@@ -42,5 +42,5 @@ class Cohort:
 
     @cached_property
     def row(self) -> Row:
-        """Who it is, and with which rows."""
+        """The members, each with the version of its rows."""
         return frozenset((node, claim.version) for node, claim in self.claims.items())

@@ -1,8 +1,8 @@
-"""What a node that leaves a federation can say to let the others go on at once: that it consents.
+"""A leaving node's consent, which lets the others go on without it at once.
 
-Totals with it and without it differ by its sums, so the others refuse to form the latter
-(`security.disclosure.guard`), unless it has signed this. The aggregator carries it to them and
-can't make one up. What the node contributes after the epoch that it names is not meant.
+Totals with and without the node differ by its sums, so the others form none without it
+(`security.disclosure.guard`) unless it has signed a departure. The aggregator hands it on, and
+can't forge it. It covers what the node has contributed up to the epoch that it names, not later.
 """
 
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ class Departure:
 
     @classmethod
     def of(cls, identity: Identity, epoch: int) -> Self:
-        """Signed by the node itself; ``epoch`` is that of the newest plan it has."""
+        """The departure of ``identity``; ``epoch`` is that of the newest plan it has."""
         signature = _consent(identity.federation, identity.node, epoch).sign(identity)
         return cls(identity.node, identity.certificate_der, epoch, signature)
 
     def check(self, authority_pem: bytes, federation: str) -> None:
-        """Check that the node whose name it bears has signed it.
+        """Check that the node of that name has signed it.
 
         Raises:
-            IdentityError: the certificate is not one of this federation's for that node, or out of
-                date, or the signature is not its.
+            IdentityError: the certificate is not this federation's for that node, or is out of
+                date; or the signature is not by its key.
         """
         check_certificate(self.certificate, authority_pem, name=self.node, federation=federation)
         self.check_signature(federation)

@@ -1,15 +1,16 @@
 """What totals over different cohorts say when they are added and subtracted: exact, and pure.
 
-A total is the sum of its members' vectors, each fixed by who gives it and by the version of its
-rows. So a released total is known as a row of zeros and ones over columns (node, version), and what
-can be computed from several totals are the vectors in the span of their rows. A span isolates a few
-nodes if it holds a nonzero vector whose columns are all theirs: the cohorts abcd and abc isolate d,
-whose part is their difference; two versions of one node's rows isolate that node, by what changed.
+A total is the sum of its members' vectors, and a member's vector depends on the version of its
+rows. So a released total is a row of zeros and ones over columns (node, version), and what can be
+computed from several totals is the span of their rows. A span isolates a few nodes if it holds a
+nonzero vector whose columns are all theirs. The cohorts abcd and abc isolate d, whose part is their
+difference; two versions of one node's rows isolate that node, by what changed.
 
-It is a search for the words of least weight in a code, but of a weight below the smallest cohort
-only. Columns that are in the same rows are equal in every vector and make one class. A class of
-enough nodes must be zero in the vectors that are searched for, which leaves a small span, as a rule
-that of nothing; of its reduced basis, a vector of few nodes needs few. Integers, no rounding.
+This is a search for words of low weight in a linear code; only weights below the smallest cohort
+matter. Columns that occur in the same rows are equal in every vector, and make one class. A class
+of enough nodes must be zero in the vectors that are searched for. That leaves a small span, as a
+rule an empty one, and a vector of few nodes combines few vectors of its reduced basis. All numbers
+are integers, so nothing is rounded.
 """
 
 from collections import Counter
@@ -33,18 +34,19 @@ def isolated(
     fewest: int,
     harmless: Callable[[frozenset[str]], bool] = lambda nodes: False,
 ) -> frozenset[str]:
-    """The nodes that a new total would isolate, together with those that were released.
+    """The nodes that a new total would isolate, together with released ones.
 
-    What released totals tell by themselves is no reason: only vectors that need the new one count.
+    What released totals tell by themselves is no reason to refuse: only vectors that need the new
+    total count.
 
     Args:
         released: the members of earlier totals of the same step.
         new: those of the next one.
-        fewest: so many nodes may be isolated, and no fewer.
+        fewest: the least number of nodes that may be isolated together.
         harmless: whether it doesn't matter that these nodes, fewer than ``fewest``, are isolated.
 
     Returns:
-        One of the smallest such sets of nodes; empty: there is none.
+        One of the smallest such sets of nodes; empty if there is none.
     """
     earlier = dict.fromkeys(released)
     rows = _entangled([*(each for each in earlier if each != new), new], fewest)
@@ -66,8 +68,8 @@ def isolated(
 def _entangled(rows: list[Row], fewest: int) -> list[Row]:
     """The rows that can be part of a vector of few nodes.
 
-    A row can't if enough nodes are in no other row: nothing cancels them. Without it, the same may
-    be true of others.
+    A row can't be if enough of its nodes are in no other row, for nothing cancels them. Once it is
+    left out, the same may be true of others.
     """
     while True:
         held = Counter(column for row in rows for column in row)
@@ -128,7 +130,7 @@ class _Span:
         return [v for v, pivot in zip(self.vectors, self.pivots, strict=True) if pivot is None]
 
     def only(self, places: Collection[int]) -> "_Span":
-        """Of the vectors with a pivot those that have it in ``places``, and all without one."""
+        """The vectors whose pivot is in ``places``, and those without one."""
         kept = [(v, p) for v, p in zip(self.vectors, self.pivots, strict=True) if p in places]
         return _Span.of([*self.free, *(v for v, _ in kept)])
 
@@ -152,14 +154,14 @@ def _cancelled(vector: _Vector, by: _Vector, place: int) -> _Vector:
 
 @dataclass(frozen=True)
 class _Search:
-    """For a vector of few nodes that needs the new row. ``nodes`` are those of each class."""
+    """The search for a vector of few nodes that needs the new row; ``nodes`` are each class's."""
 
     nodes: list[frozenset[str]]
     fewest: int
     harmless: Callable[[frozenset[str]], bool]
 
     def within(self, span: _Span, chosen: frozenset[str]) -> frozenset[str]:
-        """The nodes of such a vector that are ``chosen``, or those and others; empty: none."""
+        """The nodes of such a vector, the ``chosen`` among them; empty if there is none."""
         mine = [place for place, each in enumerate(self.nodes) if each <= chosen]
         others = [place for place, each in enumerate(self.nodes) if not each <= chosen]
         if len(chosen) == self.fewest - 1:

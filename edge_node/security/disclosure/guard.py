@@ -1,8 +1,8 @@
 """The guard of one site: nothing leaves it that its policy forbids, or that could be subtracted.
 
-It is asked twice. When an epoch's cohort is known, before its first sum, about all steps that the
-ledger has, so that no run begins that can't end; and before each sum about that step, which is then
-written down. docs/design.md, section 4, says what it counts as released.
+It is asked twice: once an epoch's cohort is known, about all steps in the ledger, so that no run
+begins that can't end; and before each sum, about its step, which is then written down.
+docs/design.md, section 4, says what counts as released.
 """
 
 import logging
@@ -160,8 +160,8 @@ class SiteGuard:
         ]
 
     def _isolated(self, known: Iterable[Contribution], cohort: Cohort) -> frozenset[str]:
-        """Whom a total over the cohort would isolate: for everybody, or for the root of an epoch
-        who alone may know its total. It learns nothing where that is itself.
+        """The nodes that a total over the cohort would isolate: for everybody, or for a root that
+        alone may know an earlier total. A root that would isolate itself learns nothing.
         """
         consents = {**self._ledger.consents, **{n: c.consents for n, c in cohort.claims.items()}}
         willing = frozenset(node for node, consent in consents.items() if consent)

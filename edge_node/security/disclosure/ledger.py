@@ -68,7 +68,7 @@ class _Cohort(msgspec.Struct, tag="cohort", frozen=True, forbid_unknown_fields=T
 
 
 class _Contributed(msgspec.Struct, tag="contributed", frozen=True, forbid_unknown_fields=True):
-    """To the cohort that the newest line about one speaks of."""
+    """A contribution to the cohort of the last line that names one."""
 
     step: str
     sequence: int
@@ -78,7 +78,10 @@ class _Contributed(msgspec.Struct, tag="contributed", frozen=True, forbid_unknow
 
 
 class _Settled(msgspec.Struct, tag="settled", frozen=True, forbid_unknown_fields=True):
-    """What the contributions to ``run`` from step ``frontier`` on have come to, up to ``epoch``."""
+    """The nodes of a new epoch have together completed ``frontier`` steps of a run.
+
+    So it is known what has become of contributions to later steps in earlier epochs.
+    """
 
     run: int
     epoch: int
@@ -123,7 +126,7 @@ class _Memory:
                 self.members = {}  # the next cohort says again what each of them says then
 
     def settled(self, line: _Settled) -> Iterator[tuple[Contribution, Fate]]:
-        """What of it is news."""
+        """The contributions whose fate a line decides, and their fates."""
         for each in [each for epochs in self.steps.values() for each in epochs.values()]:
             open_until_now = each.run == line.run and each.fate is Fate.RELEASED
             if open_until_now and each.epoch < line.epoch and each.sequence >= line.frontier:
@@ -176,7 +179,7 @@ class Ledger:
 
     @property
     def consents(self) -> Mapping[str, bool]:
-        """By node, what it said last."""
+        """What each node said last."""
         return self._memory.consents
 
     def newest_epoch(self, node: str) -> int:
@@ -210,8 +213,9 @@ class Ledger:
     def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
         """Note how far the nodes of a new epoch have come.
 
-        A step that none of them has completed was completed by nobody who is left. If the root of
-        an earlier epoch is among them, its total was never formed. Raises MachineError.
+        A step that none of them has completed has no total among those who are left. If the root of
+        its epoch is one of them, the total was never formed; if not, that root alone may know it.
+        Raises MachineError.
         """
         line = _Settled(run, epoch, frontier, tuple(sorted(cohort)))
         if any(self._memory.settled(line)):

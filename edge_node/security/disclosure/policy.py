@@ -1,4 +1,4 @@
-"""Whether a site's policy lets it take part: pure functions, each of which raises or returns.
+"""Whether a site's policy lets it take part: pure functions that raise or return.
 
 The policy stands in the site's own node file. What it forbids is refused here, before anything is
 masked; nothing that a plan or a federation's spec says can change that.
@@ -59,16 +59,17 @@ def check_task(policy: SitePolicy, task: Task) -> None:
 
 def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
     """Check that a federation promises as much differential privacy as a site demands, and that the
-    site demands nothing that a private run can't tell it.
+    site doesn't ask to know what a private run tells nobody.
 
-    Whether the site's budget allows for it, its ledger says: `security.privacy.privacy_ledger`.
+    Whether the site can afford it is for its ledger to say: `security.privacy.privacy_ledger`.
 
     Args:
         policy: the site's.
         promise: the spec's; None: no privacy.
 
     Raises:
-        RefusedError: it is weaker; or there is a least number of rows, which nobody counts there.
+        RefusedError: it promises less; or the site demands a least number of rows, and a private
+            run counts none.
     """
     if promise is not None and policy.minimum_rows:
         raise RefusedError(
@@ -76,7 +77,7 @@ def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
             where=_WHERE,
             expected="`minimum_rows = 0`",
             found=str(policy.minimum_rows),
-            remedy="Take it out: few rows are hidden as many are, by noise",
+            remedy="Take it out: noise hides few rows as well as many",
         )
     demand = policy.privacy
     if demand is None or (promise is not None and promise.level.covers(demand.level)):

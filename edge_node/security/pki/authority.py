@@ -114,7 +114,7 @@ class Authority:
         return cls(_federation_of(certificate, where), b"", certificate_pem)
 
     def save(self, directory: Path) -> None:
-        """Write the authority, or its certificate alone, over another one. Raises MachineError."""
+        """Replace a directory's authority; without a key, its certificate. Raises MachineError."""
         make_private_directory(directory)
         if self.key_pem:
             write_atomically(directory / _KEY, self.key_pem)

@@ -80,7 +80,7 @@ def parse_certificates(data: bytes, *, where: str) -> list[x509.Certificate]:
 
 
 def _whole(certificate: x509.Certificate) -> x509.Certificate:
-    """The same; the library parses its parts only when they are asked for, so they are here."""
+    """The same certificate, with all its parts parsed: the library does that only on demand."""
     _PARTS(certificate)
     certificate.public_key()
     return certificate

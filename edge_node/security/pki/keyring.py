@@ -5,8 +5,8 @@
     renewed.pem                         that key and its certificate, until it comes into force
 
 A plan names certificates, so a renewed one waits until a plan names it; until then both are good.
-Each file is written atomically, in an order in which the directory holds a working identity
-whenever the process ends: a promotion that was broken off is completed from ``renewed.pem``.
+Files are written atomically, and in such an order that the directory holds a working identity
+whenever the process ends. A promotion that broke off is completed from ``renewed.pem``.
 """
 
 import logging
@@ -73,12 +73,12 @@ class Keyring:
         return self.renewed or self.current
 
     def named(self, fingerprint: bytes) -> Identity:
-        """The identity whose certificate has this fingerprint; none has it: the newest."""
+        """The identity whose certificate has this fingerprint, or else the newest."""
         held = (self.current, self.renewed or self.current)
         return next((each for each in held if each.fingerprint == fingerprint), self.newest)
 
     def request_key(self) -> bytes:
-        """As the function of this name."""
+        """The key to ask a certificate for; see the function ``request_key``."""
         return request_key(self._directory)
 
     def keep(self, identity: Identity) -> None:
@@ -136,7 +136,7 @@ def request_key(directory: Path) -> bytes:
 
 
 def _read_renewed(directory: Path, ca_pem: bytes, now: datetime | None) -> Identity | None:
-    """The identity in ``renewed.pem``; None: there is none, or it can't be used."""
+    """The identity in ``renewed.pem``; None if there is none, or it can't be used."""
     path = directory / _RENEWED
     if not path.exists():
         return None

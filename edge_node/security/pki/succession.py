@@ -1,8 +1,8 @@
 """One authority follows another: how a node comes to trust the new one.
 
-The old authority signs the new one's certificate (a signature beside it: the new certificate signs
-itself, so that it stands alone when the old one has gone). A node that trusts the old one, and
-holds that signature, may trust the new one, whoever handed it over.
+The old authority signs the new one's certificate. Its signature travels beside the certificate,
+which signs itself and so stands alone when the old authority has gone. A node that trusts the old
+authority, and holds that signature, may trust the new one, whoever handed it over.
 """
 
 from collections.abc import Sequence
@@ -54,8 +54,8 @@ def succeed(identity: Identity, offered: Sequence[Successor]) -> bytes:
         offered: all that the federation has, the old before the new.
 
     Raises:
-        IdentityError: none of those trusted has signed a new one, or without those that are no
-            longer offered this member's own certificate would be nobody's.
+        IdentityError: no trusted authority has signed a new one; or this member's own certificate
+            comes from an authority that is no longer offered.
     """
     ca_pem = successors(identity.ca_pem, offered)
     check_certificate(
@@ -87,7 +87,7 @@ def _check_proof(successor: Successor, known: Sequence[bytes]) -> None:
             continue
         return
     raise IdentityError(
-        "the federation offers another authority, which none that is trusted has signed",
+        "the federation offers another authority, and no trusted one has signed it",
         where="authority offered by the aggregator",
         found=f"fingerprint {fingerprint_of(successor.certificate).hex()}",
         remedy="Nothing was changed. Compare fingerprints with the federation's operator",

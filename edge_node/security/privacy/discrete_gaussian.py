@@ -80,7 +80,7 @@ class DiscreteGaussian:
         """The nearest multiples of the grid.
 
         Raises:
-            NumericalError: another number of values than announced, or one without that digit.
+            NumericalError: another number of values than announced, or one too large for the grid.
         """
         if len(vector) != self.size or not np.abs(vector).max(initial=0.0) < _DIGITS * self.grid:
             raise NumericalError(
@@ -95,7 +95,7 @@ class DiscreteGaussian:
         """A new share (k,) of the noise for a cohort of that many, in multiples of the grid.
 
         Raises:
-            RefusedError: the cohort has no member whose share isn't tolerated to be known.
+            RefusedError: the cohort is no larger than the number of members that may collude.
             ConfigurationError: OpenDP is not installed.
         """
         scale = self.sigma / self.grid / math.sqrt(self._sufficient(cohort))

@@ -1,4 +1,4 @@
-"""What a node's ledger of privacy says, for people and programs."""
+"""What a node has spent of its privacy, from its ledger, for people and programs."""
 
 import math
 from typing import Any
@@ -40,5 +40,5 @@ def spending_report(paths: NodePaths) -> dict[str, Any]:
 
 
 def _least(entries: tuple[Entry, ...]) -> Level:
-    """What all of them hide."""
+    """The level that all releases reach."""
     return Level.SITE if all(each.level is Level.SITE for each in entries) else Level.RECORD

@@ -72,8 +72,8 @@ class Context(Protocol):
 def server_credentials(identity: Identity | Callable[[], Identity]) -> grpc.ServerCredentials:
     """Mutual TLS: callers need a certificate of the federation's authority.
 
-    A function is asked at each handshake for the identity to show, so that a renewed one is shown
-    without a restart; connections that stand are not touched. Threads of gRPC call it.
+    If ``identity`` is a function, it is asked at each handshake, so that a renewed certificate is
+    shown without a restart; connections that stand are not touched. gRPC's threads call it.
     """
     return _server_credentials(identity, mutual=True)
 

@@ -1,8 +1,8 @@
 """Certificates that must not be believed any longer, though their dates and issuer are right.
 
-The aggregator sends the list with its answers to heartbeats. It is kept on disk, so that a node
-which restarts while the aggregator is down goes on refusing; and it counts for calls that are in
-progress: they break off as soon as their peer is on it.
+The aggregator sends the list with its answers to heartbeats. The list is kept on disk, so that a
+node that restarts while the aggregator is down goes on refusing. It counts for calls in progress,
+too: they break off as soon as their peer is on it.
 """
 
 import asyncio
@@ -39,15 +39,15 @@ class Denylist:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the list, by which two that hold one know that it is the same."""
+        """SHA-256 of the list: two nodes with the same list have the same digest."""
         return hashlib.sha256(b"".join(sorted(self._denied))).digest()
 
     def replace(self, fingerprints: Iterable[bytes]) -> None:
         """Take another list.
 
         Raises:
-            IdentityError: it is none; nothing has changed.
-            MachineError: it counts, but can't be kept.
+            IdentityError: it is malformed; nothing has changed.
+            MachineError: it can't be written to disk; it counts nevertheless.
         """
         denied = frozenset(fingerprints)
         if any(len(each) != _DIGEST for each in denied):
@@ -76,7 +76,7 @@ class Denylist:
         """Do ``work`` with a peer unless, or until, its certificate is denied.
 
         Raises:
-            IdentityError: it is denied. ``work`` was cancelled, and has ended.
+            IdentityError: the certificate is denied; ``work`` was cancelled, and has ended.
         """
         working = asyncio.ensure_future(work)
         denied = asyncio.ensure_future(self._denies(fingerprint))

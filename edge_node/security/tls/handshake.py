@@ -33,7 +33,8 @@ def explain_failure(
         address: host:port that was dialled.
         name: the member's name that is expected there, a node's or ``"aggregator"``.
         identity: this node's.
-        pinned: SHA-256 of the only certificates that it may show; empty: any of the federation.
+        pinned: SHA-256 of the only certificates that the peer may show; empty: any of the
+            federation.
         now: an aware datetime; default: the machine's clock.
     """
     where = f"{name} at {address}"
@@ -66,7 +67,7 @@ def explain_failure(
 
 
 def _no_certificate(error: OSError | UnicodeError, where: str) -> NetworkError:
-    """Nobody is there, or nobody of ours."""
+    """Nobody answers, or not with TLS."""
     if isinstance(error, ssl.SSLError):
         return NetworkError(
             "something answers there, but not with TLS",

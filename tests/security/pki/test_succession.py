@@ -60,7 +60,7 @@ def test_a_successor_that_nobody_trusted_has_signed(
     both = offered(authority, next_authority, signer)
     if proof == "none":
         both[1] = replace(both[1], proof=b"")
-    with pytest.raises(IdentityError, match="none that is trusted has signed") as caught:
+    with pytest.raises(IdentityError, match="no trusted one has signed it") as caught:
         succeed(member("hospital-a"), both)
     assert fingerprint_of(both[1].certificate).hex() in caught.value.found
 
