@@ -8,12 +8,11 @@ no node between them, and no aggregator, can say it for another.
 import msgspec
 
 from edge_node.errors import IdentityError
-from edge_node.network.tree.keys import said_in_plan
-from edge_node.network.wire.combine import gathered, parse_gathered
+from edge_node.network.tree.signed import heard, said
 from edge_node.network.wire.plan import Plan
 from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim, Cohort
 from edge_node.security.pki.identity import Identity
-from edge_node.security.pki.statement import Purpose, SignedBody, Statement
+from edge_node.security.pki.statement import Purpose
 
 __all__ = ["claim_of", "cohort_of"]
 
@@ -28,8 +27,7 @@ class _Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 def claim_of(claim: Claim, identity: Identity, plan: Plan) -> bytes:
     """The payload that tells the cohort what this node claims."""
     body = msgspec.msgpack.encode(_Body(claim.version, claim.consents))
-    statement = Statement(Purpose.CLAIM, (identity.node, plan.epoch, plan.hash), body)
-    return gathered({identity.node: SignedBody.of(statement, identity).encode()})
+    return said(body, Purpose.CLAIM, identity, plan)
 
 
 def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
@@ -44,26 +42,18 @@ def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
         NetworkError: a certificate has not the fingerprint in the plan.
         IdentityError: a claim is missing, malformed or not signed by its node for this plan.
     """
-    said = parse_gathered(payload)
-    if tuple(said) != plan.cohort:
-        raise IdentityError(
-            "claims are not those of the cohort",
-            where=f"epoch {plan.epoch}",
-            expected=", ".join(plan.cohort),
-            found=", ".join(said),
-        )
+    bodies = heard(payload, Purpose.CLAIM, identity, plan)
     return Cohort(
         run=plan.run,
         epoch=plan.epoch,
         root=plan.root,
-        claims={node: _read(content, node, identity, plan) for node, content in said.items()},
+        claims={node: _read(body, node) for node, body in bodies.items()},
     )
 
 
-def _read(content: bytes, node: str, identity: Identity, plan: Plan) -> Claim:
-    said = said_in_plan(content, Purpose.CLAIM, node=node, identity=identity, plan=plan)
+def _read(content: bytes, node: str) -> Claim:
     try:
-        body = msgspec.msgpack.decode(said, type=_Body)
+        body = msgspec.msgpack.decode(content, type=_Body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IdentityError(
             "a node's claim can't be read", where=f"node {node}", found=str(error)

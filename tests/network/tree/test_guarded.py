@@ -243,5 +243,5 @@ def test_a_claim_that_is_missing(peers: Peers) -> None:
     plan = peers.plan()
     parts = parse_gathered(peers.said(plan))
     for wrong in ({"a": parts["a"]}, parts | {"x": parts["b"]}):
-        with pytest.raises(IdentityError, match="claims are not those of the cohort"):
+        with pytest.raises(IdentityError, match="claim statements are not those of the cohort"):
             cohort_of(peers.mesh.peers["a"].identity, plan, gathered(wrong))

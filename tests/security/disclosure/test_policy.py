@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.config import (
-    Level,
-    PrivacyPolicy,
-    PrivacySpec,
-    SitePolicy,
-    Task,
-    load_node_config,
-)
+from edge_node.config import Level, PrivacyPolicy, PrivacySpec, SitePolicy, Task, load_node_config
 from edge_node.errors import CohortRefusedError, ConfigurationError, RefusedError
 from edge_node.security.disclosure.policy import check_cohort, check_privacy, check_task
 

@@ -1,0 +1,61 @@
+"""What the members of a plan tell each other before its first sum, each signed by its node.
+
+A plan carries fingerprints of certificates, not certificates; so each node sends its own along. It
+is believed if it has the planned fingerprint, the federation's authority has issued it to that
+node, and the key in it has signed for this purpose, epoch and plan. The fingerprint alone would not
+do: whoever makes the plan could name certificates of its own making, and speak for all peers of an
+honest node.
+"""
+
+from edge_node.errors import IdentityError
+from edge_node.network.wire.combine import gathered, parse_gathered
+from edge_node.network.wire.plan import Plan
+from edge_node.security.pki.certificate_checks import check_certificate
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.statement import Fact, Purpose, SignedBody, Statement
+
+__all__ = ["heard", "said"]
+
+
+def said(body: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
+    """The payload by which ``identity`` tells the cohort of a plan something."""
+    statement = Statement(purpose, _context(identity.node, plan), body)
+    return gathered({identity.node: SignedBody.of(statement, identity).encode()})
+
+
+def heard(payload: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> dict[str, bytes]:
+    """What each member of a plan has said, by node.
+
+    Args:
+        payload: everybody's, gathered along the tree.
+        purpose: what it must have been signed for.
+        identity: of the node that reads; its authority is the only one that is believed.
+        plan: of the epoch.
+
+    Raises:
+        NetworkError: a certificate has not the fingerprint in the plan.
+        IdentityError: somebody's part is missing, can't be read, or is not signed by that member
+            for this purpose, epoch and plan.
+    """
+    parts = parse_gathered(payload)
+    if tuple(parts) != plan.cohort:
+        raise IdentityError(
+            f"{purpose} statements are not those of the cohort",
+            where=f"epoch {plan.epoch}",
+            expected=", ".join(plan.cohort),
+            found=", ".join(parts),
+        )
+    return {node: _verified(node, part, purpose, identity, plan) for node, part in parts.items()}
+
+
+def _verified(node: str, part: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
+    signed = SignedBody.decode(part, purpose, node=node)
+    plan.check_certificate(node, signed.certificate)
+    check_certificate(
+        signed.certificate, identity.ca_pem, name=node, federation=identity.federation
+    )
+    return signed.verify(purpose, _context(node, plan))
+
+
+def _context(node: str, plan: Plan) -> tuple[Fact, ...]:
+    return node, plan.epoch, plan.hash
