@@ -2,5 +2,6 @@
 
 Read `tree` first; then `feed` (plans), `sweep` (one step's messages), `exchange_server` and
 `exchange_client` (the two ends of an edge), `records` (what is complete, on disk). `keys`,
-`claims` (both `signed`), `noisy` and `agreement` are what an epoch or a run agrees on; `guard` is an interface.
+`claims`, `noisy` and `agreement` are what an epoch or a run agrees on, `signed` is how the first
+two are told; `guard` is an interface.
 """
