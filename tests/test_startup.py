@@ -11,8 +11,12 @@ NUMERICAL = f"{HEAVY} numpy scipy duckdb pyarrow"
 
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
-    [("edge_node.cli", NUMERICAL), ("edge_node.cli, edge_node.model.local", HEAVY)],
-    ids=["any command", "predict"],
+    [
+        ("edge_node.cli", NUMERICAL),
+        ("edge_node.cli, edge_node.model.local", HEAVY),
+        ("edge_node.cli, edge_node.serving.client", "jax scipy sklearn pandas cryptography"),
+    ],
+    ids=["any command", "predict", "status"],
 )
 def test_it_loads_nothing_that_it_does_not_need(modules: str, unwanted: str) -> None:
     """Not even through others: a prompt that waits for JAX is no prompt."""

@@ -8,13 +8,15 @@ that runs on this machine.
 import asyncio
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import DataError, IdentityError, NetworkError, RefusedError, TangentMeshError
-from edge_node.security.pki.identity import Identity
-from edge_node.security.tls.handshake import explain_failure
+
+if TYPE_CHECKING:
+    from edge_node.security.pki.identity import Identity
 
 __all__ = [
     "discovery_error",
@@ -81,7 +83,7 @@ def enrolment_unreachable(address: str, found: str) -> NetworkError:
 
 
 async def discovery_error(
-    error: grpc.RpcError, address: str, identity: Identity
+    error: grpc.RpcError, address: str, identity: "Identity"
 ) -> TangentMeshError:
     """Why the discovery service at ``address`` (host:port) did not do what ``identity`` asked.
 
@@ -100,9 +102,12 @@ async def discovery_error(
 
 
 async def unreachable(
-    address: str, *, name: str, identity: Identity, pinned: Collection[bytes] = ()
+    address: str, *, name: str, identity: "Identity", pinned: Collection[bytes] = ()
 ) -> TangentMeshError:
     """As ``explain_failure``, without blocking the event loop."""
+    # here, for it loads cryptography: asking the node on this machine needs none of that
+    from edge_node.security.tls.handshake import explain_failure
+
     return await asyncio.to_thread(
         explain_failure, address, name=name, identity=identity, pinned=pinned
     )

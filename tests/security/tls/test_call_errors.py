@@ -10,7 +10,7 @@ from grpc import StatusCode
 import edge_node
 from edge_node.errors import DataError, IdentityError, NetworkError, RefusedError, TangentMeshError
 from edge_node.security.pki.identity import Identity
-from edge_node.security.tls import call_errors
+from edge_node.security.tls import handshake
 from edge_node.security.tls.call_errors import (
     discovery_error,
     enrolment_error,
@@ -75,7 +75,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         calls.append((address, name))
         return NetworkError("nothing answers there", where=address)
 
-    monkeypatch.setattr(call_errors, "explain_failure", explain)
+    monkeypatch.setattr(handshake, "explain_failure", explain)
     return calls
 
 
