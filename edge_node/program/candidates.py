@@ -6,7 +6,6 @@ from functools import cached_property
 
 import msgspec
 import numpy as np
-from scipy.linalg import cho_solve
 
 from edge_node.arrays import Matrix, Rows
 from edge_node.config import LandmarkKind
@@ -16,7 +15,6 @@ from edge_node.inference.features.metric import place_exactly
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.kernel import Kernel
 from edge_node.inference.messages.evidence import Evidence, best_evidence
-from edge_node.inference.messages.gaussian import cholesky
 from edge_node.inference.messages.statistics import Statistics, local_statistics
 from edge_node.network.base import Network, decide
 from edge_node.program.root_decisions import read_bases, read_evidences
@@ -81,12 +79,9 @@ class Fit:
         return self.evidence.log_evidence / self.statistics.count
 
     @cached_property
-    def weights(self) -> Matrix:
-        """The mean of u, (r,) or (r, q)."""
-        message = self.statistics.message
-        B = message.precision + self.evidence.noise * np.eye(message.size)
-        weights: Matrix = cho_solve((cholesky(B), True), message.shift, check_finite=False)
-        return weights
+    def mean(self) -> Matrix:
+        """The mean of u under the evidence's noise, (r,) or (r, q)."""
+        return self.statistics.likelihood(self.evidence.noise).with_prior().mean
 
 
 async def agree_features(
@@ -113,7 +108,7 @@ async def agree_statistics(
     """The Gaussian messages of several sets of rows and features, multiplied in one sweep.
 
     A product of messages in canonical form is the sum of their parameters, so the sum over the
-    tree is Gaussian belief propagation (`edge_node.inference.messages.propagation`).
+    tree is Gaussian belief propagation (`edge_node.inference.messages.gaussian`).
     """
     outputs = [rows.outputs if isinstance(rows, LabelRows) else None for rows, _ in work]
     local = [

@@ -196,7 +196,7 @@ async def _agree_metrics(network: Network, i: int, lanes: Sequence[_Trajectory])
     """
     size = lanes[0].learnt.candidate.landmarks.shape[1]
     local = [
-        pack_symmetric(gradient_outer_product(lane.rows, lane.learnt.features, lane.learnt.weights))
+        pack_symmetric(gradient_outer_product(lane.rows, lane.learnt.features, lane.learnt.mean))
         for lane in lanes
     ]
     total = await network.sum(f"gradients/{i}", np.concatenate(local))
@@ -225,4 +225,4 @@ def _fold(rows: AnyRows, fold: int, *, inside: bool) -> AnyRows:
 
 
 def _predictor(learnt: Fit) -> Predictor:
-    return Predictor(learnt.features, learnt.weights, learnt.evidence)
+    return Predictor(learnt.features, learnt.mean, learnt.evidence)

@@ -17,11 +17,7 @@ from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
 from edge_node.inference.regression.blocks import LaterRows, first_blocks
-from edge_node.inference.regression.conditional import (
-    ConditionalStatistics,
-    local_conditional,
-    solve_conditional,
-)
+from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement
 from edge_node.network.base import Network, decide
@@ -72,7 +68,7 @@ class _Search:
     def posterior(self, features: Features) -> Posterior:
         """The best noise's."""
         statistics = ConditionalStatistics.unpack(self.packed, len(features.landmarks))
-        return solve_conditional(statistics, features, self.found())
+        return Posterior.of(statistics.message, features, self.found())
 
 
 async def agree_posteriors(

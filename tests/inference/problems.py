@@ -9,7 +9,7 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.dense import DenseKernel
 from edge_node.inference.kernels.kernel import Kernel
 from edge_node.inference.kernels.stationary import StationaryKernel
-from edge_node.inference.regression.conditional import local_conditional, solve_conditional
+from edge_node.inference.regression.conditional import local_conditional
 from edge_node.inference.regression.posterior import Posterior
 
 NTK = DenseKernel(KernelKind.NTK, Activation.RELU, 2, 2.0, 0.0)
@@ -53,4 +53,4 @@ def split(rng: np.random.Generator, X: Matrix, y: Vector, sites: int):
 def learn(X: Matrix, y: Vector, features: Features, noise: float = 0.2) -> Posterior:
     """The regression posterior in which each row answers for what the landmarks don't cover."""
     (statistics,) = local_conditional([(X, y)], features, [noise])
-    return solve_conditional(statistics, features, statistics.evidence(noise))
+    return Posterior.of(statistics.message, features, statistics.evidence(noise))

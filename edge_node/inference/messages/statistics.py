@@ -52,6 +52,10 @@ class Statistics:
         """q, the number of target columns."""
         return 1 if self.message.shift.ndim == 1 else self.message.shift.shape[1]
 
+    def likelihood(self, noise: float) -> Gaussian:
+        """The message in units that include the noise s2: (Phi'Phi / s2, Phi'Y / s2)."""
+        return Gaussian(self.message.precision / noise, self.message.shift / noise)
+
     @property
     def uncovered(self) -> float:
         """Sum of k(x, x) - phi'phi: the prior variance that the landmarks don't carry, >= 0."""

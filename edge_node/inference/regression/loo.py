@@ -1,7 +1,7 @@
 """Leave-one-out scores: how well a posterior predicts each of its own rows without that row.
 
 Only for rows that the posterior was learnt from. Leaving one out takes its factor out of the
-posterior, a downdate of rank one. With u = k(x, x) - |phi|^2, w = 1 / (u + s2), m = phi'weights and
+posterior, a downdate of rank one. With u = k(x, x) - |phi|^2, w = 1 / (u + s2), m = phi'mu and
 h = phi'(I + Lambda)^-1 phi,
 
     mean     = (m - w h y) / (1 - w h)
@@ -128,7 +128,7 @@ def leave_one_out_predictions(X: Matrix, y: Vector, posterior: Posterior) -> tup
     covered = np.square(Phi).sum(axis=1)
     R = np.maximum(posterior.features.prior_variance(X) - covered, 0.0) + posterior.noise
     white = solve_triangular(posterior.factor, Phi.T, lower=True, check_finite=False)
-    h = posterior.noise * np.square(white).sum(axis=0)
+    h = np.square(white).sum(axis=0)
     left = 1.0 - h / R
     if not (left > 0).all():
         raise DataError(
@@ -136,5 +136,5 @@ def leave_one_out_predictions(X: Matrix, y: Vector, posterior: Posterior) -> tup
             where=f"row {int(np.argmin(left)) + 1} of a block of {len(y)}",
             remedy="Score rows that took part; predict the others",
         )
-    mean = (Phi @ posterior.weights - h / R * y) / left
+    mean = (Phi @ posterior.mean - h / R * y) / left
     return mean, posterior.amplitude * (h / left + R)

@@ -25,7 +25,8 @@ from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.messages.statistics import local_statistics
 from edge_node.inference.regression import refinement as refinement_module
 from edge_node.inference.regression.blocks import Block, first_blocks, nearest_block
-from edge_node.inference.regression.conditional import local_conditional, solve_conditional
+from edge_node.inference.regression.conditional import local_conditional
+from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement
 from tests.inference.exact_model import (
     DIGITS,
@@ -96,7 +97,7 @@ def test_conditional_posterior_and_evidence(rows, noise: float, kernel) -> None:
     noise = noise * features.prior_variance(X).mean()
     (statistics,) = local_conditional([(X, y)], features, [noise])
     evidence = statistics.evidence(noise)
-    mean, variance = solve_conditional(statistics, features, evidence).predict(QUERIES)
+    mean, variance = Posterior.of(statistics.message, features, evidence).predict(QUERIES)
     Phi, prior = features(X), features.prior_variance(QUERIES)
     own = np.diag(features.uncovered(X))
     exact = condition(covariance(Phi, own, noise), y, Phi @ features(QUERIES).T, prior)
@@ -137,7 +138,7 @@ def test_refined_posterior_and_evidence(rows, noise: float, kernel, size: int) -
     kept = sum(len(block.targets) for block in blocks)
     (statistics,) = local_refinement(blocks, [(X[kept:], y[kept:])], features, [noise])
     evidence = statistics.evidence(noise)
-    found = Refinement(solve_conditional(statistics, features, evidence), tuple(blocks))
+    found = Refinement(Posterior.of(statistics.message, features, evidence), tuple(blocks))
     X, y = (
         np.concatenate([np.array(getattr(block, part)) for block in blocks] + [rest[kept:]])
         for part, rest in (("inputs", X), ("targets", y))
@@ -222,7 +223,7 @@ def test_a_block_is_solved_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) ->
     y = np.sin(X[:, 0])
     blocks = tuple(first_blocks([(X, y)], 40, 20))
     (statistics,) = local_refinement(blocks, [], features, [0.1])
-    posterior = solve_conditional(statistics, features, statistics.evidence(0.1))
+    posterior = Posterior.of(statistics.message, features, statistics.evidence(0.1))
     expected = Refinement(posterior, blocks).predict(X)
     asked, solved = Refinement(posterior, blocks), []
     of = refinement_module._SolvedBlock.of
@@ -251,7 +252,7 @@ def test_as_many_blocks_as_memory_has_room_for_are_kept_solved(
     y = np.sin(X[:, 0])
     blocks = tuple(first_blocks([(X, y)], 60, 15))
     (statistics,) = local_refinement(blocks, [], features, [0.1])
-    posterior = solve_conditional(statistics, features, statistics.evidence(0.1))
+    posterior = Posterior.of(statistics.message, features, statistics.evidence(0.1))
     asked, everything = Refinement(posterior, blocks), Refinement(posterior, blocks).predict(X)
     for index in (0, 1, 0, 2):
         asked._solve(index)

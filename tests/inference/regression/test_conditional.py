@@ -6,11 +6,8 @@ from scipy.stats import multivariate_normal
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
-from edge_node.inference.regression.conditional import (
-    ConditionalStatistics,
-    local_conditional,
-    solve_conditional,
-)
+from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
+from edge_node.inference.regression.posterior import Posterior
 from tests.inference.problems import features_on, normal, regression, split
 
 FEATURES = features_on(normal(0, 25, 3))
@@ -47,7 +44,8 @@ def test_the_posterior_is_the_dense_models(noise: float) -> None:
     X, y = targets(2)
     (statistics,) = local_conditional([(X[:30], y[:30]), (X[30:], y[30:])], FEATURES, [noise])
     evidence = statistics.evidence(noise)
-    mean, variance = solve_conditional(statistics, FEATURES, evidence).predict(N := normal(3, 9, 3))
+    posterior, N = Posterior.of(statistics.message, FEATURES, evidence), normal(3, 9, 3)
+    mean, variance = posterior.predict(N)
     C, cross = dense(X, noise), FEATURES(X) @ FEATURES(N).T
     np.testing.assert_allclose(mean, cross.T @ np.linalg.solve(C, y), rtol=1e-8, atol=1e-9)
     prior = FEATURES.prior_variance(N)
