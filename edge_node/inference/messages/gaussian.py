@@ -26,7 +26,6 @@ from scipy.linalg import cho_solve
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
-from edge_node.inference.numerics.symmetric import pack_symmetric, packed_size, unpack_symmetric
 
 __all__ = ["Gaussian", "cholesky"]
 
@@ -87,32 +86,6 @@ class Gaussian:
         """Lambda^-1 eta, the shape of ``shift``. Raises NumericalError unless Lambda > 0."""
         mean: Vector = cho_solve((self.factor, True), self.shift, check_finite=False)
         return mean
-
-    def pack(self) -> Vector:
-        """As one vector: Lambda's upper triangle row by row, then eta row by row.
-
-        Shape (r (r + 1) / 2 + r q,), float64.
-        """
-        return np.concatenate([pack_symmetric(self.precision), self.shift.ravel()])
-
-    @classmethod
-    def unpack(cls, vector: Vector, size: int, outputs: int | None = None) -> Self:
-        """The inverse of ``pack``; ``outputs=None`` for a shift of shape (r,).
-
-        Raises:
-            NumericalError: the vector's length doesn't fit ``size`` and ``outputs``.
-        """
-        triangle = packed_size(size)
-        shape = (size,) if outputs is None else (size, outputs)
-        expected = triangle + int(np.prod(shape))
-        if vector.shape != (expected,):
-            raise NumericalError(
-                "a packed Gaussian has the wrong length",
-                expected=f"{expected} numbers for {size} features, {outputs or 1} outputs",
-                found=str(vector.shape),
-            )
-        shift = vector[triangle:].reshape(shape).copy()
-        return cls(unpack_symmetric(vector[:triangle], size), shift)
 
 
 def cholesky(matrix: Matrix, *, what: str = "precision") -> Matrix:

@@ -33,6 +33,7 @@ from edge_node.inference.messages.evidence import LEAST_RESIDUAL, Evidence
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import Scratch, accumulate
 from edge_node.inference.numerics.symmetric import SymmetricSum
+from edge_node.packing import Layout, Symmetric
 
 __all__ = ["ConditionalStatistics", "local_conditional"]
 
@@ -89,17 +90,42 @@ class ConditionalStatistics:
         return Evidence(float(-0.5 * (fit + volume)), noise, residual / self.count)
 
     def pack(self) -> Vector:
-        """As one vector for ``network.sum``: n, y'R^-1 y, log|R|, then the message."""
-        head = [float(self.count), self.quadratic, self.log_determinant]
-        return np.concatenate([head, self.message.pack()])
+        """As one vector for ``network.sum``."""
+        return _layout(self.message.size).pack(
+            count=self.count,
+            quadratic=self.quadratic,
+            log_determinant=self.log_determinant,
+            precision=self.message.precision,
+            shift=self.message.shift,
+        )
 
     @classmethod
     def unpack(cls, vector: Vector, size: int) -> Self:
-        """The inverse of ``pack`` for r = ``size`` features. Raises NumericalError."""
-        if not np.isfinite(vector).all():
-            raise NumericalError("the summed statistics hold values that are not finite")
-        count, quadratic, log_determinant = (float(value) for value in vector[:3])
-        return cls(round(count), quadratic, log_determinant, Gaussian.unpack(vector[3:], size))
+        """The inverse of ``pack`` for r = ``size`` features.
+
+        Raises:
+            NumericalError: the vector has another length, or is not finite.
+        """
+        parts = _layout(size).unpack(vector)
+        return cls(
+            round(parts["count"].item()),
+            parts["quadratic"].item(),
+            parts["log_determinant"].item(),
+            Gaussian(parts["precision"], parts["shift"]),
+        )
+
+
+def _layout(size: int) -> Layout:
+    """What is summed for one noise."""
+    return Layout(
+        {
+            "count": (),
+            "quadratic": (),
+            "log_determinant": (),
+            "precision": Symmetric(size),
+            "shift": (size,),
+        }
+    )
 
 
 def local_conditional(
@@ -112,21 +138,19 @@ def local_conditional(
         features: phi, r of them.
         noises: positive, in units of the amplitude.
     """
-    (total,) = accumulate(
-        rows, lambda scratch: [_Sum(features, noises, scratch)], len(features.landmarks)
-    )
+    (total,) = accumulate(rows, lambda: [_Sum(features, noises)], len(features.landmarks))
     return total.statistics()
 
 
 class _Sum:
     """Running statistics for each of some s2."""
 
-    def __init__(self, features: Features, noises: Sequence[float], scratch: Scratch) -> None:
-        self._features, self._scratch = features, scratch
+    def __init__(self, features: Features, noises: Sequence[float]) -> None:
+        self._features = features
         self._sums = [_NoiseSum(len(features.landmarks), noise) for noise in noises]
 
-    def add(self, X: Matrix, y: Vector) -> None:
-        memory, scaled = self._scratch.blocks(2, len(X), len(self._features.landmarks))
+    def add(self, X: Matrix, y: Vector, scratch: Scratch) -> None:
+        memory, scaled = scratch.blocks(2, len(X), len(self._features.landmarks))
         Phi = self._features(X, memory)
         uncovered = self._features.prior_variance(X) - np.vecdot(Phi, Phi)
         for each in self._sums:

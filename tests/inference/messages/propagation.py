@@ -19,6 +19,8 @@ graphical models, exactness on trees); Shental, Siegel, Wolf, Bickson & Dolev 20
 from collections.abc import Iterable, Mapping
 from functools import reduce
 
+import numpy as np
+
 from edge_node.inference.messages.gaussian import Gaussian
 
 
@@ -30,6 +32,12 @@ def product(messages: Iterable[Gaussian]) -> Gaussian:
 def without(belief: Gaussian, message: Gaussian) -> Gaussian:
     """The belief without one message's share in it (the cavity): parameters subtract."""
     return Gaussian(belief.precision - message.precision, belief.shift - message.shift)
+
+
+def assert_same(found: Gaussian, expected: Gaussian, error: float) -> None:
+    """Precision and shift, to a relative and absolute error."""
+    np.testing.assert_allclose(found.precision, expected.precision, rtol=error, atol=error)
+    np.testing.assert_allclose(found.shift, expected.shift, rtol=error, atol=error)
 
 
 def upward(factor: Gaussian, children: Iterable[Gaussian]) -> Gaussian:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.messages.statistics import Statistics, local_statistics
-from tests.inference.messages.propagation import product, propagate, upward, without
+from tests.inference.messages.propagation import assert_same, product, propagate, upward, without
 from tests.inference.problems import features_on, normal
 
 SIZE = 3
@@ -46,7 +46,7 @@ def test_every_belief_is_the_dense_product(parents: dict[str, str | None]) -> No
     beliefs = propagate(parents, factors)
     assert set(beliefs) == set(parents)
     for found in beliefs.values():
-        np.testing.assert_allclose(found.pack(), dense.pack(), rtol=1e-12, atol=1e-12)
+        assert_same(found, dense, 1e-12)
 
 
 @given(trees())
@@ -81,15 +81,14 @@ def test_what_the_program_sums_is_the_belief(parents: dict[str, str | None]) -> 
     found = Statistics.unpack(total, SIZE).likelihood(noise).with_prior()
     factors = {node: each.likelihood(noise) for node, each in local.items()}
     for belief in propagate(parents, factors).values():
-        np.testing.assert_allclose(found.precision, belief.precision, rtol=1e-10, atol=1e-10)
-        np.testing.assert_allclose(found.shift, belief.shift, rtol=1e-10, atol=1e-10)
+        assert_same(found, belief, 1e-10)
 
 
 def test_the_downward_message_may_be_the_belief_without_the_childs_share() -> None:
     """Equality factors pass a message on: (b / m_child) m_child = b."""
     child = factor(1)
     root = upward(factor(0), [child]).with_prior()
-    np.testing.assert_allclose((child * without(root, child)).pack(), root.pack(), atol=1e-12)
+    assert_same(child * without(root, child), root, 1e-12)
 
 
 def test_a_long_chain_is_no_problem() -> None:
