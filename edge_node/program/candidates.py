@@ -16,7 +16,7 @@ from edge_node.inference.features.metric import place_exactly
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.kernel import Kernel
 from edge_node.inference.messages.evidence import Evidence, best_evidence
-from edge_node.inference.messages.statistics import Statistics, statistics_of_each
+from edge_node.inference.messages.statistics import Statistics, local_statistics
 from edge_node.network.base import Network, decide
 from edge_node.program.root_decisions import read_bases, read_evidences
 from edge_node.program.together import sum_together
@@ -132,9 +132,7 @@ async def agree_statistics(
         The federation's statistics for each map, in the order of ``work``.
     """
     local = [
-        each.pack()
-        for rows, maps in work
-        for each in statistics_of_each(rows, maps, _outputs(rows))
+        each.pack() for rows, maps in work for each in local_statistics(rows, maps, _outputs(rows))
     ]
     totals = await sum_together(network, step, local, cohort_of=cohort_of)
     kinds = [(len(each.landmarks), _outputs(rows)) for rows, maps in work for each in maps]

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from edge_node.arrays import Matrix, Vector
+from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.config import Activation, KernelKind
 from edge_node.inference.features.landmarks import independent_landmarks
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.dense import DenseKernel
 from edge_node.inference.kernels.kernel import Kernel
 from edge_node.inference.kernels.stationary import StationaryKernel
+from edge_node.inference.messages.statistics import Statistics, local_statistics
 from edge_node.inference.regression.conditional import local_conditional
 from edge_node.inference.regression.posterior import Posterior
 
@@ -48,6 +49,12 @@ def split(rng: np.random.Generator, X: Matrix, y: Vector, sites: int):
     cuts = np.sort(rng.integers(0, len(X) + 1, sites - 1))
     parts = np.split(order, cuts)
     return [[(X[half], y[half]) for half in np.array_split(part, 2)] for part in parts]
+
+
+def statistics_of(rows: Rows, features: Features, outputs: int | None = None) -> Statistics:
+    """What some rows say under one feature map."""
+    (statistics,) = local_statistics(rows, [features], outputs)
+    return statistics
 
 
 def learn(X: Matrix, y: Vector, features: Features, noise: float = 0.2) -> Posterior:

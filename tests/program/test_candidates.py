@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.messages.statistics import Statistics, local_statistics
+from edge_node.inference.messages.statistics import Statistics
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.candidates import agree_statistics, grouped
-from tests.inference.problems import features_on, normal, regression
+from tests.inference.problems import features_on, normal, regression, statistics_of
 
 MAPS = [features_on(normal(i, 8 + i, 3)) for i in range(3)]
 
@@ -45,7 +45,7 @@ def test_rows_are_read_once_for_all_their_candidates() -> None:
         for total, (place, features) in zip(
             totals, [*((0, each) for each in MAPS), *((1, each) for each in MAPS[1:])], strict=True
         ):
-            parts = [local_statistics(own[place], features) for own in rows.values()]
+            parts = [statistics_of(own[place], features) for own in rows.values()]
             assert isinstance(total, Statistics)
             np.testing.assert_allclose(total.pack(), (parts[0] + parts[1]).pack(), rtol=1e-10)
 

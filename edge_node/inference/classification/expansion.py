@@ -45,15 +45,6 @@ class Expansion:
     gradient: Matrix
     curvature: Matrix
 
-    def __add__(self, other: Self) -> Self:
-        """The expansion of both sets of rows."""
-        return type(self)(
-            self.log_likelihood + other.log_likelihood,
-            self.uncovered + other.uncovered,
-            self.gradient + other.gradient,
-            self.curvature + other.curvature,
-        )
-
     @classmethod
     def from_labels(cls, statistics: Statistics, offsets: Vector) -> Self:
         """At U = 0 without variance, from label regression on ``classes.LabelRows``: no sweep.

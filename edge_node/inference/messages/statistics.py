@@ -20,7 +20,7 @@ from edge_node.inference.numerics.streaming import Scratch, accumulate, one_thre
 from edge_node.inference.numerics.symmetric import SymmetricSum
 from edge_node.packing import Layout, Symmetric
 
-__all__ = ["Statistics", "local_statistics", "statistics_of_each"]
+__all__ = ["Statistics", "local_statistics"]
 
 
 @dataclass(frozen=True)
@@ -106,28 +106,22 @@ def _layout(size: int, outputs: int | None = None) -> Layout:
     )
 
 
-def local_statistics(rows: Rows, features: Features, outputs: int | None = None) -> Statistics:
-    """The statistics of this node's rows, in one pass.
+def local_statistics(
+    rows: Rows, maps: Sequence[Features], outputs: int | None = None
+) -> list[Statistics]:
+    """The statistics of this node's rows under each of some feature maps, in one pass.
 
     Args:
         rows: chunks (X (n, d), y (n,) or Y (n, q)).
-        features: phi, r of them.
+        maps: phi, one or more.
         outputs: q where the chunks hold Y (n, q); None where they hold y (n,).
 
     Raises:
         NumericalError: the result is not finite.
     """
-    (statistics,) = statistics_of_each(rows, [features], outputs)
-    return statistics
-
-
-def statistics_of_each(
-    rows: Rows, candidates: Sequence[Features], outputs: int | None = None
-) -> list[Statistics]:
-    """``local_statistics`` for several feature maps, in one pass over the rows together."""
-    columns = max(len(features.landmarks) for features in candidates)
+    columns = max(len(features.landmarks) for features in maps)
     with one_thread():
-        sums = accumulate(rows, lambda: [_Sum(each, outputs) for each in candidates], columns)
+        sums = accumulate(rows, lambda: [_Sum(each, outputs) for each in maps], columns)
         return [each.statistics() for each in sums]
 
 

@@ -54,11 +54,6 @@ class ConditionalStatistics:
     log_determinant: float
     message: Gaussian
 
-    @classmethod
-    def nothing(cls, size: int) -> Self:
-        """Those of no rows, for r = ``size`` features."""
-        return cls(0, 0.0, 0.0, Gaussian.flat(size))
-
     def __add__(self, other: Self) -> Self:
         """The statistics of both sets of rows."""
         return type(self)(

@@ -60,7 +60,7 @@ def test_scores_are_gains_in_log_density() -> None:
     better = Predictor(features, posterior.mean, evidence)
     reference, worse = (Predictor(features, s * posterior.mean, evidence) for s in (0.0, -1.0))
     total = local_scores([(X, y)], reference, [better, worse])
-    variance = posterior.amplitude * (features.uncovered(X) + posterior.noise)
+    variance = posterior.amplitude * (features.covered(X)[1] + posterior.noise)
     Phi = features(X)
     gains = [
         norm.logpdf(y, s * Phi @ posterior.mean, np.sqrt(variance))

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.messages.gaussian import Gaussian
-from edge_node.inference.messages.statistics import Statistics, local_statistics
+from edge_node.inference.messages.statistics import Statistics
 from tests.inference.messages.propagation import assert_same, product, propagate, upward, without
-from tests.inference.problems import features_on, normal
+from tests.inference.problems import features_on, normal, statistics_of
 
 SIZE = 3
 
@@ -76,7 +76,7 @@ def test_beliefs_are_the_marginals_of_the_replicated_model(parents: dict[str, st
 def test_what_the_program_sums_is_the_belief(parents: dict[str, str | None]) -> None:
     """Packed statistics that a network adds, times the prior: the tree's belief."""
     features, noise = features_on(normal(5, SIZE, 2)), 0.3
-    local = {node: local_statistics([rows(int(node))], features) for node in parents}
+    local = {node: statistics_of([rows(int(node))], features) for node in parents}
     total = np.sum([each.pack() for each in local.values()], axis=0)
     found = Statistics.unpack(total, SIZE).likelihood(noise).with_prior()
     factors = {node: each.likelihood(noise) for node, each in local.items()}

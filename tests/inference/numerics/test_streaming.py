@@ -8,10 +8,10 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.messages.statistics import local_statistics, statistics_of_each
+from edge_node.inference.messages.statistics import local_statistics
 from edge_node.inference.numerics.streaming import BLOCK_ROWS, Scratch, accumulate, in_parts
 from edge_node.inference.regression.conditional import local_conditional
-from tests.inference.problems import features_on, normal, regression
+from tests.inference.problems import features_on, normal, regression, statistics_of
 
 CHUNKS = [(normal(i, rows, 2), np.arange(float(rows))) for i, rows in enumerate((0, 5, 3000, 1, 0))]
 ROWS = sum(len(X) for X, _ in CHUNKS)
@@ -62,7 +62,7 @@ def test_the_same_rows_give_the_same_bits(threads: int) -> None:
     X, y = regression(0, rows=2 * BLOCK_ROWS + 77)
     features, rows = features_on(normal(5, 150, 3)), [(X[:2000], y[:2000]), (X[2000:], y[2000:])]
     with threadpool_limits(threads, user_api="blas"):
-        found = {local_statistics(rows, features).pack().tobytes() for _ in range(5)}
+        found = {statistics_of(rows, features).pack().tobytes() for _ in range(5)}
         assert len(found) == 1
         noises = {local_conditional(rows, features, [0.1])[0].pack().tobytes() for _ in range(5)}
         assert len(noises) == 1
@@ -73,9 +73,9 @@ def test_candidates_share_a_pass() -> None:
     X, y = regression(0)
     candidates = [features_on(normal(i, 12, 3)) for i in range(3)]
     once = iter([(X[:50], y[:50]), (X[50:], y[50:])])
-    together = statistics_of_each(once, candidates)
+    together = local_statistics(once, candidates)
     for features, found in zip(candidates, together, strict=True):
-        alone = local_statistics([(X[:50], y[:50]), (X[50:], y[50:])], features)
+        alone = statistics_of([(X[:50], y[:50]), (X[50:], y[50:])], features)
         np.testing.assert_allclose(found.pack(), alone.pack(), rtol=1e-12, atol=1e-12)
 
 

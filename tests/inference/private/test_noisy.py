@@ -39,7 +39,7 @@ def draw(seed: int, rows: int) -> tuple[Matrix, Vector, Vector]:
     """
     X = inputs(seed, rows)
     f = FEATURES(X) @ normal(seed + 1, len(FEATURES.landmarks))
-    f = np.sqrt(AMPLITUDE) * (f + np.sqrt(FEATURES.uncovered(X)) * normal(seed + 2, rows))
+    f = np.sqrt(AMPLITUDE) * (f + np.sqrt(FEATURES.covered(X)[1]) * normal(seed + 2, rows))
     return X, f, f + np.sqrt(NOISE) * normal(seed + 3, rows)
 
 

@@ -16,7 +16,7 @@ FEATURES = features_on(normal(0, 25, 3))
 def dense(X: Matrix, noise: float) -> Matrix:
     """The covariance of targets over amplitude: Phi Phi' + diag(u) + s2 I."""
     Phi = FEATURES(X)
-    return Phi @ Phi.T + np.diag(FEATURES.uncovered(X) + noise)
+    return Phi @ Phi.T + np.diag(FEATURES.covered(X)[1] + noise)
 
 
 def targets(seed: int) -> tuple[Matrix, Vector]:
@@ -63,7 +63,8 @@ def test_messages_of_sites_multiply() -> None:
         for part in split(np.random.default_rng(0), X, y, 5)
     ]
     for i, whole in enumerate(pooled):
-        total = sum((site[i] for site in sites), start=ConditionalStatistics.nothing(25))
+        first, *others = (site[i] for site in sites)
+        total = sum(others, start=first)
         np.testing.assert_allclose(total.pack(), whole.pack(), rtol=1e-10, atol=1e-9)
 
 

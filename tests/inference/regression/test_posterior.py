@@ -47,7 +47,7 @@ def test_it_is_the_dense_gaussian_process() -> None:
     posterior = learn(X, y, FEATURES)
     mean, variance = posterior.predict(QUERIES)
     Phi, star = FEATURES(X), FEATURES(QUERIES)
-    K = Phi @ Phi.T + np.diag(FEATURES.uncovered(X) + posterior.noise)
+    K = Phi @ Phi.T + np.diag(FEATURES.covered(X)[1] + posterior.noise)
     solved = np.linalg.solve(K, Phi @ star.T)
     left = FEATURES.prior_variance(QUERIES) - np.sum((star @ Phi.T).T * solved, axis=0)
     np.testing.assert_allclose(mean, solved.T @ y, rtol=1e-8, atol=1e-9)

@@ -36,7 +36,7 @@ def test_it_predicts_what_the_definition_says(rows: int, noise: float) -> None:
     X[:10] = learnt.features.landmarks[:10]
     Phi = learnt.features(X)
     open_ = np.square(np.linalg.solve(learnt.factor, Phi.T)).sum(axis=0)
-    expected = learnt.features.uncovered(X) + open_
+    expected = learnt.features.covered(X)[1] + open_
     mean, variance, kept = predictor(X)
     np.testing.assert_allclose(mean, Phi @ learnt.mean, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(variance[kept], expected[kept], rtol=2e-9)

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from scipy.linalg import expm
 
 from edge_node.errors import DataError, NumericalError
-from edge_node.inference.features.nystrom import Features
-from edge_node.inference.messages.gaussian import Gaussian
-from edge_node.inference.regression.conditional import local_conditional
-from edge_node.inference.regression.flow import (
+from edge_node.inference.evaluation.flow import (
     TIMES,
     GradientFlow,
     best_time,
     choose_time,
     local_scores,
 )
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.regression.conditional import local_conditional
 from tests.inference.problems import features_on, learn, normal, regression, split
 
 FEATURES = features_on(normal(5, 20, 3))

@@ -11,8 +11,7 @@ of y without its row, exactly (Sherman & Morrison 1950; Rasmussen & Williams 200
 What all rows chose together stays as it is: encoding, landmarks, s2, a. So the scores flatter
 where a metric or landmarks were fitted to few rows.
 
-A site scores its own rows by itself and sends nothing. Scores are sums, so a federation that wants
-the total can add them: ``pack`` and ``network.sum``.
+A site scores its own rows by itself and sends nothing.
 """
 
 from dataclasses import dataclass
@@ -89,16 +88,6 @@ class LooScores:
         """The same scores for targets that are ``scale`` times as large."""
         loss = self.loss + self.count * float(np.log(scale))
         return type(self)(self.count, self.squares * scale**2, loss, self.inside)
-
-    def pack(self) -> Vector:
-        """As one vector (4,) for ``network.sum``."""
-        return np.array([self.count, self.squares, self.loss, self.inside], dtype=np.float64)
-
-    @classmethod
-    def unpack(cls, vector: Vector) -> Self:
-        """The inverse of ``pack``."""
-        count, squares, loss, inside = (float(value) for value in vector)
-        return cls(round(count), squares, loss, round(inside))
 
 
 def leave_one_out(rows: Rows, posterior: Posterior) -> LooScores:
