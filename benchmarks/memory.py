@@ -44,7 +44,7 @@ encoder = Encoder(numeric, (), (), 0.0, 1.0, 0, (), ())
 kernel = DenseKernel(KernelKind.NTK, Activation.RELU, 1, 2.0, 0.0)
 points = gaussian_landmarks(np.eye(inputs), landmarks, 0)
 features = Features.build(kernel, points[independent_landmarks(kernel, points)])
-statistics = local_statistics(EncodedRows(open_source(path, data), encoder), features)
+(statistics,) = local_statistics(EncodedRows(open_source(path, data), encoder), [features])
 status = Path("/proc/self/status").read_text()  # rusage would count the parent before exec
 peak = int(status.split("VmHWM:")[1].split()[0]) / 1000
 print(json.dumps({"rows": statistics.count, "landmarks": len(features.landmarks), "peak": peak}))

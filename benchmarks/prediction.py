@@ -34,7 +34,7 @@ def measure_prediction(landmarks: int, rows: int, repeats: int) -> dict[str, Any
         model = Model.load(path)
     posterior = model.posterior
     assert isinstance(posterior, Posterior)  # noqa: S101 - the benchmark's own specification
-    size, random = len(posterior.weights), np.random.default_rng(1)
+    size, random = len(posterior.mean), np.random.default_rng(1)
     X = random.normal(size=(rows, posterior.features.landmarks.shape[1]))
     raw = Batch(X[:, : len(model.encoder.numeric)], np.empty((rows, 0), dtype=object))
     A, B = random.normal(size=(rows, size)), random.normal(size=(size, size))

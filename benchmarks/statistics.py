@@ -33,7 +33,7 @@ def measure_statistics(rows: int, landmarks: int, repeats: int) -> dict[str, Any
     chunks = [(X[i : i + _CHUNK], y[i : i + _CHUNK]) for i in range(0, rows, _CHUNK)]
     matrix = np.asfortranarray(random.normal(size=(landmarks, rows)))
     tasks: dict[str, Callable[[], object]] = {
-        "statistics": lambda: local_statistics(chunks, features),
+        "statistics": lambda: local_statistics(chunks, [features]),
         "dsyrk": lambda: dsyrk(1.0, matrix),
         "kernel": lambda: [kernel(part, features.landmarks) for part, _ in chunks],
         "features": lambda: [features(part) for part, _ in chunks],

@@ -18,9 +18,9 @@ The rooms, in the order in which a row travels through them:
     cli          the commands, on top of everything
     console      what the commands share with the aggregator's: options, output, logs
 
-Three leaves belong to no room. `errors` is the tree of exceptions, with their exit codes. `arrays`
+Four leaves belong to no room. `errors` is the tree of exceptions, with their exit codes. `arrays`
 names the arrays that the rooms hand each other, and rounds so that sums don't depend on how rows
-are split. `step` names the program's steps, for the program and for whoever guards them.
+are split. `packing` makes one vector of named arrays, and back. `step` names the program's steps, for the program and for whoever guards them.
 """
 
 __version__ = "0.1.0"

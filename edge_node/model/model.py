@@ -33,7 +33,7 @@ from edge_node.security.files import remove, write_atomically
 
 __all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
 
-_FORMAT = 2
+_FORMAT = 3
 _DAMAGE = (
     OSError,
     EOFError,

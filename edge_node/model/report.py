@@ -16,10 +16,10 @@ from edge_node.data.sources.source import Batch, FileSource, open_source
 from edge_node.errors import ConfigurationError, DataError
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.evaluation import metrics
+from edge_node.inference.evaluation.flow import GradientFlow, best_time
+from edge_node.inference.evaluation.loo import leave_one_out
 from edge_node.inference.evaluation.sampling import sample_function, sample_probabilities
 from edge_node.inference.features.relevance import relevance
-from edge_node.inference.regression.flow import GradientFlow, best_time
-from edge_node.inference.regression.loo import leave_one_out
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
 from edge_node.security.files import write_atomically
@@ -81,7 +81,7 @@ def score_file(paths: NodePaths, file: Path) -> list[Row]:
 
     Returns:
         A row for each posterior. Regression: ``rmse`` and ``nll`` in the target's unit,
-        ``coverage95``, and for the global one ``best_time`` (`inference.regression.flow`).
+        ``coverage95``, and for the global one ``best_time`` (`inference.evaluation.flow`).
         Classification: ``accuracy, log_loss, ece``.
 
     Raises:
@@ -193,7 +193,7 @@ def trained_file(paths: NodePaths, file: Path, t: float) -> list[Row]:
 
     Returns:
         Rows with one column, ``mean``, in the target's unit. ``t`` has no unit: 1 is near the
-        posterior's mean (`inference.regression.flow`).
+        posterior's mean (`inference.evaluation.flow`).
 
     Raises:
         DataError: there is no posterior yet, it is a classifier's, or the file doesn't fit.

@@ -73,13 +73,13 @@ async def infer(
     if spec.data.task is Task.CLASSIFICATION:
         offsets = class_offsets(np.array(encoder.class_counts), spec.data.classes)
         labels = LabelRows(rows, offsets)
-        learnt = await learn_features(census, labels, encoder.rows, landmarks, spec.model)
+        fit = await learn_features(census, labels, encoder.rows, landmarks, spec.model)
         posterior, learnt_in = await agree_classifier(
-            census, rows, learnt, offsets, most_sweeps=spec.model.newton_steps
+            census, rows, fit, offsets, most_sweeps=spec.model.newton_steps
         )
     else:
-        learnt = await learn_features(census, rows, encoder.rows, landmarks, spec.model)
-        posterior, refinement, learnt_in = await agree_posteriors(census, rows, learnt, spec.model)
+        fit = await learn_features(census, rows, encoder.rows, landmarks, spec.model)
+        posterior, refinement, learnt_in = await agree_posteriors(census, rows, fit, spec.model)
     provenance = Provenance(
         federation=spec.name,
         spec_hash=spec.digest().hex(),
@@ -88,11 +88,11 @@ async def infer(
         learnt_in=census.called(learnt_in),
         rows=encoder.rows,
         sweeps=len(census.sums),
-        kernel=str(learnt.candidate.kernel),
-        landmark_kind=learnt.candidate.landmark_kind,
-        landmarks=len(learnt.features.landmarks),
+        kernel=str(fit.candidate.kernel),
+        landmark_kind=fit.candidate.landmark_kind,
+        landmarks=len(fit.features.landmarks),
         log_evidence=posterior.log_evidence,
-        uncovered_share=learnt.statistics.uncovered_share,
+        uncovered_share=fit.statistics.uncovered_share,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Model(spec.data, encoder, posterior, provenance, refinement)

@@ -1,12 +1,12 @@
-"""Agreeing on a model among candidates: feature maps, what they learn, and their evidence."""
+"""Agreeing on a model among candidates: their feature maps, their sums, and their evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from typing import TypeVar
 
 import msgspec
-import numpy as np
-from scipy.linalg import cho_solve
 
 from edge_node.arrays import Matrix, Rows
 from edge_node.config import LandmarkKind
@@ -16,10 +16,10 @@ from edge_node.inference.features.metric import place_exactly
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.kernel import Kernel
 from edge_node.inference.messages.evidence import Evidence, best_evidence
-from edge_node.inference.messages.gaussian import cholesky
 from edge_node.inference.messages.statistics import Statistics, local_statistics
 from edge_node.network.base import Network, decide
 from edge_node.program.root_decisions import read_bases, read_evidences
+from edge_node.program.together import sum_together
 
 __all__ = [
     "AnyRows",
@@ -27,12 +27,14 @@ __all__ = [
     "Fit",
     "agree_evidence",
     "agree_features",
-    "agree_learnt",
+    "agree_fits",
     "agree_statistics",
     "best",
+    "grouped",
 ]
 
 AnyRows = Rows | LabelRows
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,17 @@ class Fit:
 
     @property
     def mean_evidence(self) -> float:
-        """The log evidence a row: a node may be lost between two steps, and its rows with it."""
+        """The log evidence divided by the number of rows, nats.
+
+        Fits of different steps compare by it: a node may be lost between two steps, and its rows
+        with it.
+        """
         return self.evidence.log_evidence / self.statistics.count
 
     @cached_property
-    def weights(self) -> Matrix:
-        """The mean of u, (r,) or (r, q)."""
-        message = self.statistics.message
-        B = message.precision + self.evidence.noise * np.eye(message.size)
-        weights: Matrix = cho_solve((cholesky(B), True), message.shift, check_finite=False)
-        return weights
+    def mean(self) -> Matrix:
+        """The mean of u under the evidence's noise, (r,) or (r, q)."""
+        return self.statistics.likelihood(self.evidence.noise).with_prior().mean
 
 
 async def agree_features(
@@ -108,23 +111,34 @@ async def agree_features(
 
 
 async def agree_statistics(
-    network: Network, step: str, work: Sequence[tuple[AnyRows, Features]], *, cohort_of: str = ""
+    network: Network,
+    step: str,
+    work: Sequence[tuple[AnyRows, Sequence[Features]]],
+    *,
+    cohort_of: str = "",
 ) -> list[Statistics]:
-    """The Gaussian messages of several sets of rows and features, multiplied in one sweep.
+    """The Gaussian messages of rows under feature maps, multiplied over all nodes in one sweep.
 
     A product of messages in canonical form is the sum of their parameters, so the sum over the
-    tree is Gaussian belief propagation (`edge_node.inference.messages.propagation`).
+    tree is Gaussian belief propagation (`edge_node.inference.messages.gaussian`).
+
+    Args:
+        network: the network.
+        step: the sum's name.
+        work: this node's rows, with the maps to be applied to them: they are read once for all.
+        cohort_of: the step whose nodes are to be summed.
+
+    Returns:
+        The federation's statistics for each map, in the order of ``work``.
     """
-    outputs = [rows.outputs if isinstance(rows, LabelRows) else None for rows, _ in work]
     local = [
-        local_statistics(rows, features, q).pack()
-        for (rows, features), q in zip(work, outputs, strict=True)
+        each.pack() for rows, maps in work for each in local_statistics(rows, maps, _outputs(rows))
     ]
-    total = await network.sum(step, np.concatenate(local), cohort_of=cohort_of)
-    parts = np.split(total, np.cumsum([len(vector) for vector in local])[:-1])
+    totals = await sum_together(network, step, local, cohort_of=cohort_of)
+    kinds = [(len(each.landmarks), _outputs(rows)) for rows, maps in work for each in maps]
     return [
-        Statistics.unpack(part, len(features.landmarks), q)
-        for part, (_, features), q in zip(parts, work, outputs, strict=True)
+        Statistics.unpack(total, size, outputs)
+        for total, (size, outputs) in zip(totals, kinds, strict=True)
     ]
 
 
@@ -138,20 +152,41 @@ async def agree_evidence(
     return read_evidences(found, totals, step=step)
 
 
-async def agree_learnt(
-    network: Network,
-    suffix: str,
-    candidates: Sequence[Candidate],
-    rows: Sequence[AnyRows],
-) -> list[Fit]:
-    """What each candidate learns from its rows: a basis, a sweep of statistics, the evidence."""
+async def agree_fits(
+    network: Network, suffix: str, work: Sequence[tuple[AnyRows, Sequence[Candidate]]]
+) -> list[list[Fit]]:
+    """What rows say about candidates: a basis for each, a sweep of statistics, the evidence.
+
+    Args:
+        network: the network.
+        suffix: what tells these steps from those of other candidates.
+        work: this node's rows, with the candidates to be tried on them.
+
+    Returns:
+        For each of the rows, a fit of each of their candidates.
+    """
+    groups = [candidates for _, candidates in work]
+    candidates = [each for group in groups for each in group]
     features = await agree_features(network, f"basis/{suffix}", candidates)
+    maps = [(rows, own) for (rows, _), own in zip(work, grouped(features, groups), strict=True)]
     step = f"statistics/{suffix}"
-    totals = await agree_statistics(network, step, list(zip(rows, features, strict=True)))
+    totals = await agree_statistics(network, step, maps)
     evidences = await agree_evidence(network, f"choice/{suffix}", totals)
-    return [Fit(*each, step) for each in zip(candidates, features, totals, evidences, strict=True)]
+    parts = zip(candidates, features, totals, evidences, strict=True)
+    return grouped([Fit(*each, step) for each in parts], groups)
 
 
-def best(learnt: Sequence[Fit]) -> Fit:
+def best(fits: Sequence[Fit]) -> Fit:
     """The one with the highest evidence."""
-    return max(learnt, key=lambda each: each.evidence.log_evidence)
+    return max(fits, key=lambda each: each.evidence.log_evidence)
+
+
+def grouped(values: Iterable[T], groups: Sequence[Sequence[object]]) -> list[list[T]]:
+    """A flat list's values, in groups of the same sizes as ``groups``."""
+    left = iter(values)
+    return [list(islice(left, len(group))) for group in groups]
+
+
+def _outputs(rows: AnyRows) -> int | None:
+    """How many targets a row has; None for regression's single number."""
+    return rows.outputs if isinstance(rows, LabelRows) else None

@@ -1,4 +1,4 @@
-"""Agreeing on a classifier's posterior."""
+"""Agreeing on a classifier's posterior: natural-gradient steps, a sweep each; the root chooses."""
 
 from functools import partial
 
@@ -17,18 +17,26 @@ __all__ = ["agree_classifier"]
 
 
 async def agree_classifier(
-    network: Network, rows: Rows, learnt: Fit, offsets: Vector, *, most_sweeps: int
+    network: Network, rows: Rows, fit: Fit, offsets: Vector, *, most_sweeps: int
 ) -> tuple[ClassPosterior, str]:
     """The classifier's posterior, and the step whose total it is made of.
 
-    Natural-gradient steps: one sweep each, the root chooses. The first comes from the label
-    regression that was summed already; with ``most_sweeps`` zero it is the only one.
+    Args:
+        network: the network.
+        rows: this node's; targets are class indices.
+        fit: label regression's, in the features to be used. The first step comes from it, without
+            a sweep.
+        offsets: fixed means of the logits (C,).
+        most_sweeps: how many more steps may be taken, a sweep each.
+
+    Raises:
+        NumericalError: no step had a bound.
     """
-    features, outputs = learnt.features, len(offsets) - 1
-    size, scale = len(features.landmarks), learnt.statistics.prior_power / learnt.statistics.count
+    features, outputs = fit.features, len(offsets) - 1
+    size, scale = len(features.landmarks), fit.statistics.prior_power / fit.statistics.count
     state = VariationalState.start(size, outputs, scale)
-    expansion = Expansion.from_labels(learnt.statistics, offsets)
-    step = trial_in = kept_in = learnt.step
+    expansion = Expansion.from_labels(fit.statistics, offsets)
+    step = trial_in = kept_in = fit.step
     for i in range(most_sweeps + 1):
         asked = f"newton/{i}/step"
         chosen = await decide(network, asked, partial(_choose, state, expansion))
@@ -42,8 +50,8 @@ async def agree_classifier(
         local = local_expansion(rows, features, state.trial, offsets)
         expansion = Expansion.unpack(await network.sum(step, local.pack()), size, outputs)
     if most_sweeps == 0:
-        bound = learnt.evidence.log_evidence
-        return ClassPosterior(features, state.trial, offsets, bound), learnt.step
+        bound = fit.evidence.log_evidence
+        return ClassPosterior(features, state.trial, offsets, bound), fit.step
     if not np.isfinite(state.bound):
         raise NumericalError("the classifier's posterior was not found")
     return ClassPosterior(features, state.kept, offsets, state.bound), kept_in

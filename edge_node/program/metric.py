@@ -1,9 +1,10 @@
 """Agreeing on a feature map: a candidate of the grid, then the metric that its gradients ask for.
 
 Each repetition takes one small sweep of gradients and one of statistics. Where rows are many, the
-evidence says when to stop. Where they are few it doesn't notice that the metric has seen the same
-rows; there, models learnt without a fold of the rows are scored on that fold. Landmarks stay where
-they are: moved once more, they would be sums over rows that were summed before.
+evidence says when to stop. Where they are few, the evidence doesn't notice that the metric has seen
+the same rows. There, models are also learnt without each fold of the rows, and scored on that fold.
+Landmarks stay where they are: moved once more, they would be sums over rows that were summed
+before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,16 +28,17 @@ from edge_node.inference.messages.folds import (
     local_scores,
 )
 from edge_node.inference.messages.statistics import Statistics
-from edge_node.inference.numerics.symmetric import pack_symmetric, unpack_symmetric
 from edge_node.network.base import CohortChanged, Network, decide
+from edge_node.packing import Layout, Symmetric
 from edge_node.program.candidates import (
     AnyRows,
     Candidate,
     Fit,
     agree_evidence,
-    agree_learnt,
+    agree_fits,
     agree_statistics,
     best,
+    grouped,
 )
 from edge_node.program.root_decisions import read_metrics, read_trial
 
@@ -68,78 +70,71 @@ async def learn_features(
         for kind in landmarks
         for kernel in kernel_grid(model)
     ]
-    learnt = best(await agree_learnt(network, "0", grid, [rows] * len(grid)))
-    if not (model.metric_sweeps and learnt.candidate.kernel.differentiable):
-        return learnt
+    (fits,) = await agree_fits(network, "0", [(rows, grid)])
+    fit = best(fits)
+    if not (model.metric_sweeps and fit.candidate.kernel.differentiable):
+        return fit
     if count >= model.cross_validation_rows:
-        return await _by_evidence(network, rows, learnt, model)
+        return await _by_evidence(network, rows, fit, model)
     if count >= FOLDS * _FOLD_LANDMARKS * model.min_rows_per_landmark:
-        return await _by_folds(network, rows, learnt, model)
-    return learnt
+        return await _by_folds(network, rows, fit, model)
+    return fit
 
 
-async def _by_evidence(network: Network, rows: AnyRows, learnt: Fit, model: ModelSpec) -> Fit:
+async def _by_evidence(network: Network, rows: AnyRows, fit: Fit, model: ModelSpec) -> Fit:
     """Repeat until the evidence falls."""
     for i in range(1, model.metric_sweeps + 1):
-        lane = _Trajectory(rows, learnt, model.metric_shrinkages)
-        candidates = await _agree_metrics(network, i, [lane])
-        improved = best(await agree_learnt(network, f"{i}", candidates, [rows] * len(candidates)))
-        if improved.mean_evidence <= learnt.mean_evidence:
+        start = _Trajectory(rows, fit, (fit,))
+        (tried,) = await _advance(network, i, [start], model.metric_shrinkages)
+        improved = best(tried.fits)
+        if improved.mean_evidence <= fit.mean_evidence:
             break
-        learnt = improved
-    return learnt
+        fit = improved
+    return fit
 
 
-async def _by_folds(network: Network, rows: AnyRows, learnt: Fit, model: ModelSpec) -> Fit:
+async def _by_folds(network: Network, rows: AnyRows, fit: Fit, model: ModelSpec) -> Fit:
     """Repeat with all rows and without each fold, side by side; take what predicts the folds.
 
-    Folds are counted first: many rows may be few different ones, and duplicates share a fold.
+    Models that were learnt without a fold serve to score a metric on that fold, and are dropped.
     """
     folds = [_fold(rows, fold, inside=True) for fold in range(FOLDS)]
-    held_in = [rows, *(_fold(rows, fold, inside=False) for fold in range(FOLDS))]
     fewest = _FOLD_LANDMARKS * model.min_rows_per_landmark
-    start = [learnt, *await _without_folds(network, rows, folds, learnt, fewest)]
-    if len(start) == 1:
-        return learnt
-    lanes = [
-        _Trajectory(own, each, model.metric_shrinkages)
-        for own, each in zip(held_in, start, strict=True)
+    starts = await _without_folds(network, rows, folds, fit, fewest)
+    if not starts:
+        return fit
+    everything = _Trajectory(rows, fit, (fit,))
+    without = [
+        _Trajectory(_fold(rows, fold, inside=False), start, (start,))
+        for fold, start in enumerate(starts)
     ]
-    tried: list[Fit] = []  # with all rows; of what is learnt without a fold the scores are left
+    tried: list[Fit] = []
     scores: list[Vector] = []
     for i in range(1, model.metric_sweeps + 1):
-        candidates = await _agree_metrics(network, i, lanes)
-        widths = [lane for lane in lanes for _ in lane.shrinkages]
-        found = await agree_learnt(network, f"{i}", candidates, [lane.rows for lane in widths])
-        lanes = [
-            _Trajectory(lane.rows, each, (shrinkage,))
-            for lane, each, shrinkage in zip(
-                widths, found, (s for lane in lanes for s in lane.shrinkages), strict=True
-            )
-        ]
-        count = len(model.metric_shrinkages)
-        trials = [found[trial::count] for trial in range(count)]
-        tried += [trial[0] for trial in trials]
-        scores.append(_scores(folds, start, trials))
+        trajectories = [everything, *without]
+        everything, *without = await _advance(network, i, trajectories, model.metric_shrinkages)
+        tried += everything.fits
+        scores.append(_scores(folds, without))
     chosen = await _agree_trial(network, scores)
-    return learnt if chosen is None else tried[chosen]
+    return fit if chosen is None else tried[chosen]
 
 
 async def _without_folds(
-    network: Network, rows: AnyRows, folds: Sequence[AnyRows], learnt: Fit, fewest: int
+    network: Network, rows: AnyRows, folds: Sequence[AnyRows], fit: Fit, fewest: int
 ) -> list[Fit]:
-    """What is learnt without each fold under the same features: sums of the other folds' sums.
+    """Fits without each fold under the same features: sums of the other folds' sums.
 
-    Nothing where a fold has too few rows; where a node was lost since ``learnt`` was summed, since
-    the folds of the others, taken from that sum, would leave its own; or where all targets that
-    differ from zero lie in one fold: no model learns from the rest.
+    There are none where a fold has too few rows: many rows may be few different ones, and
+    duplicates share a fold. Nor where a node was lost since ``fit`` was summed: the other nodes'
+    folds, taken from that sum, would leave the lost node's own. Nor where all targets that differ
+    from zero lie in one fold: no model learns from the rest.
     """
-    work = [(fold, learnt.features) for fold in folds]
     counts = await network.sum("folds", fold_counts(rows))
     if counts.min() < fewest:
         return []
+    work = [(fold, [fit.features]) for fold in folds]
     try:
-        parts = await agree_statistics(network, "statistics/folds", work, cohort_of=learnt.step)
+        parts = await agree_statistics(network, "statistics/folds", work, cohort_of=fit.step)
     except CohortChanged:
         return []
     totals = [
@@ -150,25 +145,88 @@ async def _without_folds(
         return []
     evidences = await agree_evidence(network, "choice/folds", totals)
     return [
-        replace(learnt, statistics=total, evidence=evidence)
+        replace(fit, statistics=total, evidence=evidence)
         for total, evidence in zip(totals, evidences, strict=True)
     ]
 
 
-def _scores(
-    folds: Sequence[AnyRows], start: Sequence[Fit], trials: Sequence[Sequence[Fit]]
-) -> Vector:
-    """How much better than ``start`` each trial predicts the folds: of this node's rows.
+@dataclass(frozen=True)
+class _Trajectory:
+    """What some rows say, from one metric to the next.
 
-    A trial is what was learnt with all rows, and then without each fold, as ``start`` is.
+    Attributes:
+        rows: this node's.
+        start: their fit before any metric.
+        fits: their newest: at first ``start`` alone, then one for each shrinkage. Each shrinkage
+            goes on from its own.
     """
-    total: Vector = np.sum(
-        [
-            local_scores(rows, _predictor(start[f]), [_predictor(trial[f]) for trial in trials])
-            for f, rows in enumerate(folds, start=1)
-        ],
-        axis=0,
+
+    rows: AnyRows
+    start: Fit
+    fits: tuple[Fit, ...]
+
+
+async def _advance(
+    network: Network, i: int, trajectories: Sequence[_Trajectory], shrinkages: Sequence[float]
+) -> list[_Trajectory]:
+    """Each trajectory after its ``i``-th repetition. The sums of all ride in the same sweeps."""
+    candidates = await _agree_metrics(network, i, trajectories, shrinkages)
+    work = [(each.rows, own) for each, own in zip(trajectories, candidates, strict=True)]
+    fits = await agree_fits(network, f"{i}", work)
+    return [replace(each, fits=tuple(own)) for each, own in zip(trajectories, fits, strict=True)]
+
+
+async def _agree_metrics(
+    network: Network, i: int, trajectories: Sequence[_Trajectory], shrinkages: Sequence[float]
+) -> list[list[Candidate]]:
+    """Each trajectory's next candidates, one for each shrinkage.
+
+    One sweep of gradients; the root takes the matrices' roots, since rounding differs.
+    """
+    size = trajectories[0].start.candidate.landmarks.shape[1]
+    local = [
+        gradient_outer_product(each.rows, fit.features, fit.mean)
+        for each in trajectories
+        for fit in each.fits
+    ]
+    layout = Layout({"products": Symmetric(size, len(local))})
+    total = await network.sum(f"gradients/{i}", layout.pack(products=np.stack(local)))
+    sums = grouped(layout.unpack(total)["products"], [each.fits for each in trajectories])
+    trials = [
+        _trials(each.fits, own, shrinkages) for each, own in zip(trajectories, sums, strict=True)
+    ]
+    flat = [trial for own in trials for trial in own]
+    step = f"metric/{i}"
+    roots = await decide(
+        network, step, lambda: np.array([metric_from(M, s) for _, M, s in flat]).tobytes()
     )
+    metrics = read_metrics(roots, len(flat), size, step=step)
+    found = [replace(origin, metric=T) for (origin, _, _), T in zip(flat, metrics, strict=True)]
+    return grouped(found, trials)
+
+
+def _trials(
+    fits: Sequence[Fit], sums: Sequence[Matrix], shrinkages: Sequence[float]
+) -> list[tuple[Candidate, Matrix, float]]:
+    """For each shrinkage the candidate that it goes on from, and the sum of its gradients."""
+    origins = [(fit.candidate, M) for fit, M in zip(fits, sums, strict=True)]
+    if len(origins) == 1:  # the first repetition: all go on from the same
+        origins *= len(shrinkages)
+    return [(candidate, M, s) for (candidate, M), s in zip(origins, shrinkages, strict=True)]
+
+
+def _scores(folds: Sequence[AnyRows], without: Sequence[_Trajectory]) -> Vector:
+    """How much better each trial predicts the folds than no metric does: of this node's rows.
+
+    Args:
+        folds: the folds.
+        without: for each fold, the trajectory that has not seen it.
+    """
+    scores = [
+        local_scores(rows, _predictor(each.start), [_predictor(fit) for fit in each.fits])
+        for rows, each in zip(folds, without, strict=True)
+    ]
+    total: Vector = np.sum(scores, axis=0)
     return total
 
 
@@ -180,43 +238,6 @@ async def _agree_trial(network: Network, scores: Sequence[Vector]) -> int | None
     return read_trial(chosen, len(total) // 2, step="trial")
 
 
-@dataclass(frozen=True)
-class _Trajectory:
-    """Rows to learn from, what was learnt from them so far, and metrics to be tried next."""
-
-    rows: AnyRows
-    learnt: Fit
-    shrinkages: tuple[float, ...]
-
-
-async def _agree_metrics(network: Network, i: int, lanes: Sequence[_Trajectory]) -> list[Candidate]:
-    """Each lane's candidate under each metric that it tries, in their order.
-
-    One sweep of gradients; the root takes the matrices' roots, since rounding differs.
-    """
-    size = lanes[0].learnt.candidate.landmarks.shape[1]
-    local = [
-        pack_symmetric(gradient_outer_product(lane.rows, lane.learnt.features, lane.learnt.weights))
-        for lane in lanes
-    ]
-    total = await network.sum(f"gradients/{i}", np.concatenate(local))
-    sums = [unpack_symmetric(part, size) for part in total.reshape(len(lanes), -1)]
-
-    def roots() -> bytes:
-        return np.array(
-            [
-                metric_from(M, s)
-                for lane, M in zip(lanes, sums, strict=True)
-                for s in lane.shrinkages
-            ]
-        ).tobytes()
-
-    owners = [lane.learnt.candidate for lane in lanes for _ in lane.shrinkages]
-    step = f"metric/{i}"
-    metrics = read_metrics(await decide(network, step, roots), len(owners), size, step=step)
-    return [replace(each, metric=T) for each, T in zip(owners, metrics, strict=True)]
-
-
 def _fold(rows: AnyRows, fold: int, *, inside: bool) -> AnyRows:
     """A fold's rows, or all others; labels stay labels."""
     if isinstance(rows, LabelRows):
@@ -224,5 +245,5 @@ def _fold(rows: AnyRows, fold: int, *, inside: bool) -> AnyRows:
     return FoldRows(rows, fold, inside)
 
 
-def _predictor(learnt: Fit) -> Predictor:
-    return Predictor(learnt.features, learnt.weights, learnt.evidence)
+def _predictor(fit: Fit) -> Predictor:
+    return Predictor(fit.features, fit.mean, fit.evidence)

@@ -1,8 +1,8 @@
-"""Agreeing on regression posteriors: the global one and the sites' refinement, and their noise.
+"""Agreeing on a regression's posteriors, the global one and the sites' refinement, and their noise.
 
 Both let what the landmarks don't cover be explained row by row or block by block instead of by the
-noise, so each asks for a smaller noise than the statistics' bound did. A message is made for one
-noise: a coarse grid rides in one sweep, two more values around the best in another.
+noise. So each asks for a smaller noise than the candidates' evidence, the bound, did. A message is
+made for one noise: a coarse grid of noises rides in one sweep, two more around the best in another.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,16 +17,13 @@ from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
 from edge_node.inference.regression.blocks import LaterRows, first_blocks
-from edge_node.inference.regression.conditional import (
-    ConditionalStatistics,
-    local_conditional,
-    solve_conditional,
-)
+from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement
 from edge_node.network.base import Network, decide
 from edge_node.program.candidates import Fit
 from edge_node.program.root_decisions import read_judgements
+from edge_node.program.together import sum_together
 
 __all__ = ["agree_posteriors"]
 
@@ -72,18 +69,18 @@ class _Search:
     def posterior(self, features: Features) -> Posterior:
         """The best noise's."""
         statistics = ConditionalStatistics.unpack(self.packed, len(features.landmarks))
-        return solve_conditional(statistics, features, self.found())
+        return Posterior.of(statistics.message, features, self.found())
 
 
 async def agree_posteriors(
-    network: Network, rows: Rows, learnt: Fit, model: ModelSpec
+    network: Network, rows: Rows, fit: Fit, model: ModelSpec
 ) -> tuple[Posterior, Refinement | None, str]:
     """The global posterior, this site's refinement, and the step that the former is a sum of.
 
     Raises:
         NumericalError: no noise explains the targets.
     """
-    features, scale = learnt.features, learnt.statistics.prior_power / learnt.statistics.count
+    features, scale = fit.features, fit.statistics.prior_power / fit.statistics.count
     searches = [_Search(lambda noises: local_conditional(rows, features, noises))]
     blocks = []
     if model.site_refinement:
@@ -91,9 +88,8 @@ async def agree_posteriors(
         blocks = first_blocks(placed, model.site_rows, model.site_block_rows)
         others = LaterRows(rows, sum(len(block.targets) for block in blocks))
         searches.append(_Search(lambda noises: local_refinement(blocks, others, features, noises)))
-    bound = learnt.evidence.noise
     floor = NOISE_RANGE[0] * scale
-    grids = [_at_least(floor, bound, _COARSE)] * len(searches)
+    grids = [_at_least(floor, fit.evidence.noise, _COARSE)] * len(searches)
     for i in range(2):
         await _agree_evidence(network, f"noise/{i}", searches, grids, len(features.landmarks))
         grids = [_at_least(floor, search.found().noise, _FINE) for search in searches]
@@ -115,8 +111,7 @@ async def _agree_evidence(
         for search, noises in zip(searches, grids, strict=True)
         for message in search.message(noises)
     ]
-    total = await network.sum(step, np.concatenate(local))
-    sums = np.split(total, len(local))
+    sums = await sum_together(network, step, local)
     noises = [noise for grid in grids for noise in grid]
     owners = [s for s, grid in zip(searches, grids, strict=True) for _ in grid]
 

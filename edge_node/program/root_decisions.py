@@ -1,4 +1,4 @@
-"""What the root has chosen, as every node reads it: nothing that a root can't have chosen.
+"""The root's decisions, as every node reads them: nothing that a root can't have chosen.
 
 A choice arrives as bytes from another node. It is read here, and checked against what this node
 knows by itself (the totals, the candidates, the grid), before anything is computed with it: a root

@@ -15,7 +15,7 @@ from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, Mod
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.features.nystrom import Features
-from edge_node.inference.messages.statistics import Statistics, local_statistics
+from edge_node.inference.messages.statistics import Statistics
 from edge_node.model.model import Model
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import parse_record
@@ -24,7 +24,7 @@ from edge_node.security.masks import PairwiseMasks
 from edge_node.security.pki.authority import Authority
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.reconstruction import distances, invert_one_row, rows_in_span, targets_of
-from tests.inference.problems import features_on, normal
+from tests.inference.problems import features_on, normal, statistics_of
 from tests.mesh import Mesh
 
 VICTIM = "c"
@@ -47,7 +47,7 @@ def test_one_rows_statistics_are_the_row(features: Features) -> None:
     """Kernel values give inner products, and these the row, to eight digits; and its target."""
     for seed in range(5):
         X, y = normal(seed, 1, 3), normal(100 + seed, 1)
-        x, target = invert_one_row(local_statistics([(X, y)], features), features)
+        x, target = invert_one_row(statistics_of([(X, y)], features), features)
         np.testing.assert_allclose(x, X[0], rtol=1e-6, atol=1e-7)
         assert target == pytest.approx(float(y[0]), rel=1e-8)
 
@@ -56,7 +56,7 @@ def test_one_rows_statistics_are_the_row(features: Features) -> None:
 def test_a_few_rows_statistics_are_the_rows(features: Features, rows: int) -> None:
     """Their span gives them away, all of them, with their targets."""
     X, y = normal(1, rows, 3), normal(2, rows)
-    statistics = local_statistics([(X, y)], features)
+    statistics = statistics_of([(X, y)], features)
     found = rows_in_span(statistics, features, rows, normal(3, 40, 3))
     assert distances(X, found).max() < 1e-5
     nearest = np.linalg.norm(X[:, None] - found[None], axis=2).argmin(axis=1)
@@ -66,7 +66,7 @@ def test_a_few_rows_statistics_are_the_rows(features: Features, rows: int) -> No
 def test_many_rows_statistics_are_no_row(features: Features) -> None:
     """More rows than landmarks span everything: the same search finds nobody."""
     X, y = normal(1, 200, 3), normal(2, 200)
-    found = rows_in_span(local_statistics([(X, y)], features), features, 24, normal(3, 24, 3))
+    found = rows_in_span(statistics_of([(X, y)], features), features, 24, normal(3, 24, 3))
     assert distances(X, found).min() > RECOVERED
 
 
@@ -111,7 +111,7 @@ class Run:
 
     def own(self, node: str) -> Vector:
         """What a node knows of itself: its contribution."""
-        return local_statistics([self.encoded[node]], self.features).pack()
+        return statistics_of([self.encoded[node]], self.features).pack()
 
     def attack(self, vector: Vector) -> Matrix:
         """What both attacks make of a vector that is taken for the victim's statistics."""

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from edge_node.arrays import Matrix, Vector
+from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.config import Activation, KernelKind
 from edge_node.inference.features.landmarks import independent_landmarks
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.dense import DenseKernel
 from edge_node.inference.kernels.kernel import Kernel
 from edge_node.inference.kernels.stationary import StationaryKernel
-from edge_node.inference.regression.conditional import local_conditional, solve_conditional
+from edge_node.inference.messages.statistics import Statistics, local_statistics
+from edge_node.inference.regression.conditional import local_conditional
 from edge_node.inference.regression.posterior import Posterior
 
 NTK = DenseKernel(KernelKind.NTK, Activation.RELU, 2, 2.0, 0.0)
@@ -50,7 +51,13 @@ def split(rng: np.random.Generator, X: Matrix, y: Vector, sites: int):
     return [[(X[half], y[half]) for half in np.array_split(part, 2)] for part in parts]
 
 
+def statistics_of(rows: Rows, features: Features, outputs: int | None = None) -> Statistics:
+    """What some rows say under one feature map."""
+    (statistics,) = local_statistics(rows, [features], outputs)
+    return statistics
+
+
 def learn(X: Matrix, y: Vector, features: Features, noise: float = 0.2) -> Posterior:
     """The regression posterior in which each row answers for what the landmarks don't cover."""
     (statistics,) = local_conditional([(X, y)], features, [noise])
-    return solve_conditional(statistics, features, statistics.evidence(noise))
+    return Posterior.of(statistics.message, features, statistics.evidence(noise))

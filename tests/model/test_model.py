@@ -41,9 +41,9 @@ def test_nodes_share_the_global_posterior_and_refine_it_with_their_own_rows(
     sizes = [[len(b.targets) for b in m.refinement.blocks] for m in models]
     assert [sum(each) for each in sizes] == [40, 50]
     assert all(size <= 30 for each in sizes for size in each)
-    np.testing.assert_array_equal(one.posterior.weights, other.posterior.weights)
+    np.testing.assert_array_equal(one.posterior.mean, other.posterior.mean)
     np.testing.assert_allclose(
-        one.refinement.posterior.weights, other.refinement.posterior.weights, rtol=1e-12
+        one.refinement.posterior.mean, other.refinement.posterior.mean, rtol=1e-12
     )
     queries = part(ROWS, np.arange(20))
     np.testing.assert_array_equal(
@@ -135,6 +135,24 @@ def test_damage_is_refused_by_the_files_name(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=rf"/{name}: .* damaged"):
         Model.load(tmp_path / "model.npz")
+
+
+def test_a_file_of_another_format_is_refused(models: list[Model], tmp_path: Path) -> None:
+    """Its arrays may mean something else, as those of format 2 did."""
+    path = tmp_path / "model.npz"
+    models[0].save(path)
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    header = msgspec.json.decode(arrays["header"].tobytes())
+    for number in (header["format"], 2):
+        header["format"] = number
+        arrays["header"] = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
+        np.savez(path, **arrays)
+        if number == 2:
+            with pytest.raises(DataError, match="expected a model of format 3, found format 2"):
+                Model.load(path)
+        else:
+            Model.load(path)
 
 
 def test_a_classifier_has_one_posterior_in_one_sweep_if_need_be(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ its largest value near one, and that no single node chose.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_node.arrays import Vector
 from edge_node.config import DataSpec, Task
 from edge_node.data.encoding.encoder import is_missing
 from edge_node.data.sources.checks import LARGEST
@@ -26,12 +27,11 @@ from edge_node.data.sources.schema import (
     unlisted_columns,
 )
 from edge_node.data.sources.source import Batch, Source
-from edge_node.data.sums.labels import Tally, add_labels, label_counts
+from edge_node.data.sums.labels import Tally, add_labels, count_length, label_counts
 from edge_node.errors import CohortRefusedError, DataError
+from edge_node.packing import Layout
 
 __all__ = ["Counts", "LocalCounts", "check_census", "local_counts", "number_columns", "read_counts"]
-
-Vector = NDArray[np.float64]
 
 _LOWEST, _HIGHEST, _BIN = -400, 400, 4  # binary exponents: 1e-120 to 1e120
 _BINS = (_HIGHEST - _LOWEST) // _BIN
@@ -48,9 +48,7 @@ class Counts(msgspec.Struct, frozen=True):
     listed: tuple[tuple[int, ...], ...]  # per categorical column; rows of each category of the spec
     present: tuple[int, ...]
     units: tuple[float, ...]  # a power of two that no value exceeds
-    buckets: tuple[
-        float, ...
-    ]  # `edge_node.data.sums.labels.label_counts` of the columns not listed
+    buckets: tuple[float, ...]  # of `labels.label_counts`, of the columns that aren't listed
 
     @property
     def census(self) -> Vector:
@@ -90,27 +88,48 @@ def local_counts(source: Source, data: DataSpec) -> LocalCounts:
             listed[j] += [np.sum(batch.categorical[:, j] == each) for each in column.categories]
         for tally, j in zip(tallies, unlisted, strict=True):
             add_labels(tally, batch.categorical[:, j], categorical[j].name)
-    buckets = label_counts(tallies, range(len(tallies)), attempt=0)
-    parts = [np.array([rows]), missing, classes, *listed, magnitudes.ravel(), buckets]
-    return LocalCounts(np.concatenate(parts), tallies, np.array([rows, *classes]))
+    vector = _layout(data).pack(
+        rows=rows,
+        missing=missing,
+        classes=classes,
+        listed=np.concatenate([np.empty(0), *listed]),
+        magnitudes=magnitudes,
+        buckets=label_counts(tallies, range(len(tallies)), attempt=0),
+    )
+    return LocalCounts(vector, tallies, np.array([rows, *classes]))
 
 
 def read_counts(total: Vector, data: DataSpec) -> Counts:
-    """The federation's counts, of ``local_counts``."""
-    lengths = [len(column.categories) for column in categorical_columns(data)]
-    sizes = [1, len(data.columns), len(data.classes), *lengths, _numbers(data) * _BINS]
-    (rows,), missing, classes, *listed, magnitudes, buckets = np.split(total, np.cumsum(sizes))
+    """The federation's counts, of ``local_counts``. Raises NumericalError for another vector."""
+    parts = _layout(data).unpack(total)
+    rows, listed = int(parts["rows"]), iter(parts["listed"].astype(int).tolist())
     absent = np.zeros(_numbers(data))
-    absent[: len(numeric_columns(data))] = missing[: len(numeric_columns(data))]
-    highest = [int(np.flatnonzero(h).max(initial=-1)) for h in magnitudes.reshape(-1, _BINS)]
+    absent[: len(numeric_columns(data))] = parts["missing"][: len(numeric_columns(data))]
+    highest = [int(np.flatnonzero(h).max(initial=-1)) for h in parts["magnitudes"]]
     return Counts(
-        rows=int(rows),
-        missing=tuple(missing.astype(int).tolist()),
-        classes=tuple(classes.astype(int).tolist()),
-        listed=tuple(tuple(each.astype(int).tolist()) for each in listed),
+        rows=rows,
+        missing=tuple(parts["missing"].astype(int).tolist()),
+        classes=tuple(parts["classes"].astype(int).tolist()),
+        listed=tuple(
+            tuple(islice(listed, len(column.categories))) for column in categorical_columns(data)
+        ),
         present=tuple((rows - absent).astype(int).tolist()),
         units=tuple(2.0 ** _top(each) if each >= 0 else 1.0 for each in highest),
-        buckets=tuple(buckets.tolist()),
+        buckets=tuple(parts["buckets"].tolist()),
+    )
+
+
+def _layout(data: DataSpec) -> Layout:
+    """What is summed."""
+    return Layout(
+        {
+            "rows": (),
+            "missing": (len(data.columns),),
+            "classes": (len(data.classes),),
+            "listed": (sum(len(column.categories) for column in categorical_columns(data)),),
+            "magnitudes": (_numbers(data), _BINS),
+            "buckets": (count_length(len(unlisted_columns(data)), attempt=0),),
+        }
     )
 
 

@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_node.arrays import Vector
 from edge_node.data.sources.schema import LONGEST_LABEL
 from edge_node.errors import DataError
 
@@ -30,13 +31,13 @@ __all__ = [
     "Sieve",
     "Tally",
     "add_labels",
+    "count_length",
     "label_bytes",
     "label_counts",
     "read_labels",
     "too_many",
 ]
 
-Vector = NDArray[np.float64]
 Tally = Counter[bytes]
 """How many of a node's rows hold each label (in UTF-8) of a column."""
 
@@ -60,6 +61,11 @@ def add_labels(tally: Tally, values: NDArray[np.object_], column: str) -> None:
             tally[_utf8(label, column)] += rows
     if len(tally) > _MOST:
         raise too_many(repr(column), f"more than {_MOST} at this node")
+
+
+def count_length(columns: int, attempt: int) -> int:
+    """How many numbers ``label_counts`` of so many columns has."""
+    return columns * _TABLES * _buckets(attempt)
 
 
 def label_counts(tallies: Sequence[Tally], columns: Sequence[int], attempt: int) -> Vector:

@@ -10,14 +10,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_node.arrays import round_absolute
+from edge_node.arrays import Vector, round_absolute
 from edge_node.config import DataSpec
 from edge_node.data.sources.source import Source
 from edge_node.data.sums.counts import Counts, number_columns
 
 __all__ = ["GRID_BITS", "is_summed", "local_means", "read_means"]
-
-Vector = NDArray[np.float64]
 
 GRID_BITS = 44
 """Numbers count in multiples of 2^-44 of their unit: centres, and deviations from them."""

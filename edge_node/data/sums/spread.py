@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_node.arrays import round_absolute, round_significant
+from edge_node.arrays import Matrix, Vector, round_absolute, round_significant
 from edge_node.config import DataSpec, Task
 from edge_node.data.encoding.encoder import (
     CategoricalFeature,
@@ -30,17 +30,13 @@ from edge_node.data.sources.source import Source
 from edge_node.data.sums.counts import Counts
 from edge_node.data.sums.means import GRID_BITS, is_summed
 from edge_node.errors import DataError
+from edge_node.packing import Layout, Symmetric
 
 __all__ = ["Agreed", "local_spread", "read_spread"]
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
-
 _GAIN_BITS = 14
 _GAIN = 2.0**_GAIN_BITS
-_GRID = (
-    GRID_BITS - _GAIN_BITS
-)  # bits: deviations become multiples of 2^-30: sums resolve their products
+_GRID = GRID_BITS - _GAIN_BITS  # bits: of deviations, multiples of 2^-30, sums resolve products
 _CONSTANT = 2.0**-55  # variance, in gained units, that is rounding only
 
 
@@ -83,8 +79,30 @@ def local_spread(source: Source, data: DataSpec, agreed: Agreed) -> Vector:
         else:
             classes = raw.targets(batch).astype(np.int64)
             per_class += np.bincount(classes, minlength=len(per_class))
-    return np.concatenate(
-        [[rows], present, per_class, target, first, _upper(second), _upper(pairs)]
+    return _layout(raw, data).pack(
+        rows=rows,
+        present=present,
+        classes=per_class,
+        target=target,
+        first=first,
+        second=second,
+        pairs=pairs,
+    )
+
+
+def _layout(raw: Encoder, data: DataSpec) -> Layout:
+    """What is summed: the second moments of the numbers, and rows with each pair of indicators."""
+    numbers = len(raw.numeric)
+    return Layout(
+        {
+            "rows": (),
+            "present": (numbers,),
+            "classes": (len(data.classes),),
+            "target": (2,),
+            "first": (numbers,),
+            "second": Symmetric(numbers),
+            "pairs": Symmetric(len(raw.feature_names) - numbers),
+        }
     )
 
 
@@ -102,18 +120,18 @@ def read_spread(
 
     Raises:
         DataError: the target is constant, or all inputs are.
+        NumericalError: another vector.
     """
     raw = _raw_encoder(data, agreed)
     numbers, size = len(raw.numeric), len(raw.feature_names)
-    sizes = [1, numbers, len(data.classes), 2, numbers, numbers * (numbers + 1) // 2]
-    (rows,), present, per_class, target, first, upper, pairs = np.split(total, np.cumsum(sizes))
+    parts = _layout(raw, data).unpack(total)
+    rows = parts["rows"].item()
     second = np.zeros((size, size))
-    second[:numbers, :numbers] = _symmetric(upper, numbers)
-    second[numbers:, numbers:] = _symmetric(pairs, size - numbers)
-    first = np.concatenate([first, np.diag(second)[numbers:]])
+    second[:numbers, :numbers], second[numbers:, numbers:] = parts["second"], parts["pairs"]
+    first = np.concatenate([parts["first"], np.diag(parts["pairs"])])
     covariance = second / rows - np.outer(first, first) / rows**2
     covariance[:numbers, numbers:] = covariance[numbers:, :numbers] = 0.0
-    held = np.append(np.maximum(present, 1.0), np.full(size - numbers, rows))
+    held = np.append(np.maximum(parts["present"], 1.0), np.full(size - numbers, rows))
     mean = first / held
     variance = np.diag(second) / held - mean**2
     varies = variance > _CONSTANT + 1e-12 * mean**2
@@ -127,9 +145,9 @@ def read_spread(
     scaled = covariance[np.ix_(varies, varies)] / np.outer(scale[varies], scale[varies])
     encoder = msgspec.structs.replace(
         _scaled(raw, mean, scale, varies),
-        target_scale=_target_scale(target / rows, data, raw),
+        target_scale=_target_scale(parts["target"] / rows, data, raw),
         rows=int(rows),
-        class_counts=tuple(per_class.astype(int).tolist()),
+        class_counts=tuple(parts["classes"].astype(int).tolist()),
     )
     return encoder, round_absolute(scaled)
 
@@ -204,17 +222,6 @@ def _missing(data: DataSpec, agreed: Agreed) -> Iterator[MissingFeature]:
     ):
         if MISSING in kept_groups(counts.rows, own, missing, data.min_rows_per_category):
             yield MissingFeature(name, kind, i, 0.0)
-
-
-def _upper(M: Matrix) -> Vector:
-    upper: Vector = M[np.triu_indices(len(M))]
-    return upper
-
-
-def _symmetric(upper: Vector, size: int) -> Matrix:
-    M = np.zeros((size, size))
-    M[np.triu_indices(size)] = upper
-    return M + np.triu(M, 1).T
 
 
 def _scaled(raw: Encoder, mean: Vector, scale: Vector, varies: NDArray[np.bool_]) -> Encoder:

@@ -12,7 +12,7 @@ from scipy.linalg import solve_triangular
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.classification.likelihood import pairs
-from edge_node.inference.messages.gaussian import Gaussian, cholesky
+from edge_node.inference.messages.gaussian import Gaussian
 
 __all__ = ["Approximation"]
 
@@ -34,8 +34,7 @@ class Approximation:
     @cached_property
     def factor(self) -> Matrix:
         """L (q r, q r) lower, L L' = Lambda + I / a."""
-        prior = np.eye(self.message.size) / self.amplitude
-        return cholesky(self.message.precision + prior, what="posterior precision")
+        return self.message.with_prior(self.amplitude).factor
 
     @cached_property
     def whitening(self) -> Matrix:

@@ -16,7 +16,6 @@ from typing import Self
 import numpy as np
 
 from edge_node.arrays import Matrix, Rows, Vector
-from edge_node.errors import NumericalError
 from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.classes import contrast, one_hot
 from edge_node.inference.classification.likelihood import average, pairs, softmax_curvature
@@ -24,12 +23,8 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.messages.statistics import Statistics
 from edge_node.inference.numerics.streaming import Scratch, accumulate
-from edge_node.inference.numerics.symmetric import (
-    SymmetricSum,
-    pack_symmetric,
-    packed_size,
-    unpack_symmetric,
-)
+from edge_node.inference.numerics.symmetric import SymmetricSum
+from edge_node.packing import Layout, Symmetric
 
 __all__ = ["Expansion", "local_expansion"]
 
@@ -49,15 +44,6 @@ class Expansion:
     uncovered: float
     gradient: Matrix
     curvature: Matrix
-
-    def __add__(self, other: Self) -> Self:
-        """The expansion of both sets of rows."""
-        return type(self)(
-            self.log_likelihood + other.log_likelihood,
-            self.uncovered + other.uncovered,
-            self.gradient + other.gradient,
-            self.curvature + other.curvature,
-        )
 
     @classmethod
     def from_labels(cls, statistics: Statistics, offsets: Vector) -> Self:
@@ -87,29 +73,39 @@ class Expansion:
 
     def pack(self) -> Vector:
         """As one vector for ``network.sum``."""
-        head = [self.log_likelihood, self.uncovered]
-        triangles = [pack_symmetric(block) for block in self.curvature]
-        return np.concatenate([head, self.gradient.ravel(), *triangles])
+        return _layout(*self.gradient.shape).pack(
+            log_likelihood=self.log_likelihood,
+            uncovered=self.uncovered,
+            gradient=self.gradient,
+            curvature=self.curvature,
+        )
 
     @classmethod
     def unpack(cls, vector: Vector, size: int, outputs: int) -> Self:
-        """The inverse of ``pack`` for r = ``size`` features.
+        """The inverse of ``pack`` for r = ``size`` features and q = ``outputs`` contrasts.
 
         Raises:
-            NumericalError: the vector's length doesn't fit, or it is not finite.
+            NumericalError: the vector has another length, or is not finite.
         """
-        triangle, entries = packed_size(size), len(pairs(outputs))
-        expected = 2 + size * outputs + entries * triangle
-        if vector.shape != (expected,) or not np.isfinite(vector).all():
-            raise NumericalError(
-                "a packed expansion has the wrong length or is not finite",
-                expected=f"{expected} numbers for {size} features, {outputs} contrasts",
-                found=str(vector.shape),
-            )
-        gradient = vector[2 : 2 + size * outputs].reshape(size, outputs).copy()
-        triangles = vector[2 + size * outputs :].reshape(entries, triangle)
-        curvature = np.stack([unpack_symmetric(part, size) for part in triangles])
-        return cls(float(vector[0]), float(vector[1]), gradient, curvature)
+        parts = _layout(size, outputs).unpack(vector)
+        return cls(
+            parts["log_likelihood"].item(),
+            parts["uncovered"].item(),
+            parts["gradient"],
+            parts["curvature"],
+        )
+
+
+def _layout(size: int, outputs: int) -> Layout:
+    """What is summed."""
+    return Layout(
+        {
+            "log_likelihood": (),
+            "uncovered": (),
+            "gradient": (size, outputs),
+            "curvature": Symmetric(size, len(pairs(outputs))),
+        }
+    )
 
 
 def local_expansion(
@@ -128,7 +124,7 @@ def local_expansion(
     """
     (total,) = accumulate(
         rows,
-        lambda scratch: [_Sum(features, approximation, offsets, scratch)],
+        lambda: [_Sum(features, approximation, offsets)],
         len(features.landmarks) * approximation.outputs,
     )
     return total.expansion()
@@ -137,10 +133,7 @@ def local_expansion(
 class _Sum:
     """A running expansion."""
 
-    def __init__(
-        self, features: Features, approximation: Approximation, offsets: Vector, scratch: Scratch
-    ) -> None:
-        self._scratch = scratch
+    def __init__(self, features: Features, approximation: Approximation, offsets: Vector) -> None:
         size, q = len(features.landmarks), approximation.outputs
         self._features, self._approximation, self._offsets = features, approximation, offsets
         self._log_likelihood, self._uncovered = 0.0, 0.0
@@ -148,9 +141,9 @@ class _Sum:
         self._diagonal = [SymmetricSum(size) for _ in range(q)]
         self._mixed = {(j, k): np.zeros((size, size)) for j, k in pairs(q) if j != k}
 
-    def add(self, X: Matrix, y: Vector) -> None:
+    def add(self, X: Matrix, y: Vector, scratch: Scratch) -> None:
         classes = len(self._offsets)
-        memory, scaled = self._scratch.blocks(2, len(X), len(self._gradient))
+        memory, scaled = scratch.blocks(2, len(X), len(self._gradient))
         Phi, target = self._features(X, memory), one_hot(y, classes)
         residual = np.maximum(self._features.prior_variance(X) - np.vecdot(Phi, Phi), 0.0)
         expected = average(self._offsets, *self._approximation.latent(Phi, residual))

@@ -79,8 +79,8 @@ class ClassPosterior:
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         """The inverse of ``to_arrays``. Raises KeyError or ValueError for anything else."""
-        amplitude, log_evidence, *allowance = arrays["numbers"].tolist()  # none in older files
+        amplitude, log_evidence, allowance = arrays["numbers"].tolist()
         message = Gaussian(arrays["precision"], arrays["shift"])
         approximation = Approximation(message, amplitude, len(arrays["offsets"]) - 1)
         features, offsets = Features.from_arrays(arrays), arrays["offsets"]
-        return cls(features, approximation, offsets, log_evidence, *allowance)
+        return cls(features, approximation, offsets, log_evidence, allowance)

@@ -1,1 +1,5 @@
-"""What is asked of a posterior that is there: scores of its predictions, and joint draws."""
+"""What a posterior that is there can be asked.
+
+Read `metrics` (how good its predictions are), `loo` (how well it predicts each of its own rows
+without that row), `sampling` (joint draws) and `flow` (predictions after a finite training time).
+"""

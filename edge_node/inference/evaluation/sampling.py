@@ -2,7 +2,7 @@
 
 A mean and an sd say nothing of how errors at two inputs go together; draws do. In regression
 
-    f(X) = Phi u + e,    u ~ N(weights, a s2 B^-1),    e ~ N(0, a [K(X, X) - Phi Phi'])
+    f(X) = Phi u + e,    u ~ N(mu, a (I + Lambda)^-1),    e ~ N(0, a [K(X, X) - Phi Phi'])
 
 and its covariance is the posterior's, between inputs, too: the residual e that landmarks don't
 cover is independent of u, and independent of the rows' residuals, but not from one input to the
@@ -44,9 +44,9 @@ def sample_function(
     """
     _check(X, draws)
     Phi = posterior.features(X)
-    normal = random.standard_normal((len(posterior.weights), draws))
+    normal = random.standard_normal((len(posterior.mean), draws))
     spread = solve_triangular(posterior.factor.T, normal, check_finite=False)
-    u = posterior.weights[:, None] + np.sqrt(posterior.noise_variance) * spread
+    u = posterior.mean[:, None] + np.sqrt(posterior.amplitude) * spread
     residual = _residual_root(posterior.features, X, Phi) @ random.standard_normal((len(X), draws))
     f: Matrix = Phi @ u + np.sqrt(posterior.amplitude) * residual
     return f

@@ -118,10 +118,6 @@ class Features:
         Phi = self(X)
         return Phi, np.maximum(self.prior_variance(X) - np.vecdot(Phi, Phi), 0.0)
 
-    def uncovered(self, X: Matrix) -> Vector:
-        """k(x, x) - |phi(x)|^2 for each row of X (n, d), shape (n,); not negative."""
-        return self.covered(X)[1]
-
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for ``numpy.savez``: no pickles."""
         metric = {} if self.metric is None else {"metric": self.metric}

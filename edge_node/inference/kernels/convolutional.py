@@ -1,6 +1,7 @@
 """Kernels of infinitely wide convolutional networks with pooling, for rows that are images.
 
-Computed by neural-tangents (`oracle`), which is an extra. Pooling makes a network blind to where in
+Computed by neural-tangents (`oracle`), which is an extra: nothing but a spec that asks for
+`conv-ntk` imports this module (`kernel`). Pooling makes a network blind to where in
 an image something is, and its kernel dear: each pair of rows takes the covariances of all pairs of
 pixels through the layers, (height x width)^2 numbers. It is for small images and few landmarks.
 """
@@ -16,6 +17,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.config import Activation
 from edge_node.errors import ConfigurationError
 from edge_node.inference.kernels.oracle import ImageNetwork, Images, image_network
+from edge_node.inference.kernels.ranges import check_ranges
 
 __all__ = ["ConvolutionalKernel"]
 
@@ -50,19 +52,13 @@ class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
     differentiable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for name, expected, fits in (
-            ("image", "height, width and channels, all positive", min(self.image) >= 1),
-            ("depth", "at least 1", self.depth >= 1),
-            ("weight_variance", "positive", 0.0 < self.weight_variance < np.inf),
-            ("bias_variance", "zero or positive", 0.0 <= self.bias_variance < np.inf),
-        ):
-            if not fits:
-                raise ConfigurationError(
-                    f"a kernel's {name} is out of range",
-                    expected=expected,
-                    found=str(getattr(self, name)),
-                    remedy="Correct `model` in the federation spec",
-                )
+        ranges = {
+            "image": ("height, width and channels, all positive", min(self.image) >= 1),
+            "depth": ("at least 1", self.depth >= 1),
+            "weight_variance": ("positive", 0.0 < self.weight_variance < np.inf),
+            "bias_variance": ("zero or positive", 0.0 <= self.bias_variance < np.inf),
+        }
+        check_ranges(self, ranges)
 
     def __str__(self) -> str:
         height, width, channels = self.image

@@ -21,11 +21,11 @@ import numpy as np
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import Activation, KernelKind
-from edge_node.errors import ConfigurationError
 from edge_node.inference.kernels.activations import Signals
 from edge_node.inference.kernels.gradients import angular_gradient
 from edge_node.inference.kernels.homogeneous import AngularFunction, fit_angular_function
 from edge_node.inference.kernels.layers import DenseNetwork
+from edge_node.inference.kernels.ranges import check_ranges
 from edge_node.inference.numerics.compiled import Pieces, aligned_empty
 from edge_node.inference.numerics.distances import directions, gaps
 
@@ -96,14 +96,7 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
             "bias_variance": ("zero or positive", 0.0 <= self.bias_variance < np.inf),
             "bias": ("finite", bool(np.isfinite(self.bias))),
         }
-        for name, (expected, fits) in ranges.items():
-            if not fits:
-                raise ConfigurationError(
-                    f"a kernel's {name} is out of range",
-                    expected=expected,
-                    found=str(getattr(self, name)),
-                    remedy="Correct `model` in the federation spec",
-                )
+        check_ranges(self, ranges)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.activation} depth {self.depth} bias {self.bias:g}"

@@ -1,4 +1,7 @@
-"""What a kernel is, and the grid of kernels that the evidence chooses from."""
+"""What a kernel is, and the grid of kernels that the evidence chooses from.
+
+``convolutional`` takes an extra. It is imported where a spec or a model asks for it.
+"""
 
 from collections.abc import Iterator
 from itertools import product
@@ -7,8 +10,7 @@ from typing import ClassVar, Protocol
 import msgspec
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.config import KernelKind, ModelSpec
-from edge_node.inference.kernels.convolutional import ConvolutionalKernel
+from edge_node.config import Activation, KernelKind, ModelSpec
 from edge_node.inference.kernels.dense import DenseKernel, critical_variances
 from edge_node.inference.kernels.stationary import STATIONARY, StationaryKernel
 
@@ -51,23 +53,35 @@ def kernel_grid(model: ModelSpec) -> list[Kernel]:
     for kind in model.kernels:
         if kind in STATIONARY:
             grid += [StationaryKernel(kind, length) for length in model.lengthscales]
+        elif kind is KernelKind.CONV_NTK:
+            grid += _convolutional(model)
         else:
-            grid += _networks(kind, model)
+            grid += _dense(kind, model)
     return grid
 
 
-def _networks(kind: KernelKind, model: ModelSpec) -> Iterator[Kernel]:
+def _dense(kind: KernelKind, model: ModelSpec) -> Iterator[Kernel]:
+    for activation, variances in _activations(model):
+        for depth, bias in product(model.depths, model.biases):
+            yield DenseKernel(kind, activation, depth, *variances, bias)
+
+
+def _convolutional(model: ModelSpec) -> Iterator[Kernel]:
+    from edge_node.inference.kernels.convolutional import ConvolutionalKernel
+
+    image = model.image or (0, 0, 0)  # which the kernel refuses
+    for activation, variances in _activations(model):
+        for depth in model.depths:
+            yield ConvolutionalKernel(image, activation, depth, *variances)
+
+
+def _activations(model: ModelSpec) -> Iterator[tuple[Activation, tuple[float, float]]]:
+    """Each activation with (sw2, sb2)."""
     for activation in model.activations:
         sw2, sb2 = critical_variances(activation)
         sw2 = sw2 if model.weight_variance is None else model.weight_variance
         sb2 = sb2 if model.bias_variance is None else model.bias_variance
-        if kind is KernelKind.CONV_NTK:
-            image = model.image or (0, 0, 0)  # which the kernel refuses
-            for depth in model.depths:
-                yield ConvolutionalKernel(image, activation, depth, sw2, sb2)
-        else:
-            for depth, bias in product(model.depths, model.biases):
-                yield DenseKernel(kind, activation, depth, sw2, sb2, bias)
+        yield activation, (sw2, sb2)
 
 
 def kernel_to_json(kernel: Kernel) -> str:
@@ -77,4 +91,14 @@ def kernel_to_json(kernel: Kernel) -> str:
 
 def kernel_from_json(text: str) -> Kernel:
     """The inverse of ``kernel_to_json``. Raises ValueError for anything else."""
-    return msgspec.json.decode(text, type=ConvolutionalKernel | DenseKernel | StationaryKernel)
+    if msgspec.json.decode(text, type=_Tag).type == "convolutional":
+        from edge_node.inference.kernels.convolutional import ConvolutionalKernel
+
+        return msgspec.json.decode(text, type=ConvolutionalKernel)
+    return msgspec.json.decode(text, type=DenseKernel | StationaryKernel)
+
+
+class _Tag(msgspec.Struct):
+    """Which kernel JSON is of."""
+
+    type: str

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import KernelKind
-from edge_node.errors import ConfigurationError
+from edge_node.inference.kernels.ranges import check_ranges
 from edge_node.inference.numerics.distances import squared_distances, strips
 
 __all__ = ["STATIONARY", "StationaryKernel"]
@@ -41,17 +41,11 @@ class StationaryKernel(msgspec.Struct, frozen=True, tag="stationary"):
     differentiable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name, expected, fits in (
-            ("kind", " or ".join(STATIONARY), self.kind in STATIONARY),
-            ("lengthscale", "positive", 0.0 < self.lengthscale < np.inf),
-        ):
-            if not fits:
-                raise ConfigurationError(
-                    f"a kernel's {name} is out of range",
-                    expected=expected,
-                    found=str(getattr(self, name)),
-                    remedy="Correct `model` in the federation spec",
-                )
+        ranges = {
+            "kind": (" or ".join(STATIONARY), self.kind in STATIONARY),
+            "lengthscale": ("positive", 0.0 < self.lengthscale < np.inf),
+        }
+        check_ranges(self, ranges)
 
     def __str__(self) -> str:
         return f"{self.kind} lengthscale {self.lengthscale:g}"

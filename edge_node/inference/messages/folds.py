@@ -65,10 +65,16 @@ class FoldRows:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A regression posterior as far as scoring needs it: y ~ N(phi'weights, noise variance)."""
+    """A regression posterior as far as scoring needs it: y ~ N(phi'mu, noise variance).
+
+    Attributes:
+        features: phi, r of them.
+        mean: mu, (r,) or (r, q) for q targets.
+        evidence: the noise and the amplitude.
+    """
 
     features: Features
-    weights: Matrix
+    mean: Matrix
     evidence: Evidence
 
     def log_density(self, X: Matrix, y: Matrix) -> Vector:
@@ -79,7 +85,7 @@ class Predictor:
         """
         Phi = self.features(X)
         uncovered = self.features.prior_variance(X) - np.square(Phi).sum(axis=1)
-        errors = (y - Phi @ self.weights).reshape(len(X), -1)
+        errors = (y - Phi @ self.mean).reshape(len(X), -1)
         variance = self.evidence.amplitude * np.maximum(uncovered, 0.0)
         variance += self.evidence.noise_variance
         fit = np.square(errors).sum(axis=1) / variance

@@ -5,22 +5,29 @@ shift eta. A product of messages is the sum of their parameters; that is all a f
 to add. A message need not be normalisable: a site with fewer rows than features sends a
 semi-definite Lambda. Several outputs that share one precision are kept as columns of eta.
 
-Reference: Bishop 2006, section 2.3; Koller & Friedman 2009, section 14.2.1 (canonical forms).
+Gaussian belief propagation on a spanning tree is this and no more. Each node has a copy of u, and
+the copies are equal. So what a node sends to its parent is its own message times its children's
+(``network.sum`` adds the parameters on the way up), and what comes back down is the product of all
+messages. Times the prior (``with_prior``), that is every node's belief: exact on a tree, means and
+variances, after one sweep up and one down. `tests/inference/messages/propagation.py` spells the
+algorithm out; the tests compare the program with it.
+
+References: Bishop 2006, section 2.3, and Koller & Friedman 2009, section 14.2.1 (canonical forms);
+Kschischang, Frey & Loeliger 2001 (sum-product); Weiss & Freeman 2001 (Gaussian graphical models,
+exactness on trees); Shental, Siegel, Wolf, Bickson & Dolev 2008 (GaBP).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property
 from typing import Self
 
 import numpy as np
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import cho_solve
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
-from edge_node.inference.numerics.symmetric import pack_symmetric, packed_size, unpack_symmetric
 
-__all__ = ["Gaussian", "cholesky", "product"]
+__all__ = ["Gaussian", "cholesky"]
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,6 @@ class Gaussian:
         shape = (size,) if outputs is None else (size, outputs)
         return cls(np.zeros((size, size)), np.zeros(shape))
 
-    @classmethod
-    def isotropic(cls, size: int, variance: float = 1.0) -> Self:
-        """N(0, variance I) over R^size."""
-        return cls(np.eye(size) / variance, np.zeros(size))
-
     @property
     def size(self) -> int:
         """r, the number of variables."""
@@ -64,56 +66,26 @@ class Gaussian:
         """The product of two messages: parameters add."""
         return type(self)(self.precision + other.precision, self.shift + other.shift)
 
-    def __truediv__(self, other: Self) -> Self:
-        """The belief without ``other``'s share in it (the cavity): parameters subtract."""
-        return type(self)(self.precision - other.precision, self.shift - other.shift)
+    def with_prior(self, variance: float = 1.0) -> Self:
+        """The product with the prior N(0, variance I): from all rows' message, the posterior.
 
+        The prior counts once. It is in no message that is summed; whoever holds the total
+        multiplies it in.
+        """
+        precision = self.precision.copy()
+        precision[np.diag_indices(self.size)] += 1.0 / variance
+        return type(self)(precision, self.shift)
+
+    @cached_property
+    def factor(self) -> Matrix:
+        """L (r, r) lower, L L' = Lambda. Raises NumericalError unless Lambda > 0."""
+        return cholesky(self.precision)
+
+    @cached_property
     def mean(self) -> Vector:
         """Lambda^-1 eta, the shape of ``shift``. Raises NumericalError unless Lambda > 0."""
-        mean: Vector = cho_solve((cholesky(self.precision), True), self.shift, check_finite=False)
+        mean: Vector = cho_solve((self.factor, True), self.shift, check_finite=False)
         return mean
-
-    def covariance(self) -> Matrix:
-        """Lambda^-1 (r, r), positive definite. Raises NumericalError unless Lambda > 0."""
-        inverse = solve_triangular(
-            cholesky(self.precision), np.eye(self.size), lower=True, check_finite=False
-        )
-        covariance: Matrix = inverse.T @ inverse
-        return covariance
-
-    def pack(self) -> Vector:
-        """As one vector: Lambda's upper triangle row by row, then eta row by row.
-
-        Shape (r (r + 1) / 2 + r q,), float64.
-        """
-        return np.concatenate([pack_symmetric(self.precision), self.shift.ravel()])
-
-    @classmethod
-    def unpack(cls, vector: Vector, size: int, outputs: int | None = None) -> Self:
-        """The inverse of ``pack``; ``outputs=None`` for a shift of shape (r,).
-
-        Raises:
-            NumericalError: the vector's length doesn't fit ``size`` and ``outputs``.
-        """
-        triangle = packed_size(size)
-        shape = (size,) if outputs is None else (size, outputs)
-        expected = triangle + int(np.prod(shape))
-        if vector.shape != (expected,):
-            raise NumericalError(
-                "a packed Gaussian has the wrong length",
-                expected=f"{expected} numbers for {size} features, {outputs or 1} outputs",
-                found=str(vector.shape),
-            )
-        shift = vector[triangle:].reshape(shape).copy()
-        return cls(unpack_symmetric(vector[:triangle], size), shift)
-
-
-def product(messages: Iterable[Gaussian]) -> Gaussian:
-    """The product of one or more messages. Raises NumericalError if there is none."""
-    messages = tuple(messages)
-    if not messages:
-        raise NumericalError("a product needs at least one message")
-    return reduce(Gaussian.__mul__, messages)
 
 
 def cholesky(matrix: Matrix, *, what: str = "precision") -> Matrix:

@@ -18,8 +18,9 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import Scratch, accumulate, one_thread
 from edge_node.inference.numerics.symmetric import SymmetricSum
+from edge_node.packing import Layout, Symmetric
 
-__all__ = ["Statistics", "local_statistics", "statistics_of_each"]
+__all__ = ["Statistics", "local_statistics"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Statistics:
         """q, the number of target columns."""
         return 1 if self.message.shift.ndim == 1 else self.message.shift.shape[1]
 
+    def likelihood(self, noise: float) -> Gaussian:
+        """The message in units that include the noise s2: (Phi'Phi / s2, Phi'Y / s2)."""
+        return Gaussian(self.message.precision / noise, self.message.shift / noise)
+
     @property
     def uncovered(self) -> float:
         """Sum of k(x, x) - phi'phi: the prior variance that the landmarks don't carry, >= 0."""
@@ -63,61 +68,74 @@ class Statistics:
         return self.uncovered / self.prior_power if self.prior_power > 0 else 0.0
 
     def pack(self) -> Vector:
-        """As one vector for ``network.sum``: n, tr Y'Y, sum k, then the message."""
-        head = [float(self.count), self.target_power, self.prior_power]
-        return np.concatenate([head, self.message.pack()])
+        """As one vector for ``network.sum``."""
+        return _layout(*self.message.shift.shape).pack(
+            count=self.count,
+            target_power=self.target_power,
+            prior_power=self.prior_power,
+            precision=self.message.precision,
+            shift=self.message.shift,
+        )
 
     @classmethod
     def unpack(cls, vector: Vector, size: int, outputs: int | None = None) -> Self:
-        """The inverse of ``pack`` for r = ``size`` features. Raises NumericalError."""
-        if not np.isfinite(vector).all():
-            raise NumericalError("the summed statistics hold values that are not finite")
-        count, target_power, prior_power = (float(value) for value in vector[:3])
-        message = Gaussian.unpack(vector[3:], size, outputs)
-        return cls(round(count), target_power, prior_power, message)
+        """The inverse of ``pack`` for r = ``size`` features and q = ``outputs`` columns of targets.
+
+        Raises:
+            NumericalError: the vector has another length, or is not finite.
+        """
+        parts = _layout(size, outputs).unpack(vector)
+        return cls(
+            round(parts["count"].item()),
+            parts["target_power"].item(),
+            parts["prior_power"].item(),
+            Gaussian(parts["precision"], parts["shift"]),
+        )
 
 
-def local_statistics(rows: Rows, features: Features, outputs: int | None = None) -> Statistics:
-    """The statistics of this node's rows, in one pass.
+def _layout(size: int, outputs: int | None = None) -> Layout:
+    """What is summed; ``outputs=None``: targets are (n,), and eta is (r,)."""
+    return Layout(
+        {
+            "count": (),
+            "target_power": (),
+            "prior_power": (),
+            "precision": Symmetric(size),
+            "shift": (size,) if outputs is None else (size, outputs),
+        }
+    )
+
+
+def local_statistics(
+    rows: Rows, maps: Sequence[Features], outputs: int | None = None
+) -> list[Statistics]:
+    """The statistics of this node's rows under each of some feature maps, in one pass.
 
     Args:
         rows: chunks (X (n, d), y (n,) or Y (n, q)).
-        features: phi, r of them.
+        maps: phi, one or more.
         outputs: q where the chunks hold Y (n, q); None where they hold y (n,).
 
     Raises:
         NumericalError: the result is not finite.
     """
-    (statistics,) = statistics_of_each(rows, [features], outputs)
-    return statistics
-
-
-def statistics_of_each(
-    rows: Rows, candidates: Sequence[Features], outputs: int | None = None
-) -> list[Statistics]:
-    """``local_statistics`` for several feature maps, in one pass over the rows together."""
-    columns = max(len(features.landmarks) for features in candidates)
+    columns = max(len(features.landmarks) for features in maps)
     with one_thread():
-        sums = accumulate(
-            rows,
-            lambda scratch: [_Sum(features, outputs, scratch) for features in candidates],
-            columns,
-        )
+        sums = accumulate(rows, lambda: [_Sum(each, outputs) for each in maps], columns)
         return [each.statistics() for each in sums]
 
 
 class _Sum:
     """Running statistics for one feature map."""
 
-    def __init__(self, features: Features, outputs: int | None, scratch: Scratch) -> None:
+    def __init__(self, features: Features, outputs: int | None) -> None:
         size = len(features.landmarks)
-        self._scratch = scratch
         self._features, self._whitening = features, features.whitening
         self._gram, self._shift = SymmetricSum(size), Gaussian.flat(size, outputs).shift
         self._count, self._target_power, self._prior_power = 0, 0.0, 0.0
 
-    def add(self, X: Matrix, Y: Vector) -> None:
-        (memory,) = self._scratch.blocks(1, len(X), len(self._features.landmarks))
+    def add(self, X: Matrix, Y: Vector, scratch: Scratch) -> None:
+        (memory,) = scratch.blocks(1, len(X), len(self._features.landmarks))
         block = self._features.covariances(X, memory)
         self._whitening.turn(block)
         self._gram.add(block)

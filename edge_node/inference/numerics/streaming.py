@@ -1,8 +1,9 @@
-"""Sums over rows with all cores: each core adds blocks of rows to sums of its own.
+"""Sums over rows with all cores: each core adds blocks of rows to a sum that no other adds to.
 
-A core's blocks are small enough for the caches, its BLAS calls take no other thread, and its sums
-are added to the others' once, at the end. Which rows go to which sum depends on the chunks and on
-the number of threads alone, and so do the digits of the result.
+A core's blocks are small enough for the caches, and its BLAS calls take no other thread. Where sums
+are fewer than cores, each is taken in parts, over shares of the rows, and its parts are added once,
+at the end. Which rows go to which part depends on the chunks, the number of sums and the number of
+threads alone, and so do the digits of the result.
 """
 
 import threading
@@ -60,8 +61,8 @@ class Scratch:
 class RunningSum(Protocol):
     """Something that rows are added to."""
 
-    def add(self, X: Matrix, y: Vector) -> None:
-        """Add a block of rows X (n, d), y (n,) or (n, q)."""
+    def add(self, X: Matrix, y: Vector, scratch: Scratch) -> None:
+        """Add a block of rows X (n, d), y (n,) or (n, q); ``scratch`` is memory to be used."""
         ...
 
     def merge(self, other: Self) -> None:
@@ -72,20 +73,24 @@ class RunningSum(Protocol):
 Sum = TypeVar("Sum", bound=RunningSum)
 
 
-def accumulate(rows: Rows, new: Callable[[Scratch], Sequence[Sum]], columns: int) -> Sequence[Sum]:
+def accumulate(rows: Rows, new: Callable[[], Sequence[Sum]], columns: int) -> Sequence[Sum]:
     """Add all rows to each of some sums, in one pass with as many threads as BLAS may take.
+
+    Memory is that of the sums, or of one sum a thread, whichever is more, and of one block a
+    thread: it doesn't grow with the rows.
 
     Args:
         rows: chunks (X (n, d), y (n,) or (n, q)).
-        new: makes the sums, empty; called once a thread, with the thread's memory.
+        new: makes the sums, one or more, empty.
         columns: numbers that a sum computes for each row: rows come in blocks that fit the cache.
 
     Returns:
         Sums in the order of ``new``. The same chunks and threads give the same bits.
     """
     with one_thread() as threads:
-        parts = [new(Scratch()) for _ in range(threads)]
-        _share(rows, parts, max(1, _BLOCK_VALUES // columns))
+        parts = [new()]
+        parts += [new() for _ in range(threads // len(parts[0]) - 1)]
+        _share(rows, parts, max(1, _BLOCK_VALUES // columns), threads)
     first, *others = parts
     for part in others:
         for total, each in zip(first, part, strict=True):
@@ -118,25 +123,30 @@ def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]
             yield X[start : start + step], y[start : start + step]
 
 
-def _share(rows: Rows, parts: Sequence[Sequence[RunningSum]], size: int) -> None:
-    """Each chunk in equal shares to the threads; the next chunk is read meanwhile."""
-    threads, running = len(parts), list[Future[None]]()
+def _share(rows: Rows, parts: Sequence[Sequence[RunningSum]], size: int, threads: int) -> None:
+    """Each chunk in equal shares to the parts of every sum; the next chunk is read meanwhile."""
+    memory, running = [Scratch() for _ in range(threads)], list[Future[None]]()
     with ThreadPoolExecutor(threads) as pool:
         for X, y in rows:
             _finish(running)
-            cuts = [len(X) * i // threads for i in range(threads + 1)]
+            cuts = [len(X) * i // len(parts) for i in range(len(parts) + 1)]
             shares = [(X[start:stop], y[start:stop]) for start, stop in pairwise(cuts)]
             running = [
-                pool.submit(_add, sums, share, size)
+                pool.submit(_add, each, share, size, memory)
                 for sums, share in zip(parts, shares, strict=True)
+                for each in sums
             ]
         _finish(running)
 
 
-def _add(sums: Sequence[RunningSum], chunk: tuple[Matrix, Vector], size: int) -> None:
-    for X, y in blocks([chunk], size):
-        for each in sums:
-            each.add(X, y)
+def _add(part: RunningSum, chunk: tuple[Matrix, Vector], size: int, memory: list[Scratch]) -> None:
+    """Add a chunk; of ``memory`` there is one for each thread, and this one takes what is free."""
+    scratch = memory.pop()
+    try:
+        for X, y in blocks([chunk], size):
+            part.add(X, y, scratch)
+    finally:
+        memory.append(scratch)
 
 
 def _finish(running: Sequence[Future[None]]) -> None:

@@ -1,14 +1,16 @@
-"""Symmetric matrices: kept as one triangle while they are summed and sent, mirrored to be used."""
+"""Symmetric matrices: kept as one triangle while they are summed, mirrored to be used.
 
-from collections.abc import Iterator
+They are sent as one triangle, too: `edge_node.packing`.
+"""
+
 from typing import Self
 
 import numpy as np
 
-from edge_node.arrays import Matrix, Vector
+from edge_node.arrays import Matrix
 from edge_node.inference.numerics.blas import add_gram
 
-__all__ = ["SymmetricSum", "mirror", "pack_symmetric", "packed_size", "unpack_symmetric"]
+__all__ = ["SymmetricSum", "mirror"]
 
 
 class SymmetricSum:
@@ -26,29 +28,8 @@ class SymmetricSum:
         self._lower += other._lower
 
     def matrix(self) -> Matrix:
-        """The sum so far, (r, r), symmetric."""
-        return mirror(self._lower.copy())
-
-
-def packed_size(size: int) -> int:
-    """How many numbers a packed symmetric (size, size) matrix takes."""
-    return size * (size + 1) // 2
-
-
-def pack_symmetric(matrix: Matrix) -> Vector:
-    """The upper triangle (r (r + 1) / 2,), row by row."""
-    packed = np.empty(packed_size(len(matrix)))
-    for row, part in zip(matrix, _triangle_rows(packed, len(matrix)), strict=True):
-        part[:] = row[len(row) - len(part) :]
-    return packed
-
-
-def unpack_symmetric(vector: Vector, size: int) -> Matrix:
-    """The symmetric matrix (r, r) of which ``vector`` is the upper triangle."""
-    matrix = np.empty((size, size))
-    for row, part in enumerate(_triangle_rows(vector, size)):
-        matrix[row, row:] = matrix[row:, row] = part
-    return matrix
+        """The sum so far, (r, r), symmetric. It is the sum's own memory: add nothing after this."""
+        return mirror(self._lower)
 
 
 def mirror(matrix: Matrix) -> Matrix:
@@ -56,11 +37,3 @@ def mirror(matrix: Matrix) -> Matrix:
     for i in range(len(matrix)):
         matrix[:i, i] = matrix[i, :i]
     return matrix
-
-
-def _triangle_rows(packed: Vector, size: int) -> Iterator[Vector]:
-    """Views of a packed upper triangle's rows."""
-    start = 0
-    for length in range(size, 0, -1):
-        yield packed[start : start + length]
-        start += length

@@ -29,13 +29,12 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
-from scipy.linalg import cho_solve
 from scipy.special import expit, log_expit, logsumexp, softmax
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
-from edge_node.inference.messages.gaussian import Gaussian, cholesky
+from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.private.release import NoisySums
 from edge_node.inference.regression.posterior import Posterior
 
@@ -163,19 +162,15 @@ def noisy_evidence(sums: NoisySums) -> Evidence:
 
 
 def noisy_posterior(sums: NoisySums, features: Features, evidence: Evidence) -> Posterior:
-    """The regression posterior; its precision is written as that of `posterior.solve`.
+    """The regression posterior, of the noisy sums' message in units of the amplitude.
 
     Raises:
         NumericalError: I + a Lambda is not positive definite.
     """
-    spectrum = NoisySpectrum.of(sums)
-    noise, amplitude = evidence.noise, evidence.amplitude
-    message = spectrum.message(amplitude * (spectrum.uncovered + noise), amplitude)
-    B = noise * (np.eye(message.size) + amplitude * message.precision)
-    factor = cholesky(B, what="posterior precision")
-    shift = noise * amplitude * message.shift[:, 0]
-    weights = cho_solve((factor, True), shift, check_finite=False)
-    return Posterior(features, weights, factor, amplitude, noise, evidence.log_evidence)
+    spectrum, a = NoisySpectrum.of(sums), evidence.amplitude
+    message = spectrum.message(a * (spectrum.uncovered + evidence.noise), a)
+    scaled = Gaussian(a * message.precision, a * message.shift[:, 0])
+    return Posterior.of(scaled, features, evidence)
 
 
 def _entry_variance(sums: NoisySums) -> float:

@@ -24,18 +24,13 @@ from edge_node.arrays import Matrix, Rows, Vector, round_significant
 from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.numerics.streaming import Scratch, accumulate
-from edge_node.inference.numerics.symmetric import (
-    SymmetricSum,
-    pack_symmetric,
-    packed_size,
-    unpack_symmetric,
-)
+from edge_node.inference.numerics.symmetric import SymmetricSum
+from edge_node.packing import Layout, Symmetric
 
 __all__ = ["NoisySums", "Scales", "local_release"]
 
 _COUNT, _POWER, _SHIFT = 0.1, 0.2, 0.5  # shares s_n, s_y, s_b; most is left for Phi'Phi
 _GRAM = float(np.sqrt(1.0 - _COUNT**2 - _POWER**2 - _SHIFT**2))
-_HEAD = 3
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -62,24 +57,36 @@ class Scales:
         return cls(len(features.landmarks), float(round_significant(power)), target, outputs)
 
     @property
+    def layout(self) -> Layout:
+        """What a release holds."""
+        return Layout(
+            {
+                "count": (),
+                "power": (),
+                "uncovered": (),
+                "shift": (self.size, self.outputs or 1),
+                "gram": Symmetric(self.size),
+            }
+        )
+
+    @property
     def length(self) -> int:
         """How many numbers a release has."""
-        return _HEAD + self.size * (self.outputs or 1) + packed_size(self.size)
+        return self.layout.length
 
     @property
     def units(self) -> Vector:
         """What one unit of each number (length,) stands for."""
         unit = self.power / _GRAM
-        off_diagonal = np.full((self.size, self.size), unit / np.sqrt(2.0))
-        np.fill_diagonal(off_diagonal, unit)
-        return np.concatenate(
-            [
-                [1.0 / _COUNT, self.target**2 / _POWER, unit],
-                np.full(
-                    self.size * (self.outputs or 1), np.sqrt(self.power) * self.target / _SHIFT
-                ),
-                pack_symmetric(off_diagonal),
-            ]
+        gram = np.full((self.size, self.size), unit / np.sqrt(2.0))
+        np.fill_diagonal(gram, unit)
+        shift = np.sqrt(self.power) * self.target / _SHIFT
+        return self.layout.pack(
+            count=1.0 / _COUNT,
+            power=self.target**2 / _POWER,
+            uncovered=unit,
+            shift=np.full((self.size, self.outputs or 1), shift),
+            gram=gram,
         )
 
 
@@ -113,20 +120,17 @@ class NoisySums:
         Raises:
             NumericalError: the total has another length, or is not finite.
         """
-        units = scales.units
-        if total.shape != units.shape or not np.isfinite(total).all():
-            raise NumericalError(
-                "a release has the wrong length or is not finite",
-                expected=f"{len(units)} numbers",
-                found=str(total.shape),
-            )
-        sums, size, q = total * units, scales.size, scales.outputs or 1
-        shift = sums[_HEAD : _HEAD + size * q].reshape(size, q)
-        gram = unpack_symmetric(sums[_HEAD + size * q :], size)
-        deviations = sigma * units[[0, 1, 2, _HEAD, _HEAD + size * q]]
-        count, power, uncovered = sums[:_HEAD].tolist()
+        sums, units = scales.layout.unpack(total), scales.layout.unpack(scales.units)
+        first = (unit.flat[0] for unit in units.values())  # the Gram matrix's is on its diagonal
+        count, power, uncovered, shift, gram = (float(sigma * unit) for unit in first)
         return cls(
-            count, power, uncovered, shift, gram, scales.target**2, tuple(deviations.tolist())
+            (sums["count"] * units["count"]).item(),
+            (sums["power"] * units["power"]).item(),
+            (sums["uncovered"] * units["uncovered"]).item(),
+            sums["shift"] * units["shift"],
+            sums["gram"] * units["gram"],
+            scales.target**2,
+            (count, power, uncovered, shift, gram),
         )
 
     @property
@@ -155,9 +159,7 @@ def local_release(rows: Rows, features: Features, scales: Scales) -> Vector:
     Raises:
         NumericalError: the result is not finite.
     """
-    (total,) = accumulate(
-        rows, lambda scratch: [_Sum(features, scales, scratch)], len(features.landmarks)
-    )
+    (total,) = accumulate(rows, lambda: [_Sum(features, scales)], len(features.landmarks))
     vector = total.vector() / scales.units
     if not np.isfinite(vector).all():
         raise NumericalError(
@@ -171,14 +173,15 @@ def local_release(rows: Rows, features: Features, scales: Scales) -> Vector:
 class _Sum:
     """Running sums in their own units."""
 
-    def __init__(self, features: Features, scales: Scales, scratch: Scratch) -> None:
-        self._features, self._scales, self._scratch = features, scales, scratch
-        self._head = np.zeros(_HEAD)
+    def __init__(self, features: Features, scales: Scales) -> None:
+        self._features, self._scales = features, scales
+        self._power = self._uncovered = 0.0
+        self._count = 0
         self._shift = np.zeros((scales.size, scales.outputs or 1))
         self._gram = SymmetricSum(scales.size)
 
-    def add(self, X: Matrix, Y: Vector) -> None:
-        (memory,) = self._scratch.blocks(1, len(X), self._scales.size)
+    def add(self, X: Matrix, Y: Vector, scratch: Scratch) -> None:
+        (memory,) = scratch.blocks(1, len(X), self._scales.size)
         Phi = self._features(X, memory)
         targets = _at_most(Y.reshape(len(X), -1), self._scales.target)
         covered = np.vecdot(Phi, Phi)
@@ -189,16 +192,25 @@ class _Sum:
         targets = targets * np.sqrt(weights)[:, None]
         self._gram.add(Phi)
         self._shift += Phi.T @ targets
-        self._head += [len(X), float(np.vdot(targets, targets)), float(uncovered.sum())]
+        self._count += len(X)
+        self._power += float(np.vdot(targets, targets))
+        self._uncovered += float(uncovered.sum())
 
     def merge(self, other: Self) -> None:
         self._gram.merge(other._gram)
         self._shift += other._shift
-        self._head += other._head
+        self._count += other._count
+        self._power += other._power
+        self._uncovered += other._uncovered
 
     def vector(self) -> Vector:
-        gram = pack_symmetric(self._gram.matrix())
-        return np.concatenate([self._head, self._shift.ravel(), gram])
+        return self._scales.layout.pack(
+            count=self._count,
+            power=self._power,
+            uncovered=self._uncovered,
+            shift=self._shift,
+            gram=self._gram.matrix(),
+        )
 
 
 def _at_most(Y: Matrix, norm: float) -> Matrix:

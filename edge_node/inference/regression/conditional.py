@@ -7,16 +7,17 @@ row keeps its own: with Phi (n, r), u_i = k(x_i, x_i) - |phi_i|^2 and R = diag(u
 
 (the fully independent training conditional; Snelson & Ghahramani 2006; Quinonero-Candela &
 Rasmussen 2005, section 6). Rows are conditionally independent, so the messages of disjoint rows
-multiply: whatever the partition, the product is the same. With Lambda and eta summed, B = I +
-Lambda, mu = B^-1 eta and Q = y'R^-1 y - eta'mu,
+multiply: whatever the partition, the product is the same. With Lambda and eta summed,
+mu = (I + Lambda)^-1 eta and Q = y'R^-1 y - eta'mu,
 
     a            = Q / n                                      (closed form)
-    log evidence = -1/2 [n (log(2 pi Q / n) + 1) + log|B| + log|R|]
+    log evidence = -1/2 [n (log(2 pi Q / n) + 1) + log|I + Lambda| + log|R|]
 
-which is exact for the model, for one s2 (Q as far as it can be told from rounding,
-``evidence.LEAST_RESIDUAL``). Several s2 are several messages of one sweep. Measured
-against the posterior that the bound leaves (six regression sets, m = 1000): an RMSE 1 to 10 %
-lower, and 95 % intervals that cover 94 to 97 % instead of up to 99 % (docs/model.md).
+which is exact for the model, for one s2. (Q is taken no smaller than can be told from rounding:
+``evidence.LEAST_RESIDUAL``.) Several s2 are several messages of one sweep. ``posterior`` answers
+from the product. Measured against the posterior that the bound leaves (six regression sets,
+m = 1000): an RMSE 1 to 10 % lower, and 95 % intervals that cover 94 to 97 % instead of up to 99 %
+(docs/model.md).
 """
 
 from collections.abc import Sequence
@@ -24,18 +25,17 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.linalg import cho_solve
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import LEAST_RESIDUAL, Evidence
-from edge_node.inference.messages.gaussian import Gaussian, cholesky
+from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import Scratch, accumulate
 from edge_node.inference.numerics.symmetric import SymmetricSum
-from edge_node.inference.regression.posterior import Posterior
+from edge_node.packing import Layout, Symmetric
 
-__all__ = ["ConditionalStatistics", "local_conditional", "solve_conditional"]
+__all__ = ["ConditionalStatistics", "local_conditional"]
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,6 @@ class ConditionalStatistics:
     log_determinant: float
     message: Gaussian
 
-    @classmethod
-    def nothing(cls, size: int) -> Self:
-        """Those of no rows, for r = ``size`` features."""
-        return cls(0, 0.0, 0.0, Gaussian.flat(size))
-
     def __add__(self, other: Self) -> Self:
         """The statistics of both sets of rows."""
         return type(self)(
@@ -74,9 +69,8 @@ class ConditionalStatistics:
         Raises:
             NumericalError: the statistics are not those of a proper model.
         """
-        factor = self._factor()
-        mean = cho_solve((factor, True), self.message.shift, check_finite=False)
-        residual = self.quadratic - float(self.message.shift @ mean)
+        belief = self.message.with_prior()
+        residual = self.quadratic - float(self.message.shift @ belief.mean)
         residual = max(residual, LEAST_RESIDUAL * self.quadratic)
         if not (residual > 0 and self.count > 0):
             raise NumericalError(
@@ -87,25 +81,46 @@ class ConditionalStatistics:
                 remedy="Check the federation's data",
             )
         fit = self.count * (np.log(2 * np.pi * residual / self.count) + 1)
-        volume = 2 * np.log(np.diag(factor)).sum() + self.log_determinant
+        volume = 2 * np.log(np.diag(belief.factor)).sum() + self.log_determinant
         return Evidence(float(-0.5 * (fit + volume)), noise, residual / self.count)
 
     def pack(self) -> Vector:
-        """As one vector for ``network.sum``: n, y'R^-1 y, log|R|, then the message."""
-        head = [float(self.count), self.quadratic, self.log_determinant]
-        return np.concatenate([head, self.message.pack()])
+        """As one vector for ``network.sum``."""
+        return _layout(self.message.size).pack(
+            count=self.count,
+            quadratic=self.quadratic,
+            log_determinant=self.log_determinant,
+            precision=self.message.precision,
+            shift=self.message.shift,
+        )
 
     @classmethod
     def unpack(cls, vector: Vector, size: int) -> Self:
-        """The inverse of ``pack`` for r = ``size`` features. Raises NumericalError."""
-        if not np.isfinite(vector).all():
-            raise NumericalError("the summed statistics hold values that are not finite")
-        count, quadratic, log_determinant = (float(value) for value in vector[:3])
-        return cls(round(count), quadratic, log_determinant, Gaussian.unpack(vector[3:], size))
+        """The inverse of ``pack`` for r = ``size`` features.
 
-    def _factor(self) -> Matrix:
-        """L (r, r) lower, L L' = I + Lambda."""
-        return cholesky(np.eye(self.message.size) + self.message.precision, what="posterior")
+        Raises:
+            NumericalError: the vector has another length, or is not finite.
+        """
+        parts = _layout(size).unpack(vector)
+        return cls(
+            round(parts["count"].item()),
+            parts["quadratic"].item(),
+            parts["log_determinant"].item(),
+            Gaussian(parts["precision"], parts["shift"]),
+        )
+
+
+def _layout(size: int) -> Layout:
+    """What is summed for one noise."""
+    return Layout(
+        {
+            "count": (),
+            "quadratic": (),
+            "log_determinant": (),
+            "precision": Symmetric(size),
+            "shift": (size,),
+        }
+    )
 
 
 def local_conditional(
@@ -118,21 +133,19 @@ def local_conditional(
         features: phi, r of them.
         noises: positive, in units of the amplitude.
     """
-    (total,) = accumulate(
-        rows, lambda scratch: [_Sum(features, noises, scratch)], len(features.landmarks)
-    )
+    (total,) = accumulate(rows, lambda: [_Sum(features, noises)], len(features.landmarks))
     return total.statistics()
 
 
 class _Sum:
     """Running statistics for each of some s2."""
 
-    def __init__(self, features: Features, noises: Sequence[float], scratch: Scratch) -> None:
-        self._features, self._scratch = features, scratch
+    def __init__(self, features: Features, noises: Sequence[float]) -> None:
+        self._features = features
         self._sums = [_NoiseSum(len(features.landmarks), noise) for noise in noises]
 
-    def add(self, X: Matrix, y: Vector) -> None:
-        memory, scaled = self._scratch.blocks(2, len(X), len(self._features.landmarks))
+    def add(self, X: Matrix, y: Vector, scratch: Scratch) -> None:
+        memory, scaled = scratch.blocks(2, len(X), len(self._features.landmarks))
         Phi = self._features(X, memory)
         uncovered = self._features.prior_variance(X) - np.vecdot(Phi, Phi)
         for each in self._sums:
@@ -174,18 +187,3 @@ class _NoiseSum:
     def statistics(self) -> ConditionalStatistics:
         message = Gaussian(self._precision.matrix(), self._shift)
         return ConditionalStatistics(self._count, self._quadratic, self._log_determinant, message)
-
-
-def solve_conditional(
-    statistics: ConditionalStatistics, features: Features, evidence: Evidence
-) -> Posterior:
-    """The regression posterior from the federation's statistics for ``evidence.noise``.
-
-    Its precision is written as that of `posterior.solve`: s2 (I + Lambda) takes the place of
-    Phi'Phi + s2 I.
-    """
-    message, noise = statistics.message, evidence.noise
-    B = noise * (np.eye(message.size) + message.precision)
-    factor = cholesky(B, what="posterior precision")
-    weights = cho_solve((factor, True), noise * message.shift, check_finite=False)
-    return Posterior(features, weights, factor, evidence.amplitude, noise, evidence.log_evidence)

@@ -1,13 +1,20 @@
-"""The posterior that every node ends up with: predictions with an uncertainty, at any inputs.
+"""The regression posterior that every node ends up with: predictions with an uncertainty, anywhere.
 
-Regression (Titsias 2009, eq. 6; DESIGN section 1), with G = Phi'Phi and b = Phi'y summed over the
-federation and B = G + s2 I:
+With u ~ N(0, a I) the weights of the features phi, and (Lambda, eta) the product of all rows'
+messages in units that include the noise (DESIGN section 1),
 
-    mean     = phi' B^-1 b
-    variance = a [(k(x, x) - phi'phi) + s2 phi' B^-1 phi]
+    u | rows    ~ N(mu, a (I + Lambda)^-1),      mu = (I + Lambda)^-1 eta,
+    mean(x)     = phi'mu
+    variance(x) = a [(k(x, x) - phi'phi) + phi'(I + Lambda)^-1 phi].
 
-Both parts of the variance are computed as nonnegative numbers: never negative, by construction.
-The first is what landmarks don't cover, the second what the data left open.
+Both parts of the variance are computed as nonnegative numbers, so it is never negative. The first
+is what the landmarks don't cover, the second what the rows leave open.
+
+Who makes the messages decides which model this is the posterior of. With those of ``conditional``
+(Lambda = Phi'R^-1 Phi, R the diagonal of what the landmarks don't cover, plus s2) it is the fully
+independent training conditional, FITC (Snelson & Ghahramani 2006; Quinonero-Candela & Rasmussen
+2005, eq. 24): the global posterior. With those of ``refinement`` (R with whole blocks of a site's
+rows) it is the part of PIC that all sites share. `inference.private` makes messages of noisy sums.
 """
 
 from dataclasses import dataclass
@@ -16,18 +23,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.nystrom import Arrays, Features, check_finite
 from edge_node.inference.messages.evidence import Evidence
-from edge_node.inference.messages.gaussian import cholesky
-from edge_node.inference.messages.statistics import Statistics
+from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.blas import solve_rows
 from edge_node.inference.numerics.streaming import in_parts
 from edge_node.inference.regression.prediction import FastPredictor
 
-__all__ = ["Posterior", "solve"]
+__all__ = ["Posterior"]
 
 
 @dataclass(frozen=True)
@@ -36,19 +41,41 @@ class Posterior:
 
     Attributes:
         features: phi, r of them.
-        weights: B^-1 b (r,).
-        factor: L (r, r) lower, L L' = B = G + s2 I.
-        amplitude: a.
-        noise: s2.
-        log_evidence: the collapsed bound, nats.
+        mean: mu (r,).
+        factor: L (r, r) lower, L L' = I + Lambda.
+        amplitude: a, the prior variance's scale (target units squared).
+        noise: s2, the noise variance in units of the amplitude.
+        log_evidence: of the model that the messages are made for, nats.
     """
 
     features: Features
-    weights: Vector
+    mean: Vector
     factor: Matrix
     amplitude: float
     noise: float
     log_evidence: float
+
+    @classmethod
+    def of(cls, message: Gaussian, features: Features, evidence: Evidence) -> Self:
+        """From the product of all rows' messages for ``evidence.noise``.
+
+        Args:
+            message: Lambda (r, r) and eta (r,), in units that include the noise.
+            features: phi, r of them.
+            evidence: noise, amplitude and log evidence, as they were chosen for the message.
+
+        Raises:
+            NumericalError: I + Lambda is not positive definite.
+        """
+        belief = message.with_prior()
+        return cls(
+            features,
+            belief.mean,
+            belief.factor,
+            evidence.amplitude,
+            evidence.noise,
+            evidence.log_evidence,
+        )
 
     @property
     def noise_variance(self) -> float:
@@ -76,41 +103,32 @@ class Posterior:
     def _exactly(self, X: Matrix) -> tuple[Vector, Vector]:
         """The same, with a variance that is a sum of two squares."""
         Phi, uncovered = self.features.covered(X)
-        mean = Phi @ self.weights
+        mean = Phi @ self.mean
         solve_rows(self.factor, Phi)
-        return mean, uncovered + self.noise * np.vecdot(Phi, Phi)
+        return mean, uncovered + np.vecdot(Phi, Phi)
 
     @cached_property
     def _fast(self) -> FastPredictor | None:
         """Where it keeps its digits."""
-        return FastPredictor.of(self.features, self.weights, self.factor, self.noise)
+        return FastPredictor.of(self.features, self.mean, self.factor)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for ``numpy.savez``: no pickles."""
+        return {**self.features.to_arrays(), **self.weights_to_arrays()}
+
+    def weights_to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything but the features, where another posterior has the same."""
         return {
-            **self.features.to_arrays(),
-            "weights": self.weights,
+            "mean": self.mean,
             "factor": self.factor,
             "numbers": np.array([self.amplitude, self.noise, self.log_evidence]),
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
-        """The inverse of ``to_arrays``. Raises KeyError or ValueError for anything else."""
-        features = Features.from_arrays(arrays)
-        return cls(features, arrays["weights"], arrays["factor"], *arrays["numbers"].tolist())
+    def from_arrays(cls, arrays: Arrays, features: Features | None = None) -> Self:
+        """The inverse of ``to_arrays``, or of ``weights_to_arrays`` for given features.
 
-
-def solve(statistics: Statistics, features: Features, evidence: Evidence) -> Posterior:
-    """The regression posterior, from the federation's statistics and the noise chosen for them.
-
-    Raises:
-        NumericalError: G + s2 I is not positive definite.
-    """
-    message = statistics.message
-    B = message.precision + evidence.noise * np.eye(message.size)
-    factor = cholesky(B, what="posterior precision")
-    weights = cho_solve((factor, True), message.shift, check_finite=False)
-    return Posterior(
-        features, weights, factor, evidence.amplitude, evidence.noise, evidence.log_evidence
-    )
+        Raises KeyError or ValueError for anything else.
+        """
+        features = features or Features.from_arrays(arrays)
+        return cls(features, arrays["mean"], arrays["factor"], *arrays["numbers"].tolist())

@@ -1,10 +1,10 @@
 """Predicting fast: what a posterior's predictions need, multiplied together once.
 
-With phi = L^-1 k for k = k(Z, x), a posterior's mean and variance are
+With phi = L^-1 k for k = k(Z, x), a posterior's mean and variance (``posterior``) are
 
-    mean     = phi' w                           = k' alpha,       alpha = L^-T w
-    variance = a [(k** - phi'phi) + s2 phi' B^-1 phi]
-             = a [k** - |Gamma k|^2],           Gamma'Gamma = L^-T (I - s2 B^-1) L^-1,
+    mean     = phi'mu                           = k'alpha,       alpha = L^-T mu
+    variance = a [(k** - phi'phi) + phi'(I + Lambda)^-1 phi]
+             = a [k** - |Gamma k|^2],           Gamma'Gamma = L^-T (I - (I + Lambda)^-1) L^-1,
 
 with a lower triangular Gamma: half the work of two triangular solves. The first form of the
 variance is a sum of two parts that can't be negative, the second a difference. It is used where
@@ -25,7 +25,7 @@ from edge_node.inference.features.nystrom import Features
 __all__ = ["FastPredictor"]
 
 _SHIFTS = (0.0, 1e-12)
-"""Added to I - s2 B^-1, which is singular to rounding where rows are fewer than landmarks."""
+"""Added to I - (I + Lambda)^-1: singular to rounding where rows are fewer than landmarks."""
 
 _ROUNDING = 1e-14  # of the prior's variance; measured 4e-15 with 1000 landmarks
 
@@ -55,25 +55,23 @@ class FastPredictor:
     least: float
 
     @classmethod
-    def of(
-        cls, features: Features, weights: Vector, factor: Matrix, noise: float
-    ) -> "FastPredictor | None":
-        """For weights w (r,), L_B (r, r) with B = L_B L_B' and s2; None where digits would be lost.
+    def of(cls, features: Features, mean: Vector, factor: Matrix) -> "FastPredictor | None":
+        """For mu (r,) and L_B (r, r) with L_B L_B' = I + Lambda; None where digits would be lost.
 
-        With J the reversal of rows, J (I - s2 B^-1) J = U'U gives Gamma = J U J L^-1.
+        With J the reversal of rows, J (I - (I + Lambda)^-1) J = U'U gives Gamma = J U J L^-1.
         """
         inverse, failed = lapack.dtrtri(features.cholesky, lower=1)
         largest = features.kernel.diagonal(features.landmarks).max(initial=0.0)
         if failed or not largest * np.square(inverse).sum() <= _LARGEST_INVERSE:
             return None
         lower, _ = lapack.dpotri(factor, lower=1)
-        left = np.eye(len(weights)) - noise * lower
+        left = np.eye(len(lower)) - lower
         for shift in _SHIFTS:
             left[np.diag_indices_from(left)] += shift
             upper, failed = lapack.dpotrf(left[::-1, ::-1], lower=0, clean=1)
             if not failed:
                 strips = tuple(_strips(upper[::-1, ::-1] @ inverse))
-                return cls(features, inverse.T @ weights, strips, _DIGITS * (_ROUNDING + shift))
+                return cls(features, inverse.T @ mean, strips, _DIGITS * (_ROUNDING + shift))
         return None
 
     def __call__(self, X: Matrix) -> tuple[Vector, Vector, NDArray[np.bool_]]:

@@ -12,11 +12,11 @@ a block's rows still are one Gaussian message,
 
 and its evidence that of ``conditional``, of which this is the case of larger blocks. Messages are
 summed over all sites, so that each site's answer uses all rows; R stays where the rows are. With
-mu and B the sum's posterior as in `posterior.solve`, and x in block B,
+mu and I + Lambda the product's, as in ``posterior``, and x in block B,
 
     r = k(X_B, x) - Phi_B phi,      q = phi - Phi_B' R^-1 r
     mean     = phi'mu + r'R^-1 (y_B - Phi_B mu)
-    variance = a [k(x, x) - phi'phi - r'R^-1 r + s2 q' B^-1 q].
+    variance = a [k(x, x) - phi'phi - r'R^-1 r + q'(I + Lambda)^-1 q].
 
 Its own noise is chosen by its own evidence: with less left unexplained, it is smaller.
 """
@@ -103,7 +103,7 @@ class _SolvedBlock:
 
     Attributes:
         block: the rows.
-        posterior: mu and B.
+        posterior: mu and I + Lambda.
         Phi: Phi_B (n, r).
         factor: L (n, n) lower, L L' = R.
         white: L^-1 Phi_B (n, r).
@@ -121,7 +121,7 @@ class _SolvedBlock:
     def of(cls, block: Block, posterior: Posterior) -> Self:
         own = _Residual.of(block, posterior.features)
         L = own.factor(posterior.noise)
-        errors = block.targets - own.Phi @ posterior.weights
+        errors = block.targets - own.Phi @ posterior.mean
         residual = cho_solve((L, True), errors, check_finite=False)
         return cls(block, posterior, own.Phi, L, _whiten(L, own.Phi), residual)
 
@@ -135,8 +135,8 @@ class _SolvedBlock:
         open_ = _whiten(posterior.factor, phi.T - self.white.T @ explained)
         left = features.prior_variance(placed) - np.square(phi).sum(axis=1)
         left = np.maximum(left - np.square(explained).sum(axis=0), 0.0)
-        mean = phi @ posterior.weights + r.T @ self.residual
-        variance = left + posterior.noise * np.square(open_).sum(axis=0)
+        mean = phi @ posterior.mean + r.T @ self.residual
+        variance = left + np.square(open_).sum(axis=0)
         return mean, posterior.amplitude * variance
 
 
@@ -151,7 +151,7 @@ class Refinement:
     """A site's refined posterior: all sites' messages, and this site's blocks.
 
     Attributes:
-        posterior: mu, B, noise, amplitude and evidence from the sum of all messages.
+        posterior: mu, I + Lambda, noise, amplitude and evidence of all sites' messages.
         blocks: this site's rows. They never leave.
     """
 
@@ -198,13 +198,10 @@ class Refinement:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the features, which are the shared posterior's."""
-        posterior = self.posterior
         sizes = [len(block.targets) for block in self.blocks]
-        width = posterior.features.landmarks.shape[1]
+        width = self.posterior.features.landmarks.shape[1]
         return {
-            "weights": posterior.weights,
-            "factor": posterior.factor,
-            "numbers": np.array([posterior.amplitude, posterior.noise, posterior.log_evidence]),
+            **self.posterior.weights_to_arrays(),
             "sizes": np.array(sizes, dtype=np.int64),
             "inputs": np.concatenate([np.empty((0, width)), *(b.inputs for b in self.blocks)]),
             "targets": np.concatenate([np.empty(0), *(b.targets for b in self.blocks)]),
@@ -213,16 +210,12 @@ class Refinement:
     @classmethod
     def from_arrays(cls, arrays: Arrays, features: Features) -> Self:
         """The inverse of ``to_arrays``. Raises KeyError or ValueError for anything else."""
-        amplitude, noise, log_evidence = arrays["numbers"].tolist()
-        posterior = Posterior(
-            features, arrays["weights"], arrays["factor"], amplitude, noise, log_evidence
-        )
         ends = np.cumsum(arrays["sizes"])[:-1]
         parts = zip(
             np.split(arrays["inputs"], ends), np.split(arrays["targets"], ends), strict=True
         )
         blocks = tuple(Block(X, y) for X, y in parts) if len(arrays["sizes"]) else ()
-        return cls(posterior, blocks)
+        return cls(Posterior.from_arrays(arrays, features), blocks)
 
 
 def _batches(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -24,8 +24,8 @@ from edge_node.inference.evaluation.metrics import accuracy, ece, log_loss
 from edge_node.inference.features.landmarks import gaussian_landmarks
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian
-from edge_node.inference.messages.statistics import Statistics, local_statistics
-from tests.inference.problems import NTK, classification, features_on, normal, split
+from edge_node.inference.messages.statistics import Statistics
+from tests.inference.problems import NTK, classification, features_on, normal, split, statistics_of
 
 FEATURES = features_on(normal(5, 12, 3))
 
@@ -34,7 +34,7 @@ def learn(sites, counts, features: Features = FEATURES, most: int = 12):
     """The program's loop over sums of packed vectors: the last state, and the offsets."""
     offsets = class_offsets(counts)
     size, q = len(features.landmarks), len(counts) - 1
-    packed = [local_statistics(LabelRows(rows, offsets), features, q).pack() for rows in sites]
+    packed = [statistics_of(LabelRows(rows, offsets), features, q).pack() for rows in sites]
     statistics = Statistics.unpack(np.sum(packed, axis=0), size, q)
     state = VariationalState.start(size, q, statistics.prior_power / statistics.count)
     expansion = Expansion.from_labels(statistics, offsets)
@@ -102,7 +102,7 @@ def test_the_fixed_point_maximises_the_bound() -> None:
     for _ in range(60):
         expansion = local_expansion([(X, y)], features, q, offsets)
         q = Approximation(expansion.message(q.weights), a, 1)
-    Phi, uncovered = features(X), features.uncovered(X)
+    Phi, uncovered = features.covered(X)
     lower = np.tril_indices(size)
 
     def negative(theta) -> float:

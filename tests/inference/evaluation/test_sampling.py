@@ -35,15 +35,14 @@ def assert_mean(found: Matrix, expected: Vector, systematic: float = 1e-9) -> No
 
 
 def test_mean_and_covariance_are_the_posteriors() -> None:
-    """A [K - Phi Phi' + s2 Phi B^-1 Phi'], of which ``predict`` gives the diagonal."""
+    """A [K - Phi Phi' + Phi (I + Lambda)^-1 Phi'], of which ``predict`` gives the diagonal."""
     posterior = learn(*regression(0), FEATURES)
     draws = sample_function(posterior, QUERIES, DRAWS, generator())
     mean, variance = posterior.predict(QUERIES)
     assert_mean(draws, mean)
     Phi = FEATURES(QUERIES)
-    B = posterior.factor @ posterior.factor.T
     covariance = FEATURES.kernel(QUERIES, QUERIES) - Phi @ Phi.T
-    covariance += posterior.noise * Phi @ np.linalg.solve(B, Phi.T)
+    covariance += Phi @ np.linalg.solve(posterior.factor @ posterior.factor.T, Phi.T)
     covariance *= posterior.amplitude
     np.testing.assert_allclose(np.diag(covariance), variance, rtol=1e-8)
     products = np.outer(variance, variance) + covariance**2

@@ -39,7 +39,7 @@ def test_sums_of_parts_are_the_whole() -> None:
     """However rows are split."""
     X, y = regression(4)
     features = features_on(normal(5, 20, 3))
-    weights = learn(X, y, features).weights
+    weights = learn(X, y, features).mean
     whole = gradient_outer_product([(X, y)], features, weights)
     parts = [gradient_outer_product([(X[i::3], y[i::3])], features, weights) for i in range(3)]
     np.testing.assert_allclose(sum(parts), whole, rtol=1e-12)
@@ -78,7 +78,7 @@ def test_an_input_that_matters_is_stretched() -> None:
     X = normal(6, 400, 6)
     y = np.sin(2 * X[:, 3])
     features = features_on(normal(7, 60, 6))
-    weights = learn(X, y, features, 0.01).weights
+    weights = learn(X, y, features, 0.01).mean
     relevance = np.square(metric_from(gradient_outer_product([(X, y)], features, weights), 0.0))
     assert relevance.sum(axis=0).argmax() == 3
     assert relevance.sum(axis=0)[3] > 0.7 * relevance.sum()

@@ -1,5 +1,6 @@
 """The grid of kernels is what the spec says, and a kernel survives being written down."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -95,6 +96,27 @@ def test_a_convolution_without_an_image_is_refused() -> None:
     """Also where no spec was parsed."""
     with pytest.raises(ConfigurationError, match="kernel's image is out of range"):
         kernel_grid(ModelSpec(kernels=(KernelKind.CONV_NTK,)))
+
+
+@pytest.mark.parametrize(
+    ("model", "loaded"),
+    [("", False), ("kernels=tuple(KernelKind)[:-1]", False), ("kernels=tuple(KernelKind)", True)],
+    ids=["default", "all but conv-ntk", "all"],
+)
+def test_convolutions_are_loaded_where_they_are_asked_for(model: str, loaded: bool) -> None:
+    """By a spec's grid, or by a model's kernel; by nothing else."""
+    assert list(KernelKind)[-1] is KernelKind.CONV_NTK
+    program = (
+        "import sys\n"
+        "from edge_node.config import KernelKind, ModelSpec\n"
+        "from edge_node.inference.kernels.kernel import *\n"
+        f"grid = kernel_grid(ModelSpec(image=(2, 2, 1), {model}))\n"
+        "print('edge_node.inference.kernels.oracle' in sys.modules)\n"
+        "assert grid == [kernel_from_json(kernel_to_json(each)) for each in grid]\n"
+        "print('edge_node.inference.kernels.oracle' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.split() == [str(loaded).encode()] * 2
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import NOISE_RANGE, Spectrum, best_evidence, maximum
 from edge_node.inference.messages.gaussian import Gaussian
-from edge_node.inference.messages.statistics import Statistics, local_statistics
-from tests.inference.problems import SMOOTH, features_on, normal, regression
+from edge_node.inference.messages.statistics import Statistics
+from tests.inference.problems import SMOOTH, features_on, normal, regression, statistics_of
 
 FEATURES = features_on(normal(5, 12, 3))
 
@@ -23,7 +23,7 @@ def dense_bound(X, Y, noise: float, amplitude: float) -> float:
     Phi = FEATURES(X)
     covariance = amplitude * (Phi @ Phi.T + noise * np.eye(len(X)))
     density = multivariate_normal(np.zeros(len(X)), covariance)
-    penalty = FEATURES.uncovered(X).sum() / (2 * noise)
+    penalty = FEATURES.covered(X)[1].sum() / (2 * noise)
     return sum(float(density.logpdf(column)) - penalty for column in Y.T)
 
 
@@ -33,7 +33,7 @@ def test_it_is_the_collapsed_bound(noise: float, outputs: int) -> None:
     """For every noise, at the amplitude that is best for it."""
     X, _ = regression(0, rows=40)
     Y = normal(9, 40, outputs)
-    spectrum = Spectrum.of(local_statistics([(X, Y)], FEATURES, outputs))
+    spectrum = Spectrum.of(statistics_of([(X, Y)], FEATURES, outputs))
     found = spectrum.evidence(noise)
     expected = dense_bound(X, Y, noise, found.amplitude)
     assert found.log_evidence == pytest.approx(expected, rel=1e-9)
@@ -46,7 +46,7 @@ def test_it_is_the_collapsed_bound(noise: float, outputs: int) -> None:
 def test_the_slope_is_the_derivative(log_noise: float, seed: int) -> None:
     """Against central differences in log s2."""
     X, y = regression(seed, rows=30)
-    spectrum, h = Spectrum.of(local_statistics([(X, y)], FEATURES)), 1e-4
+    spectrum, h = Spectrum.of(statistics_of([(X, y)], FEATURES)), 1e-4
     up, down = (spectrum.evidence(np.exp(log_noise + s * h)).log_evidence for s in (1, -1))
     slope = spectrum.slope(np.exp(log_noise))
     assert slope == pytest.approx((up - down) / (2 * h), rel=1e-4, abs=1e-4)
@@ -55,7 +55,7 @@ def test_the_slope_is_the_derivative(log_noise: float, seed: int) -> None:
 def test_the_best_noise_beats_a_fine_grid() -> None:
     """It lies between the grid's points, where the slope is zero."""
     X, y = regression(3, rows=200)
-    statistics = local_statistics([(X, y)], FEATURES)
+    statistics = statistics_of([(X, y)], FEATURES)
     spectrum, best = Spectrum.of(statistics), best_evidence(statistics)
     grid = [spectrum.evidence(s2).log_evidence for s2 in np.geomspace(1e-6, 1e4, 2000)]
     assert best.log_evidence >= max(grid)
@@ -67,7 +67,7 @@ def test_with_all_rows_as_landmarks_it_is_scikit_learns() -> None:
     """Nothing is left uncovered, so the bound is the log marginal likelihood."""
     X, y = regression(4, rows=25, inputs=2)
     features = Features.build(SMOOTH, X)
-    found = best_evidence(local_statistics([(X, y)], features))
+    found = best_evidence(statistics_of([(X, y)], features))
     kernel = ConstantKernel(found.amplitude) * RBF(1.5) + WhiteKernel(found.noise_variance)
     peer = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-300).fit(X, y)
     assert found.log_evidence == pytest.approx(peer.log_marginal_likelihood_value_, rel=1e-6)
@@ -78,7 +78,7 @@ def test_with_all_rows_as_landmarks_it_is_scikit_learns() -> None:
 def test_units_do_not_matter(target_exponent: float, kernel_exponent: float) -> None:
     """Scaling y by c scales a by c^2; scaling k by c scales s2 by c; tiny and huge alike."""
     X, y = regression(6, rows=60)
-    one = local_statistics([(X, y)], FEATURES)
+    one = statistics_of([(X, y)], FEATURES)
     c, k = 10.0**target_exponent, 10.0**kernel_exponent
     message = Gaussian(k * one.message.precision, c * np.sqrt(k) * one.message.shift)
     scaled = Statistics(60, c**2 * one.target_power, k * one.prior_power, message)
@@ -94,7 +94,7 @@ def test_noise_free_targets_get_the_smallest_noise() -> None:
     Z = FEATURES.landmarks
     X = np.concatenate([Z, Z, Z])  # landmarks only: nothing is uncovered
     y = FEATURES(X) @ normal(1, len(Z))
-    statistics = local_statistics([(X, y)], FEATURES)
+    statistics = statistics_of([(X, y)], FEATURES)
     found = best_evidence(statistics)
     scale = statistics.prior_power / statistics.count
     assert found.noise == pytest.approx(NOISE_RANGE[0] * scale)
@@ -104,7 +104,7 @@ def test_noise_free_targets_get_the_smallest_noise() -> None:
 def test_targets_that_have_nothing_to_do_with_inputs_are_noise() -> None:
     """The noise variance is the targets' own."""
     X, y = regression(8, rows=400)[0], normal(77, 400)
-    found = best_evidence(local_statistics([(X, y)], FEATURES))
+    found = best_evidence(statistics_of([(X, y)], FEATURES))
     assert found.noise_variance == pytest.approx(y.var(), rel=0.1)
 
 
@@ -112,7 +112,7 @@ def test_targets_that_have_nothing_to_do_with_inputs_are_noise() -> None:
 def test_fewer_rows_than_features_are_enough(rows: int) -> None:
     """The prior determines what data don't."""
     X, y = regression(9, rows=20)
-    found = best_evidence(local_statistics([(X[:rows], y[:rows])], FEATURES))
+    found = best_evidence(statistics_of([(X[:rows], y[:rows])], FEATURES))
     assert np.isfinite(found.log_evidence)
     assert found.amplitude > 0
 

@@ -57,13 +57,13 @@ def test_scores_are_gains_in_log_density() -> None:
     features = features_on(normal(4, 30, 3))
     posterior = learn(X, y, features)
     evidence = Evidence(0.0, posterior.noise, posterior.amplitude)
-    better = Predictor(features, posterior.weights, evidence)
-    reference, worse = (Predictor(features, s * posterior.weights, evidence) for s in (0.0, -1.0))
+    better = Predictor(features, posterior.mean, evidence)
+    reference, worse = (Predictor(features, s * posterior.mean, evidence) for s in (0.0, -1.0))
     total = local_scores([(X, y)], reference, [better, worse])
-    variance = posterior.amplitude * (features.uncovered(X) + posterior.noise)
+    variance = posterior.amplitude * (features.covered(X)[1] + posterior.noise)
     Phi = features(X)
     gains = [
-        norm.logpdf(y, s * Phi @ posterior.weights, np.sqrt(variance))
+        norm.logpdf(y, s * Phi @ posterior.mean, np.sqrt(variance))
         - norm.logpdf(y, 0.0, np.sqrt(variance))
         for s in (1.0, -1.0)
     ]

@@ -1,4 +1,4 @@
-"""Messages in canonical form: products are sums, and packing loses nothing."""
+"""Messages in canonical form: products are sums."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_node.errors import NumericalError
-from edge_node.inference.messages.gaussian import Gaussian, product
+from edge_node.inference.messages.gaussian import Gaussian
+from tests.inference.messages.propagation import assert_same, product, without
 from tests.inference.problems import normal
 
-SIZES, OUTPUTS = st.integers(1, 7), st.none() | st.integers(1, 3)
+SIZES = st.integers(1, 7)
 
 
 def message(seed: int, size: int, outputs: int | None = None, rows: int = 20) -> Gaussian:
@@ -19,60 +20,46 @@ def message(seed: int, size: int, outputs: int | None = None, rows: int = 20) ->
     return Gaussian(Phi.T @ Phi, Phi.T @ Y)
 
 
-@given(SIZES, OUTPUTS, st.integers(0, 99))
-def test_packing_round_trips_bit_for_bit(size: int, outputs: int | None, seed: int) -> None:
-    """unpack(pack(m)) = m, and the vector has exactly r (r + 1) / 2 + r q numbers."""
-    sent = message(seed, size, outputs)
-    vector = sent.pack()
-    assert vector.shape == (size * (size + 1) // 2 + size * (outputs or 1),)
-    received = Gaussian.unpack(vector, size, outputs)
-    assert np.array_equal(np.triu(received.precision), np.triu(sent.precision))
-    assert np.array_equal(received.precision, received.precision.T)
-    assert np.array_equal(received.shift, sent.shift)
-
-
-def test_packing_is_row_wise() -> None:
-    """The order on the wire is fixed."""
-    sent = Gaussian(np.array([[1.0, 2.0], [2.0, 3.0]]), np.array([4.0, 5.0]))
-    assert sent.pack().tolist() == [1, 2, 3, 4, 5]
-
-
 @given(SIZES, st.permutations(range(4)))
 def test_a_product_does_not_depend_on_order(size: int, order: list[int]) -> None:
-    """Products commute and associate; the flat message is neutral; a quotient undoes a product."""
+    """Products commute and associate; the flat message is neutral; parameters subtract again."""
     parts = [message(10 * i, size) for i in range(4)]
     whole, other = product(parts), product([parts[i] for i in order])
-    np.testing.assert_allclose(other.pack(), whole.pack(), rtol=1e-12, atol=1e-12)
-    assert np.array_equal((whole * Gaussian.flat(size)).pack(), whole.pack())
-    cavity = whole / parts[0]
-    np.testing.assert_allclose(cavity.pack(), product(parts[1:]).pack(), atol=1e-11)
+    assert_same(other, whole, 1e-12)
+    assert_same(whole * Gaussian.flat(size), whole, 0.0)
+    assert_same(without(whole, parts[0]), product(parts[1:]), 1e-11)
 
 
 def test_moments_are_those_of_the_density() -> None:
-    """Mean = Lambda^-1 eta and covariance = Lambda^-1, for one output or several."""
+    """Mean = Lambda^-1 eta and L L' = Lambda, for one output or several."""
     single, several = message(3, 5), message(3, 5, outputs=2)
     inverse = np.linalg.inv(single.precision)
-    np.testing.assert_allclose(single.covariance(), inverse, rtol=1e-10)
-    np.testing.assert_allclose(single.mean(), inverse @ single.shift, rtol=1e-10)
-    np.testing.assert_allclose(several.mean(), inverse @ several.shift, rtol=1e-10)
-    np.testing.assert_allclose(Gaussian.isotropic(3, 4.0).covariance(), 4 * np.eye(3))
+    np.testing.assert_allclose(single.factor @ single.factor.T, single.precision, rtol=1e-10)
+    np.testing.assert_allclose(single.mean, inverse @ single.shift, rtol=1e-10)
+    np.testing.assert_allclose(several.mean, inverse @ several.shift, rtol=1e-10)
+
+
+@pytest.mark.parametrize("outputs", [None, 2])
+def test_the_prior_is_a_gaussian_around_zero(outputs: int | None) -> None:
+    """Times N(0, v I): the precision grows by I / v, the shift is the rows' own."""
+    rows = message(3, 5, outputs)
+    belief = rows.with_prior(4.0)
+    np.testing.assert_allclose(belief.precision, rows.precision + np.eye(5) / 4.0)
+    assert np.array_equal(belief.shift, rows.shift)
+    np.testing.assert_allclose(rows.with_prior().precision, rows.precision + np.eye(5))
 
 
 def test_an_improper_message_has_no_moments_but_times_a_prior_has() -> None:
     """Fewer rows than features: refused without jitter, fine with a proper prior."""
     improper = message(0, 6, rows=2)
     with pytest.raises(NumericalError, match="not positive definite"):
-        Gaussian(np.diag([1.0, -1.0]), np.zeros(2)).mean()
+        _ = Gaussian(np.diag([1.0, -1.0]), np.zeros(2)).mean
     with pytest.raises(NumericalError, match="not finite"):
-        Gaussian(np.full((2, 2), np.nan), np.zeros(2)).covariance()
-    assert np.isfinite((improper * Gaussian.isotropic(6)).mean()).all()
+        _ = Gaussian(np.full((2, 2), np.nan), np.zeros(2)).factor
+    assert np.isfinite(improper.with_prior().mean).all()
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
-    """A wrong length names what was expected."""
-    with pytest.raises(NumericalError, match="expected 5 numbers"):
-        Gaussian.unpack(np.zeros(6), 2)
+    """A precision and a shift of different sizes are no message."""
     with pytest.raises(NumericalError, match="differ in size"):
         Gaussian(np.eye(3), np.zeros(2))
-    with pytest.raises(NumericalError, match="at least one"):
-        product([])

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
-from edge_node.inference.messages.statistics import Statistics, local_statistics
+from edge_node.inference.messages.statistics import Statistics
 from edge_node.inference.numerics import streaming as module
 from edge_node.inference.numerics.streaming import blocks
 from edge_node.inference.numerics.symmetric import SymmetricSum
-from tests.inference.problems import features_on, normal, regression, split
+from tests.inference.problems import features_on, normal, regression, split, statistics_of
 
 FEATURES = features_on(normal(5, 15, 3))
 
@@ -19,13 +19,13 @@ FEATURES = features_on(normal(5, 15, 3))
 def test_they_are_the_sums_of_the_definition() -> None:
     """Lambda = Phi'Phi, eta = Phi'y, n, y'y, sum k(x, x), in more than one block."""
     X, y = regression(0, rows=2 * module.BLOCK_ROWS + 7)
-    found, Phi = local_statistics([(X[:9], y[:9]), (X[9:], y[9:])], FEATURES), FEATURES(X)
+    found, Phi = statistics_of([(X[:9], y[:9]), (X[9:], y[9:])], FEATURES), FEATURES(X)
     assert found.count == len(X)
     np.testing.assert_allclose(found.message.precision, Phi.T @ Phi, rtol=1e-11, atol=1e-9)
     np.testing.assert_allclose(found.message.shift, Phi.T @ y, rtol=1e-11, atol=1e-9)
     np.testing.assert_allclose(found.target_power, y @ y, rtol=1e-12)
     np.testing.assert_allclose(found.prior_power, FEATURES.prior_variance(X).sum(), rtol=1e-12)
-    uncovered = FEATURES.uncovered(X).sum()
+    uncovered = FEATURES.covered(X)[1].sum()
     np.testing.assert_allclose(found.uncovered, uncovered, rtol=1e-8)
     assert 0 < found.uncovered_share < 1
 
@@ -34,8 +34,8 @@ def test_several_outputs_share_one_precision() -> None:
     """Columns of Y become columns of eta."""
     X, y = regression(0)
     Y = np.stack([y, 2 * y, -y], axis=1)
-    one = local_statistics([(X, y)], FEATURES)
-    several = local_statistics([(X, Y)], FEATURES, outputs=3)
+    one = statistics_of([(X, y)], FEATURES)
+    several = statistics_of([(X, Y)], FEATURES, outputs=3)
     assert several.outputs == 3
     assert np.array_equal(several.message.precision, one.message.precision)
     expected = np.outer(one.message.shift, [1, 2, -1])
@@ -50,15 +50,15 @@ def test_several_outputs_share_one_precision() -> None:
 def test_any_partition_sums_to_the_pooled_statistics(sites: int, seed: int) -> None:
     """Split over 1 to 16 sites, some without rows, in any order of rows."""
     X, y = regression(1)
-    pooled = local_statistics([(X, y)], FEATURES)
+    pooled = statistics_of([(X, y)], FEATURES)
     parts = split(np.random.default_rng(seed), X, y, sites)
-    vectors = [local_statistics(part, FEATURES).pack() for part in parts]
+    vectors = [statistics_of(part, FEATURES).pack() for part in parts]
     total = Statistics.unpack(np.sum(vectors, axis=0), pooled.message.size)
     assert total.count == pooled.count
     np.testing.assert_allclose(total.pack(), pooled.pack(), rtol=1e-12, atol=1e-11)
     added = sum(
-        (local_statistics(part, FEATURES) for part in parts[1:]),
-        start=local_statistics(parts[0], FEATURES),
+        (statistics_of(part, FEATURES) for part in parts[1:]),
+        start=statistics_of(parts[0], FEATURES),
     )
     np.testing.assert_allclose(added.pack(), total.pack(), rtol=1e-13, atol=1e-12)
 
@@ -86,7 +86,7 @@ def test_a_symmetric_sum_takes_any_memory_layout(lay) -> None:
 
 def test_no_rows_are_the_neutral_element() -> None:
     """A site without rows adds nothing."""
-    empty = local_statistics([], FEATURES)
+    empty = statistics_of([], FEATURES)
     assert empty.count == 0
     assert not empty.pack().any()
     assert empty.uncovered_share == 0
@@ -98,8 +98,8 @@ def test_numbers_that_are_not_finite_are_refused(value: float) -> None:
     X, y = regression(0)
     y[3] = value
     with pytest.raises(NumericalError, match="not finite"), np.errstate(invalid="ignore"):
-        local_statistics([(X, y)], FEATURES)
-    vector: Matrix = local_statistics([(X[:2], y[:2])], FEATURES).pack()
+        statistics_of([(X, y)], FEATURES)
+    vector: Matrix = statistics_of([(X[:2], y[:2])], FEATURES).pack()
     vector[7] = value
     with pytest.raises(NumericalError, match="not finite"):
         Statistics.unpack(vector, len(FEATURES.landmarks))

@@ -22,10 +22,10 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import LEAST_RESIDUAL, Spectrum
 from edge_node.inference.messages.folds import FOLDS, FoldRows, fold_counts, fold_of
 from edge_node.inference.messages.gaussian import Gaussian
-from edge_node.inference.messages.statistics import local_statistics
 from edge_node.inference.regression import refinement as refinement_module
 from edge_node.inference.regression.blocks import Block, first_blocks, nearest_block
-from edge_node.inference.regression.conditional import local_conditional, solve_conditional
+from edge_node.inference.regression.conditional import local_conditional
+from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement
 from tests.inference.exact_model import (
     DIGITS,
@@ -37,7 +37,7 @@ from tests.inference.exact_model import (
     log_determinant,
     solve,
 )
-from tests.inference.problems import NTK, SMOOTH, features_on, normal
+from tests.inference.problems import NTK, SMOOTH, features_on, normal, statistics_of
 
 MANY = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 SOME = settings(MANY, max_examples=10)
@@ -96,9 +96,9 @@ def test_conditional_posterior_and_evidence(rows, noise: float, kernel) -> None:
     noise = noise * features.prior_variance(X).mean()
     (statistics,) = local_conditional([(X, y)], features, [noise])
     evidence = statistics.evidence(noise)
-    mean, variance = solve_conditional(statistics, features, evidence).predict(QUERIES)
+    mean, variance = Posterior.of(statistics.message, features, evidence).predict(QUERIES)
     Phi, prior = features(X), features.prior_variance(QUERIES)
-    own = np.diag(features.uncovered(X))
+    own = np.diag(features.covered(X)[1])
     exact = condition(covariance(Phi, own, noise), y, Phi @ features(QUERIES).T, prior)
     found = evidence.amplitude, evidence.log_evidence, mean, variance
     scale = np.abs(y).max() * max(1.0, np.abs(exact.mean).max() / np.abs(y).max())
@@ -113,7 +113,7 @@ def test_collapsed_bound(rows, noise: float, kernel) -> None:
     """Log N(y; 0, a (Phi Phi' + s2 I)) - t / (2 s2), from the spectrum."""
     (X, y), features = rows, features_on(Z, kernel)
     noise = noise * features.prior_variance(X).mean()
-    statistics = local_statistics([(X, y)], features)
+    statistics = statistics_of([(X, y)], features)
     found = Spectrum.of(statistics).evidence(noise)
     n, Phi = len(y), features(X)
     exact = condition(covariance(Phi, np.zeros((n, n)), noise), y, np.zeros((n, 1)), np.ones(1))
@@ -137,7 +137,7 @@ def test_refined_posterior_and_evidence(rows, noise: float, kernel, size: int) -
     kept = sum(len(block.targets) for block in blocks)
     (statistics,) = local_refinement(blocks, [(X[kept:], y[kept:])], features, [noise])
     evidence = statistics.evidence(noise)
-    found = Refinement(solve_conditional(statistics, features, evidence), tuple(blocks))
+    found = Refinement(Posterior.of(statistics.message, features, evidence), tuple(blocks))
     X, y = (
         np.concatenate([np.array(getattr(block, part)) for block in blocks] + [rest[kept:]])
         for part, rest in (("inputs", X), ("targets", y))
@@ -222,7 +222,7 @@ def test_a_block_is_solved_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) ->
     y = np.sin(X[:, 0])
     blocks = tuple(first_blocks([(X, y)], 40, 20))
     (statistics,) = local_refinement(blocks, [], features, [0.1])
-    posterior = solve_conditional(statistics, features, statistics.evidence(0.1))
+    posterior = Posterior.of(statistics.message, features, statistics.evidence(0.1))
     expected = Refinement(posterior, blocks).predict(X)
     asked, solved = Refinement(posterior, blocks), []
     of = refinement_module._SolvedBlock.of
@@ -251,7 +251,7 @@ def test_as_many_blocks_as_memory_has_room_for_are_kept_solved(
     y = np.sin(X[:, 0])
     blocks = tuple(first_blocks([(X, y)], 60, 15))
     (statistics,) = local_refinement(blocks, [], features, [0.1])
-    posterior = solve_conditional(statistics, features, statistics.evidence(0.1))
+    posterior = Posterior.of(statistics.message, features, statistics.evidence(0.1))
     asked, everything = Refinement(posterior, blocks), Refinement(posterior, blocks).predict(X)
     for index in (0, 1, 0, 2):
         asked._solve(index)
@@ -311,7 +311,7 @@ def test_classes_of_difficult_rows(rows, classes: int, labels: int) -> None:
     y = np.append(drawn, range(classes))
     features, y = features_on(Z), y.astype(float)
     offsets = class_offsets(np.bincount(y.astype(int)))
-    statistics = local_statistics(LabelRows([(X, y)], offsets), features, classes - 1)
+    statistics = statistics_of(LabelRows([(X, y)], offsets), features, classes - 1)
     scale = statistics.prior_power / statistics.count
     state = VariationalState.start(len(features.landmarks), classes - 1, scale)
     expansion, bounds = Expansion.from_labels(statistics, offsets), []

@@ -8,10 +8,10 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.messages.statistics import local_statistics, statistics_of_each
+from edge_node.inference.messages.statistics import local_statistics
 from edge_node.inference.numerics.streaming import BLOCK_ROWS, Scratch, accumulate, in_parts
 from edge_node.inference.regression.conditional import local_conditional
-from tests.inference.problems import features_on, normal, regression
+from tests.inference.problems import features_on, normal, regression, statistics_of
 
 CHUNKS = [(normal(i, rows, 2), np.arange(float(rows))) for i, rows in enumerate((0, 5, 3000, 1, 0))]
 ROWS = sum(len(X) for X, _ in CHUNKS)
@@ -23,7 +23,7 @@ class Seen:
     def __init__(self) -> None:
         self.rows, self.largest, self.threads = 0, 0, set[int]()
 
-    def add(self, X: Matrix, y: Vector) -> None:
+    def add(self, X: Matrix, y: Vector, scratch: Scratch) -> None:
         """A block."""
         assert len(X) == len(y)
         self.rows += len(X)
@@ -49,7 +49,7 @@ def test_every_row_is_seen_once(threads: int) -> None:
     with threadpool_limits(threads, user_api="blas"):
         before = blas_info()
         allowed = max(each["num_threads"] for each in before)
-        first, second = accumulate(CHUNKS, lambda _: [Seen(), Seen()], (1 << 20) // 100)
+        first, second = accumulate(CHUNKS, lambda: [Seen(), Seen()], (1 << 20) // 100)
         assert blas_info() == before
     assert first.rows == second.rows == ROWS
     assert first.largest <= 100
@@ -62,34 +62,51 @@ def test_the_same_rows_give_the_same_bits(threads: int) -> None:
     X, y = regression(0, rows=2 * BLOCK_ROWS + 77)
     features, rows = features_on(normal(5, 150, 3)), [(X[:2000], y[:2000]), (X[2000:], y[2000:])]
     with threadpool_limits(threads, user_api="blas"):
-        found = {local_statistics(rows, features).pack().tobytes() for _ in range(5)}
+        found = {statistics_of(rows, features).pack().tobytes() for _ in range(5)}
         assert len(found) == 1
         noises = {local_conditional(rows, features, [0.1])[0].pack().tobytes() for _ in range(5)}
         assert len(noises) == 1
 
 
 def test_candidates_share_a_pass() -> None:
-    """Each gets what it would get alone, and rows are read once."""
+    """Each gets what it would get alone, to rounding, and rows are read once."""
     X, y = regression(0)
     candidates = [features_on(normal(i, 12, 3)) for i in range(3)]
     once = iter([(X[:50], y[:50]), (X[50:], y[50:])])
-    together = statistics_of_each(once, candidates)
+    together = local_statistics(once, candidates)
     for features, found in zip(candidates, together, strict=True):
-        assert np.array_equal(
-            found.pack(), local_statistics([(X[:50], y[:50]), (X[50:], y[50:])], features).pack()
-        )
+        alone = statistics_of([(X[:50], y[:50]), (X[50:], y[50:])], features)
+        np.testing.assert_allclose(found.pack(), alone.pack(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sums", [1, 2, 3, 7])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_no_more_sums_are_held_than_are_needed(sums: int, threads: int) -> None:
+    """One a thread, or as many as were asked for: a sum may be a matrix of gigabytes."""
+    made = list[Seen]()
+
+    def new() -> list[Seen]:
+        made.extend(Seen() for _ in range(sums))
+        return made[-sums:]
+
+    with threadpool_limits(threads, user_api="blas"):
+        allowed = max(each["num_threads"] for each in blas_info())
+        found = accumulate(CHUNKS, new, 1)
+    assert [each.rows for each in found] == [ROWS] * sums
+    assert len(made) <= max(sums, allowed)
+    assert len(made) > max(sums, allowed) - sums
 
 
 def test_an_error_in_a_thread_is_the_callers() -> None:
     """And BLAS has its threads back."""
 
     class Failing(Seen):
-        def add(self, X: Matrix, y: Vector) -> None:
+        def add(self, X: Matrix, y: Vector, scratch: Scratch) -> None:
             raise ArithmeticError("in a thread")
 
     before = blas_info()
     with pytest.raises(ArithmeticError, match="in a thread"):
-        accumulate(CHUNKS, lambda _: [Failing()], 1)
+        accumulate(CHUNKS, lambda: [Failing()], 1)
     assert blas_info() == before
 
 
@@ -98,7 +115,7 @@ def test_passes_may_overlap() -> None:
     with threadpool_limits(2, user_api="blas"):
         before = blas_info()
         with ThreadPoolExecutor(4) as pool:
-            passes = [pool.submit(accumulate, CHUNKS, lambda _: [Seen()], 1) for _ in range(8)]
+            passes = [pool.submit(accumulate, CHUNKS, lambda: [Seen()], 1) for _ in range(8)]
             assert all(each.result()[0].rows == ROWS for each in passes)
         assert blas_info() == before
 

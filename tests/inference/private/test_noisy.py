@@ -21,7 +21,7 @@ from edge_node.inference.private.noisy_regression import (
     noisy_posterior,
 )
 from edge_node.inference.private.release import NoisySums, Scales, local_release
-from edge_node.inference.regression.posterior import Posterior, solve
+from edge_node.inference.regression.posterior import Posterior
 from tests.inference.problems import NTK, normal
 
 FEATURES = Features.build(NTK, gaussian_landmarks(np.eye(4), 40, seed=2))
@@ -39,7 +39,7 @@ def draw(seed: int, rows: int) -> tuple[Matrix, Vector, Vector]:
     """
     X = inputs(seed, rows)
     f = FEATURES(X) @ normal(seed + 1, len(FEATURES.landmarks))
-    f = np.sqrt(AMPLITUDE) * (f + np.sqrt(FEATURES.uncovered(X)) * normal(seed + 2, rows))
+    f = np.sqrt(AMPLITUDE) * (f + np.sqrt(FEATURES.covered(X)[1]) * normal(seed + 2, rows))
     return X, f, f + np.sqrt(NOISE) * normal(seed + 3, rows)
 
 
@@ -58,7 +58,8 @@ def taken_for_exact(sums: NoisySums) -> Posterior:
     message = Gaussian(gram, sums.shift[:, 0])
     power = max(sums.uncovered, 0.0) + float(np.trace(gram))
     statistics = Statistics(round(sums.count), max(sums.target_power, 1.0), power, message)
-    return solve(statistics, FEATURES, best_evidence(statistics))
+    evidence = best_evidence(statistics)
+    return Posterior.of(statistics.likelihood(evidence.noise), FEATURES, evidence)
 
 
 def test_without_noise_it_is_the_ordinary_posterior() -> None:
@@ -69,8 +70,8 @@ def test_without_noise_it_is_the_ordinary_posterior() -> None:
     found = noisy_posterior(sums, FEATURES, evidence)
     total = evidence.noise + sums.uncovered / sums.count
     message = Gaussian(sums.gram, sums.shift[:, 0])
-    statistics = Statistics(500, sums.target_power, 1.0, message)
-    expected = solve(statistics, FEATURES, Evidence(0.0, total, evidence.amplitude))
+    likelihood = Statistics(500, sums.target_power, 1.0, message).likelihood(total)
+    expected = Posterior.of(likelihood, FEATURES, Evidence(0.0, total, evidence.amplitude))
     queries = inputs(9, 50)
     (mean, variance), (their_mean, theirs) = found.predict(queries), expected.predict(queries)
     np.testing.assert_allclose(mean, their_mean, rtol=1e-8, atol=1e-10)
@@ -168,7 +169,7 @@ def test_probabilities_are_calibrated(classes: int) -> None:
 
 def test_draws_average_to_the_probabilities() -> None:
     """Also of a posterior that has accounted for a part of what landmarks leave uncovered; and it
-    is the same when it is read back, as are files from before there was such a part.
+    is the same when it is read back.
     """
     X, f, _ = draw(60, 3000)
     rows = LabelRows([(X, (f > 0).astype(float))], np.full(2, -np.log(2)))
@@ -183,8 +184,6 @@ def test_draws_average_to_the_probabilities() -> None:
     np.testing.assert_array_equal(
         ClassPosterior.from_arrays(arrays).predict_proba(X[:40]), expected
     )
-    old = ClassPosterior.from_arrays(arrays | {"numbers": arrays["numbers"][:2]})
-    assert old.allowance == 0.0
 
 
 def test_the_noise_of_a_projection_has_the_variance_that_is_said() -> None:

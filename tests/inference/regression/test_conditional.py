@@ -6,11 +6,8 @@ from scipy.stats import multivariate_normal
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
-from edge_node.inference.regression.conditional import (
-    ConditionalStatistics,
-    local_conditional,
-    solve_conditional,
-)
+from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
+from edge_node.inference.regression.posterior import Posterior
 from tests.inference.problems import features_on, normal, regression, split
 
 FEATURES = features_on(normal(0, 25, 3))
@@ -19,7 +16,7 @@ FEATURES = features_on(normal(0, 25, 3))
 def dense(X: Matrix, noise: float) -> Matrix:
     """The covariance of targets over amplitude: Phi Phi' + diag(u) + s2 I."""
     Phi = FEATURES(X)
-    return Phi @ Phi.T + np.diag(FEATURES.uncovered(X) + noise)
+    return Phi @ Phi.T + np.diag(FEATURES.covered(X)[1] + noise)
 
 
 def targets(seed: int) -> tuple[Matrix, Vector]:
@@ -47,7 +44,8 @@ def test_the_posterior_is_the_dense_models(noise: float) -> None:
     X, y = targets(2)
     (statistics,) = local_conditional([(X[:30], y[:30]), (X[30:], y[30:])], FEATURES, [noise])
     evidence = statistics.evidence(noise)
-    mean, variance = solve_conditional(statistics, FEATURES, evidence).predict(N := normal(3, 9, 3))
+    posterior, N = Posterior.of(statistics.message, FEATURES, evidence), normal(3, 9, 3)
+    mean, variance = posterior.predict(N)
     C, cross = dense(X, noise), FEATURES(X) @ FEATURES(N).T
     np.testing.assert_allclose(mean, cross.T @ np.linalg.solve(C, y), rtol=1e-8, atol=1e-9)
     prior = FEATURES.prior_variance(N)
@@ -65,7 +63,8 @@ def test_messages_of_sites_multiply() -> None:
         for part in split(np.random.default_rng(0), X, y, 5)
     ]
     for i, whole in enumerate(pooled):
-        total = sum((site[i] for site in sites), start=ConditionalStatistics.nothing(25))
+        first, *others = (site[i] for site in sites)
+        total = sum(others, start=first)
         np.testing.assert_allclose(total.pack(), whole.pack(), rtol=1e-10, atol=1e-9)
 
 

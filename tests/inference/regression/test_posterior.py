@@ -9,26 +9,27 @@ from hypothesis import strategies as st
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-from edge_node.arrays import Matrix, Vector
 from edge_node.errors import DataError, NumericalError
 from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.features.nystrom import Features
-from edge_node.inference.messages.evidence import Evidence, best_evidence
+from edge_node.inference.messages.evidence import Evidence
 from edge_node.inference.messages.gaussian import Gaussian
-from edge_node.inference.messages.statistics import Statistics, local_statistics
-from edge_node.inference.regression.posterior import Posterior, solve
-from tests.inference.problems import SMOOTH, classification, features_on, normal, regression, split
+from edge_node.inference.regression import conditional
+from edge_node.inference.regression.posterior import Posterior
+from tests.inference.problems import (
+    SMOOTH,
+    classification,
+    features_on,
+    learn,
+    normal,
+    regression,
+    split,
+)
 
 FEATURES = features_on(normal(5, 20, 3))
 QUERIES = np.concatenate([normal(6, 30, 3), 30 * normal(7, 3, 3), np.zeros((1, 3))])
-
-
-def learn(X: Matrix, y: Vector, features: Features = FEATURES) -> Posterior:
-    """The pooled posterior with the best noise."""
-    statistics = local_statistics([(X, y)], features)
-    return solve(statistics, features, best_evidence(statistics))
 
 
 def reopen(posterior: Posterior | ClassPosterior) -> Posterior | ClassPosterior:
@@ -41,12 +42,12 @@ def reopen(posterior: Posterior | ClassPosterior) -> Posterior | ClassPosterior:
 
 
 def test_it_is_the_dense_gaussian_process() -> None:
-    """With the kernel Phi Phi' for rows and k(x, x) - phi'phi more at queries (Titsias 2009)."""
+    """With the kernel Phi Phi' between inputs and k(x, x) at each of them (FITC)."""
     X, y = regression(0)
-    posterior = learn(X, y)
+    posterior = learn(X, y, FEATURES)
     mean, variance = posterior.predict(QUERIES)
     Phi, star = FEATURES(X), FEATURES(QUERIES)
-    K = Phi @ Phi.T + posterior.noise * np.eye(len(X))
+    K = Phi @ Phi.T + np.diag(FEATURES.covered(X)[1] + posterior.noise)
     solved = np.linalg.solve(K, Phi @ star.T)
     left = FEATURES.prior_variance(QUERIES) - np.sum((star @ Phi.T).T * solved, axis=0)
     np.testing.assert_allclose(mean, solved.T @ y, rtol=1e-8, atol=1e-9)
@@ -69,13 +70,14 @@ def test_with_all_rows_as_landmarks_it_is_scikit_learns() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 16), st.integers(0, 2**32 - 1), st.integers(0, 5))
 def test_any_partition_gives_the_pooled_posterior(sites: int, seed: int, data: int) -> None:
-    """Mean and sd to 1e-8 relative, noise and amplitude chosen anew from the federation's sums."""
+    """Mean and sd to 1e-8 relative, the amplitude chosen anew from the federation's sums."""
     X, y = regression(data, rows=80, noise=0.05 + 0.2 * data)
-    pooled = learn(X, y)
+    pooled = learn(X, y, FEATURES)
     parts = split(np.random.default_rng(seed), X, y, sites)
-    total = np.sum([local_statistics(part, FEATURES).pack() for part in parts], axis=0)
-    statistics = Statistics.unpack(total, len(FEATURES.landmarks))
-    federated = solve(statistics, FEATURES, best_evidence(statistics))
+    local = [conditional.local_conditional(part, FEATURES, [0.2])[0].pack() for part in parts]
+    total = np.sum(local, axis=0)
+    statistics = conditional.ConditionalStatistics.unpack(total, len(FEATURES.landmarks))
+    federated = Posterior.of(statistics.message, FEATURES, statistics.evidence(0.2))
     expected, found = pooled.predict(QUERIES), federated.predict(QUERIES)
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-8, atol=1e-9)
     np.testing.assert_allclose(np.sqrt(found[1]), np.sqrt(expected[1]), rtol=1e-8)
@@ -89,7 +91,7 @@ def test_the_variance_is_never_negative(rows: int, scale: int, twice: bool, seed
     X, y = X[:rows], 10.0**scale * y[:rows]
     if twice:
         X, y = np.concatenate([X, X]), np.concatenate([y, y])
-    mean, variance = learn(X, y).predict(np.concatenate([X, FEATURES.landmarks, QUERIES]))
+    mean, variance = learn(X, y, FEATURES).predict(np.concatenate([X, FEATURES.landmarks, QUERIES]))
     assert np.isfinite(mean).all()
     assert (variance >= 0).all()
 
@@ -98,7 +100,7 @@ def test_noise_free_targets_are_reproduced() -> None:
     """Within the noise floor, with an uncertainty to match, at landmarks that are rows."""
     Z = FEATURES.landmarks
     y = FEATURES(Z) @ normal(1, len(Z))
-    mean, variance = learn(Z, y).predict(Z)
+    mean, variance = learn(Z, y, FEATURES, noise=1e-6).predict(Z)
     np.testing.assert_allclose(mean, y, atol=1e-2)
     assert np.abs(mean - y).max() < 4 * np.sqrt(variance).max() + 1e-3
 
@@ -114,7 +116,7 @@ def test_without_rows_nearby_the_prior_remains() -> None:
 
 def test_batches_do_not_matter() -> None:
     """Many rows at once, one at a time, none."""
-    posterior = learn(*regression(0))
+    posterior = learn(*regression(0), FEATURES)
     X = normal(8, 2100, 3)
     mean, variance = posterior.predict(X)
     for i in (0, 1023, 1024, 2099):
@@ -125,7 +127,7 @@ def test_batches_do_not_matter() -> None:
 
 def test_a_saved_posterior_predicts_the_same_bytes() -> None:
     """Regression and classification, kernel and landmarks included."""
-    posterior = learn(*regression(0))
+    posterior = learn(*regression(0), FEATURES)
     again = reopen(posterior)
     assert again.features.kernel == FEATURES.kernel
     assert again.noise_variance == posterior.noise_variance
@@ -141,10 +143,10 @@ def test_a_saved_posterior_predicts_the_same_bytes() -> None:
 
 def test_refusals_name_the_problem() -> None:
     """Inputs that are not finite; a precision that is not positive definite."""
-    posterior = learn(*regression(0))
+    posterior = learn(*regression(0), FEATURES)
     with pytest.raises(DataError, match="not finite"):
         posterior.predict(np.array([[np.nan, 0.0, 0.0]]))
     size = len(FEATURES.landmarks)
-    broken = Statistics(3, 1.0, 1.0, Gaussian(-np.eye(size), np.zeros(size)))
-    with pytest.raises(NumericalError, match="posterior precision"):
-        solve(broken, FEATURES, Evidence(0.0, 0.5, 1.0))
+    broken = Gaussian(-2.0 * np.eye(size), np.zeros(size))
+    with pytest.raises(NumericalError, match="not positive definite"):
+        Posterior.of(broken, FEATURES, Evidence(0.0, 0.5, 1.0))

@@ -20,17 +20,14 @@ def posterior(rows: int = 400, landmarks: int = 150, noise: float = 0.2) -> Post
 
 def fast(posterior: Posterior) -> FastPredictor | None:
     """Its fast predictor."""
-    return FastPredictor.of(
-        posterior.features, posterior.weights, posterior.factor, posterior.noise
-    )
+    return FastPredictor.of(posterior.features, posterior.mean, posterior.factor)
 
 
 @pytest.mark.parametrize("noise", [1e-6, 0.2, 10.0])
 @pytest.mark.parametrize("rows", [20, 400])
 def test_it_predicts_what_the_definition_says(rows: int, noise: float) -> None:
-    """phi'w, and k** - phi'phi + s2 phi' B^-1 phi: one row, a batch, with few rows learnt and many.
-
-    Where digits would be lost it says so.
+    """phi'mu, and k** - phi'phi + phi'(I + Lambda)^-1 phi, of one row and of a batch, learnt from
+    few rows and from many. Where digits would be lost it says so.
     """
     learnt = posterior(rows, noise=noise)
     predictor = fast(learnt)
@@ -39,9 +36,9 @@ def test_it_predicts_what_the_definition_says(rows: int, noise: float) -> None:
     X[:10] = learnt.features.landmarks[:10]
     Phi = learnt.features(X)
     open_ = np.square(np.linalg.solve(learnt.factor, Phi.T)).sum(axis=0)
-    expected = learnt.features.uncovered(X) + learnt.noise * open_
+    expected = learnt.features.covered(X)[1] + open_
     mean, variance, kept = predictor(X)
-    np.testing.assert_allclose(mean, Phi @ learnt.weights, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(mean, Phi @ learnt.mean, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(variance[kept], expected[kept], rtol=2e-9)
     assert kept.any()
     for i in range(5):
@@ -69,5 +66,5 @@ def test_landmarks_that_nearly_coincide_are_predicted_with_exactly() -> None:
     assert fast(learnt) is None
     mean, variance = learnt.predict(X)
     Phi = learnt.features(X)
-    np.testing.assert_allclose(mean, Phi @ learnt.weights, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(mean, Phi @ learnt.mean, rtol=1e-12, atol=1e-12)
     assert (variance > 0).all()

@@ -9,7 +9,8 @@ from edge_node.arrays import Matrix
 from edge_node.inference.features.metric import metric_from
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.regression.blocks import Block, LaterRows, first_blocks, nearest_block
-from edge_node.inference.regression.conditional import ConditionalStatistics, solve_conditional
+from edge_node.inference.regression.conditional import ConditionalStatistics
+from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement
 from tests.inference.problems import NTK, normal, regression
 
@@ -46,7 +47,7 @@ def total() -> ConditionalStatistics:
 def refinement(blocks: list[Block]) -> Refinement:
     """The first site's, or another's."""
     statistics = total()
-    posterior = solve_conditional(statistics, FEATURES, statistics.evidence(NOISE))
+    posterior = Posterior.of(statistics.message, FEATURES, statistics.evidence(NOISE))
     return Refinement(posterior, tuple(blocks))
 
 

@@ -8,7 +8,7 @@ likelihood with its prior left out,
     f_t(x) = phi(x)' V diag((1 - exp(-t w)) / w) V' eta,        Lambda = V diag(w) V',
 
 where Lambda = Phi'R^-1 Phi and eta = Phi'R^-1 y are the federation's message, which the posterior
-still holds: B = s2 (I + Lambda) and B weights = s2 eta. So any node has f_t for every t, from one
+still holds: it has I + Lambda, and eta = (I + Lambda) mu. So any node has f_t for every t, from one
 eigendecomposition and with no traffic.
 
 Time has no unit: it is in steps of R^-1, where the noise is one. (For flow on squared errors that
@@ -60,11 +60,11 @@ class GradientFlow:
     @classmethod
     def of(cls, posterior: Posterior) -> Self:
         """The flow towards the rows that a posterior was learnt from."""
-        B = posterior.factor @ posterior.factor.T
-        eigenvalues, V = np.linalg.eigh(B / posterior.noise)
-        rounding = len(B) * np.finfo(np.float64).eps * eigenvalues[-1]
-        projections = V.T @ (B @ posterior.weights) / posterior.noise
-        projections[np.abs(projections) < rounding * np.linalg.norm(posterior.weights)] = 0.0
+        precision = posterior.factor @ posterior.factor.T  # I + Lambda
+        eigenvalues, V = np.linalg.eigh(precision)
+        rounding = len(precision) * np.finfo(np.float64).eps * eigenvalues[-1]
+        projections = V.T @ (precision @ posterior.mean)
+        projections[np.abs(projections) < rounding * np.linalg.norm(posterior.mean)] = 0.0
         return cls(posterior.features, np.maximum(eigenvalues - 1.0, rounding), V, projections)
 
     def weights(self, t: float) -> Vector:

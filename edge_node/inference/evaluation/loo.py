@@ -1,7 +1,7 @@
 """Leave-one-out scores: how well a posterior predicts each of its own rows without that row.
 
 Only for rows that the posterior was learnt from. Leaving one out takes its factor out of the
-posterior, a downdate of rank one. With u = k(x, x) - |phi|^2, w = 1 / (u + s2), m = phi'weights and
+posterior, a downdate of rank one. With u = k(x, x) - |phi|^2, w = 1 / (u + s2), m = phi'mu and
 h = phi'(I + Lambda)^-1 phi,
 
     mean     = (m - w h y) / (1 - w h)
@@ -11,8 +11,7 @@ of y without its row, exactly (Sherman & Morrison 1950; Rasmussen & Williams 200
 What all rows chose together stays as it is: encoding, landmarks, s2, a. So the scores flatter
 where a metric or landmarks were fitted to few rows.
 
-A site scores its own rows by itself and sends nothing. Scores are sums, so a federation that wants
-the total can add them: ``pack`` and ``network.sum``.
+A site scores its own rows by itself and sends nothing.
 """
 
 from dataclasses import dataclass
@@ -90,16 +89,6 @@ class LooScores:
         loss = self.loss + self.count * float(np.log(scale))
         return type(self)(self.count, self.squares * scale**2, loss, self.inside)
 
-    def pack(self) -> Vector:
-        """As one vector (4,) for ``network.sum``."""
-        return np.array([self.count, self.squares, self.loss, self.inside], dtype=np.float64)
-
-    @classmethod
-    def unpack(cls, vector: Vector) -> Self:
-        """The inverse of ``pack``."""
-        count, squares, loss, inside = (float(value) for value in vector)
-        return cls(round(count), squares, loss, round(inside))
-
 
 def leave_one_out(rows: Rows, posterior: Posterior) -> LooScores:
     """Score rows (X (n, d), y (n,)) that ``posterior`` was learnt from, in one pass.
@@ -128,7 +117,7 @@ def leave_one_out_predictions(X: Matrix, y: Vector, posterior: Posterior) -> tup
     covered = np.square(Phi).sum(axis=1)
     R = np.maximum(posterior.features.prior_variance(X) - covered, 0.0) + posterior.noise
     white = solve_triangular(posterior.factor, Phi.T, lower=True, check_finite=False)
-    h = posterior.noise * np.square(white).sum(axis=0)
+    h = np.square(white).sum(axis=0)
     left = 1.0 - h / R
     if not (left > 0).all():
         raise DataError(
@@ -136,5 +125,5 @@ def leave_one_out_predictions(X: Matrix, y: Vector, posterior: Posterior) -> tup
             where=f"row {int(np.argmin(left)) + 1} of a block of {len(y)}",
             remedy="Score rows that took part; predict the others",
         )
-    mean = (Phi @ posterior.weights - h / R * y) / left
+    mean = (Phi @ posterior.mean - h / R * y) / left
     return mean, posterior.amplitude * (h / left + R)
