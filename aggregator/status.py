@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from aggregator.directory.layout import Directory, load_config, read_ports
-from aggregator.planning.plan import Plan
-from aggregator.planning.presence import Phase
 from aggregator.planning.snapshot import listed
 from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
 from edge_node.config import FederationSpec, load_spec
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Phase
 from edge_node.security.pki.certificates import life_of
 
 __all__ = ["describe"]
@@ -64,7 +64,7 @@ def _node(node: EnrolledNode, beat: Heartbeat | None) -> dict[str, Any]:
         "certificate_expires": _life(node)[1].timestamp(),
         "last_seen": beat.last_seen if beat else None,
         "address": report.address if report else "",
-        "phase": (report.phase if report else Phase.UNKNOWN).name.lower(),
+        "phase": str(report.phase) if report else "unknown",
         "run": report.run if report else 0,
         "step": report.step if report else "",
         "waiting_for": list(report.waiting_for) if report else [],
@@ -92,7 +92,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "epoch": plan.epoch,
         "run": plan.run,
         "root": plan.root,
-        "created": plan.created,
+        "created": plan.created.timestamp(),
         "members": [
             {"node": member.node, "address": member.address, "parent": member.parent}
             for member in plan.members

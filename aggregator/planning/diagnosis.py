@@ -7,9 +7,10 @@ somebody else is not to blame; blame ends at the node that is waited for and wai
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aggregator.planning.plan import Edge, Plan
-from aggregator.planning.presence import Phase, Presence
+from aggregator.planning.presence import Presence
 from aggregator.planning.topology import Obstacles
+from edge_node.federation.plan import Edge, Plan
+from edge_node.federation.report import Phase
 
 __all__ = ["Trouble", "diagnose"]
 

@@ -23,12 +23,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from aggregator.planning.diagnosis import diagnose
-from aggregator.planning.plan import Member, Plan
 from aggregator.planning.presence import Presence
 from aggregator.planning.refusals import processes
 from aggregator.planning.snapshot import PlanHistory, Rules, Snapshot, listed
 from aggregator.planning.topology import Obstacles, Tree, draw_tree, neighbour_graph
 from edge_node.config import LARGEST_COHORT
+from edge_node.federation.plan import Member, Plan
 
 __all__ = ["Decision", "decide"]
 

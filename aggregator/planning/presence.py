@@ -3,44 +3,13 @@
 All times are seconds of one monotonic clock that the caller reads.
 """
 
-import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-__all__ = ["Phase", "Presence", "Report", "heard", "remembered"]
+from edge_node.federation.report import Phase, Report
 
-
-class Phase(enum.IntEnum):
-    """How far a node is; the numbers are the wire's."""
-
-    UNKNOWN = 0
-    IDLE = 1
-    RUNNING = 2
-    COMPLETE = 3
-    REFUSED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a heartbeat says; see HeartbeatRequest in discovery.proto. ``waiting`` is in seconds."""
-
-    address: str = ""
-    session: bytes = b""
-    epoch: int = 0
-    run: int = 0
-    phase: Phase = Phase.IDLE
-    step: str = ""
-    waiting_for: tuple[str, ...] = ()
-    waiting: float = 0.0
-    unreachable: tuple[str, ...] = ()
-    reason: str = ""
-    refused_epoch: int = 0
-
-    @property
-    def refuses_any(self) -> bool:
-        """Whether it takes part in nothing; it may also refuse the cohort of one epoch only."""
-        return self.phase is Phase.REFUSED and not self.refused_epoch
+__all__ = ["Presence", "heard", "remembered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +64,7 @@ def heard(
         since = dict.fromkeys(report.unreachable, now)
         return Presence(node, fingerprint, report, now, now, now, since)
     same = before.report.session == report.session
-    if same and before.report.refuses_any:
+    if same and before.report.refuses_every_cohort:
         reason = report.reason or before.report.reason
         report = replace(report, phase=Phase.REFUSED, reason=reason, refused_epoch=0)
     stayed = same and not before.remembered and now - before.heard <= liveness

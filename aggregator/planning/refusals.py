@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from aggregator.planning.plan import Plan
-from aggregator.planning.presence import Phase, Presence
+from aggregator.planning.presence import Presence
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Phase
 
 __all__ = ["Refusal", "Refusals", "processes"]
 

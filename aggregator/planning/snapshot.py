@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from aggregator.planning.plan import Member, Plan
-from aggregator.planning.presence import Phase, Presence
+from aggregator.planning.presence import Presence
 from aggregator.planning.refusals import Refusal, Refusals
 from aggregator.planning.topology import Obstacles
 from edge_node.config import SMALLEST_COHORT, FederationSpec
+from edge_node.federation.plan import Member, Plan
+from edge_node.federation.report import Phase
 
 __all__ = ["PlanHistory", "Rules", "Snapshot", "listed"]
 
@@ -101,7 +102,7 @@ class Snapshot:
             name: each
             for name, each in recent.items()
             if not each.remembered
-            and not each.report.refuses_any
+            and not each.report.refuses_every_cohort
             and (name, each.report.session) not in experience.barred
         }
         awaited = frozenset(name for name, each in recent.items() if each.remembered)

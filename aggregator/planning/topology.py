@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self
 
-from aggregator.planning.plan import Edge
+from edge_node.federation.plan import Edge
 
 __all__ = ["FAN_OUT", "Obstacles", "Tree", "depth_limit", "draw_tree", "neighbour_graph"]
 

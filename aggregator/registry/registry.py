@@ -12,8 +12,6 @@ from typing import Literal, Self
 
 import msgspec
 
-from aggregator.planning.plan import Plan
-from aggregator.planning.presence import Report
 from aggregator.registry.database import Database
 from aggregator.registry.requests import Request, Requests
 from aggregator.registry.statements import (
@@ -27,6 +25,9 @@ from aggregator.registry.statements import (
     use_token,
 )
 from edge_node.errors import RefusedError
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Report
+from edge_node.network.wire.plan import parse_plan, plan_message
 from edge_node.security.disclosure.departure import Departure
 from tangentmesh.v1 import discovery_pb2
 
@@ -251,7 +252,7 @@ class Registry:
             (newest,) = cursor.execute("SELECT coalesce(max(epoch), 0) FROM plans").fetchone()
             if plan.epoch <= newest:
                 raise ValueError(f"epoch {plan.epoch} is not greater than {newest}")
-            message = plan.message.SerializeToString()
+            message = plan_message(plan).SerializeToString()
             cursor.execute("INSERT INTO plans VALUES (?, ?)", (plan.epoch, message))
             cursor.execute("DELETE FROM plans WHERE epoch <= ?", (plan.epoch - _PLANS_KEPT,))
             adopt(cursor, (member.fingerprint for member in plan.members))
@@ -259,4 +260,4 @@ class Registry:
     def latest_plan(self) -> Plan | None:
         """The newest plan; None: there was none yet."""
         rows = self.database.read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
-        return Plan.from_message(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None
+        return parse_plan(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None

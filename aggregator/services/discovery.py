@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 
 from aggregator.ca.certification import HAS_LEFT, Certification
-from aggregator.planning.plan import Plan
 from aggregator.planning.planner import decide
-from aggregator.planning.presence import Presence, Report, heard, remembered
+from aggregator.planning.presence import Presence, heard, remembered
 from aggregator.planning.snapshot import PlanHistory, Rules
 from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
 from aggregator.services.heartbeat import read_report
@@ -29,6 +29,9 @@ from edge_node.errors import (
     RefusedError,
     TangentMeshError,
 )
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Report
+from edge_node.network.wire.plan import PlanCopies
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.pki.certificates import pem_of
 from edge_node.security.tls.credentials import Caller, caller
@@ -103,8 +106,9 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
             self.certification.inform(peer, node, request, reply, now=self.clock())
         plan = self._plan
         if plan and request.session and node.name in plan.by_node and plan.epoch > request.epoch:
-            parent = self._enrolled.get(plan.by_node[node.name].parent)
-            plan.copy_to(reply.plan, {parent.name: parent.certificate} if parent else {})
+            parent = self._enrolled.get(plan.parent(node.name))
+            certificate = parent.certificate if parent else b""
+            PlanCopies(plan).write(reply.plan, node=node.name, certificate=certificate)
             reply.departures.extend(
                 discovery_pb2.Departure(
                     node=each.node,
@@ -231,7 +235,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
             departed=self._plan.by_node.keys() - self._enrolled.keys() if self._plan else (),
         )
         if decision.plan is not None:
-            plan = replace(decision.plan, created=self.calendar())
+            plan = replace(decision.plan, created=datetime.fromtimestamp(self.calendar(), UTC))
             if not await self._written(lambda: self.registry.save_plan(plan)):
                 self._waiting = f"the next plan can't be written: {self._trouble}"
                 return

@@ -7,10 +7,10 @@ name certificates of its own making, announce their keys, and know all masks of 
 """
 
 from edge_node.errors import IdentityError
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.records import RunRecords
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
-from edge_node.network.wire.plan import Plan
 from edge_node.security.masks import MaskingKey, PairwiseMasks, Verify, announce, read_announcement
 from edge_node.security.pki.identity import Identity, check_certificate, verify_signature
 

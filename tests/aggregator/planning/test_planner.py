@@ -1,16 +1,19 @@
 """When a plan is drawn, and when it isn't: told as stories of a small federation."""
 
 from dataclasses import replace
+from hashlib import sha256
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from aggregator.planning.plan import Plan
 from aggregator.planning.planner import Decision, decide
-from aggregator.planning.presence import Phase, Presence, Report, heard, remembered
+from aggregator.planning.presence import Presence, heard, remembered
 from aggregator.planning.snapshot import Rules
 from edge_node.config import LARGEST_COHORT
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Phase, Report
+from edge_node.network.wire.plan import check_plan, parse_plan, plan_message
 
 RULES = Rules(minimum_nodes=3, liveness=15.0, settle=3.0, step=600.0, spec_hash=b"s" * 32)
 
@@ -32,7 +35,7 @@ class Federation:
     def join(self, node: str, *, address: str | None = None, session: bytes = b"1") -> None:
         """A node's process starts and says so."""
         address = f"{node}:7710" if address is None else address
-        self.fingerprints.setdefault(node, f"certificate of {node}".encode())
+        self.fingerprints.setdefault(node, sha256(node.encode()).digest())
         self.say(node, Report(address=address, session=session))
 
     def say(self, node: str, report: Report | None = None, **changes: object) -> None:
@@ -709,13 +712,14 @@ class Life(RuleBasedStateMachine):
             assert plan.run != before.run or members <= before.by_node.keys()
         alive = self.federation.presences
         assert all(self.federation.now - alive[node].heard <= 15.0 for node in members)
-        assert not any(alive[node].report.refuses_any for node in members)
+        assert not any(alive[node].report.refuses_every_cohort for node in members)
         assert not any(alive[node].remembered for node in members)
         assert not any(alive[node].remembered for node in members)
         for member in plan.members:
             assert (member.node == plan.root) == (member.parent == "")
             assert member.parent == "" or plan.by_node[member.parent].address
-        assert Plan.from_message(plan.message) == plan
+        assert parse_plan(plan_message(plan)) == plan
+        check_plan(plan)
         assert self.federation.decide() is None
 
 

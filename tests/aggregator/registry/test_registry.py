@@ -5,17 +5,19 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from aggregator.planning.plan import Member, Plan
-from aggregator.planning.presence import Phase, Report
 from aggregator.registry import database
 from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
 from edge_node.errors import IdentityError, MachineError, RefusedError
+from edge_node.federation.plan import Member, Plan
+from edge_node.federation.report import Phase, Report
 
 NOW = 1_800_000_000.0
+DATE = datetime.fromtimestamp(NOW, UTC)
 HASH, OTHER_HASH = b"h" * 32, b"o" * 32
 
 
@@ -41,7 +43,7 @@ def enrol(registry: Registry, node: str, digest: bytes = HASH, number: int = 1) 
 def plan(epoch: int, run: int = 1) -> Plan:
     """A plan of two."""
     members = (Member("a", "a:1", b"a" * 32, ""), Member("b", "", b"b" * 32, "a"))
-    return Plan(epoch, run, b"s" * 32, "a", members, (("a", "b"),), created=NOW)
+    return Plan(epoch, run, b"s" * 32, "a", members, (("a", "b"),), created=DATE)
 
 
 def test_enrolment(registry):
@@ -188,7 +190,7 @@ def test_plans(registry):
             registry.save_plan(plan(epoch))
     kept = registry.latest_plan()
     assert kept == plan(7, run=2)
-    assert kept.created == NOW
+    assert kept.created == DATE
 
 
 def test_restart(tmp_path):

@@ -12,10 +12,11 @@ import pytest
 
 from aggregator.ca.authorities import Authorities
 from aggregator.ca.certification import Certification
-from aggregator.planning.plan import Plan
 from aggregator.registry import database
 from aggregator.registry.registry import EnrolledNode, Registry
 from aggregator.services.enrolment import EnrolmentService
+from edge_node.federation.plan import Plan
+from edge_node.network.wire.plan import parse_plan
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
 from edge_node.security.pki.identity import generate_key, signing_request
@@ -243,4 +244,4 @@ async def test_each_node_gets_its_parents_certificate(aggregator: Discovered) ->
         parent = plan.by_node[node].parent
         expected = aggregator.identities[parent].certificate_der if parent else b""
         assert certificates == ({parent: expected} if parent else {})
-        assert Plan.from_message(copy) == plan
+        assert parse_plan(copy) == plan

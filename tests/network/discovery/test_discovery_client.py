@@ -16,15 +16,16 @@ from aggregator.registry.registry import EnrolledNode, Registry
 from aggregator.services.discovery import DiscoveryService
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import NetworkError, RefusedError
-from edge_node.network.discovery.client import DiscoveryClient, Phase, Report, ask_clock
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Phase, Report
+from edge_node.network.discovery.client import DiscoveryClient, ask_clock
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.tree.records import RecordStore
-from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity, generate_key, signing_request
 from edge_node.security.tls.credentials import server_credentials, server_options
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
-from tests.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until
+from tests.mesh import DEADLINE, SPEC_HASH, Mesh, copy_of, issue, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -38,7 +39,7 @@ REPORT = Report(
     phase=Phase.RUNNING,
     step="statistics",
     waiting_for=("b", "c"),
-    waiting_seconds=1.5,
+    waiting=1.5,
     unreachable=("d",),
     reason="none",
 )
@@ -158,7 +159,7 @@ def answer(plan: Plan | None = None, waiting: str = "") -> discovery_pb2.Heartbe
     """A reply."""
     reply = discovery_pb2.HeartbeatReply(waiting=waiting)
     if plan is not None:
-        reply.plan.CopyFrom(plan.to_message(receiver="a"))
+        reply.plan.CopyFrom(copy_of(plan, "a"))
     return reply
 
 
