@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.ca.authorities import Authorities
-from aggregator.ca.office import make_identity
+from aggregator.ca.own_certificate import issue_own
 from aggregator.directory.draft import drafted
 from aggregator.directory.layout import (
     AggregatorConfig,
@@ -55,14 +55,14 @@ def create(
         enrolment_port=enrolment_port,
         listen=listen,
         certificate_days=certificate_days,
-        authority_elsewhere=authority_file is not None,
+        authority_offline=authority_file is not None,
     )
     check_config(config, where="command line")
     text = spec_file.read_bytes()
     with drafted(directory, text) as draft:
         if authority_file is None:
             authority = Authority.create(draft.authority, spec.name)
-            save_identity(draft.identity, make_identity(Authorities.of(authority), config))
+            save_identity(draft.identity, issue_own(Authorities.of(authority), config))
         else:
             authority = _foreign_authority(authority_file, spec.name)
             authority.save(draft.authority)
@@ -104,7 +104,7 @@ def create_token(directory: Directory, node: str, *, seconds: float, replace: bo
         raise ConfigurationError(
             "the enrolment port is not known yet", remedy="Start `aggregator run` first"
         )
-    authorities = Authorities.load(directory.authority, elsewhere=config.authority_elsewhere)
+    authorities = Authorities.load(directory.authority, offline=config.authority_offline)
     address = join_address(config.hosts[0], port)
     token = Token.create(address, node, authorities.fingerprints[0])
     with Registry.open(directory.registry) as registry:

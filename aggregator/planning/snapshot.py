@@ -70,7 +70,7 @@ class Snapshot:
         awaited: those that a restarted aggregator has not heard yet, and not given up either.
         here: those of them that take part in the plan.
         plan: the newest plan; None: there was none yet.
-        experience: of that plan and those before.
+        history: of that plan and those before.
         now: the clock.
     """
 
@@ -81,7 +81,7 @@ class Snapshot:
     awaited: frozenset[str]
     here: Mapping[str, Presence]
     plan: Plan | None
-    experience: PlanHistory
+    history: PlanHistory
     now: float
 
     @classmethod
@@ -90,7 +90,7 @@ class Snapshot:
         rules: Rules,
         presences: Iterable[Presence],
         plan: Plan | None,
-        experience: PlanHistory,
+        history: PlanHistory,
         now: float,
     ) -> Self:
         """Sort the presences. A plan for another spec is not one."""
@@ -103,7 +103,7 @@ class Snapshot:
             for name, each in recent.items()
             if not each.remembered
             and not each.report.refuses_every_cohort
-            and (name, each.report.session) not in experience.barred
+            and (name, each.report.session) not in history.barred
         }
         awaited = frozenset(name for name, each in recent.items() if each.remembered)
         plan = plan if plan and plan.spec_hash == rules.spec_hash else None
@@ -112,10 +112,10 @@ class Snapshot:
             for member in (plan.members if plan else ())
             if plan and member.node in alive and _follows(alive[member.node], member, plan)
         }
-        refusals = experience.refusals.learning(plan, everyone, experience.planned)
+        refusals = history.refusals.learning(plan, everyone, history.planned)
         willing = refusals.willing(alive)
-        experience = replace(experience, refusals=refusals)
-        return cls(rules, everyone, alive, willing, awaited, here, plan, experience, now)
+        history = replace(history, refusals=refusals)
+        return cls(rules, everyone, alive, willing, awaited, here, plan, history, now)
 
     @property
     def completed(self) -> int:
@@ -141,12 +141,12 @@ class Snapshot:
     @property
     def refusal(self) -> Refusal | None:
         """Who refuses the plan's cohort; None: nobody."""
-        return self.experience.refusals.of(self.plan)
+        return self.history.refusals.of(self.plan)
 
     @property
     def nothing_new(self) -> bool:
         """Whether those who are willing are just those who have a posterior of theirs."""
-        return self.willing.keys() == self.experience.standing
+        return self.willing.keys() == self.history.standing
 
     def just_started(self) -> str:
         """`the aggregator has just started and waits to hear from hospital-b`."""
@@ -156,7 +156,7 @@ class Snapshot:
 
     def unwilling(self) -> str:
         """`hospital-a refuses a cohort with hospital-d: ...`; empty: nobody refuses any."""
-        if not (known := self.experience.refusals.known):
+        if not (known := self.history.refusals.known):
             return ""
         last = known[-1]
         refuse = "refuses" if len(last.nodes) == 1 else "refuse"
@@ -194,7 +194,7 @@ class Snapshot:
             return name
         if each.report.phase is Phase.REFUSED:
             return f"{name}, which refuses: {each.report.reason or 'no reason given'}"
-        if (name, each.report.session) in self.experience.barred:
+        if (name, each.report.session) in self.history.barred:
             return f"{name}, left out until it is restarted"
         if each.remembered:
             return f"{name}, not heard since the aggregator started"

@@ -12,8 +12,13 @@ from typing import Literal, Self
 
 import msgspec
 
+from aggregator.registry.certificate_requests import (
+    CertificateRequest,
+    CertificateRequests,
+    drop_request,
+    put_request,
+)
 from aggregator.registry.database import Database
-from aggregator.registry.requests import Request, Requests
 from aggregator.registry.statements import (
     Denial,
     EnrolledNode,
@@ -52,12 +57,12 @@ class Registry:
 
     Attributes:
         database: where everything is.
-        requests: what an authority elsewhere has yet to sign.
+        requests: certificate requests that an offline authority has yet to sign.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.requests = Requests(database)
+        self.requests = CertificateRequests(database)
 
     @classmethod
     def open(cls, path: Path | Literal[":memory:"]) -> Self:
@@ -117,15 +122,15 @@ class Registry:
             put(cursor, enrolled, now)
         return enrolled
 
-    def ask(self, digest: bytes, request: Request, *, now: float) -> None:
-        """Consume a token for a request that an authority elsewhere has yet to sign.
+    def redeem_for(self, request: CertificateRequest, digest: bytes, *, now: float) -> None:
+        """Consume a token, and keep the request for the offline authority.
 
         Raises:
             IdentityError, RefusedError: as ``enrol``.
         """
         with self.database.transaction() as cursor:
             use_token(cursor, digest, request.node, now)
-            self.requests.put(request, cursor)
+            put_request(cursor, request)
 
     def redeemed(self, digest: bytes) -> str:
         """The node that has used a token; empty: nobody has."""
@@ -134,11 +139,11 @@ class Registry:
         )
         return str(rows[0][0]) if rows else ""
 
-    def certify(self, node: EnrolledNode, *, now: float) -> None:
-        """Keep the certificate that an authority elsewhere has signed for a node."""
+    def keep_enrolment(self, node: EnrolledNode, *, now: float) -> None:
+        """Keep the first certificate that an offline authority has issued for a node."""
         with self.database.transaction() as cursor:
             put(cursor, node, now)
-            self.requests.drop(node.name, cursor)
+            drop_request(cursor, node.name)
 
     def nodes(self) -> list[EnrolledNode]:
         """All enrolled nodes, by name."""
@@ -191,7 +196,7 @@ class Registry:
                     remedy="Check the name with `aggregator status`",
                 )
             deny(cursor, denials)
-            self.requests.drop(node, cursor)
+            drop_request(cursor, node)
             cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
             if departure is not None:
                 cursor.execute(

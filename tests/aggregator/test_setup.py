@@ -109,7 +109,7 @@ def fail(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("where", ["make_identity", "save_config"])
+@pytest.mark.parametrize("where", ["issue_own", "save_config"])
 def test_an_interrupt_leaves_what_was_there(
     tmp_path: Path, spec: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

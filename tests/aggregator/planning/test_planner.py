@@ -56,7 +56,7 @@ class Federation:
         del self.reports[node]
 
     def restart_aggregator(self) -> None:
-        """It remembers what nodes said, not that they live, nor what it has experienced."""
+        """It remembers what nodes said, not that they live, nor what it has historyd."""
         self.last = Decision()
         self.presences = {
             node: remembered(node, each.fingerprint, each.report, now=self.now)
@@ -77,7 +77,7 @@ class Federation:
             self.rules,
             self.presences.values(),
             self.plan,
-            experience=self.last.experience,
+            history=self.last.history,
             now=self.now,
             departed=departed,
         )

@@ -42,23 +42,23 @@ async def test_a_heartbeat_that_makes_no_sense(
 ) -> None:
     """It is refused by name and leaves no trace; the others are planned as if it had not come."""
     await aggregator.first_plan("a", "b", "c", "d")
-    before = dict(aggregator.service._presences)
-    await aggregator.service.write()
+    before = dict(aggregator.members.presences)
+    await aggregator.members.write()
     with pytest.raises(Aborted) as caught:
         await aggregator.beat("c", **({"epoch": 1, "run": 1} | {field: value}))
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
     assert expected in caught.value.details
     assert caught.value.details.startswith("c: ")
-    assert aggregator.service._presences == before
-    await aggregator.service.write()
+    assert aggregator.members.presences == before
+    await aggregator.members.write()
     assert aggregator.registry.heartbeats()["c"].report == before["c"].report
     aggregator.now += 14
     for node in "abd":
         await aggregator.beat(node, epoch=1, run=1)
     aggregator.now += 2
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     plan = aggregator.registry.latest_plan()
-    assert (plan.epoch, plan.run, aggregator.members) == (2, 1, "abd")
+    assert (plan.epoch, plan.run, aggregator.cohort) == (2, 1, "abd")
 
 
 async def test_nodes_may_be_ahead_of_a_registry_from_a_backup(aggregator: Discovered) -> None:
@@ -66,7 +66,7 @@ async def test_nodes_may_be_ahead_of_a_registry_from_a_backup(aggregator: Discov
     for node in "abc":
         await aggregator.beat(node, epoch=2**32, run=2**32)
     aggregator.now += 3
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     plan = aggregator.registry.latest_plan()
     assert (plan.epoch, plan.run) == (2**32 + 1, 2**32 + 1)
     await aggregator.beat("a", epoch=plan.epoch, run=plan.run)

@@ -13,7 +13,6 @@ import pytest
 
 from aggregator.planning.snapshot import Rules
 from aggregator.registry.registry import EnrolledNode, Registry
-from aggregator.services.discovery import DiscoveryService
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import NetworkError, RefusedError
 from edge_node.federation.plan import Plan
@@ -25,6 +24,7 @@ from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity, generate_key, signing_request
 from edge_node.security.tls.credentials import server_credentials, server_options
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
+from tests.aggregator.discovered import Discovered
 from tests.mesh import DEADLINE, SPEC_HASH, Mesh, copy_of, issue, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -319,11 +319,11 @@ async def test_with_the_real_service(authority: Authority, node: Identity, tmp_p
     feeds = {name: PlanFeed(name, SPEC_HASH, RecordStore(tmp_path / name)) for name in identities}
     report = replace(REPORT, run=0, phase=Phase.IDLE)
     with Registry.open(":memory:") as registry:
-        service = DiscoveryService(authority.federation, rules, registry)
+        real = Discovered(authority, registry, rules).start()
         for name, identity in identities.items():
             enrolled = EnrolledNode(name, identity.certificate_der, identity.fingerprint, 0.0)
-            service.enrolled(enrolled)
-        async with serving(service, identity_of_aggregator(authority)) as port:
+            real.members.enrolled(enrolled)
+        async with serving(real.service, identity_of_aggregator(authority)) as port:
             clients = [
                 DiscoveryClient(
                     f"127.0.0.1:{port}",
@@ -339,7 +339,7 @@ async def test_with_the_real_service(authority: Authority, node: Identity, tmp_p
                 for each in clients:
                     await stack.enter_async_context(calling(each))
                 await until(lambda: all(each.reachable for each in clients))
-                await service.plan()
+                await real.planning.update()
                 await until(lambda: feeds["a"].epoch == 1)
                 assert feeds["a"].current.cohort == ("a", "b", "c")
                 report = replace(report, epoch=2**63)

@@ -1,16 +1,21 @@
-"""`aggregator ca`: the authority's commands, on its own machine and on the aggregator's."""
+"""`aggregator ca`: the certificate authority's commands.
 
-from collections.abc import Callable
+Some are for the aggregator, some for the machine of an offline authority.
+"""
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aggregator.cli.options import authority_option, directory_option
 from edge_node import console
+from edge_node.config.names import AGGREGATOR
 from edge_node.errors import RefusedError
 
 if TYPE_CHECKING:
-    from aggregator.ca.offline_ca import Judgement
+    from aggregator.ca.offline_authority import Review
+    from aggregator.directory.layout import Directory
 
 __all__ = ["ca"]
 
@@ -26,7 +31,6 @@ def ca() -> None:
       aggregator ca requests FILE                        on the aggregator: what is to be signed
       aggregator ca sign FILE SIGNED --ca DIR            there
       aggregator ca import SIGNED                        on the aggregator
-
     \b
     A new key, wherever it is kept:
       aggregator ca rotate                               a new authority takes over
@@ -34,44 +38,8 @@ def ca() -> None:
     """  # noqa: D301 - not raw: click looks for the character \b
 
 
-def authority_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--ca``, passed as ``authority``."""
-    return click.option(
-        "--ca",
-        "authority",
-        required=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        help="The authority's directory, with its key.",
-    )(function)
-
-
-def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--ca`` and ``--dir``, passed as ``authority`` and ``path``."""
-    function = click.option(
-        "--ca",
-        "authority",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="The authority's directory, where it is not the aggregator's.",
-    )(function)
-    return aggregator_option(function)
-
-
-def aggregator_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--dir``, passed as ``path``."""
-    return click.option(
-        "--dir",
-        "-d",
-        "path",
-        envvar="AGGREGATOR_DIR",
-        default=".",
-        show_envvar=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        help="The aggregator's directory.",
-    )(function)
-
-
 @ca.command()
-@authority_option
+@authority_option(required=True, text="The authority's directory, with its key.")
 @click.option("--federation", required=True, help="The federation's name, as in its spec.")
 @console.json_option
 def init(authority: Path, federation: str, as_json: bool) -> None:
@@ -95,14 +63,13 @@ def init(authority: Path, federation: str, as_json: bool) -> None:
 
 @ca.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@aggregator_option
+@directory_option
 @console.json_option
-def requests(path: Path, file: Path, as_json: bool) -> None:
+def requests(directory: "Directory", file: Path, as_json: bool) -> None:
     """Write to FILE what the authority, on its own machine, has to sign."""
-    from aggregator.ca.offline_client import write_requests
-    from aggregator.directory.layout import Directory
+    from aggregator.ca.offline_client import export_requests
 
-    entries = write_requests(Directory(path), file)
+    entries = export_requests(directory, file)
     rows = [(entry.node, entry.kind.value) for entry in entries]
     console.emit(
         {"file": str(file), "requests": [{"node": node, "kind": kind} for node, kind in rows]},
@@ -114,7 +81,7 @@ def requests(path: Path, file: Path, as_json: bool) -> None:
 @ca.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("signed", type=click.Path(dir_okay=False, path_type=Path))
-@authority_option
+@authority_option(required=True, text="The authority's directory, with its key.")
 @click.option("--replace", multiple=True, metavar="NAME", help="Its key is lost; repeatable.")
 @click.option("--days", default=90.0, show_default=True, help="Lifetime of certificates.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
@@ -133,31 +100,33 @@ def sign(  # noqa: PLR0917 - click passes them by name
     A site can read its key's fingerprint from `edge-node enrol`: compare it. A request that must
     not be signed is left out and named, with exit code 7.
     """
-    from aggregator.ca.offline_ca import Signer
-    from aggregator.ca.offline_files import RequestFile, read_paper, write_paper
+    from aggregator.ca.offline_authority import OfflineAuthority
+    from aggregator.ca.offline_files import RequestFile, read_file, write_file
 
-    signer, paper = Signer.open(authority, days=days), read_paper(file, RequestFile)
-    judgements = signer.judge(paper, replace)
-    good = [each.entry for each in judgements if each.problem is None]
+    offline = OfflineAuthority.open(authority, days=days)
+    content = read_file(file, RequestFile)
+    reviews = offline.review(content, replace)
+    good = [each.entry for each in reviews if each.problem is None]
     if not as_json:
-        console.show(_shown(judgements, paper.hosts))
+        console.show(_shown(reviews, content.hosts))
     if good and not yes:
         click.confirm(f"Sign {len(good)}?", abort=True, err=True)
-    write_paper(signed, signer.sign(paper, good))
+    write_file(signed, offline.issue(content, good))
     console.emit(
         {"signed": [entry.node for entry in good], "file": str(signed)},
         as_json=as_json,
-        text=f"Signed {len(good)}, in {signed}. Next, on the aggregator: aggregator ca import",
+        text=f"Signed {len(good)}, in {signed}."
+        f" Next, on the aggregator: aggregator ca import {signed.name}",
     )
-    if problems := [each.problem for each in judgements if each.problem is not None]:
+    if problems := [each.problem for each in reviews if each.problem is not None]:
         raise RefusedError(
-            f"{len(problems)} of {len(judgements)} requests were not signed",
+            f"{len(problems)} of {len(reviews)} requests were not signed",
             where=str(file),
             found="; ".join(map(str, problems)),
         )
 
 
-def _shown(judgements: "list[Judgement]", hosts: tuple[str, ...]) -> Any:
+def _shown(reviews: "list[Review]", hosts: tuple[str, ...]) -> Any:
     rows = [
         (
             each.entry.node,
@@ -165,7 +134,7 @@ def _shown(judgements: "list[Judgement]", hosts: tuple[str, ...]) -> Any:
             each.key,
             "NOT to be signed" if each.problem else "good",
         )
-        for each in judgements
+        for each in reviews
         for own in [each.entry.kind.value == "aggregator"]
     ]
     return console.table(("name", "kind", "key's fingerprint", ""), rows)
@@ -173,39 +142,38 @@ def _shown(judgements: "list[Judgement]", hosts: tuple[str, ...]) -> Any:
 
 @ca.command("import")
 @click.argument("signed", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Though an authority retires that nodes depend on.")
-@aggregator_option
+@click.option("--force", is_flag=True, help="End an old authority though nodes depend on it.")
+@directory_option
 @console.json_option
-def take(path: Path, signed: Path, force: bool, as_json: bool) -> None:
-    """Take in what SIGNED holds; a running aggregator uses it at once."""
-    from aggregator.ca.offline_client import take_in
-    from aggregator.directory.layout import Directory
+def import_(directory: "Directory", signed: Path, force: bool, as_json: bool) -> None:
+    """Import the certificates in SIGNED; a running aggregator uses them at once."""
+    from aggregator.ca.offline_client import import_certificates
 
-    taken = take_in(Directory(path), signed, force=force)
-    text = f"Took in the certificates of {', '.join(taken.names) or 'nobody'}."
-    if taken.waiting:
+    imported = import_certificates(directory, signed, force=force)
+    text = f"Imported the certificates of {', '.join(imported.names) or 'nobody'}."
+    if imported.waiting:
         text += (
-            f"\nThe old authority stays until these have renewed: {', '.join(taken.waiting)}."
+            f"\nThe old authority stays until these have renewed: {', '.join(imported.waiting)}."
             "\nSign their requests, and import again. Nodes that never come back:"
             " `aggregator deny NODE`, or --force."
         )
-    facts = {"certificates": taken.names, "waiting": taken.waiting}
+    facts = {"certificates": imported.names, "waiting": imported.waiting}
     console.emit(facts, as_json=as_json, text=text)
 
 
 @ca.command()
-@place_options
+@authority_option(required=False, text="The authority's directory, if it is offline.")
+@directory_option
 @console.json_option
-def rotate(path: Path, authority: Path | None, as_json: bool) -> None:
-    """Make a new authority that takes over from the present one, which signs for it.
+def rotate(directory: "Directory", authority: Path | None, as_json: bool) -> None:
+    """Make a new authority that takes over; the present one signs its certificate.
 
     Nodes come to trust both, and renew to certificates of the new one, all by themselves.
     """
     from aggregator.ca.authorities import Authorities
-    from aggregator.directory.layout import Directory
 
-    place = authority or Directory(path).authority
-    rolled = Authorities.load(place, elsewhere=_elsewhere(path, authority)).rotate(place)
+    place = authority or directory.authority
+    rolled = Authorities.load(place, offline=_offline(directory, authority)).rotate(place)
     old, new = (each.hex() for each in rolled.fingerprints)
     console.emit(
         {"old": old, "new": new},
@@ -217,23 +185,16 @@ def rotate(path: Path, authority: Path | None, as_json: bool) -> None:
 
 @ca.command()
 @click.option("--force", is_flag=True, help="Though nodes depend on it: they must enrol again.")
-@place_options
+@authority_option(required=False, text="The authority's directory, if it is offline.")
+@directory_option
 @console.json_option
-def retire(path: Path, authority: Path | None, force: bool, as_json: bool) -> None:
-    """End the old authority's time. Refused while certificates of it are in use."""
+def retire(directory: "Directory", authority: Path | None, force: bool, as_json: bool) -> None:
+    """End the old authority. Refused while its certificates are in use."""
     from aggregator.ca.authorities import Authorities
-    from aggregator.ca.offline_ca import Signer
-    from aggregator.ca.offline_client import outdated
-    from aggregator.directory.layout import Directory
-    from aggregator.registry.registry import Registry
 
-    place = authority or Directory(path).authority
-    authorities = Authorities.load(place, elsewhere=_elsewhere(path, authority))
-    if authority is not None:
-        names = [name for name in Signer.open(place).outdated() if name != "aggregator"]
-    else:
-        with Registry.open(Directory(path).registry) as registry:
-            names = outdated(registry, authorities.certificates[-1].certificate)
+    place = authority or directory.authority
+    authorities = Authorities.load(place, offline=_offline(directory, authority))
+    names = _not_renewed(directory, authority, authorities.certificates[-1].certificate)
     if names and authorities.rolling and not force:
         raise RefusedError(
             "the old authority's certificates are still in use",
@@ -251,8 +212,21 @@ def retire(path: Path, authority: Path | None, force: bool, as_json: bool) -> No
     )
 
 
-def _elsewhere(path: Path, authority: Path | None) -> bool:
+def _offline(directory: "Directory", authority: Path | None) -> bool:
     """Whether the aggregator's directory lacks the key."""
-    from aggregator.directory.layout import Directory, load_config
+    from aggregator.directory.layout import load_config
 
-    return authority is None and load_config(Directory(path)).authority_elsewhere
+    return authority is None and load_config(directory).authority_offline
+
+
+def _not_renewed(directory: "Directory", authority: Path | None, newest: bytes) -> list[str]:
+    """Nodes whose certificate is not the newest authority's (DER), as far as is known here."""
+    from aggregator.ca.offline_authority import OfflineAuthority
+    from aggregator.ca.offline_client import not_renewed
+    from aggregator.registry.registry import Registry
+
+    if authority is not None:
+        found = OfflineAuthority.open(authority).not_renewed()
+        return [name for name in found if name != AGGREGATOR]
+    with Registry.open(directory.registry) as registry:
+        return not_renewed(registry, newest)
