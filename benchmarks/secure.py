@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.planning.topology import draw_tree
+from aggregator.planning.tree import draw_tree
 from benchmarks.result import result
 from benchmarks.statistics import measure_statistics
 from edge_node.arrays import Vector

@@ -22,19 +22,20 @@ __all__ = ["ca"]
 
 @click.group()
 def ca() -> None:
-    """The authority that makes members: keep its key on another machine, or replace it.
+    """Keep the certificate authority offline, or replace it.
 
     \b
-    A key of its own machine:
-      aggregator ca init --ca DIR --federation NAME      there: then hand over DIR/certificate.pem
-      aggregator init --authority certificate.pem ...    on the aggregator
-      aggregator ca requests FILE                        on the aggregator: what is to be signed
-      aggregator ca sign FILE SIGNED --ca DIR            there
-      aggregator ca import SIGNED                        on the aggregator
+    Offline, that is with its key on another machine:
+      aggregator ca init --ca DIR --federation NAME   there: then hand over DIR/certificate.pem
+      aggregator init --authority certificate.pem ... on the aggregator
+      aggregator ca requests FILE                     on the aggregator: what is to be signed
+      aggregator ca sign FILE SIGNED --ca DIR         there
+      aggregator ca import SIGNED                     on the aggregator
+
     \b
-    A new key, wherever it is kept:
-      aggregator ca rotate                               a new authority takes over
-      aggregator ca retire                               once all nodes have renewed
+    A new authority, offline or not:
+      aggregator ca rotate                            a new authority takes over
+      aggregator ca retire                            once all nodes have renewed
     """  # noqa: D301 - not raw: click looks for the character \b
 
 
@@ -43,7 +44,7 @@ def ca() -> None:
 @click.option("--federation", required=True, help="The federation's name, as in its spec.")
 @console.json_option
 def init(authority: Path, federation: str, as_json: bool) -> None:
-    """Make an authority in a directory of its own machine."""
+    """Make an offline authority, in a directory of its own machine."""
     from edge_node.security.pki.authority import Authority
 
     made = Authority.create(authority, federation)
@@ -66,7 +67,7 @@ def init(authority: Path, federation: str, as_json: bool) -> None:
 @directory_option
 @console.json_option
 def requests(directory: "Directory", file: Path, as_json: bool) -> None:
-    """Write to FILE what the authority, on its own machine, has to sign."""
+    """Write to FILE what the offline authority has to sign."""
     from aggregator.ca.offline_client import export_requests
 
     entries = export_requests(directory, file)
@@ -95,10 +96,11 @@ def sign(  # noqa: PLR0917 - click passes them by name
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Sign the requests in FILE, after a look at each; write certificates to SIGNED.
+    """Sign the requests in FILE, and write the certificates to SIGNED.
 
-    A site can read its key's fingerprint from `edge-node enrol`: compare it. A request that must
-    not be signed is left out and named, with exit code 7.
+    Each request is shown before you are asked. A site reads its key's fingerprint from
+    `edge-node enrol`: compare it. A request that must not be signed is left out and named, with
+    exit code 7.
     """
     from aggregator.ca.offline_authority import OfflineAuthority
     from aggregator.ca.offline_files import RequestFile, read_file, write_file
@@ -146,7 +148,10 @@ def _shown(reviews: "list[Review]", hosts: tuple[str, ...]) -> Any:
 @directory_option
 @console.json_option
 def import_(directory: "Directory", signed: Path, force: bool, as_json: bool) -> None:
-    """Import the certificates in SIGNED; a running aggregator uses them at once."""
+    """Import the certificates in SIGNED.
+
+    A running aggregator uses them at once.
+    """
     from aggregator.ca.offline_client import import_certificates
 
     imported = import_certificates(directory, signed, force=force)
@@ -166,9 +171,10 @@ def import_(directory: "Directory", signed: Path, force: bool, as_json: bool) ->
 @directory_option
 @console.json_option
 def rotate(directory: "Directory", authority: Path | None, as_json: bool) -> None:
-    """Make a new authority that takes over; the present one signs its certificate.
+    """Make a new authority that takes over from the present one.
 
-    Nodes come to trust both, and renew to certificates of the new one, all by themselves.
+    The present one signs its certificate. So nodes come to trust both, and renew to certificates of
+    the new one, all by themselves.
     """
     from aggregator.ca.authorities import Authorities
 
@@ -189,7 +195,10 @@ def rotate(directory: "Directory", authority: Path | None, as_json: bool) -> Non
 @directory_option
 @console.json_option
 def retire(directory: "Directory", authority: Path | None, force: bool, as_json: bool) -> None:
-    """End the old authority. Refused while its certificates are in use."""
+    """End the old authority.
+
+    This is refused while its certificates are in use.
+    """
     from aggregator.ca.authorities import Authorities
 
     place = authority or directory.authority

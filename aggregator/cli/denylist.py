@@ -21,10 +21,11 @@ __all__ = ["allow", "denied", "deny", "evict"]
 @directory_option
 @console.json_option
 def deny(directory: "Directory", who: str, reason: str, as_json: bool) -> None:
-    """Believe a node's certificates no longer, within seconds and on open connections, too.
+    """Deny a node's certificates, within seconds.
 
-    Its heartbeats are refused, plans leave it out, the other nodes break off its calls. It stays
-    enrolled: `allow` takes it back, `token NODE --replace` lets it enrol with a new key.
+    Its heartbeats are refused, plans leave it out, and the other nodes break off its calls, also
+    those that are open. It stays enrolled: `allow` takes it back, and `token NODE --replace` lets
+    it enrol with a new key.
     """
     from aggregator.setup import deny
 
@@ -37,10 +38,11 @@ def deny(directory: "Directory", who: str, reason: str, as_json: bool) -> None:
 @directory_option
 @console.json_option
 def evict(directory: "Directory", node: str, reason: str, as_json: bool) -> None:
-    """Take NODE out of the federation: the next posterior is learnt without its rows.
+    """Take NODE out of the federation.
 
-    It can't consent for its site: the others form that posterior when enough of them differ from
-    the cohort before. Its name can be enrolled again with a new token.
+    The next posterior is learnt without its rows. An evicted node does not consent to that, so the
+    others form it only when enough of them differ from the cohort before. The name can be enrolled
+    again with a new token.
     """
     from aggregator.setup import evict
 
@@ -52,7 +54,7 @@ def evict(directory: "Directory", node: str, reason: str, as_json: bool) -> None
 @directory_option
 @console.json_option
 def allow(directory: "Directory", who: str, as_json: bool) -> None:
-    """Believe a denied node's certificates again."""
+    """Allow a denied node's certificates again."""
     from aggregator.setup import allow
 
     _emit_denials(allow(directory, who), "allowed", as_json)

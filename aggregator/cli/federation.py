@@ -40,12 +40,12 @@ __all__ = ["init", "run", "status", "token"]
     "--authority",
     "authority_file",
     type=click.Path(path_type=Path),
-    help="Certificate of an authority whose key is on another machine (see `aggregator ca`).",
+    help="Certificate of an offline authority (see `aggregator ca`).",
 )
 @directory_option
 @console.json_option
 def init(directory: "Directory", spec: Path, as_json: bool, **settings: Any) -> None:
-    """Create the federation: its certificate authority, registry and configuration."""
+    """Create the federation: authority, registry and configuration."""
     from aggregator.setup import create
 
     facts = create(directory, spec, **settings)
@@ -71,7 +71,7 @@ def init(directory: "Directory", spec: Path, as_json: bool, **settings: Any) -> 
 @directory_option
 @console.json_option
 def token(directory: "Directory", node: str, minutes: float, replace: bool, as_json: bool) -> None:
-    """Print a one-time token with which NODE can enrol, once and soon."""
+    """Print a one-time token with which NODE can enrol."""
     from aggregator.setup import create_token
 
     check_node_name(node)
@@ -100,7 +100,10 @@ def run(directory: "Directory") -> None:
 @directory_option
 @console.json_option
 def status(directory: "Directory", check: bool, as_json: bool) -> None:
-    """Show nodes and plan. It reads the registry, so it works while the server is down, too."""
+    """Show nodes and plan.
+
+    It reads the registry, so it works while the server is down, too.
+    """
     from aggregator.status import describe
 
     facts = describe(directory)

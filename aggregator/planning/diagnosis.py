@@ -7,8 +7,8 @@ somebody else is not to blame; blame ends at the node that is waited for and wai
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aggregator.planning.obstacles import Obstacles
 from aggregator.planning.presence import Presence
-from aggregator.planning.topology import Obstacles
 from edge_node.federation.plan import Edge, Plan
 from edge_node.federation.report import Phase
 

@@ -1,4 +1,4 @@
-"""When a new plan is due, and which: pure functions of what is known, with the clock passed in.
+"""When a new plan is due, and which plan: pure functions, with the clock passed in.
 
     no plan                      wait for `minimum_nodes` nodes and a quiet `settle`; then run 1
     a run in progress            a member is lost, stalls, moves or can't be reached:
@@ -6,27 +6,29 @@
     a run complete               nodes joined or came back, and it is quiet:
                                  next epoch, next run, everyone
     complete, a member dies      nothing: the posterior stands
-    a certificate was renewed    it stands in the next plan: that is due when the run is complete,
-                                 or the old certificate is about to end; same run, same nodes
+    a certificate was renewed    the next plan names it; that is due when the run is complete, or
+                                 the old certificate is about to end; same run, same nodes
     the aggregator restarted     wait until it has heard everyone it remembers, `liveness` at most
-    too few survivors            wait for the lost ones, or for enough others to start a new run
+    too few survivors            wait for the lost nodes, or for enough others to start a new run
     members refuse the cohort    it is not planned again; a new run starts when others are here, or
-                                 nodes were started anew; until then, what was complete stands
-    a member leaves              next epoch, next run, the others: without its part
+                                 nodes were restarted; until then the complete posterior stands
+    a member leaves              next epoch, next run, without it
 
-A run *starts* with `minimum_nodes` (or all that are left, if members have left since the first),
-and *goes on* with at least three: a crash should cost a sweep and not the run, but among fewer than
-three nodes a total gives away a neighbour's part.
+A run *starts* with `minimum_nodes` nodes (or all that are left, if members have left since the
+first run) and *goes on* with at least three. A crash should cost a sweep and not the run, but among
+fewer than three nodes a total gives away a neighbour's part.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from aggregator.planning.diagnosis import diagnose
+from aggregator.planning.neighbours import neighbour_graph
+from aggregator.planning.obstacles import Obstacles
 from aggregator.planning.presence import Presence
 from aggregator.planning.refusals import processes
 from aggregator.planning.snapshot import PlanHistory, Rules, Snapshot, listed
-from aggregator.planning.topology import Obstacles, Tree, draw_tree, neighbour_graph
+from aggregator.planning.tree import Tree, draw_tree
 from edge_node.config import LARGEST_COHORT
 from edge_node.federation.plan import Member, Plan
 
@@ -68,8 +70,8 @@ def decide(
 
     Args:
         rules: of the federation spec.
-        presences: every enrolled node that was ever heard, with this federation's spec; those
-            that were heard by an earlier process of the aggregator only are never planned.
+        presences: every enrolled node that was ever heard, with this federation's spec. Nodes that
+            only an earlier process of the aggregator has heard are never planned.
         plan: the newest plan; None: there was none yet.
         history: as the previous decision returned it; at first an empty one.
         now: the clock of the presences.
@@ -105,7 +107,7 @@ def _after_completion(snapshot: Snapshot, plan: Plan, departed: Collection[str])
 
 
 def _after_refusal(snapshot: Snapshot, plan: Plan) -> Decision:
-    """The same cohort is not tried again; another is, as soon as there is one that is willing."""
+    """The same cohort is not tried again. Another is, as soon as one is willing."""
     if not snapshot.nothing_new:
         decision = _start(snapshot, plan, "the cohort before was refused")
         if decision.plan:
@@ -132,7 +134,7 @@ def _start(snapshot: Snapshot, before: Plan | None, reason: str) -> Decision:
 def _renew(snapshot: Snapshot, plan: Plan) -> Decision:
     """The complete run's plan with certificates that were renewed since, and no other change.
 
-    While a member is away it can wait, until a certificate is about to end.
+    While a member is away this can wait, until a certificate is about to end.
     """
     renewed = {name: each for name, each in snapshot.here.items() if each.renewed}
     away = plan.by_node.keys() - snapshot.here.keys()
@@ -180,15 +182,8 @@ def _draw(
     if len(cohort) > LARGEST_COHORT:
         waiting = f"{len(cohort)} nodes are here; a sum can hold {LARGEST_COHORT} at most"
         return Decision(waiting=waiting, history=snapshot.history)
-    inbound = [name for name, each in cohort.items() if each.report.address]
-    tree = draw_tree(
-        inbound,
-        cohort.keys() - set(inbound),
-        obstacles=obstacles,
-        root=before.root if before else "",
-        parents=before.parents if before else {},
-        spare=before.neighbours if before else {},
-    )
+    inbound = frozenset(name for name, each in cohort.items() if each.report.address)
+    tree = _tree(cohort.keys() - inbound, inbound, before, obstacles)
     if tree is None:
         return Decision(waiting=_NOBODY_DIALS, history=snapshot.history)
     members = _members(tree, cohort)
@@ -203,13 +198,35 @@ def _draw(
         members=members,
         edges=neighbour_graph(tree, inbound, obstacles),
     )
-    history = replace(
+    return Decision(plan, reason, history=_learnt(snapshot, plan, cohort, obstacles))
+
+
+def _tree(
+    leaves: Collection[str], inbound: Collection[str], before: Plan | None, obstacles: Obstacles
+) -> Tree | None:
+    """A tree close to that of the plan before; None: no node can be dialled."""
+    if before is None:
+        return draw_tree(inbound, leaves, obstacles=obstacles)
+    return draw_tree(
+        inbound,
+        leaves,
+        obstacles=obstacles,
+        root=before.root,
+        parents=before.parents,
+        spare=before.neighbours,
+    )
+
+
+def _learnt(
+    snapshot: Snapshot, plan: Plan, cohort: Mapping[str, Presence], obstacles: Obstacles
+) -> PlanHistory:
+    """The history with a plan that is drawn now."""
+    return replace(
         snapshot.history,
         obstacles=obstacles,
         barred=_barred(snapshot, plan),
         planned=processes({name: cohort[name] for name in plan.by_node}),
     )
-    return Decision(plan, reason, history=history)
 
 
 def _members(tree: Tree, cohort: Mapping[str, Presence]) -> tuple[Member, ...]:
@@ -226,9 +243,10 @@ def _members(tree: Tree, cohort: Mapping[str, Presence]) -> tuple[Member, ...]:
 
 
 def _barred(snapshot: Snapshot, plan: Plan) -> frozenset[tuple[str, bytes]]:
-    """Processes that must stay out until they are restarted: those that were barred and still
-    run, and those that the next plan leaves out though they live, took part in the last and are
-    willing to again.
+    """(node, session) of processes that must stay out until they are restarted.
+
+    They were barred before and still run; or they live, took part in the last plan and are willing
+    to again, but the next plan leaves them out.
     """
     present = {(name, each.report.session) for name, each in snapshot.everyone.items()}
     left_out = (snapshot.here.keys() & snapshot.willing.keys()) - plan.by_node.keys()

@@ -1,12 +1,12 @@
-"""Who is there at one moment, and how to say who is missing: what the planner decides upon."""
+"""Who is there at one moment, and how to say who is missing: what the planner decides from."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from aggregator.planning.obstacles import Obstacles
 from aggregator.planning.presence import Presence
 from aggregator.planning.refusals import Refusal, Refusals
-from aggregator.planning.topology import Obstacles
 from edge_node.config import SMALLEST_COHORT, FederationSpec
 from edge_node.federation.plan import Member, Plan
 from edge_node.federation.report import Phase
@@ -45,7 +45,7 @@ class PlanHistory:
     Args:
         obstacles: what the present run has found not to work.
         barred: (node, session) of processes that had to be left out of a run though they live.
-            They would spoil the next one, too, so they stay out until they are restarted.
+            They would spoil the next run, too, so they stay out until they are restarted.
         refusals: cohorts that are not tried again.
         standing: the cohort that completed a run last.
         planned: (node, session) of the processes that the newest plan was drawn for.
@@ -66,11 +66,11 @@ class Snapshot:
         rules: of the federation spec.
         everyone: all presences, by name.
         alive: those that may take part in a run.
-        willing: those of them that have not refused to with just the others.
-        awaited: those that a restarted aggregator has not heard yet, and not given up either.
-        here: those of them that take part in the plan.
+        willing: those of ``alive`` that have not refused to form a cohort with each other.
+        awaited: nodes that a restarted aggregator has neither heard yet nor given up.
+        here: those of ``alive`` that are members of the plan.
         plan: the newest plan; None: there was none yet.
-        history: of that plan and those before.
+        history: what that plan and those before have taught.
         now: the clock.
     """
 
@@ -93,7 +93,7 @@ class Snapshot:
         history: PlanHistory,
         now: float,
     ) -> Self:
-        """Sort the presences. A plan for another spec is not one."""
+        """Sort the presences. A plan for another spec counts as none."""
         everyone = {each.node: each for each in presences}
         recent = {
             name: each for name, each in everyone.items() if now - each.heard <= rules.liveness
@@ -128,14 +128,14 @@ class Snapshot:
 
     @property
     def least(self) -> int:
-        """How many nodes a new run needs: after the first one no more than are enrolled."""
+        """How many nodes a new run needs; after the first run no more than are enrolled."""
         if self.plan is None:
             return self.rules.minimum_nodes
         return max(self.rules.fewest, min(self.rules.minimum_nodes, len(self.everyone)))
 
     @property
     def newcomers(self) -> list[str]:
-        """Nodes that could take part and don't."""
+        """Nodes that could take part in the plan's run and don't."""
         return sorted(self.alive.keys() - self.here.keys())
 
     @property
@@ -145,7 +145,7 @@ class Snapshot:
 
     @property
     def nothing_new(self) -> bool:
-        """Whether those who are willing are just those who have a posterior of theirs."""
+        """Whether the willing nodes are just those that completed a run last."""
         return self.willing.keys() == self.history.standing
 
     def just_started(self) -> str:
