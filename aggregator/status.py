@@ -16,15 +16,15 @@ from edge_node.security.pki.certificates import life_of
 
 __all__ = ["describe"]
 
-_WRITING = 2.0  # heartbeats' time until one is on disk, however the machine is loaded
+_WRITING = 2.0  # heartbeats within which one is on disk, however busy the machine is
 
 
 def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any]:
     """Everything the registry knows, for people and programs; times are UNIX seconds.
 
     ``problems`` holds a sentence for each enrolled node that is missing, refuses or is late to
-    renew its certificate, unless denied, and for a run that doesn't begin or go on; nothing if all
-    is well.
+    renew its certificate, unless it is denied; and one for a run that doesn't begin or go on. It is
+    empty if all is well.
 
     Raises:
         ConfigurationError: there is no federation, or a file is wrong.
@@ -78,7 +78,7 @@ def _life(node: EnrolledNode) -> tuple[datetime, datetime]:
 
 
 def _late(node: EnrolledNode, now: float) -> str:
-    """That a certificate should have been renewed long ago; empty: all is well."""
+    """Says that a certificate should have been renewed long ago; empty: all is well."""
     issued, expires = _life(node)
     left = expires.timestamp() - now
     if left > (expires - issued).total_seconds() / 4:
@@ -117,7 +117,7 @@ def _problems(
 
 
 def _departures(enrolled: list[EnrolledNode], plan: Plan | None) -> list[str]:
-    """Members of the plan that are no nodes of the federation any longer."""
+    """A sentence about members of the plan that have left the federation."""
     left = sorted(plan.by_node.keys() - {node.name for node in enrolled}) if plan else []
     return [f"{listed(left)} left: the posterior still has that part, until a new run"] * bool(left)
 

@@ -87,7 +87,7 @@ class OfflineAuthority:
         )
 
     def not_renewed(self) -> list[str]:
-        """Names whose newest certificate is not the newest authority's."""
+        """Names whose newest certificate was not issued by the newest authority."""
         files = sorted((self.directory / "issued").glob("*.pem"))
         held = [(file.stem, self._issued(file.stem)) for file in files]
         return [
@@ -108,7 +108,7 @@ class OfflineAuthority:
         return Review(entry, key)
 
     def _check_owner(self, entry: RequestEntry, csr: bytes, replace: Collection[str]) -> None:
-        """Check that nobody else has the name. Raises IdentityError, RefusedError."""
+        """Check that no other key has the name. Raises IdentityError, RefusedError."""
         held = self._issued(entry.node)
         if not held or entry.node in replace or _is_signed(csr, entry.node, held):
             return
@@ -162,7 +162,7 @@ class OfflineAuthority:
 
 
 def _ambiguous(entry: RequestEntry) -> Review:
-    """The first of two requests for one name would be as good as the second."""
+    """Neither of two requests for one name is signed: nobody can tell which is the right one."""
     problem = RefusedError(
         "there are several requests for this name",
         where=entry.node,
@@ -172,7 +172,7 @@ def _ambiguous(entry: RequestEntry) -> Review:
 
 
 def _is_signed(csr: bytes, node: str, held: Collection[bytes]) -> bool:
-    """Whether one of these certificates is for the request's key: it is asked for again."""
+    """Whether one of these certificates is for the request's key: then it is requested again."""
     key = requested_key(csr, node)
     certificates = parse_certificates(b"".join(map(pem_of, held)), where=node)
     return any(each.public_key() == key for each in certificates)

@@ -27,7 +27,7 @@ def deny(directory: "Directory", who: str, reason: str, as_json: bool) -> None:
     those that are open. It stays enrolled: `allow` takes it back, and `token NODE --replace` lets
     it enrol with a new key.
     """
-    from aggregator.setup import deny
+    from aggregator.denylist import deny
 
     _emit_denials(deny(directory, who, reason=reason), "denied", as_json)
 
@@ -44,7 +44,7 @@ def evict(directory: "Directory", node: str, reason: str, as_json: bool) -> None
     others form it only when enough of them differ from the cohort before. The name can be enrolled
     again with a new token.
     """
-    from aggregator.setup import evict
+    from aggregator.denylist import evict
 
     _emit_denials(evict(directory, node, reason=reason), "evicted", as_json)
 
@@ -55,7 +55,7 @@ def evict(directory: "Directory", node: str, reason: str, as_json: bool) -> None
 @console.json_option
 def allow(directory: "Directory", who: str, as_json: bool) -> None:
     """Allow a denied node's certificates again."""
-    from aggregator.setup import allow
+    from aggregator.denylist import allow
 
     _emit_denials(allow(directory, who), "allowed", as_json)
 
@@ -65,7 +65,7 @@ def allow(directory: "Directory", who: str, as_json: bool) -> None:
 @console.json_option
 def denied(directory: "Directory", as_json: bool) -> None:
     """List the denied certificates: whose, since when, and why."""
-    from aggregator.setup import denied
+    from aggregator.denylist import denied
 
     _emit_denials(denied(directory), "denied", as_json)
 

@@ -78,7 +78,10 @@ def token(directory: "Directory", node: str, minutes: float, replace: bool, as_j
     text = create_token(directory, node, seconds=60 * minutes, replace=replace)
     console.emit({"node": node, "token": text, "minutes": minutes}, as_json=as_json, text=text)
     if not as_json:
-        console.explain(f"For {node} only, once, within {minutes:g} minutes: edge-node enrol TOKEN")
+        console.explain(
+            f"For {node} only, once, within {minutes:g} minutes: edge-node enrol TOKEN\n"
+            f"Earlier tokens for {node} are void."
+        )
 
 
 @click.command()

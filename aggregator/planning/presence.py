@@ -18,15 +18,16 @@ class Presence:
 
     Args:
         node: its name.
-        fingerprint: SHA-256 of its certificate.
+        fingerprint: SHA-256 of its certificate in force.
         report: what it said last.
         heard: when it said that.
         joined: when this process of the node was first heard, or was heard again after a silence.
-        changed: when it reached its phase of its run.
-        unreachable: since when, without a break, it can't reach a peer.
-        renewed: SHA-256 of the certificate that will replace its own, and that it holds; or empty.
-        ending: when its own is about to end.
-        remembered: it has not been heard since the aggregator started, which is when ``heard`` is.
+        changed: when it reached the phase and run of ``report``.
+        unreachable: peers that it can't reach, and since when without a break.
+        renewed: SHA-256 of the renewed certificate that it calls with; empty: it calls with the
+            one in force.
+        ending: when the certificate in force is about to end.
+        remembered: it has not been heard since the aggregator started; ``heard`` is that start.
     """
 
     node: str
@@ -57,8 +58,8 @@ def heard(
 ) -> Presence:
     """The node's presence after a heartbeat.
 
-    A refusal holds until the node's process is another: its site must have changed something. Only
-    that of one epoch's cohort holds until the node says something else.
+    A refusal of every cohort holds until the node is restarted, because its site must change
+    something first. A refusal of one epoch's cohort holds until the node says something else.
     """
     if before is None or before.fingerprint != fingerprint:
         since = dict.fromkeys(report.unreachable, now)

@@ -1,4 +1,4 @@
-"""What the aggregator must not forget: who enrolled, which tokens are out, which plan is newest.
+"""What the aggregator must not forget: enrolled nodes, open tokens, the newest plan.
 
 Each change is one transaction and is on disk when it returns; heartbeats come in batches, one
 transaction each. The running server is the only one that enrols and plans; `aggregator token` and
@@ -18,7 +18,7 @@ from aggregator.registry.certificate_requests import (
     drop_request,
     put_request,
 )
-from aggregator.registry.database import Database
+from aggregator.registry.database import PATIENCE, Database
 from aggregator.registry.statements import (
     Denial,
     EnrolledNode,
@@ -65,9 +65,12 @@ class Registry:
         self.requests = CertificateRequests(database)
 
     @classmethod
-    def open(cls, path: Path | Literal[":memory:"]) -> Self:
-        """Open the database and create its tables if it is new. Raises MachineError."""
-        return cls(Database.open(path))
+    def open(cls, path: Path | Literal[":memory:"], *, patience: float = PATIENCE) -> Self:
+        """Open the database and create its tables if it is new. Raises MachineError.
+
+        ``patience`` is for how many seconds another program may write before that is an error.
+        """
+        return cls(Database.open(path, patience=patience))
 
     def close(self) -> None:
         """Close the database."""
@@ -151,7 +154,7 @@ class Registry:
         return [EnrolledNode(*row) for row in rows]
 
     def keep_renewal(self, renewed: EnrolledNode) -> None:
-        """Keep the certificate that will replace a node's; an earlier such one is void."""
+        """Keep a certificate that will replace the one in force; an earlier such one is void."""
         with self.database.transaction() as cursor:
             cursor.execute(
                 "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?)",
@@ -159,7 +162,7 @@ class Registry:
             )
 
     def renewals(self) -> dict[str, EnrolledNode]:
-        """Nodes with a certificate that will replace theirs, by name, with that certificate."""
+        """Nodes that have a renewed certificate, by name, with that certificate."""
         rows = self.database.read(
             "SELECT node, r.certificate, r.fingerprint, enrolled_at"
             " FROM renewals r JOIN nodes ON node = name"
@@ -167,18 +170,18 @@ class Registry:
         return {row[0]: EnrolledNode(*row) for row in rows}
 
     def adopt(self, fingerprints: Iterable[bytes]) -> None:
-        """Let renewed certificates replace those before."""
+        """Put renewed certificates in force."""
         with self.database.transaction() as cursor:
             adopt(cursor, fingerprints)
 
     def remove(
         self, node: str, *, reason: str, now: float, departure: Departure | None = None
     ) -> list[Denial]:
-        """Let a node be no member any longer; its certificates are denied.
+        """Take a node out; its certificates are denied.
 
         Args:
             node: its name, which is free from now on.
-            reason: for its owner, and for the record.
+            reason: is told to its owner, and kept for the record.
             now: the clock.
             departure: what it says to the others; None: nothing.
 

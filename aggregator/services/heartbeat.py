@@ -1,7 +1,7 @@
-"""What a heartbeat may say: it is checked whole before anything of it is believed or kept.
+"""What a heartbeat may say. All of it is checked before any of it is used or kept.
 
-A node is a certified member and may still be broken, or lie. Whatever a report holds ends up in
-plans (addresses, epochs), which every other node checks and would refuse.
+A node is a certified member, and may still be broken or lie. What a report says ends up in plans
+(addresses, epochs), which every other node checks and would refuse.
 """
 
 from collections.abc import Collection, Iterator

@@ -119,7 +119,7 @@ def test_the_denylists_commands(path: Path) -> None:
         node = EnrolledNode("d", b"DER", b"d" * 32, 0.0)
         registry.keep_enrolment(node, now=0.0)
     place = ("--dir", path / "agg", "--json")
-    assert "no certificate is this one's" in run("deny", "nobody", *place, code=3)
+    assert "no certificate has this name" in run("deny", "nobody", *place, code=3)
     (denied,) = json.loads(run("deny", "d", "--reason", "stolen", *place))["denied"]
     assert (denied["node"], denied["fingerprint"]) == ("d", (b"d" * 32).hex())
     listed = json.loads(run("denied", *place))["denied"]

@@ -213,9 +213,8 @@ def test_restart(tmp_path):
 def test_every_commit_is_flushed(tmp_path):
     """Write-ahead log with a flush at each commit: a power cut takes nothing back."""
     with Registry.open(tmp_path / "registry.sqlite") as registry:
-        connection = registry.database._connection
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert registry.database.read("PRAGMA journal_mode") == [("wal",)]
+        assert registry.database.read("PRAGMA synchronous") == [(2,)]
 
 
 def test_another_version(tmp_path):
@@ -233,7 +232,7 @@ def test_an_earlier_version(tmp_path):
     """A database of the first version is brought up to date, and loses nothing."""
     path = tmp_path / "registry.sqlite"
     connection = sqlite3.connect(path)
-    connection.executescript(database._VERSIONS[0] + "PRAGMA user_version = 1;")
+    connection.executescript(database.VERSIONS[0] + "PRAGMA user_version = 1;")
     connection.execute("INSERT INTO nodes VALUES ('a', x'01', x'02', 3.0)")
     connection.commit()
     connection.close()

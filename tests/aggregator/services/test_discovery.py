@@ -10,7 +10,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from aggregator.registry import database
 from aggregator.registry.registry import Registry
 from edge_node.federation.plan import Plan
 from edge_node.network.wire.plan import parse_plan
@@ -94,20 +93,16 @@ def lock_held(path: Path) -> Iterator[None]:
 @contextmanager
 def disk_full(registry: Registry) -> Iterator[None]:
     """The database's file can't grow."""
-    connection = registry.database._connection
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages}")
+    ((pages,),) = registry.database.read("PRAGMA page_count")
+    registry.database.read(f"PRAGMA max_page_count = {pages}")
     yield
-    connection.execute("PRAGMA max_page_count = 1000000")
+    registry.database.read("PRAGMA max_page_count = 1000000")
 
 
 @pytest.fixture
-def on_disk(
-    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Discovered]:
+def on_disk(authority: Authority, tmp_path: Path) -> Iterator[Discovered]:
     """The same with a registry in a file, which doesn't wait long for other programs."""
-    monkeypatch.setattr(database, "_BUSY_MILLISECONDS", 1)
-    with Registry.open(tmp_path / "registry.sqlite") as opened:
+    with Registry.open(tmp_path / "registry.sqlite", patience=0.001) as opened:
         yield Discovered(authority, opened).enrol("a", "b", "c").start()
 
 
