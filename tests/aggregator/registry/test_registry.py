@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec import msgpack
 
 from aggregator.registry import database
 from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
@@ -240,6 +241,16 @@ def test_an_earlier_version(tmp_path):
         with Registry.open(path) as registry:
             assert registry.nodes() == [EnrolledNode("a", b"\1", b"\2", 3.0)]
             assert registry.database.read("SELECT * FROM renewals") == []
+
+
+def test_a_report_of_an_earlier_version(registry):
+    """It had no spec's hash, and phases by number."""
+    enrol(registry, "a")
+    old = {"address": "a:1", "session": bytes(16), "epoch": 2, "run": 1, "phase": 3}
+    with registry.database.transaction() as cursor:
+        cursor.execute("INSERT INTO heartbeats VALUES ('a', ?, 4.0)", (msgpack.encode(old),))
+    report = Report(address="a:1", session=bytes(16), epoch=2, run=1, phase=Phase.COMPLETE)
+    assert registry.heartbeats() == {"a": Heartbeat("a", report, 4.0)}
 
 
 def test_not_a_database(tmp_path):

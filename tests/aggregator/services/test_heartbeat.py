@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from aggregator.services.heartbeat import read_report
 from edge_node.config.names import check_node_name, split_address
 from edge_node.errors import NetworkError
-from edge_node.federation.report import Phase
+from edge_node.federation.report import Phase, Report
+from edge_node.network.wire.report import report_message
 from tangentmesh.v1 import discovery_pb2
 from tests.aggregator.discovered import SESSION, Aborted, Discovered
 
@@ -70,6 +71,32 @@ async def test_nodes_may_be_ahead_of_a_registry_from_a_backup(aggregator: Discov
     plan = aggregator.registry.latest_plan()
     assert (plan.epoch, plan.run) == (2**32 + 1, 2**32 + 1)
     await aggregator.beat("a", epoch=plan.epoch, run=plan.run)
+
+
+names = st.lists(st.sampled_from("abcdef"), unique=True).map(tuple)
+reports = st.builds(
+    Report,
+    address=st.sampled_from(["", "a.example:7710", "[::1]:1"]),
+    session=st.binary(min_size=16, max_size=16),
+    epoch=st.integers(0, 2**32),
+    run=st.integers(0, 2**32),
+    phase=st.sampled_from(Phase),
+    step=st.text(max_size=200),
+    waiting_for=names,
+    waiting=st.integers(0, 10**6).map(float),
+    unreachable=names,
+    reason=st.text(max_size=200),
+    refused_epoch=st.integers(0, 2**32),
+    spec_hash=st.binary(max_size=32),
+)
+
+
+@given(report=reports)
+def test_the_aggregator_reads_what_a_node_reports(report: Report) -> None:
+    """The same value on both sides of the wire."""
+    wire = report_message(report).SerializeToString()
+    request = discovery_pb2.HeartbeatRequest.FromString(wire)
+    assert read_report(request, "a", epoch=1, run=1) == report
 
 
 numbers = st.integers(0, LARGEST)
