@@ -166,7 +166,7 @@ def _ambiguous(entry: RequestEntry) -> Review:
     problem = RefusedError(
         "there are several requests for this name",
         where=entry.node,
-        remedy="Have the aggregator write the file anew: it has one request a name",
+        remedy="Run `aggregator ca requests` again: the aggregator writes one request a name",
     )
     return Review(entry, "", problem)
 

@@ -123,7 +123,7 @@ class OwnCertificate:
             self._trouble = str(error)
 
     def _reload(self) -> None:
-        """What uses the authorities has them once the own certificate is one of theirs."""
+        """Read the authorities. They count only once one of them has issued the own certificate."""
         authorities = Authorities.load(
             self.directory.authority, offline=self.config.authority_offline
         )

@@ -35,8 +35,9 @@ def _edge(a: str, b: str) -> Edge:
 def _successors(
     ring: list[str], diallable: Collection[str], taken: Collection[Edge]
 ) -> Iterator[Edge]:
-    """Each node of the ring with the next one that can be dialled; the next but one if the two
-    are neighbours already.
+    """Each node of the ring with the next one that can be dialled.
+
+    It is the next but one if the two are neighbours already.
     """
     first = [node for node in ring if node in diallable][:2]
     for node in reversed(ring):

@@ -210,7 +210,9 @@ def listed(names: Iterable[str], separator: str = ", ") -> str:
 
 
 def _follows(presence: Presence, member: Member, plan: Plan) -> bool:
-    """Whether this is the member that the plan means: not enrolled anew, not ahead of the plan
-    (which happens when the registry was restored from a backup).
+    """Whether this is the member that the plan means.
+
+    It isn't if it has enrolled again since, or is ahead of the plan, as happens when the registry
+    was restored from a backup.
     """
     return presence.fingerprint == member.fingerprint and presence.report.epoch <= plan.epoch
