@@ -1,7 +1,6 @@
 """An offline authority: what is carried, what is signed, and what is refused."""
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -127,6 +126,12 @@ def test_no_key_is_on_the_aggregator(apart: Apart) -> None:
     assert own == load_identity(apart.directory.identity)
     assert apart.carry() == []
     assert not (apart.directory.identity / "request.pem").exists()
+
+
+def test_the_configuration_says_so(apart: Apart) -> None:
+    """By the key that aggregator.toml has had from its first version."""
+    assert "authority_elsewhere = true" in apart.directory.config.read_text()
+    assert load_config(apart.directory).authority_offline
 
 
 def test_a_node_enrols(apart: Apart) -> None:
@@ -315,28 +320,3 @@ def test_the_key_is_here(tmp_path: Path) -> None:
     create(directory, tmp_path / "spec.toml", **settings)
     with pytest.raises(ConfigurationError, match="issued at once"):
         export_requests(directory, tmp_path / "requests.json")
-
-
-def test_a_new_authority_is_there_wholly_or_not_at_all(tmp_path: Path) -> None:
-    """A process that is killed on the way leaves the old one, or the new one, never none."""
-    ca = tmp_path / "ca"
-    Authority.create(ca, "hospitals")
-    old = Authorities.load(ca)
-    both = old.rotate(ca)
-    with pytest.raises(ConfigurationError, match="taking over already"):
-        both.rotate(ca)
-    (proof,) = [each.proof for each in both.certificates if each.proof]
-    (ca / "next" / "proof").unlink()
-    assert Authorities.load(ca) == old
-    (ca / "next" / "proof").write_bytes(proof)
-    assert Authorities.load(ca) == both
-    for name in ("key.pem", "certificate.pem"):  # the takeover had come so far
-        (ca / "next" / "retiring").touch()
-        shutil.copy(ca / "next" / name, ca / name)
-        broken = Path(shutil.copytree(ca, tmp_path / f"after {name}"))
-        left = Authorities.load(broken)
-        assert left.fingerprints == both.fingerprints[1:]
-        assert left.present.key_pem == both.newest.key_pem
-        assert not (broken / "next").exists()
-    with pytest.raises(ConfigurationError, match="no new authority"):
-        old.retire(ca)
