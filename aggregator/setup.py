@@ -60,10 +60,7 @@ def create(
     check_config(config, where="command line")
     text = spec_file.read_bytes()
     with drafted(directory, text) as draft:
-        if authority_file is None:
-            authority = _create_authority(draft, config, spec.name)
-        else:
-            authority = _take_authority(draft, authority_file, spec.name)
+        authority = _authority(draft, config, spec.name, authority_file)
         write_atomically(draft.spec, text, mode=0o644)
         Registry.open(draft.registry).close()
         save_config(draft, config)
@@ -75,14 +72,21 @@ def create(
     }
 
 
-def _create_authority(draft: Directory, config: AggregatorConfig, federation: str) -> Authority:
-    """A new authority, which issues the aggregator's certificate at once."""
+def _authority(
+    draft: Directory, config: AggregatorConfig, federation: str, file: Path | None
+) -> Authority:
+    """The offline authority whose certificate is in ``file``, or else a new one.
+
+    A new one issues the aggregator's certificate at once.
+    """
+    if file is not None:
+        return _offline_authority(draft, file, federation)
     authority = Authority.create(draft.authority, federation)
     save_identity(draft.identity, issue_own(Authorities.of(authority), config))
     return authority
 
 
-def _take_authority(draft: Directory, file: Path, federation: str) -> Authority:
+def _offline_authority(draft: Directory, file: Path, federation: str) -> Authority:
     """An offline authority, whose certificate is in a file; it has yet to issue the aggregator's.
 
     Raises:
