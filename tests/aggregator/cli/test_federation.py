@@ -20,7 +20,7 @@ columns = [{name = "x"}]
 
 def shown(*words: str, env: dict[str, str] | None = None) -> str:
     """What a command prints."""
-    result = CliRunner().invoke(cli, words, env=env, catch_exceptions=False)
+    result = CliRunner().invoke(cli, words, env=env, catch_exceptions=False, prog_name="aggregator")
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -66,7 +66,7 @@ def test_each_example_has_a_line_of_its_own(group: tuple[str, ...], examples: li
 
 def test_version() -> None:
     """The program's name and the package's version."""
-    assert shown("--version") == f"aggregator, version {__version__}\n"
+    assert shown("--version") == f"aggregator {__version__}\n"
 
 
 def init(*words: str, env: dict[str, str] | None = None) -> str:
