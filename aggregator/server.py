@@ -1,16 +1,18 @@
-"""The aggregator's process: two ports, one registry, two timers."""
+"""The aggregator's process: two ports, one registry, and what is done at intervals."""
 
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import msgspec
 
-from aggregator.ca.certification import Certification
-from aggregator.ca.office import Office
+from aggregator.ca.issuer import Issuer
+from aggregator.ca.own_certificate import OwnCertificate
+from aggregator.ca.trust import NodesTrust
 from aggregator.directory.layout import (
     AggregatorConfig,
     Directory,
@@ -20,10 +22,12 @@ from aggregator.directory.layout import (
     read_ports,
 )
 from aggregator.directory.lock import locked
+from aggregator.members.members import Members
 from aggregator.planning.snapshot import Rules
 from aggregator.registry.registry import Registry
 from aggregator.services.discovery import DiscoveryService
 from aggregator.services.enrolment import EnrolmentService
+from aggregator.services.planning import Planning
 from edge_node.config import load_spec
 from edge_node.errors import MachineError
 from edge_node.security.files import write_atomically
@@ -38,7 +42,7 @@ from tangentmesh.v1 import discovery_pb2_grpc, enrolment_pb2_grpc
 __all__ = ["serve"]
 
 _log = logging.getLogger(__name__)
-_REFRESH = 1.0  # seconds between two looks at what other programs have written
+_REFRESH = 1.0  # seconds between two readings of what other programs have written
 _GRACE = 1.0  # seconds for answers on their way when the process ends
 
 
@@ -56,47 +60,59 @@ async def serve(directory: Directory) -> None:
 
 
 async def _serve(directory: Directory, config: AggregatorConfig) -> None:
-    spec = load_spec(directory.spec)
-    office = Office.open(directory, config)
-    own = office.own
+    spec, own = load_spec(directory.spec), OwnCertificate.open(directory, config)
     with Registry.open(directory.registry) as registry:
-        liveness = spec.timing.liveness
-        certification = Certification(registry, office.authorities, config.lifetime, liveness)
-        discovery = DiscoveryService(spec.name, Rules.of(spec), registry, certification)
-        server, enrolment_server = (
-            grpc.aio.server(interceptors=[RefuseUnreadable()], options=server_options())
-            for _ in range(2)
-        )
-        discovery_pb2_grpc.add_DiscoveryServicer_to_server(discovery, server)
-        wanted = read_ports(directory, config)
-        address = join_address(config.listen, wanted.discovery)
-        port = _bind(server, address, server_credentials(lambda: own.current))
-        enrolment = EnrolmentService(
-            certification,
-            directory.spec.read_text(encoding="utf-8"),
-            join_address(config.hosts[0], port),
-            discovery.enrolled,
-        )
-        enrolment_pb2_grpc.add_EnrolmentServicer_to_server(enrolment, enrolment_server)
-        address = join_address(config.listen, wanted.enrolment)
-        credentials = enrolment_server_credentials(lambda: own.current)
-        enrolment_port = _bind(enrolment_server, address, credentials)
-        bound = Ports(discovery=port, enrolment=enrolment_port)
-        write_atomically(directory.ports, msgspec.json.encode(bound), mode=0o644)
-        await server.start()
-        await enrolment_server.start()
-        _log.info("listening", extra=msgspec.to_builtins(bound) | {"federation": spec.name})
+        members = Members(registry, spec.timing.liveness)
+        planning = Planning(Rules.of(spec), members)
+        trust = NodesTrust(spec.timing.liveness)
+        issuer = Issuer(members, lambda: own.authorities, trust, config.lifetime)
+        discovery = DiscoveryService(spec.name, members, planning, issuer)
         try:
-            seconds = spec.timing.heartbeat / 2
-            await _work_until_stopped(
-                discovery.keep_planning(seconds),
-                discovery.keep_writing(seconds),
-                discovery.keep_refreshing(_REFRESH),
-                office.keep_renewing(certification, _REFRESH),
-            )
+            async with _listening(directory, config, own, discovery, issuer) as ports:
+                _log.info("listening", extra=msgspec.to_builtins(ports) | {"federation": spec.name})
+                seconds = spec.timing.heartbeat / 2
+                await _work_until_stopped(
+                    planning.keep_planning(seconds),
+                    members.keep_writing(seconds),
+                    members.keep_refreshing(_REFRESH),
+                    own.keep_current(_REFRESH),
+                )
         finally:
-            await asyncio.gather(server.stop(_GRACE), enrolment_server.stop(_GRACE))
-            await discovery.write()
+            await members.write()
+
+
+@asynccontextmanager
+async def _listening(
+    directory: Directory,
+    config: AggregatorConfig,
+    own: OwnCertificate,
+    discovery: DiscoveryService,
+    issuer: Issuer,
+) -> AsyncIterator[Ports]:
+    """While both services listen; gives their ports, which are then in ``ports.json``, too."""
+    wanted = read_ports(directory, config)
+    server, enrolment_server = _server(), _server()
+    discovery_pb2_grpc.add_DiscoveryServicer_to_server(discovery, server)
+    address = join_address(config.listen, wanted.discovery)
+    port = _bind(server, address, server_credentials(lambda: own.identity))
+    enrolment = EnrolmentService(
+        issuer, directory.spec.read_text(encoding="utf-8"), join_address(config.hosts[0], port)
+    )
+    enrolment_pb2_grpc.add_EnrolmentServicer_to_server(enrolment, enrolment_server)
+    address = join_address(config.listen, wanted.enrolment)
+    credentials = enrolment_server_credentials(lambda: own.identity)
+    ports = Ports(discovery=port, enrolment=_bind(enrolment_server, address, credentials))
+    write_atomically(directory.ports, msgspec.json.encode(ports), mode=0o644)
+    await server.start()
+    await enrolment_server.start()
+    try:
+        yield ports
+    finally:
+        await asyncio.gather(server.stop(_GRACE), enrolment_server.stop(_GRACE))
+
+
+def _server() -> grpc.aio.Server:
+    return grpc.aio.server(interceptors=[RefuseUnreadable()], options=server_options())
 
 
 def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:

@@ -1,11 +1,11 @@
-"""What the operator's commands change: create a federation, make tokens."""
+"""How a federation begins: its directory is created, and nodes are invited with tokens."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 from aggregator.ca.authorities import Authorities
-from aggregator.ca.office import make_identity
+from aggregator.ca.own_certificate import issue_own
 from aggregator.directory.draft import drafted
 from aggregator.directory.layout import (
     AggregatorConfig,
@@ -16,7 +16,7 @@ from aggregator.directory.layout import (
     read_ports,
     save_config,
 )
-from aggregator.registry.registry import Denial, Registry
+from aggregator.registry.registry import Registry
 from edge_node.config import load_spec
 from edge_node.config.names import check_federation_name
 from edge_node.errors import ConfigurationError
@@ -26,7 +26,7 @@ from edge_node.security.pki.identity import save_identity
 from edge_node.security.pki.keyring import request_key
 from edge_node.security.pki.tokens import Token
 
-__all__ = ["allow", "create", "create_token", "denied", "deny", "evict"]
+__all__ = ["create", "create_token"]
 
 
 def create(
@@ -55,18 +55,12 @@ def create(
         enrolment_port=enrolment_port,
         listen=listen,
         certificate_days=certificate_days,
-        authority_elsewhere=authority_file is not None,
+        authority_offline=authority_file is not None,
     )
     check_config(config, where="command line")
     text = spec_file.read_bytes()
     with drafted(directory, text) as draft:
-        if authority_file is None:
-            authority = Authority.create(draft.authority, spec.name)
-            save_identity(draft.identity, make_identity(Authorities.of(authority), config))
-        else:
-            authority = _foreign_authority(authority_file, spec.name)
-            authority.save(draft.authority)
-            request_key(draft.identity)
+        authority = _authority(draft, config, spec.name, authority_file)
         write_atomically(draft.spec, text, mode=0o644)
         Registry.open(draft.registry).close()
         save_config(draft, config)
@@ -78,8 +72,27 @@ def create(
     }
 
 
-def _foreign_authority(file: Path, federation: str) -> Authority:
-    """The authority whose certificate is in a file and whose key is not here."""
+def _authority(
+    draft: Directory, config: AggregatorConfig, federation: str, file: Path | None
+) -> Authority:
+    """The offline authority whose certificate is in ``file``, or else a new one.
+
+    A new one issues the aggregator's certificate at once.
+    """
+    if file is not None:
+        return _offline_authority(draft, file, federation)
+    authority = Authority.create(draft.authority, federation)
+    save_identity(draft.identity, issue_own(Authorities.of(authority), config))
+    return authority
+
+
+def _offline_authority(draft: Directory, file: Path, federation: str) -> Authority:
+    """An offline authority, whose certificate is in a file; it has yet to issue the aggregator's.
+
+    Raises:
+        ConfigurationError: it is another federation's.
+        IdentityError: the file is not an authority's certificate.
+    """
     authority = Authority.read(file)
     if authority.federation != federation:
         raise ConfigurationError(
@@ -88,6 +101,8 @@ def _foreign_authority(file: Path, federation: str) -> Authority:
             expected=repr(federation),
             found=repr(authority.federation),
         )
+    authority.save(draft.authority)
+    request_key(draft.identity)
     return authority
 
 
@@ -104,76 +119,10 @@ def create_token(directory: Directory, node: str, *, seconds: float, replace: bo
         raise ConfigurationError(
             "the enrolment port is not known yet", remedy="Start `aggregator run` first"
         )
-    authorities = Authorities.load(directory.authority, elsewhere=config.authority_elsewhere)
+    authorities = Authorities.load(directory.authority, offline=config.authority_offline)
     address = join_address(config.hosts[0], port)
     token = Token.create(address, node, authorities.fingerprints[0])
     with Registry.open(directory.registry) as registry:
         expires = time.time() + seconds
         registry.add_token(token.secret_hash(), node, expires_at=expires, replace=replace)
     return token.encode()
-
-
-def deny(directory: Directory, who: str, *, reason: str) -> list[Denial]:
-    """Put certificates on the denylist: all that a node has, or the one of a fingerprint.
-
-    Raises:
-        ConfigurationError: no federation here, or there is nobody of this name or fingerprint.
-        MachineError: the registry can't be written.
-    """
-    load_config(directory)
-    with Registry.open(directory.registry) as registry:
-        held = [*registry.nodes(), *registry.renewals().values()]
-        found = [each for each in held if who in (each.name, each.fingerprint.hex())]
-        if not found:
-            raise _nobody(who, sorted({each.name for each in held}))
-        now = time.time()
-        denials = [Denial(each.fingerprint, each.name, reason, now) for each in found]
-        registry.deny(denials)
-    return denials
-
-
-def evict(directory: Directory, node: str, *, reason: str) -> list[Denial]:
-    """Let a node be no member any longer: its certificates are denied, and its name is free.
-
-    Raises:
-        ConfigurationError: no federation here.
-        RefusedError: no node of this name is enrolled.
-        MachineError: the registry can't be written.
-    """
-    load_config(directory)
-    with Registry.open(directory.registry) as registry:
-        return registry.remove(node, reason=reason, now=time.time())
-
-
-def allow(directory: Directory, who: str) -> list[Denial]:
-    """Take a node's certificates, or the one of a fingerprint, off the denylist.
-
-    Raises:
-        ConfigurationError: no federation here, or nothing of the kind is denied.
-        MachineError: the registry can't be written.
-    """
-    load_config(directory)
-    with Registry.open(directory.registry) as registry:
-        denials = registry.denials()
-        found = [each for each in denials if who in (each.node, each.fingerprint.hex())]
-        if not found:
-            raise _nobody(who, sorted({each.node for each in denials}))
-        registry.allow(each.fingerprint for each in found)
-    return found
-
-
-def denied(directory: Directory) -> list[Denial]:
-    """The denylist. Raises ConfigurationError, MachineError."""
-    load_config(directory)
-    with Registry.open(directory.registry) as registry:
-        return registry.denials()
-
-
-def _nobody(who: str, names: list[str]) -> ConfigurationError:
-    return ConfigurationError(
-        "no certificate is this one's",
-        where=who,
-        expected=f"the fingerprint of a certificate (64 hexadecimal digits), or one of"
-        f" {', '.join(names) or 'no nodes'}",
-        remedy="Look at `aggregator status`, or `aggregator denied`",
-    )

@@ -7,24 +7,24 @@ from typing import Any
 import msgspec
 
 from aggregator.directory.layout import Directory, load_config, read_ports
-from aggregator.planning.plan import Plan
-from aggregator.planning.presence import Phase
 from aggregator.planning.snapshot import listed
 from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
 from edge_node.config import FederationSpec, load_spec
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Phase
 from edge_node.security.pki.certificates import life_of
 
 __all__ = ["describe"]
 
-_WRITING = 2.0  # heartbeats' time until one is on disk, however the machine is loaded
+_WRITING = 2.0  # heartbeats within which one is on disk, however busy the machine is
 
 
 def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any]:
     """Everything the registry knows, for people and programs; times are UNIX seconds.
 
     ``problems`` holds a sentence for each enrolled node that is missing, refuses or is late to
-    renew its certificate, unless denied, and for a run that doesn't begin or go on; nothing if all
-    is well.
+    renew its certificate, unless it is denied; and one for a run that doesn't begin or go on. It is
+    empty if all is well.
 
     Raises:
         ConfigurationError: there is no federation, or a file is wrong.
@@ -64,7 +64,7 @@ def _node(node: EnrolledNode, beat: Heartbeat | None) -> dict[str, Any]:
         "certificate_expires": _life(node)[1].timestamp(),
         "last_seen": beat.last_seen if beat else None,
         "address": report.address if report else "",
-        "phase": (report.phase if report else Phase.UNKNOWN).name.lower(),
+        "phase": str(report.phase) if report else "unknown",
         "run": report.run if report else 0,
         "step": report.step if report else "",
         "waiting_for": list(report.waiting_for) if report else [],
@@ -78,7 +78,7 @@ def _life(node: EnrolledNode) -> tuple[datetime, datetime]:
 
 
 def _late(node: EnrolledNode, now: float) -> str:
-    """That a certificate should have been renewed long ago; empty: all is well."""
+    """Says that a certificate should have been renewed long ago; empty: all is well."""
     issued, expires = _life(node)
     left = expires.timestamp() - now
     if left > (expires - issued).total_seconds() / 4:
@@ -92,7 +92,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "epoch": plan.epoch,
         "run": plan.run,
         "root": plan.root,
-        "created": plan.created,
+        "created": plan.created.timestamp(),
         "members": [
             {"node": member.node, "address": member.address, "parent": member.parent}
             for member in plan.members
@@ -117,7 +117,7 @@ def _problems(
 
 
 def _departures(enrolled: list[EnrolledNode], plan: Plan | None) -> list[str]:
-    """Members of the plan that are no nodes of the federation any longer."""
+    """A sentence about members of the plan that have left the federation."""
     left = sorted(plan.by_node.keys() - {node.name for node in enrolled}) if plan else []
     return [f"{listed(left)} left: the posterior still has that part, until a new run"] * bool(left)
 

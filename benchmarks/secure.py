@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.planning.topology import draw_tree
+from aggregator.planning.tree import draw_tree
 from benchmarks.result import result
 from benchmarks.statistics import measure_statistics
 from edge_node.arrays import Vector
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.guard import Unguarded
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import Kind
-from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.authority import Authority
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from tests.mesh import Mesh

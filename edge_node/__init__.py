@@ -6,6 +6,7 @@ The rooms, in the order in which a row travels through them:
 
     config       what is configured: the federation's spec and the site's node file
     data         the site's file, checked and turned into arrays
+    federation   who is summed with whom, and how far each node is: plans and reports
     program      what every node runs: mathematics, with sums over the federation in between
     inference    that mathematics: kernels, features, messages, posteriors
     network      how a sum is taken: in one process, or along a tree of nodes
@@ -20,7 +21,8 @@ The rooms, in the order in which a row travels through them:
 
 Four leaves belong to no room. `errors` is the tree of exceptions, with their exit codes. `arrays`
 names the arrays that the rooms hand each other, and rounds so that sums don't depend on how rows
-are split. `packing` makes one vector of named arrays, and back. `step` names the program's steps, for the program and for whoever guards them.
+are split. `packing` makes one vector of named arrays, and back. `step` names the program's steps,
+for the program and for whoever guards them.
 """
 
 __version__ = "0.1.0"

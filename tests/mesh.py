@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_node.config import Level
+from edge_node.federation.plan import Member, Plan
 from edge_node.network.base import Network
 from edge_node.network.tree.exchange_client import Backoff, ParentLink
 from edge_node.network.tree.exchange_server import ExchangeServer, ExchangeService
@@ -17,13 +18,14 @@ from edge_node.network.tree.records import RecordStore
 from edge_node.network.tree.sweep import Board
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import Traffic
-from edge_node.network.wire.plan import Member, Plan
+from edge_node.network.wire.plan import PlanCopies
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.uri import Role
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
+from tangentmesh.v1 import discovery_pb2
 
 T = TypeVar("T")
 SPEC_HASH = bytes(range(32))
@@ -142,7 +144,7 @@ class Mesh:
     def offer(self, plan: Plan) -> None:
         """Hand the plan to each of its members, as the aggregator would."""
         for name in plan.cohort:
-            self.peers[name].feed.offer(plan.to_message(receiver=name))
+            self.peers[name].feed.offer(copy_of(plan, name))
 
     async def run(
         self, program: Callable[[Network], Awaitable[T]], nodes: Iterable[str] = ()
@@ -152,6 +154,14 @@ class Mesh:
         async with asyncio.timeout(DEADLINE):
             results = await asyncio.gather(*(program(self.peers[n].network()) for n in names))
         return dict(zip(names, results, strict=True))
+
+
+def copy_of(plan: Plan, receiver: str) -> discovery_pb2.Plan:
+    """The copy of a plan that the aggregator gives to one member."""
+    copy, parent = discovery_pb2.Plan(), plan.parent(receiver)
+    certificate = plan.by_node[parent].certificate if parent else b""
+    PlanCopies(plan).write(copy, node=receiver, certificate=certificate)
+    return copy
 
 
 def issue(authority: Authority, name: str, *, role: Role = "node") -> Identity:

@@ -1,11 +1,11 @@
-"""The federation's authorities: one, or two while a new one takes over.
+"""The federation's certificate authorities: one, or two while a new one takes over.
 
     certificate.pem, key.pem         the present one
     next/certificate.pem, key.pem    the one that replaces it
     next/proof                       the present one's signature over the next one's certificate
     next/retiring                    the next one is about to be the present one
 
-Where keys are kept elsewhere, the aggregator has the same directory without them.
+Where the authority is offline, the aggregator has the same directory without the keys.
 """
 
 import shutil
@@ -31,8 +31,8 @@ class Authorities:
 
     Attributes:
         certificates: of the present authority, and of the next one if there is one.
-        present: it issues to whoever enrols, and to the aggregator.
-        newest: it issues renewals: the next one, or else the present one.
+        present: issues first certificates, and the aggregator's own.
+        newest: issues renewals: the next one, or else the present one.
     """
 
     certificates: tuple[Successor, ...]
@@ -45,7 +45,7 @@ class Authorities:
         return cls((Successor(der_of(authority.certificate_pem)),), authority, authority)
 
     @classmethod
-    def load(cls, directory: Path, *, elsewhere: bool = False) -> Self:
+    def load(cls, directory: Path, *, offline: bool = False) -> Self:
         """Read the directory; a takeover that was broken off is completed.
 
         Raises:
@@ -53,18 +53,18 @@ class Authorities:
             MachineError: a file can't be read or written.
         """
         if (directory / _NEXT / _RETIRING).exists():
-            _take_over(directory, elsewhere=elsewhere)
-        found = cls.of(Authority.load(directory, elsewhere=elsewhere))
+            _take_over(directory, offline=offline)
+        found = cls.of(Authority.load(directory, offline=offline))
         if not (directory / _NEXT / _PROOF).exists():
             return found
-        newest = Authority.load(directory / _NEXT, elsewhere=elsewhere)
+        newest = Authority.load(directory / _NEXT, offline=offline)
         proof = _read(directory / _NEXT / _PROOF)
         successor = Successor(der_of(newest.certificate_pem), proof)
         return cls((*found.certificates, successor), found.present, newest)
 
     @property
-    def elsewhere(self) -> bool:
-        """Whether the keys are kept elsewhere: nothing can be signed here."""
+    def offline(self) -> bool:
+        """Whether the keys are on another machine, so that nothing can be signed here."""
         return not self.present.key_pem
 
     @property
@@ -74,7 +74,7 @@ class Authorities:
 
     @property
     def ca_pem(self) -> bytes:
-        """All of them, PEM."""
+        """The certificates of all authorities, PEM."""
         return b"".join(pem_of(each.certificate) for each in self.certificates)
 
     @property
@@ -82,19 +82,19 @@ class Authorities:
         """SHA-256 of each certificate; tokens pin the first."""
         return tuple(fingerprint_of(each.certificate) for each in self.certificates)
 
-    def renewed(self, certificate_der: bytes) -> bool:
-        """Whether a leaf is the newest authority's."""
+    def newest_issued(self, certificate_der: bytes) -> bool:
+        """Whether the newest authority has issued a certificate."""
         return is_issued_by(certificate_der, self.certificates[-1].certificate)
 
     def issued(self, certificate_der: bytes) -> bool:
-        """Whether a leaf is one of these authorities'."""
+        """Whether one of these authorities has issued a certificate."""
         return any(is_issued_by(certificate_der, each.certificate) for each in self.certificates)
 
     def rotate(self, directory: Path) -> "Authorities":
-        """Make the authority that takes over, signed for by the present one.
+        """Make a new authority that takes over; the present one signs its certificate.
 
         Raises:
-            ConfigurationError: one is taking over already, or the key is elsewhere.
+            ConfigurationError: one is taking over already, or the authority is offline.
             MachineError: the directory can't be written; nothing has changed.
         """
         if self.rolling:
@@ -104,7 +104,7 @@ class Authorities:
                 found=f"fingerprint {self.fingerprints[1].hex()}",
                 remedy="End that first: `aggregator ca retire`",
             )
-        if self.elsewhere:
+        if self.offline:
             raise ConfigurationError(
                 "the authority's key is not here",
                 where=str(directory),
@@ -130,10 +130,10 @@ class Authorities:
                 remedy="Begin with `aggregator ca rotate`",
             )
         write_atomically(directory / _NEXT / _RETIRING, b"")
-        return Authorities.load(directory, elsewhere=self.elsewhere)
+        return Authorities.load(directory, offline=self.offline)
 
     def accept(self, directory: Path, offered: tuple[Successor, ...]) -> "Authorities":
-        """Take over what the authority's machine has, where only certificates are kept.
+        """Take the authorities that the offline authority's machine has, without their keys.
 
         Raises:
             MachineError: the directory can't be written.
@@ -146,13 +146,13 @@ class Authorities:
             newest = Authority(self.present.federation, b"", pem_of(offered[1].certificate))
             newest.save(directory / _NEXT)
             write_atomically(directory / _NEXT / _PROOF, offered[1].proof)
-        return Authorities.load(directory, elsewhere=True)
+        return Authorities.load(directory, offline=True)
 
 
-def _take_over(directory: Path, *, elsewhere: bool) -> None:
-    """The next authority becomes the present one; it may be done again at any point."""
+def _take_over(directory: Path, *, offline: bool) -> None:
+    """Make the next authority the present one. Broken off anywhere, it can be done again."""
     make_private_directory(directory)
-    Authority.load(directory / _NEXT, elsewhere=elsewhere).save(directory)
+    Authority.load(directory / _NEXT, offline=offline).save(directory)
     for name in (_PROOF, _RETIRING):
         remove(directory / _NEXT / name)
     shutil.rmtree(directory / _NEXT, ignore_errors=True)

@@ -1,9 +1,8 @@
-"""The files that travel between the aggregator and an authority whose key is on another machine.
+"""The files that are carried between the aggregator and an offline authority.
 
     aggregator --requests--> authority --certificates--> aggregator
 
-Neither holds a secret. What comes back is checked: only what was asked for, for the key that asked,
-issued by the federation's authority, is taken in.
+Neither holds a secret. What comes back is checked before it is imported.
 """
 
 from pathlib import Path
@@ -11,25 +10,25 @@ from typing import TypeVar
 
 import msgspec
 
-from aggregator.registry.requests import Kind
+from aggregator.registry.certificate_requests import RequestKind
 from edge_node.errors import ConfigurationError
 from edge_node.security.files import write_atomically
 
 __all__ = [
     "AuthorityEntry",
-    "Certificates",
+    "CertificateFile",
     "RequestEntry",
     "RequestFile",
-    "read_paper",
-    "write_paper",
+    "read_file",
+    "write_file",
 ]
 
 
 class RequestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A certificate that is asked for; ``proof`` is by the key of the one before."""
+    """A certificate request, PEM; ``proof`` is a signature by the key of the certificate before."""
 
     node: str
-    kind: Kind
+    kind: RequestKind
     csr: str
     proof: bytes = b""
 
@@ -43,38 +42,38 @@ class RequestFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class AuthorityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An authority's certificate, PEM, and the signature of the one before over it."""
+    """An authority's certificate, PEM, and the signature over it by the authority before."""
 
     certificate: str
     proof: bytes = b""
 
 
-class Certificates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was signed, PEM, and all authorities."""
+class CertificateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The certificates that were issued, PEM, and all authorities."""
 
     federation: str
     authorities: tuple[AuthorityEntry, ...]
     certificates: tuple[str, ...]
 
 
-Paper = TypeVar("Paper", RequestFile, Certificates)
+File = TypeVar("File", RequestFile, CertificateFile)
 
 
-def write_paper(file: Path, paper: RequestFile | Certificates) -> None:
+def write_file(path: Path, content: RequestFile | CertificateFile) -> None:
     """Write a file for the other machine. Raises MachineError."""
-    text = msgspec.json.format(msgspec.json.encode(paper), indent=2)
-    write_atomically(file, text + b"\n", mode=0o644)
+    text = msgspec.json.format(msgspec.json.encode(content), indent=2)
+    write_atomically(path, text + b"\n", mode=0o644)
 
 
-def read_paper(file: Path, kind: type[Paper]) -> Paper:
+def read_file(path: Path, kind: type[File]) -> File:
     """Read a file from the other machine. Raises ConfigurationError."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         expected = "`aggregator ca requests`" if kind is RequestFile else "`aggregator ca sign`"
         raise ConfigurationError(
             "the file can't be read",
-            where=str(file),
+            where=str(path),
             expected=f"a file that {expected} has written",
             found=str(error),
         ) from error

@@ -1,1 +1,5 @@
-"""An aggregator's directory: its layout, how it comes into being, who may use it."""
+"""An aggregator's directory.
+
+Read `layout` (what is where, and the configuration), `draft` (how it comes into being) and `lock`
+(one process at a time).
+"""

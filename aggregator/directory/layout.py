@@ -38,7 +38,8 @@ class AggregatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     enrolment_port: int = 7701  # enrolment, TLS with the server's certificate only
     listen: str = "0.0.0.0"  # noqa: S104 - nodes of other machines dial it, with mutual TLS
     certificate_days: float = 90.0  # lifetime of certificates; they are renewed at half of it
-    authority_elsewhere: bool = False  # whether ca/ holds certificates only, and no key
+    authority_offline: bool = msgspec.field(default=False, name="authority_elsewhere")
+    """Whether ca/ holds certificates only, and the key is on another machine."""
 
     @property
     def lifetime(self) -> timedelta:
@@ -155,7 +156,7 @@ def save_config(directory: Directory, config: AggregatorConfig) -> None:
         f"enrolment_port = {config.enrolment_port}",
         f"listen = {_quoted(config.listen)}",
         f"certificate_days = {config.certificate_days}  # renewed when half of it is over",
-        f"authority_elsewhere = {str(config.authority_elsewhere).lower()}  # ca/ holds no key",
+        f"authority_elsewhere = {str(config.authority_offline).lower()}  # ca/ holds no key",
     ]
     write_atomically(directory.config, ("\n".join(lines) + "\n").encode(), mode=0o644)
 

@@ -1,30 +1,31 @@
 """What is wrong with a run, seen from its members' reports: pure functions.
 
-Nodes wait for each other along the tree, so one slow node makes all of them wait. Who waits for
-somebody else is not to blame; blame ends at the node that is waited for and waits for nobody.
+Nodes wait for each other along the tree, so one slow node makes all of them wait. A node that waits
+for another is not to blame. Blame ends at the node that is waited for and waits for nobody.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aggregator.planning.plan import Edge, Plan
-from aggregator.planning.presence import Phase, Presence
-from aggregator.planning.topology import Obstacles
+from aggregator.planning.obstacles import Obstacles
+from aggregator.planning.presence import Presence
+from edge_node.federation.plan import Edge, Plan
+from edge_node.federation.report import Phase
 
 __all__ = ["Trouble", "diagnose"]
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a run needs another plan; nothing of it if it doesn't.
+    """Why a run needs another plan; all fields are empty if it doesn't.
 
     Args:
         lost: members that are silent, refuse, or were replaced by a new enrolment.
         stalled: members that are waited for too long and wait for nobody.
         moved: members that are dialled at another address than the plan says.
-        repeat: complete members that are waited for too long: they have what the others need, and
-            a new epoch begins by handing it over.
-        ending: members whose certificate is about to end, and who hold a renewed one.
+        repeat: complete members that are waited for too long. They have what the others need, and
+            hand it over when a new epoch begins.
+        ending: members whose certificate is about to end, and that hold a renewed one.
         obstacles: edges that don't work and nodes that nobody can dial, found in this epoch.
     """
 
@@ -88,7 +89,7 @@ def diagnose(
 
 
 def _blamed(current: Mapping[str, Presence], waits: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """Nodes that are waited for too long and wait for nobody themselves, however briefly."""
+    """Nodes that are waited for too long and wait for nobody, not even briefly."""
     waited_for = frozenset[str]().union(*waits.values())
     waiting = {name for name, each in current.items() if each.report.waiting_for}
     return waited_for - waiting
@@ -113,8 +114,10 @@ def _obstacles(
     unreachable: frozenset[Edge],
     waits: Mapping[str, frozenset[str]],
 ) -> Obstacles:
-    """Broken edges, with those whose two ends wait for each other: a message was lost between
-    them. A node that none of its children, two or more, can dial is itself the obstacle.
+    """Edges and nodes that must not be in the next tree.
+
+    An edge is broken, or its two ends wait for each other because a message was lost. A node is an
+    obstacle if it has two children or more and none of them can dial it.
     """
     mutual = {
         (child, parent)

@@ -1,4 +1,4 @@
-"""When a new plan is due, and which: pure functions of what is known, with the clock passed in.
+"""When a new plan is due, and which plan: pure functions, with the clock passed in.
 
     no plan                      wait for `minimum_nodes` nodes and a quiet `settle`; then run 1
     a run in progress            a member is lost, stalls, moves or can't be reached:
@@ -6,29 +6,31 @@
     a run complete               nodes joined or came back, and it is quiet:
                                  next epoch, next run, everyone
     complete, a member dies      nothing: the posterior stands
-    a certificate was renewed    it stands in the next plan: that is due when the run is complete,
-                                 or the old certificate is about to end; same run, same nodes
+    a certificate was renewed    the next plan names it; that is due when the run is complete, or
+                                 the old certificate is about to end; same run, same nodes
     the aggregator restarted     wait until it has heard everyone it remembers, `liveness` at most
-    too few survivors            wait for the lost ones, or for enough others to start a new run
+    too few survivors            wait for the lost nodes, or for enough others to start a new run
     members refuse the cohort    it is not planned again; a new run starts when others are here, or
-                                 nodes were started anew; until then, what was complete stands
-    a member leaves              next epoch, next run, the others: without its part
+                                 nodes were restarted; until then the complete posterior stands
+    a member leaves              next epoch, next run, without it
 
-A run *starts* with `minimum_nodes` (or all that are left, if members have left since the first),
-and *goes on* with at least three: a crash should cost a sweep and not the run, but among fewer than
-three nodes a total gives away a neighbour's part.
+A run *starts* with `minimum_nodes` nodes (or all that are left, if members have left since the
+first run) and *goes on* with at least three. A crash should cost a sweep and not the run, but among
+fewer than three nodes a total gives away a neighbour's part.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from aggregator.planning.diagnosis import diagnose
-from aggregator.planning.plan import Member, Plan
+from aggregator.planning.neighbours import neighbour_graph
+from aggregator.planning.obstacles import Obstacles
 from aggregator.planning.presence import Presence
 from aggregator.planning.refusals import processes
 from aggregator.planning.snapshot import PlanHistory, Rules, Snapshot, listed
-from aggregator.planning.topology import Obstacles, Tree, draw_tree, neighbour_graph
+from aggregator.planning.tree import Tree, draw_tree
 from edge_node.config import LARGEST_COHORT
+from edge_node.federation.plan import Member, Plan
 
 __all__ = ["Decision", "decide"]
 
@@ -46,13 +48,13 @@ class Decision:
         plan: the plan to issue; None: keep the one that is.
         reason: why it is due, for the log.
         waiting: what is being waited for, for people; empty: nothing.
-        experience: to be passed in next time.
+        history: to be passed in next time.
     """
 
     plan: Plan | None = None
     reason: str = ""
     waiting: str = ""
-    experience: PlanHistory = field(default_factory=PlanHistory)
+    history: PlanHistory = field(default_factory=PlanHistory)
 
 
 def decide(
@@ -60,7 +62,7 @@ def decide(
     presences: Iterable[Presence],
     plan: Plan | None,
     *,
-    experience: PlanHistory,
+    history: PlanHistory,
     now: float,
     departed: Collection[str] = (),
 ) -> Decision:
@@ -68,105 +70,107 @@ def decide(
 
     Args:
         rules: of the federation spec.
-        presences: every enrolled node that was ever heard, with this federation's spec; those
-            that were heard by an earlier process of the aggregator only are never planned.
+        presences: every enrolled node that was ever heard, with this federation's spec. Nodes that
+            only an earlier process of the aggregator has heard are never planned.
         plan: the newest plan; None: there was none yet.
-        experience: as the previous decision returned it; at first an empty one.
+        history: as the previous decision returned it; at first an empty one.
         now: the clock of the presences.
         departed: members of the plan that have left the federation.
     """
-    scene = Snapshot.of(rules, presences, plan, experience, now)
-    if scene.awaited:
-        return Decision(waiting=scene.just_started(), experience=scene.experience)
-    if scene.plan is None:
-        return _start(scene, plan, "enough nodes have registered")
-    if scene.refusal is not None:
-        return _after_refusal(scene, scene.plan)
-    if scene.here and scene.completed == len(scene.here):
-        return _after_completion(scene, scene.plan, departed)
-    if len(scene.here) < rules.fewest:
-        decision = _start(scene, plan, "the run before could not go on")
-        return decision if decision.plan else replace(decision, waiting=scene.too_few())
-    return _go_on(scene, scene.plan)
+    snapshot = Snapshot.of(rules, presences, plan, history, now)
+    if snapshot.awaited:
+        return Decision(waiting=snapshot.just_started(), history=snapshot.history)
+    if snapshot.plan is None:
+        return _start(snapshot, plan, "enough nodes have registered")
+    if snapshot.refusal is not None:
+        return _after_refusal(snapshot, snapshot.plan)
+    if snapshot.here and snapshot.completed == len(snapshot.here):
+        return _after_completion(snapshot, snapshot.plan, departed)
+    if len(snapshot.here) < rules.fewest:
+        decision = _start(snapshot, plan, "the run before could not go on")
+        return decision if decision.plan else replace(decision, waiting=snapshot.too_few())
+    return _go_on(snapshot, snapshot.plan)
 
 
-def _after_completion(scene: Snapshot, plan: Plan, departed: Collection[str]) -> Decision:
+def _after_completion(snapshot: Snapshot, plan: Plan, departed: Collection[str]) -> Decision:
     """The posterior stands until others join, or a member leaves the federation."""
-    experience = replace(scene.experience, standing=frozenset(plan.by_node))
-    scene = replace(scene, experience=experience)
+    history = replace(snapshot.history, standing=frozenset(plan.by_node))
+    snapshot = replace(snapshot, history=history)
     if departed:
-        return _start(scene, plan, f"{listed(sorted(departed))} left")
-    if scene.newcomers and not scene.nothing_new:
-        return _start(scene, plan, f"{listed(scene.newcomers)} joined")
-    decision = _renew(scene, plan)
-    if decision.plan or not scene.newcomers:
+        return _start(snapshot, plan, f"{listed(sorted(departed))} left")
+    if snapshot.newcomers and not snapshot.nothing_new:
+        return _start(snapshot, plan, f"{listed(snapshot.newcomers)} joined")
+    decision = _renew(snapshot, plan)
+    if decision.plan or not snapshot.newcomers:
         return decision
-    return replace(decision, waiting=scene.unwilling())  # that is why they don't take part
+    return replace(decision, waiting=snapshot.unwilling())  # that is why they don't take part
 
 
-def _after_refusal(scene: Snapshot, plan: Plan) -> Decision:
-    """The same cohort is not tried again; another is, as soon as there is one that is willing."""
-    if not scene.nothing_new:
-        decision = _start(scene, plan, "the cohort before was refused")
+def _after_refusal(snapshot: Snapshot, plan: Plan) -> Decision:
+    """The same cohort is not tried again. Another is, as soon as one is willing."""
+    if not snapshot.nothing_new:
+        decision = _start(snapshot, plan, "the cohort before was refused")
         if decision.plan:
             return decision
-    decision = _renew(scene, plan)
-    return decision if decision.plan else replace(decision, waiting=scene.unwilling())
+    decision = _renew(snapshot, plan)
+    return decision if decision.plan else replace(decision, waiting=snapshot.unwilling())
 
 
-def _start(scene: Snapshot, before: Plan | None, reason: str) -> Decision:
+def _start(snapshot: Snapshot, before: Plan | None, reason: str) -> Decision:
     """A new run with everyone who is alive and willing, if they are enough and it is quiet."""
-    rules, alive = scene.rules, scene.willing
-    if len(alive) < scene.least:
-        return Decision(waiting=scene.not_enough(), experience=scene.experience)
+    rules, alive = snapshot.rules, snapshot.willing
+    if len(alive) < snapshot.least:
+        return Decision(waiting=snapshot.not_enough(), history=snapshot.history)
     quiet_since = max(max(each.joined, each.changed) for each in alive.values())
-    if scene.now < quiet_since + rules.settle:
+    if snapshot.now < quiet_since + rules.settle:
         here = f"{len(alive)} nodes are here; the next run starts"
         return Decision(
             waiting=f"{here} after {rules.settle:g} s in which none joins",
-            experience=scene.experience,
+            history=snapshot.history,
         )
-    return _draw(scene, alive, before, Obstacles(), reason, run_anew=True)
+    return _draw(snapshot, alive, before, Obstacles(), reason, run_anew=True)
 
 
-def _renew(scene: Snapshot, plan: Plan) -> Decision:
+def _renew(snapshot: Snapshot, plan: Plan) -> Decision:
     """The complete run's plan with certificates that were renewed since, and no other change.
 
-    While a member is away it can wait, until a certificate is about to end.
+    While a member is away this can wait, until a certificate is about to end.
     """
-    renewed = {name: each for name, each in scene.here.items() if each.renewed}
-    away = plan.by_node.keys() - scene.here.keys()
-    ending = [each for each in renewed.values() if scene.now >= each.ending]
+    renewed = {name: each for name, each in snapshot.here.items() if each.renewed}
+    away = plan.by_node.keys() - snapshot.here.keys()
+    ending = [each for each in renewed.values() if snapshot.now >= each.ending]
     if not renewed or (away and not ending):
-        return Decision(experience=scene.experience)
+        return Decision(history=snapshot.history)
     members = tuple(
         replace(member, fingerprint=renewed[member.node].renewed)
         if member.node in renewed
         else member
         for member in plan.members
     )
-    epoch, _ = _latest(scene.here, plan)
+    epoch, _ = _latest(snapshot.here, plan)
     reason = f"{listed(sorted(renewed))} renewed the certificate"
     return Decision(
-        replace(plan, epoch=epoch + 1, members=members), reason, experience=scene.experience
+        replace(plan, epoch=epoch + 1, members=members), reason, history=snapshot.history
     )
 
 
-def _go_on(scene: Snapshot, plan: Plan) -> Decision:
+def _go_on(snapshot: Snapshot, plan: Plan) -> Decision:
     """The run in progress with its survivors, if anything is wrong with it."""
-    rules, experience = scene.rules, scene.experience
-    trouble = diagnose(plan, scene.here, liveness=rules.liveness, step=rules.step, now=scene.now)
+    rules, history = snapshot.rules, snapshot.history
+    trouble = diagnose(
+        plan, snapshot.here, liveness=rules.liveness, step=rules.step, now=snapshot.now
+    )
     if not trouble:
-        return Decision(waiting=scene.in_progress(), experience=experience)
-    survivors = {name: each for name, each in scene.here.items() if name not in trouble.stalled}
+        return Decision(waiting=snapshot.in_progress(), history=history)
+    survivors = {name: each for name, each in snapshot.here.items() if name not in trouble.stalled}
     if len(survivors) < rules.fewest:
-        return Decision(waiting=f"{trouble}; {scene.too_few()}", experience=experience)
-    obstacles = experience.obstacles.without(trouble.moved) | trouble.obstacles
-    return _draw(scene, survivors, plan, obstacles, str(trouble), run_anew=False)
+        return Decision(waiting=f"{trouble}; {snapshot.too_few()}", history=history)
+    obstacles = history.obstacles.without(trouble.moved) | trouble.obstacles
+    return _draw(snapshot, survivors, plan, obstacles, str(trouble), run_anew=False)
 
 
 def _draw(
-    scene: Snapshot,
+    snapshot: Snapshot,
     cohort: Mapping[str, Presence],
     before: Plan | None,
     obstacles: Obstacles,
@@ -177,37 +181,52 @@ def _draw(
     """The next plan over a cohort, as close to the plan before as can be."""
     if len(cohort) > LARGEST_COHORT:
         waiting = f"{len(cohort)} nodes are here; a sum can hold {LARGEST_COHORT} at most"
-        return Decision(waiting=waiting, experience=scene.experience)
-    inbound = [name for name, each in cohort.items() if each.report.address]
-    tree = draw_tree(
-        inbound,
-        cohort.keys() - set(inbound),
-        obstacles=obstacles,
-        root=before.root if before else "",
-        parents=before.parents if before else {},
-        spare=before.neighbours if before else {},
-    )
+        return Decision(waiting=waiting, history=snapshot.history)
+    inbound = frozenset(name for name, each in cohort.items() if each.report.address)
+    tree = _tree(cohort.keys() - inbound, inbound, before, obstacles)
     if tree is None:
-        return Decision(waiting=_NOBODY_DIALS, experience=scene.experience)
+        return Decision(waiting=_NOBODY_DIALS, history=snapshot.history)
     members = _members(tree, cohort)
-    if len(members) < scene.rules.fewest:
-        return Decision(waiting=f"{reason}; {scene.too_few()}", experience=scene.experience)
+    if len(members) < snapshot.rules.fewest:
+        return Decision(waiting=f"{reason}; {snapshot.too_few()}", history=snapshot.history)
     epoch, run = _latest(cohort, before)
     plan = Plan(
         epoch=epoch + 1,
         run=run + run_anew,
-        spec_hash=scene.rules.spec_hash,
+        spec_hash=snapshot.rules.spec_hash,
         root=tree.root,
         members=members,
         edges=neighbour_graph(tree, inbound, obstacles),
     )
-    experience = replace(
-        scene.experience,
+    return Decision(plan, reason, history=_learnt(snapshot, plan, cohort, obstacles))
+
+
+def _tree(
+    leaves: Collection[str], inbound: Collection[str], before: Plan | None, obstacles: Obstacles
+) -> Tree | None:
+    """A tree close to that of the plan before; None: no node can be dialled."""
+    if before is None:
+        return draw_tree(inbound, leaves, obstacles=obstacles)
+    return draw_tree(
+        inbound,
+        leaves,
         obstacles=obstacles,
-        barred=_barred(scene, plan),
+        root=before.root,
+        parents=before.parents,
+        spare=before.neighbours,
+    )
+
+
+def _learnt(
+    snapshot: Snapshot, plan: Plan, cohort: Mapping[str, Presence], obstacles: Obstacles
+) -> PlanHistory:
+    """The history with a plan that is drawn now."""
+    return replace(
+        snapshot.history,
+        obstacles=obstacles,
+        barred=_barred(snapshot, plan),
         planned=processes({name: cohort[name] for name in plan.by_node}),
     )
-    return Decision(plan, reason, experience=experience)
 
 
 def _members(tree: Tree, cohort: Mapping[str, Presence]) -> tuple[Member, ...]:
@@ -223,15 +242,16 @@ def _members(tree: Tree, cohort: Mapping[str, Presence]) -> tuple[Member, ...]:
     )
 
 
-def _barred(scene: Snapshot, plan: Plan) -> frozenset[tuple[str, bytes]]:
-    """Processes that must stay out until they are restarted: those that were barred and still
-    run, and those that the next plan leaves out though they live, took part in the last and are
-    willing to again.
+def _barred(snapshot: Snapshot, plan: Plan) -> frozenset[tuple[str, bytes]]:
+    """(node, session) of processes that must stay out until they are restarted.
+
+    They were barred before and still run; or they live, took part in the last plan and are willing
+    to again, but the next plan leaves them out.
     """
-    present = {(name, each.report.session) for name, each in scene.everyone.items()}
-    left_out = (scene.here.keys() & scene.willing.keys()) - plan.by_node.keys()
-    new = {(name, scene.here[name].report.session) for name in left_out}
-    return frozenset((scene.experience.barred & present) | new)
+    present = {(name, each.report.session) for name, each in snapshot.everyone.items()}
+    left_out = (snapshot.here.keys() & snapshot.willing.keys()) - plan.by_node.keys()
+    new = {(name, snapshot.here[name].report.session) for name in left_out}
+    return frozenset((snapshot.history.barred & present) | new)
 
 
 def _latest(cohort: Mapping[str, Presence], before: Plan | None) -> tuple[int, int]:

@@ -3,44 +3,13 @@
 All times are seconds of one monotonic clock that the caller reads.
 """
 
-import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-__all__ = ["Phase", "Presence", "Report", "heard", "remembered"]
+from edge_node.federation.report import Phase, Report
 
-
-class Phase(enum.IntEnum):
-    """How far a node is; the numbers are the wire's."""
-
-    UNKNOWN = 0
-    IDLE = 1
-    RUNNING = 2
-    COMPLETE = 3
-    REFUSED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a heartbeat says; see HeartbeatRequest in discovery.proto. ``waiting`` is in seconds."""
-
-    address: str = ""
-    session: bytes = b""
-    epoch: int = 0
-    run: int = 0
-    phase: Phase = Phase.IDLE
-    step: str = ""
-    waiting_for: tuple[str, ...] = ()
-    waiting: float = 0.0
-    unreachable: tuple[str, ...] = ()
-    reason: str = ""
-    refused_epoch: int = 0
-
-    @property
-    def refuses_any(self) -> bool:
-        """Whether it takes part in nothing; it may also refuse the cohort of one epoch only."""
-        return self.phase is Phase.REFUSED and not self.refused_epoch
+__all__ = ["Presence", "heard", "remembered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +18,16 @@ class Presence:
 
     Args:
         node: its name.
-        fingerprint: SHA-256 of its certificate.
+        fingerprint: SHA-256 of its certificate in force.
         report: what it said last.
         heard: when it said that.
         joined: when this process of the node was first heard, or was heard again after a silence.
-        changed: when it reached its phase of its run.
-        unreachable: since when, without a break, it can't reach a peer.
-        renewed: SHA-256 of the certificate that will replace its own, and that it holds; or empty.
-        ending: when its own is about to end.
-        remembered: it has not been heard since the aggregator started, which is when ``heard`` is.
+        changed: when it reached the phase and run of ``report``.
+        unreachable: peers that it can't reach, and since when without a break.
+        renewed: SHA-256 of the renewed certificate that it calls with; empty: it calls with the
+            one in force.
+        ending: when the certificate in force is about to end.
+        remembered: it has not been heard since the aggregator started; ``heard`` is that start.
     """
 
     node: str
@@ -88,14 +58,14 @@ def heard(
 ) -> Presence:
     """The node's presence after a heartbeat.
 
-    A refusal holds until the node's process is another: its site must have changed something. Only
-    that of one epoch's cohort holds until the node says something else.
+    A refusal of every cohort holds until the node is restarted, because its site must change
+    something first. A refusal of one epoch's cohort holds until the node says something else.
     """
     if before is None or before.fingerprint != fingerprint:
         since = dict.fromkeys(report.unreachable, now)
         return Presence(node, fingerprint, report, now, now, now, since)
     same = before.report.session == report.session
-    if same and before.report.refuses_any:
+    if same and before.report.refuses_every_cohort:
         reason = report.reason or before.report.reason
         report = replace(report, phase=Phase.REFUSED, reason=reason, refused_epoch=0)
     stayed = same and not before.remembered and now - before.heard <= liveness

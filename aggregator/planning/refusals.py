@@ -1,23 +1,32 @@
 """Cohorts that nodes have refused: they are not planned again as they were.
 
-A site may refuse a cohort and accept another: too few nodes, strangers, or a difference to earlier
-cohorts that would isolate somebody. Such a refusal is of the processes that were in the cohort. A
-site that changes its rows, its policy or its mind starts its node again, and it may be tried again.
+A site may refuse one cohort and accept another: there are too few nodes, or strangers, or the
+difference from an earlier cohort would isolate somebody. A refusal is about the processes that were
+in the cohort. A site that changes its rows, its policy or its mind restarts its node; then the
+cohort may be tried again.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from aggregator.planning.plan import Plan
-from aggregator.planning.presence import Phase, Presence
+from aggregator.planning.presence import Presence
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Phase
 
 __all__ = ["Refusal", "Refusals", "processes"]
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """The cohort of ``epoch``, (node, session) each, who refuses it, and the first one's reason."""
+    """A cohort that nodes refuse.
+
+    Args:
+        epoch: of the plan with that cohort.
+        cohort: (node, session) of each process in it.
+        nodes: who refuses it.
+        reason: the first of them says this.
+    """
 
     epoch: int
     cohort: frozenset[tuple[str, bytes]]
@@ -27,7 +36,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Refusals:
-    """All that matter still."""
+    """All refusals that still matter."""
 
     known: tuple[Refusal, ...] = field(default=())
 
@@ -37,9 +46,9 @@ class Refusals:
         everyone: Mapping[str, Presence],
         planned: frozenset[tuple[str, bytes]],
     ) -> Self:
-        """With those that the newest plan has met, and without those of processes that ended.
+        """With refusals of the newest plan, and without those about processes that have ended.
 
-        ``planned`` are the processes that it was drawn for; empty: that is not known any more.
+        ``planned`` are the processes that the plan was drawn for; empty: nobody knows any more.
         """
         if plan is None:
             return self
@@ -60,11 +69,11 @@ class Refusals:
         return type(self)(tuple(kept))
 
     def of(self, plan: Plan | None) -> Refusal | None:
-        """That of the plan's own cohort; None: nobody has refused it."""
+        """The refusal of the plan's own cohort; None: nobody has refused it."""
         return next((each for each in self.known if plan and each.epoch == plan.epoch), None)
 
     def willing(self, nodes: Mapping[str, Presence]) -> Mapping[str, Presence]:
-        """Those who have not refused to be in a cohort with just the others of them."""
+        """The nodes that have not refused to form a cohort with each other."""
         while refusal := self._of_processes(processes(nodes)):
             nodes = {name: each for name, each in nodes.items() if name not in refusal.nodes}
         return nodes

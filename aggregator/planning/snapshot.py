@@ -1,14 +1,15 @@
-"""Who is there at one moment, and how to say who is missing: what the planner decides upon."""
+"""Who is there at one moment, and how to say who is missing: what the planner decides from."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from aggregator.planning.plan import Member, Plan
-from aggregator.planning.presence import Phase, Presence
+from aggregator.planning.obstacles import Obstacles
+from aggregator.planning.presence import Presence
 from aggregator.planning.refusals import Refusal, Refusals
-from aggregator.planning.topology import Obstacles
 from edge_node.config import SMALLEST_COHORT, FederationSpec
+from edge_node.federation.plan import Member, Plan
+from edge_node.federation.report import Phase
 
 __all__ = ["PlanHistory", "Rules", "Snapshot", "listed"]
 
@@ -44,7 +45,7 @@ class PlanHistory:
     Args:
         obstacles: what the present run has found not to work.
         barred: (node, session) of processes that had to be left out of a run though they live.
-            They would spoil the next one, too, so they stay out until they are restarted.
+            They would spoil the next run, too, so they stay out until they are restarted.
         refusals: cohorts that are not tried again.
         standing: the cohort that completed a run last.
         planned: (node, session) of the processes that the newest plan was drawn for.
@@ -65,11 +66,11 @@ class Snapshot:
         rules: of the federation spec.
         everyone: all presences, by name.
         alive: those that may take part in a run.
-        willing: those of them that have not refused to with just the others.
-        awaited: those that a restarted aggregator has not heard yet, and not given up either.
-        here: those of them that take part in the plan.
+        willing: those of ``alive`` that have not refused to form a cohort with each other.
+        awaited: nodes that a restarted aggregator has neither heard yet nor given up.
+        here: those of ``alive`` that are members of the plan.
         plan: the newest plan; None: there was none yet.
-        experience: of that plan and those before.
+        history: what that plan and those before have taught.
         now: the clock.
     """
 
@@ -80,7 +81,7 @@ class Snapshot:
     awaited: frozenset[str]
     here: Mapping[str, Presence]
     plan: Plan | None
-    experience: PlanHistory
+    history: PlanHistory
     now: float
 
     @classmethod
@@ -89,10 +90,10 @@ class Snapshot:
         rules: Rules,
         presences: Iterable[Presence],
         plan: Plan | None,
-        experience: PlanHistory,
+        history: PlanHistory,
         now: float,
     ) -> Self:
-        """Sort the presences. A plan for another spec is not one."""
+        """Sort the presences. A plan for another spec counts as none."""
         everyone = {each.node: each for each in presences}
         recent = {
             name: each for name, each in everyone.items() if now - each.heard <= rules.liveness
@@ -101,8 +102,8 @@ class Snapshot:
             name: each
             for name, each in recent.items()
             if not each.remembered
-            and not each.report.refuses_any
-            and (name, each.report.session) not in experience.barred
+            and not each.report.refuses_every_cohort
+            and (name, each.report.session) not in history.barred
         }
         awaited = frozenset(name for name, each in recent.items() if each.remembered)
         plan = plan if plan and plan.spec_hash == rules.spec_hash else None
@@ -111,10 +112,10 @@ class Snapshot:
             for member in (plan.members if plan else ())
             if plan and member.node in alive and _follows(alive[member.node], member, plan)
         }
-        refusals = experience.refusals.learning(plan, everyone, experience.planned)
+        refusals = history.refusals.learning(plan, everyone, history.planned)
         willing = refusals.willing(alive)
-        experience = replace(experience, refusals=refusals)
-        return cls(rules, everyone, alive, willing, awaited, here, plan, experience, now)
+        history = replace(history, refusals=refusals)
+        return cls(rules, everyone, alive, willing, awaited, here, plan, history, now)
 
     @property
     def completed(self) -> int:
@@ -127,25 +128,25 @@ class Snapshot:
 
     @property
     def least(self) -> int:
-        """How many nodes a new run needs: after the first one no more than are enrolled."""
+        """How many nodes a new run needs; after the first run no more than are enrolled."""
         if self.plan is None:
             return self.rules.minimum_nodes
         return max(self.rules.fewest, min(self.rules.minimum_nodes, len(self.everyone)))
 
     @property
     def newcomers(self) -> list[str]:
-        """Nodes that could take part and don't."""
+        """Nodes that could take part in the plan's run and don't."""
         return sorted(self.alive.keys() - self.here.keys())
 
     @property
     def refusal(self) -> Refusal | None:
         """Who refuses the plan's cohort; None: nobody."""
-        return self.experience.refusals.of(self.plan)
+        return self.history.refusals.of(self.plan)
 
     @property
     def nothing_new(self) -> bool:
-        """Whether those who are willing are just those who have a posterior of theirs."""
-        return self.willing.keys() == self.experience.standing
+        """Whether the willing nodes are just those that completed a run last."""
+        return self.willing.keys() == self.history.standing
 
     def just_started(self) -> str:
         """`the aggregator has just started and waits to hear from hospital-b`."""
@@ -155,7 +156,7 @@ class Snapshot:
 
     def unwilling(self) -> str:
         """`hospital-a refuses a cohort with hospital-d: ...`; empty: nobody refuses any."""
-        if not (known := self.experience.refusals.known):
+        if not (known := self.history.refusals.known):
             return ""
         last = known[-1]
         refuse = "refuses" if len(last.nodes) == 1 else "refuse"
@@ -193,7 +194,7 @@ class Snapshot:
             return name
         if each.report.phase is Phase.REFUSED:
             return f"{name}, which refuses: {each.report.reason or 'no reason given'}"
-        if (name, each.report.session) in self.experience.barred:
+        if (name, each.report.session) in self.history.barred:
             return f"{name}, left out until it is restarted"
         if each.remembered:
             return f"{name}, not heard since the aggregator started"
@@ -209,7 +210,9 @@ def listed(names: Iterable[str], separator: str = ", ") -> str:
 
 
 def _follows(presence: Presence, member: Member, plan: Plan) -> bool:
-    """Whether this is the member that the plan means: not enrolled anew, not ahead of the plan
-    (which happens when the registry was restored from a backup).
+    """Whether this is the member that the plan means.
+
+    It isn't if it has enrolled again since, or is ahead of the plan, as happens when the registry
+    was restored from a backup.
     """
     return presence.fingerprint == member.fingerprint and presence.report.epoch <= plan.epoch

@@ -13,9 +13,9 @@ from typing import Any, Literal, Self
 
 from edge_node.errors import MachineError
 
-__all__ = ["Database"]
+__all__ = ["PATIENCE", "VERSIONS", "Database"]
 
-_VERSIONS = (
+VERSIONS = (
     """
 CREATE TABLE nodes (
     name TEXT PRIMARY KEY, certificate BLOB NOT NULL, fingerprint BLOB NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE departures (
 )
 """What each version adds to the one before; a version that was released is never changed."""
 
-_BUSY_MILLISECONDS = 5000
+PATIENCE = 5.0  # seconds for which another program may write before it is an error
 _REMEDIES = {
     sqlite3.SQLITE_BUSY: "End the program that keeps it locked",
     sqlite3.SQLITE_FULL: "Free some space on the disk",
@@ -73,14 +73,17 @@ class Database:
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, path: Path | Literal[":memory:"]) -> Self:
-        """Open the database; its tables are made, or brought to the newest version."""
+    def open(cls, path: Path | Literal[":memory:"], *, patience: float = PATIENCE) -> Self:
+        """Open the database; its tables are made, or brought to the newest version.
+
+        ``patience`` is for how many seconds another program may write before that is an error.
+        """
         where = str(path)
         with _machine_errors(where):
             connection = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
         database = cls(connection, where)
         try:
-            database._prepare()
+            database._prepare(patience)
         except BaseException:
             connection.close()
             raise
@@ -110,10 +113,10 @@ class Database:
                     cursor.execute("ROLLBACK")
                 raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, patience: float) -> None:
         with self._lock, _machine_errors(self._where):
             for pragma in (
-                f"busy_timeout = {_BUSY_MILLISECONDS}",
+                f"busy_timeout = {round(1000 * patience)}",
                 "journal_mode = WAL",
                 "synchronous = FULL",
                 "foreign_keys = ON",
@@ -121,18 +124,18 @@ class Database:
                 self._connection.execute(f"PRAGMA {pragma}")
         with self.transaction() as cursor:
             (version,) = cursor.execute("PRAGMA user_version").fetchone()
-            if version > len(_VERSIONS):
+            if version > len(VERSIONS):
                 raise MachineError(
                     "the registry was written by another version of this program",
                     where=self._where,
-                    expected=f"version {len(_VERSIONS)} or an earlier one",
+                    expected=f"version {len(VERSIONS)} or an earlier one",
                     found=f"version {version}",
                     remedy="Run the program's newest version",
                 )
-            for script in _VERSIONS[version:]:
+            for script in VERSIONS[version:]:
                 for statement in script.split(";"):
                     cursor.execute(statement)
-            cursor.execute(f"PRAGMA user_version = {len(_VERSIONS)}")
+            cursor.execute(f"PRAGMA user_version = {len(VERSIONS)}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the aggregator must not forget: who enrolled, which tokens are out, which plan is newest.
+"""What the aggregator must not forget: enrolled nodes, open tokens, the newest plan.
 
 Each change is one transaction and is on disk when it returns; heartbeats come in batches, one
 transaction each. The running server is the only one that enrols and plans; `aggregator token` and
@@ -12,10 +12,13 @@ from typing import Literal, Self
 
 import msgspec
 
-from aggregator.planning.plan import Plan
-from aggregator.planning.presence import Report
-from aggregator.registry.database import Database
-from aggregator.registry.requests import Request, Requests
+from aggregator.registry.certificate_requests import (
+    CertificateRequest,
+    CertificateRequests,
+    drop_request,
+    put_request,
+)
+from aggregator.registry.database import PATIENCE, Database
 from aggregator.registry.statements import (
     Denial,
     EnrolledNode,
@@ -27,6 +30,9 @@ from aggregator.registry.statements import (
     use_token,
 )
 from edge_node.errors import RefusedError
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Report
+from edge_node.network.wire.plan import parse_plan, plan_message
 from edge_node.security.disclosure.departure import Departure
 from tangentmesh.v1 import discovery_pb2
 
@@ -51,17 +57,20 @@ class Registry:
 
     Attributes:
         database: where everything is.
-        requests: what an authority elsewhere has yet to sign.
+        requests: certificate requests that an offline authority has yet to sign.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.requests = Requests(database)
+        self.requests = CertificateRequests(database)
 
     @classmethod
-    def open(cls, path: Path | Literal[":memory:"]) -> Self:
-        """Open the database and create its tables if it is new. Raises MachineError."""
-        return cls(Database.open(path))
+    def open(cls, path: Path | Literal[":memory:"], *, patience: float = PATIENCE) -> Self:
+        """Open the database and create its tables if it is new. Raises MachineError.
+
+        ``patience`` is for how many seconds another program may write before that is an error.
+        """
+        return cls(Database.open(path, patience=patience))
 
     def close(self) -> None:
         """Close the database."""
@@ -116,15 +125,15 @@ class Registry:
             put(cursor, enrolled, now)
         return enrolled
 
-    def ask(self, digest: bytes, request: Request, *, now: float) -> None:
-        """Consume a token for a request that an authority elsewhere has yet to sign.
+    def redeem_for(self, request: CertificateRequest, digest: bytes, *, now: float) -> None:
+        """Consume a token, and keep the request for the offline authority.
 
         Raises:
             IdentityError, RefusedError: as ``enrol``.
         """
         with self.database.transaction() as cursor:
             use_token(cursor, digest, request.node, now)
-            self.requests.put(request, cursor)
+            put_request(cursor, request)
 
     def redeemed(self, digest: bytes) -> str:
         """The node that has used a token; empty: nobody has."""
@@ -133,11 +142,11 @@ class Registry:
         )
         return str(rows[0][0]) if rows else ""
 
-    def certify(self, node: EnrolledNode, *, now: float) -> None:
-        """Keep the certificate that an authority elsewhere has signed for a node."""
+    def keep_enrolment(self, node: EnrolledNode, *, now: float) -> None:
+        """Keep the first certificate that an offline authority has issued for a node."""
         with self.database.transaction() as cursor:
             put(cursor, node, now)
-            self.requests.drop(node.name, cursor)
+            drop_request(cursor, node.name)
 
     def nodes(self) -> list[EnrolledNode]:
         """All enrolled nodes, by name."""
@@ -145,7 +154,7 @@ class Registry:
         return [EnrolledNode(*row) for row in rows]
 
     def keep_renewal(self, renewed: EnrolledNode) -> None:
-        """Keep the certificate that will replace a node's; an earlier such one is void."""
+        """Keep a certificate that will replace the one in force; an earlier such one is void."""
         with self.database.transaction() as cursor:
             cursor.execute(
                 "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?)",
@@ -153,7 +162,7 @@ class Registry:
             )
 
     def renewals(self) -> dict[str, EnrolledNode]:
-        """Nodes with a certificate that will replace theirs, by name, with that certificate."""
+        """Nodes that have a renewed certificate, by name, with that certificate."""
         rows = self.database.read(
             "SELECT node, r.certificate, r.fingerprint, enrolled_at"
             " FROM renewals r JOIN nodes ON node = name"
@@ -161,18 +170,18 @@ class Registry:
         return {row[0]: EnrolledNode(*row) for row in rows}
 
     def adopt(self, fingerprints: Iterable[bytes]) -> None:
-        """Let renewed certificates replace those before."""
+        """Put renewed certificates in force."""
         with self.database.transaction() as cursor:
             adopt(cursor, fingerprints)
 
     def remove(
         self, node: str, *, reason: str, now: float, departure: Departure | None = None
     ) -> list[Denial]:
-        """Let a node be no member any longer; its certificates are denied.
+        """Take a node out; its certificates are denied.
 
         Args:
             node: its name, which is free from now on.
-            reason: for its owner, and for the record.
+            reason: is told to its owner, and kept for the record.
             now: the clock.
             departure: what it says to the others; None: nothing.
 
@@ -190,7 +199,7 @@ class Registry:
                     remedy="Check the name with `aggregator status`",
                 )
             deny(cursor, denials)
-            self.requests.drop(node, cursor)
+            drop_request(cursor, node)
             cursor.execute("DELETE FROM nodes WHERE name = ?", (node,))
             if departure is not None:
                 cursor.execute(
@@ -251,7 +260,7 @@ class Registry:
             (newest,) = cursor.execute("SELECT coalesce(max(epoch), 0) FROM plans").fetchone()
             if plan.epoch <= newest:
                 raise ValueError(f"epoch {plan.epoch} is not greater than {newest}")
-            message = plan.message.SerializeToString()
+            message = plan_message(plan).SerializeToString()
             cursor.execute("INSERT INTO plans VALUES (?, ?)", (plan.epoch, message))
             cursor.execute("DELETE FROM plans WHERE epoch <= ?", (plan.epoch - _PLANS_KEPT,))
             adopt(cursor, (member.fingerprint for member in plan.members))
@@ -259,4 +268,4 @@ class Registry:
     def latest_plan(self) -> Plan | None:
         """The newest plan; None: there was none yet."""
         rows = self.database.read("SELECT plan FROM plans ORDER BY epoch DESC LIMIT 1")
-        return Plan.from_message(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None
+        return parse_plan(discovery_pb2.Plan.FromString(rows[0][0])) if rows else None

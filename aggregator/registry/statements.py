@@ -1,6 +1,6 @@
-"""Statements of which the registry's transactions are made: tokens, nodes, certificates.
+"""The SQL of the registry's transactions: tokens, nodes, certificates.
 
-Each takes the cursor of a transaction that is open.
+Each function takes the cursor of a transaction that is open.
 """
 
 import sqlite3
@@ -36,7 +36,7 @@ class EnrolledNode:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A certificate that is not to be believed any longer, whose it is, and why."""
+    """A denied certificate, whose it is, and why it is denied."""
 
     fingerprint: bytes
     node: str
@@ -63,7 +63,7 @@ def use_token(cursor: sqlite3.Cursor, digest: bytes, node: str, now: float) -> N
 
 
 def put(cursor: sqlite3.Cursor, node: EnrolledNode, now: float) -> None:
-    """A node's first certificate, or one that makes those before void."""
+    """Keep a node's first certificate, or one that makes those before void."""
     reason = "another certificate was issued since, to a new key"
     deny(cursor, certificates(cursor, node.name, reason, now))
     cursor.execute("DELETE FROM nodes WHERE name = ?", (node.name,))

@@ -2,15 +2,12 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from aggregator.ca.certification import Certification
-from aggregator.registry.registry import EnrolledNode
+from aggregator.ca.issuer import Issuer
 from edge_node.errors import IdentityError, MachineError, RefusedError, TangentMeshError
 from edge_node.security.pki.certificates import pem_of
 from edge_node.security.pki.tokens import hash_secret
@@ -25,20 +22,17 @@ _FAILURE_SECONDS = 0.5  # a wrong token is answered late, so that guessing is sl
 
 @dataclass
 class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
-    """Issues certificates.
+    """Lets nodes in.
 
     Attributes:
-        certification: the federation's authority, tokens and nodes.
+        issuer: issues certificates for tokens.
         spec: the federation spec, TOML, for every new member.
         discovery: host:port of the discovery service, for every new member.
-        enrolled: is told of each enrolment.
     """
 
-    certification: Certification
+    issuer: Issuer
     spec: str
     discovery: str
-    enrolled: Callable[[EnrolledNode], None]
-    clock: Callable[[], float] = time.time
 
     async def GetAuthority(  # noqa: N802 - named by the protocol
         self, request: enrolment_pb2.GetAuthorityRequest, context: Any
@@ -51,7 +45,8 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
     ) -> enrolment_pb2.EnrolReply:
         """Consume the token and issue the certificate, in one transaction."""
         try:
-            node = await asyncio.to_thread(self._issue, request)
+            digest = hash_secret(request.token)
+            node = await self.issuer.enrol(digest, request.node, request.csr)
         except IdentityError as error:
             await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, error, request.node)
         except RefusedError as error:
@@ -61,9 +56,8 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
         except TangentMeshError as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error, request.node)
         if node is None:
-            _log.info("%s asks for a certificate: see `aggregator ca requests`", request.node)
+            _log.info("%s requests a certificate: see `aggregator ca requests`", request.node)
         else:
-            self.enrolled(node)
             _log.info("%s has enrolled", request.node)
         return enrolment_pb2.EnrolReply(
             certificate=pem_of(node.certificate, where=request.node) if node else b"",
@@ -72,14 +66,10 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
             discovery=self.discovery,
         )
 
-    def _issue(self, request: enrolment_pb2.EnrolRequest) -> EnrolledNode | None:
-        digest = hash_secret(request.token)
-        return self.certification.enrol(digest, request.node, request.csr, now=self.clock())
-
     @property
     def _ca_pem(self) -> bytes:
-        """The authority that tokens pin."""
-        return self.certification.authority_pem
+        """The authority that tokens pin, PEM."""
+        return pem_of(self.issuer.authorities().certificates[0].certificate)
 
     async def _refuse(
         self, context: Any, code: grpc.StatusCode, error: TangentMeshError, node: str

@@ -1,14 +1,14 @@
-"""What a heartbeat may say: it is checked whole before anything of it is believed or kept.
+"""What a heartbeat may say. All of it is checked before any of it is used or kept.
 
-A node is a certified member and may still be broken, or lie. Whatever a report holds ends up in
-plans (addresses, epochs), which every other node checks and would refuse.
+A node is a certified member, and may still be broken or lie. What a report says ends up in plans
+(addresses, epochs), which every other node checks and would refuse.
 """
 
 from collections.abc import Collection, Iterator
 
-from aggregator.planning.presence import Phase, Report
 from edge_node.config.names import check_node_name, split_address
 from edge_node.errors import ConfigurationError, NetworkError
+from edge_node.federation.report import Phase, Report
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["read_report"]
@@ -19,7 +19,7 @@ _ADDRESS = 300  # characters; a DNS name has 253, a port 5
 _NAMES = 100_000
 _WAITING = 2**31  # seconds, 68 years
 _STEP, _REASON = 200, 2000  # characters that are kept
-_PHASES = {int(phase): phase for phase in Phase if phase is not Phase.UNKNOWN}
+_PHASES = {phase.value: phase for phase in Phase}
 
 
 def read_report(
@@ -54,6 +54,7 @@ def read_report(
         unreachable=tuple(request.unreachable),
         reason=request.reason[:_REASON],
         refused_epoch=request.refused_epoch,
+        spec_hash=request.spec_hash,
     )
 
 

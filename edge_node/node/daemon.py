@@ -31,8 +31,10 @@ from edge_node.errors import (
     RefusedError,
     TangentMeshError,
 )
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Phase, Report
 from edge_node.model.model import Model
-from edge_node.network.discovery.client import DiscoveryClient, Phase, Report, read_address
+from edge_node.network.discovery.client import DiscoveryClient, read_address
 from edge_node.network.discovery.membership import Membership
 from edge_node.network.discovery.renewal import Renewal
 from edge_node.network.threaded import ThreadedNetwork
@@ -44,7 +46,6 @@ from edge_node.network.tree.records import RecordStore
 from edge_node.network.tree.sweep import Board
 from edge_node.network.tree.tree import Progress, RunSuperseded, TreeNetwork
 from edge_node.network.wire.framing import Traffic
-from edge_node.network.wire.plan import Plan
 from edge_node.program import infer
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.disclosure.guard import SiteGuard
@@ -187,7 +188,7 @@ class Node:
             phase=self.phase,
             step=progress.step,
             waiting_for=progress.waiting_for,
-            waiting_seconds=_waited(progress),
+            waiting=_waited(progress),
             unreachable=tuple(sorted(self.unreachable)),
             reason=self.reason,
             refused_epoch=self.refused_epoch,
@@ -200,7 +201,7 @@ class Node:
         return NodeStatus(
             node=self.identity.node,
             federation=self.spec.name,
-            phase=self.phase.value,
+            phase=str(self.phase),
             epoch=self.feed.epoch,
             run=self.run,
             step=progress.step,

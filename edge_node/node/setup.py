@@ -88,7 +88,7 @@ def enrol_node(
     """Join the federation that issued a token, and keep identity, spec and discovery address.
 
     The key is on disk before its certificate is asked for. So it can be asked for again: after an
-    answer that was lost, or while an authority whose key is elsewhere hasn't signed yet.
+    answer that was lost, or while an offline authority hasn't signed yet.
 
     Args:
         paths: the node's directory; its node file must exist.

@@ -8,10 +8,14 @@ from typing import NoReturn
 import grpc
 
 from aggregator.ca.authorities import Authorities
-from aggregator.ca.certification import Certification
+from aggregator.ca.issuer import Issuer
+from aggregator.ca.trust import NodesTrust
+from aggregator.members.members import Members
 from aggregator.planning.snapshot import Rules
 from aggregator.registry.registry import EnrolledNode, Registry
 from aggregator.services.discovery import DiscoveryService
+from aggregator.services.enrolment import EnrolmentService
+from aggregator.services.planning import Planning
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import generate_key
@@ -59,14 +63,18 @@ class Discovered:
 
     def start(self) -> "Discovered":
         """A new process."""
-        self.service = DiscoveryService(
-            self.authority.federation,
-            self.rules,
+        self.members = members = Members(
             self.registry,
-            Certification(self.registry, Authorities.of(self.authority)),
+            self.rules.liveness,
             clock=lambda: self.now,
             calendar=lambda: self.date,
         )
+        self.planning = Planning(self.rules, members)
+        authorities = Authorities.of(self.authority)
+        issuer = Issuer(members, lambda: authorities, NodesTrust(self.rules.liveness))
+        federation = self.authority.federation
+        self.service = DiscoveryService(federation, members, self.planning, issuer)
+        self.enrolment = EnrolmentService(issuer, "", "")
         return self
 
     def enrol(self, *nodes: str) -> "Discovered":
@@ -80,7 +88,7 @@ class Discovered:
         return self
 
     @property
-    def members(self) -> str:
+    def cohort(self) -> str:
         """The cohort of the newest plan, as one word."""
         plan = self.registry.latest_plan()
         return "".join(member.node for member in plan.members) if plan else ""
@@ -110,7 +118,7 @@ class Discovered:
         for node in nodes:
             await self.beat(node)
         self.now += self.rules.settle
-        await self.service.plan()
+        await self.planning.update()
         return (await self.beat(nodes[0])).plan
 
 

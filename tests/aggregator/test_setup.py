@@ -19,7 +19,6 @@ from aggregator.directory.lock import locked
 from aggregator.registry.registry import Registry
 from aggregator.server import serve
 from edge_node.errors import ConfigurationError, MachineError
-from edge_node.security import files
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import load_identity
 
@@ -66,18 +65,18 @@ def test_a_new_federation(tmp_path: Path, spec: Path) -> None:
     assert directory.path.stat().st_mode & 0o777 == 0o700
 
 
-def fail_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[Path]:
-    """The disk is full when the ``number``-th file is written; gives the files tried."""
-    tried: list[Path] = []
-    write = files._write
+def fail_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
+    """The disk is full when the ``number``-th file is written; gives the files' descriptors."""
+    tried: list[int] = []
+    change_mode = os.fchmod
 
-    def once(path: Path, data: bytes, mode: int) -> None:
-        tried.append(path)
+    def once(descriptor: int, mode: int) -> None:
+        tried.append(descriptor)
         if len(tried) == number:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(path, data, mode)
+        change_mode(descriptor, mode)
 
-    monkeypatch.setattr(files, "_write", once)
+    monkeypatch.setattr(os, "fchmod", once)
     return tried
 
 
@@ -109,7 +108,7 @@ def fail(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("where", ["make_identity", "save_config"])
+@pytest.mark.parametrize("where", ["issue_own", "save_config"])
 def test_an_interrupt_leaves_what_was_there(
     tmp_path: Path, spec: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -132,23 +131,21 @@ def test_a_kill_on_the_way(
     """Nothing can be undone then; but what is left is known for what it is, and replaced."""
     path = tmp_path / "aggregator"
 
+    def die(*_: object, **__: object) -> None:
+        shutil.copytree(path, tmp_path / "killed")  # what a kill would leave
+        raise KeyboardInterrupt
+
     def stop(source: Path, target: Path, rename: Callable[..., Path] = Path.rename) -> Path:
         if len(entries(path) - {".init", "lock"}) == moved:
-            shutil.copytree(path, tmp_path / "killed")  # what a kill would leave
-            raise KeyboardInterrupt
+            die()
         return rename(source, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", stop)
-        if moved < 4:
-            with pytest.raises(KeyboardInterrupt):
-                create(path, spec)
-        else:
-            patch.setattr(draft, "write_atomically", fail)
-            patch.setattr(draft, "_remove", lambda _: None)
-            with pytest.raises(KeyboardInterrupt):
-                create(path, spec)
-            shutil.copytree(path, tmp_path / "killed")
+        if moved == 4:
+            patch.setattr(draft, "write_atomically", die)
+        with pytest.raises(KeyboardInterrupt):
+            create(path, spec)
     left = Directory(tmp_path / "killed")
     with pytest.raises(ConfigurationError, match="no aggregator in this directory"):
         load_config(left)

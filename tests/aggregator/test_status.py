@@ -11,12 +11,12 @@ import pytest
 from aggregator import setup
 from aggregator.cli import cli
 from aggregator.directory.layout import Directory
-from aggregator.planning.plan import Member, Plan
-from aggregator.planning.presence import Phase, Report
 from aggregator.registry.registry import Denial, EnrolledNode, Heartbeat, Registry
 from aggregator.status import describe
 from edge_node import console
 from edge_node.config import load_spec
+from edge_node.federation.plan import Member, Plan
+from edge_node.federation.report import Phase, Report
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
 from edge_node.security.pki.private_keys import generate_key

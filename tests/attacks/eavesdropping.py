@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.wire.operation import Kind, Operation
-from edge_node.network.wire.plan import Plan
 
 __all__ = ["Heard", "listening"]
 

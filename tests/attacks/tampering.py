@@ -8,12 +8,12 @@ from typing import Any
 
 import grpc
 
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.tree.exchange_server import EPOCH_KEY
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import chunks
 from edge_node.network.wire.operation import Operation, parse_record
-from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.credentials import channel_credentials, channel_options
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc

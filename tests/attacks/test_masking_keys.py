@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edge_node.errors import TangentMeshError
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.keys import announcement
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation
-from edge_node.network.wire.plan import Plan
 from edge_node.security.masks import MaskingKey
 from edge_node.security.pki.identity import Identity
 from tangentmesh.v1 import exchange_pb2

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from edge_node.errors import IdentityError, NetworkError
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import EPOCH_KINDS, Operation
-from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from tangentmesh.v1 import discovery_pb2
 from tests.attacks.tampering import call, outcomes
-from tests.mesh import Mesh, issue, until
+from tests.mesh import Mesh, copy_of, issue, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -32,7 +32,7 @@ async def own_sum(network: TreeNetwork) -> float:
 
 def give(mesh: Mesh, node: str, plan: Plan) -> None:
     """One node is told this plan, whatever the others are told."""
-    mesh.peers[node].feed.offer(plan.to_message(receiver=node))
+    mesh.peers[node].feed.offer(copy_of(plan, node))
 
 
 def other_fingerprint(mesh: Mesh, plan: Plan) -> Plan:
@@ -115,7 +115,7 @@ async def test_an_invented_node_that_the_authority_certified_is_believed(mesh: M
 
 def message(mesh: Mesh, **changes: object) -> discovery_pb2.Plan:
     """A good plan for a, changed on the wire."""
-    wire = mesh.plan(4, CHAIN).to_message(receiver="a")
+    wire = copy_of(mesh.plan(4, CHAIN), "a")
     for name, value in changes.items():
         setattr(wire, name, value)
     return wire
@@ -146,12 +146,12 @@ def twin(mesh: Mesh) -> discovery_pb2.Plan:
 
 def without_receiver(mesh: Mesh) -> discovery_pb2.Plan:
     """A plan of others."""
-    return mesh.plan(4, {"b": "", "c": "b"}).to_message(receiver="b")
+    return copy_of(mesh.plan(4, {"b": "", "c": "b"}), "b")
 
 
 def wrong_parent(mesh: Mesh) -> discovery_pb2.Plan:
     """The certificate to be pinned is not the parent's."""
-    wire = mesh.plan(4, {"a": "b", "b": "", "c": "b"}).to_message(receiver="a")
+    wire = copy_of(mesh.plan(4, {"a": "b", "b": "", "c": "b"}), "a")
     next(each for each in wire.members if each.node == "b").certificate = b"another"
     return wire
 
@@ -175,7 +175,7 @@ async def test_a_plan_that_is_none_is_refused_and_the_one_before_stays(
     """And the plan on disk, too."""
     await mesh.start(CHAIN)
     feed = mesh.peers["a"].feed
-    feed.offer(mesh.plan(3, CHAIN).to_message(receiver="a"))
+    feed.offer(copy_of(mesh.plan(3, CHAIN), "a"))
     with pytest.raises(NetworkError, match=reason):
         feed.offer(lie(mesh))
     assert feed.epoch == 3
@@ -190,9 +190,9 @@ async def test_a_plan_that_was_rolled_back_is_not_used(mesh: Mesh, epoch: int) -
     """Of an earlier epoch, or of this one with another cohort; nor after a restart."""
     await mesh.start(CHAIN)
     a = mesh.peers["a"]
-    a.feed.offer(mesh.plan(5, CHAIN).to_message(receiver="a"))
+    a.feed.offer(copy_of(mesh.plan(5, CHAIN), "a"))
     for _ in range(2):
-        a.feed.offer(mesh.plan(epoch, {"a": "", "b": "a"}).to_message(receiver="a"))
+        a.feed.offer(copy_of(mesh.plan(epoch, {"a": "", "b": "a"}), "a"))
         assert a.feed.current is not None
         assert (a.feed.epoch, a.feed.current.cohort) == (5, ("a", "b", "c"))
         await a.stop()

@@ -23,10 +23,11 @@ from google.protobuf.message import Message
 
 from benchmarks.federations import regression_spec, write_rows
 from edge_node.demo.federation import LocalFederation
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.records import RecordStore
 from edge_node.network.wire.framing import chunks
 from edge_node.network.wire.operation import Operation, parse_record
-from edge_node.network.wire.plan import Plan
+from edge_node.network.wire.plan import receive_plan
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.tls.credentials import channel_credentials, channel_options
 from edge_node.serving.client import predict
@@ -180,7 +181,7 @@ async def _methods(federation: LocalFederation) -> list[Call]:
         directory = federation.node_directory(node)
         found += _of(prediction_pb2, grpc.aio.secure_channel(target(directory), local), node)
         if parent := plan.parent(node):
-            channel = _channel(plan.member(parent).address, parent, identity)
+            channel = _channel(plan.by_node[parent].address, parent, identity)
             found += _of(exchange_pb2, channel, parent)
     anybody = grpc.aio.secure_channel(
         f"localhost:{aggregator['enrolment']}",
@@ -208,7 +209,7 @@ def _plan(federation: LocalFederation) -> Plan:
     node = next(iter(federation.files))
     message = RecordStore(federation.node_directory(node) / "state").load_plan()
     assert message is not None
-    return Plan.from_message(message, node=node)
+    return receive_plan(message, node=node)
 
 
 def _values(federation: LocalFederation, random: Random) -> Values:

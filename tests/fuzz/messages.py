@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from aggregator.services.heartbeat import read_report
+from edge_node.federation.plan import Member, Plan
 from edge_node.network import base
 from edge_node.network.tree.agreement import check_testimonies, testimony
 from edge_node.network.tree.claims import claim_of, cohort_of
@@ -17,7 +18,7 @@ from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import RecordUnion, RingSum, Union, gathered, parse_gathered
 from edge_node.network.wire.framing import CHUNK_BYTES, chunks, read_header, read_payload
 from edge_node.network.wire.operation import Kind, Operation, parse_record
-from edge_node.network.wire.plan import Member, Plan
+from edge_node.network.wire.plan import receive_plan
 from edge_node.program import root_decisions as choices
 from edge_node.security.disclosure.cohort import Claim
 from edge_node.security.masks import MaskingKey
@@ -30,7 +31,7 @@ from edge_node.security.pki.succession import Successor, succeed
 from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import discovery_pb2, exchange_pb2, prediction_pb2
 from tests.fuzz.targets import Target
-from tests.mesh import SPEC_HASH, issue
+from tests.mesh import SPEC_HASH, copy_of, issue
 
 __all__ = ["message_targets"]
 
@@ -206,11 +207,11 @@ def _read_stream(data: bytes) -> None:
 
 
 def _plans(plan: Plan) -> Iterator[Target]:
-    seeds = tuple(plan.to_message(receiver=node).SerializeToString() for node in ("b", "a"))
+    seeds = tuple(copy_of(plan, node).SerializeToString() for node in ("b", "a"))
     yield Target(
         "plan",
         seeds,
-        lambda data: Plan.from_message(discovery_pb2.Plan.FromString(data), node="b").hash,
+        lambda data: receive_plan(discovery_pb2.Plan.FromString(data), node="b").hash,
     )
     beat = discovery_pb2.HeartbeatRequest(
         address="a:1", spec_hash=SPEC_HASH, session=bytes(16), epoch=3, run=1, phase=2, step="s"

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from edge_node import errors
+from edge_node.federation.plan import Member, Plan
 from edge_node.network.base import Network
 from edge_node.network.tree.keys import pairwise_masks
 from edge_node.network.tree.records import RecordStore
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import RingSum, gathered
 from edge_node.network.wire.operation import Operation
-from edge_node.network.wire.plan import Member, Plan
+from edge_node.network.wire.plan import check_plan
 from edge_node.security.masks import MaskingKey, PairwiseMasks
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import pem_of
@@ -102,12 +103,15 @@ def test_what_has_no_word_is_refused() -> None:
 def test_a_plans_hash_binds_cohort_certificates_tree_and_spec() -> None:
     """As the files say, and no two that differ in one fact have the same."""
     vectors = load("plans")
-    hashes = [plan_of(case["plan"]).hash.hex() for case in vectors["accepted"]]
+    accepted = [plan_of(case["plan"]) for case in vectors["accepted"]]
+    for plan in accepted:
+        check_plan(plan)
+    hashes = [plan.hash.hex() for plan in accepted]
     assert hashes == [case["hash"] for case in vectors["accepted"]]
     assert len(set(hashes)) == len(hashes)
     for case in vectors["refused"]:
         with pytest.raises(error_of(case)):
-            plan_of(case["plan"])
+            check_plan(plan_of(case["plan"]))
 
 
 def test_pairs_agree_on_a_mask() -> None:

@@ -4,7 +4,6 @@ Silence of the aggregator changes nothing: the node goes on with the plan it has
 """
 
 import asyncio
-import enum
 import logging
 import random
 from collections.abc import Callable
@@ -16,8 +15,10 @@ import grpc
 
 from edge_node.config.names import AGGREGATOR, split_address
 from edge_node.errors import ConfigurationError, NetworkError
+from edge_node.federation.report import Report
 from edge_node.network.discovery.membership import Membership
 from edge_node.network.tree.feed import PlanFeed
+from edge_node.network.wire.report import report_message
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.call_errors import discovery_error, refusal
@@ -27,8 +28,6 @@ from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 __all__ = [
     "PATIENCE",
     "DiscoveryClient",
-    "Phase",
-    "Report",
     "ask_clock",
     "discovery_channel",
     "read_address",
@@ -37,51 +36,6 @@ __all__ = [
 _log = logging.getLogger(__name__)
 PATIENCE = 10.0
 """Seconds for one call of the discovery service."""
-
-
-class Phase(enum.StrEnum):
-    """How far a node is."""
-
-    IDLE = "idle"
-    RUNNING = "running"
-    COMPLETE = "complete"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a heartbeat says; the fields are those of HeartbeatRequest in discovery.proto."""
-
-    address: str
-    spec_hash: bytes
-    session: bytes
-    epoch: int
-    run: int
-    phase: Phase
-    step: str
-    waiting_for: tuple[str, ...]
-    waiting_seconds: float
-    unreachable: tuple[str, ...]
-    reason: str
-    refused_epoch: int = 0
-
-    def to_message(self) -> discovery_pb2.HeartbeatRequest:
-        """The wire form."""
-        request = discovery_pb2.HeartbeatRequest(
-            address=self.address,
-            spec_hash=self.spec_hash,
-            session=self.session,
-            epoch=self.epoch,
-            run=self.run,
-            phase=f"PHASE_{self.phase.name}",
-            step=self.step,
-            waiting_for=self.waiting_for,
-            unreachable=self.unreachable,
-            reason=self.reason,
-            refused_epoch=self.refused_epoch,
-        )
-        request.waiting.FromNanoseconds(int(self.waiting_seconds * 1e9))
-        return request
 
 
 @dataclass
@@ -134,7 +88,7 @@ class DiscoveryClient:
                     await self._pause()
 
     async def _beat(self, stub: discovery_pb2_grpc.DiscoveryStub) -> None:
-        request = self.report().to_message()
+        request = report_message(self.report())
         if self.membership is not None:
             self.membership.describe(request)
         try:

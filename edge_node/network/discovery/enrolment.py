@@ -48,7 +48,7 @@ class Enrolment:
     """What a node has after it enrolled.
 
     ``spec`` is the federation spec (TOML), ``discovery`` the discovery service's host:port.
-    ``identity`` is None while the authority, whose key is elsewhere, has yet to sign it.
+    ``identity`` is None while an offline authority has yet to sign it.
     """
 
     identity: Identity | None

@@ -39,7 +39,7 @@ async def renew(address: str, keyring: Keyring) -> Identity | None:
         keyring: whose newest identity asks; the new one is kept there.
 
     Returns:
-        The new identity; None: the authority, whose key is elsewhere, has yet to sign it.
+        The new identity; None: an offline authority has yet to sign it.
 
     Raises:
         NetworkError: the aggregator doesn't answer.

@@ -15,11 +15,11 @@ from itertools import islice
 import grpc
 
 from edge_node.errors import IdentityError, NetworkError
+from edge_node.federation.plan import Member, Plan
 from edge_node.network.tree.exchange_server import EPOCH_KEY
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.wire.framing import Traffic, chunks, read_header, read_payload
 from edge_node.network.wire.operation import Operation
-from edge_node.network.wire.plan import Member, Plan
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.call_errors import final_error, summary, unreachable
 from edge_node.security.tls.credentials import channel_credentials, channel_options
@@ -82,7 +82,7 @@ class ParentLink:
         """
         for pause in self.backoff.pauses():
             try:
-                parent = plan.member(plan.parent(node))
+                parent = plan.by_node[plan.parent(node)]
                 call = self._call(plan, operation, payload, limit, parent.node)
                 content = await self.denylist.while_allowed(parent.node, parent.fingerprint, call)
             except IdentityError as error:  # a plan without this parent is on its way
@@ -139,7 +139,7 @@ class ParentLink:
         A parent whose certificate is another than before may still show that one: it has renewed
         it, and not yet heard of the plan that says so.
         """
-        identity, member = self.identity(), plan.member(parent)
+        identity, member = self.identity(), plan.by_node[parent]
         pins = self._pins(member)
         wanted = (member.address, identity.fingerprint, pins)
         if self._channel is not None and self._dialled == wanted:
@@ -170,7 +170,7 @@ class ParentLink:
         if not self._reached:
             before, self.unreachable = self.unreachable, frozenset({parent})
             if parent not in before:
-                self.explanation = await self._explain(plan.member(parent))
+                self.explanation = await self._explain(plan.by_node[parent])
                 _log.warning("the parent can't be reached: %s", self.explanation)
         final = final_error(error, where=f"answer of {parent} to {operation}")
         if answered and final is not None:

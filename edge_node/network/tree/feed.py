@@ -10,8 +10,9 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from edge_node.errors import NetworkError
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.records import RecordStore
-from edge_node.network.wire.plan import Plan
+from edge_node.network.wire.plan import receive_plan
 from tangentmesh.v1 import discovery_pb2
 
 __all__ = ["EpochOver", "PlanFeed"]
@@ -100,7 +101,7 @@ class PlanFeed:
             await _end(working, newer)
 
     def _read(self, message: discovery_pb2.Plan) -> Plan:
-        plan = Plan.from_message(message, node=self._node)
+        plan = receive_plan(message, node=self._node)
         if plan.spec_hash != self._spec_hash:
             raise NetworkError(
                 "the plan is for another federation spec",

@@ -1,12 +1,16 @@
 """The masking keys of an epoch: what a node announces, and what it makes of all announcements."""
 
 from edge_node.errors import IdentityError
+from edge_node.federation.plan import Plan
 from edge_node.network.tree.records import RunRecords
 from edge_node.network.tree.signed import heard, said
 from edge_node.network.wire.combine import parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
-from edge_node.network.wire.plan import Plan
-from edge_node.security.masks import PUBLIC_BYTES, MaskingKey, PairwiseMasks
+from edge_node.security.masks import (
+    PUBLIC_BYTES,
+    MaskingKey,
+    PairwiseMasks,
+)
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose
 

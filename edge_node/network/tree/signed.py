@@ -8,8 +8,8 @@ honest node.
 """
 
 from edge_node.errors import IdentityError
+from edge_node.federation.plan import Plan
 from edge_node.network.wire.combine import gathered, parse_gathered
-from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Fact, Purpose, SignedBody, Statement

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from edge_node.arrays import Vector
 from edge_node.errors import NetworkError, RefusedError
+from edge_node.federation.plan import Plan
 from edge_node.network.base import CohortChanged
 from edge_node.network.tree.claims import claim_of, cohort_of
 from edge_node.network.tree.exchange_client import ParentLink
@@ -40,7 +41,6 @@ from edge_node.network.wire.combine import (
     parse_gathered,
 )
 from edge_node.network.wire.operation import Kind, Operation, parse_record
-from edge_node.network.wire.plan import Plan
 from edge_node.security.disclosure.cohort import Cohort
 from edge_node.security.masks import PairwiseMasks
 from edge_node.security.pki.identity import Identity

@@ -45,7 +45,7 @@ _INIT = "Run `aggregator init`, or restore the directory from its backup"
 class Authority:
     """A federation's CA: an ECDSA P-256 key and its self-signed certificate.
 
-    Where the key is kept elsewhere, ``key_pem`` is empty, and nothing can be signed.
+    Where the authority is offline, ``key_pem`` is empty, and nothing can be signed.
     """
 
     federation: str
@@ -76,19 +76,19 @@ class Authority:
         return cls(federation, key_pem, certificate_pem)
 
     @classmethod
-    def load(cls, directory: Path, *, now: datetime | None = None, elsewhere: bool = False) -> Self:
+    def load(cls, directory: Path, *, now: datetime | None = None, offline: bool = False) -> Self:
         """Read an authority and check that key and certificate belong together.
 
         Args:
             directory: where it is.
             now: an aware datetime; default: the machine's clock.
-            elsewhere: the key is not here, only the certificate.
+            offline: the key is not here, only the certificate.
 
         Raises:
             IdentityError: a file is missing, open to others, broken, or the certificate expired.
         """
         found = cls.read(directory / _CERTIFICATE, now=now)
-        if elsewhere:
+        if offline:
             return found
         key_pem = read_private(directory / _KEY, missing=_INIT)
         certificate = parse_certificate(found.certificate_pem, where=str(directory / _CERTIFICATE))

@@ -5,17 +5,20 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec import msgpack
 
-from aggregator.planning.plan import Member, Plan
-from aggregator.planning.presence import Phase, Report
 from aggregator.registry import database
 from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
 from edge_node.errors import IdentityError, MachineError, RefusedError
+from edge_node.federation.plan import Member, Plan
+from edge_node.federation.report import Phase, Report
 
 NOW = 1_800_000_000.0
+DATE = datetime.fromtimestamp(NOW, UTC)
 HASH, OTHER_HASH = b"h" * 32, b"o" * 32
 
 
@@ -41,7 +44,7 @@ def enrol(registry: Registry, node: str, digest: bytes = HASH, number: int = 1) 
 def plan(epoch: int, run: int = 1) -> Plan:
     """A plan of two."""
     members = (Member("a", "a:1", b"a" * 32, ""), Member("b", "", b"b" * 32, "a"))
-    return Plan(epoch, run, b"s" * 32, "a", members, (("a", "b"),), created=NOW)
+    return Plan(epoch, run, b"s" * 32, "a", members, (("a", "b"),), created=DATE)
 
 
 def test_enrolment(registry):
@@ -188,7 +191,7 @@ def test_plans(registry):
             registry.save_plan(plan(epoch))
     kept = registry.latest_plan()
     assert kept == plan(7, run=2)
-    assert kept.created == NOW
+    assert kept.created == DATE
 
 
 def test_restart(tmp_path):
@@ -211,9 +214,8 @@ def test_restart(tmp_path):
 def test_every_commit_is_flushed(tmp_path):
     """Write-ahead log with a flush at each commit: a power cut takes nothing back."""
     with Registry.open(tmp_path / "registry.sqlite") as registry:
-        connection = registry.database._connection
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert registry.database.read("PRAGMA journal_mode") == [("wal",)]
+        assert registry.database.read("PRAGMA synchronous") == [(2,)]
 
 
 def test_another_version(tmp_path):
@@ -231,7 +233,7 @@ def test_an_earlier_version(tmp_path):
     """A database of the first version is brought up to date, and loses nothing."""
     path = tmp_path / "registry.sqlite"
     connection = sqlite3.connect(path)
-    connection.executescript(database._VERSIONS[0] + "PRAGMA user_version = 1;")
+    connection.executescript(database.VERSIONS[0] + "PRAGMA user_version = 1;")
     connection.execute("INSERT INTO nodes VALUES ('a', x'01', x'02', 3.0)")
     connection.commit()
     connection.close()
@@ -239,6 +241,16 @@ def test_an_earlier_version(tmp_path):
         with Registry.open(path) as registry:
             assert registry.nodes() == [EnrolledNode("a", b"\1", b"\2", 3.0)]
             assert registry.database.read("SELECT * FROM renewals") == []
+
+
+def test_a_report_of_an_earlier_version(registry):
+    """It had no spec's hash, and phases by number."""
+    enrol(registry, "a")
+    old = {"address": "a:1", "session": bytes(16), "epoch": 2, "run": 1, "phase": 3}
+    with registry.database.transaction() as cursor:
+        cursor.execute("INSERT INTO heartbeats VALUES ('a', ?, 4.0)", (msgpack.encode(old),))
+    report = Report(address="a:1", session=bytes(16), epoch=2, run=1, phase=Phase.COMPLETE)
+    assert registry.heartbeats() == {"a": Heartbeat("a", report, 4.0)}
 
 
 def test_not_a_database(tmp_path):

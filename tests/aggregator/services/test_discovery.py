@@ -10,12 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from aggregator.ca.authorities import Authorities
-from aggregator.ca.certification import Certification
-from aggregator.planning.plan import Plan
-from aggregator.registry import database
-from aggregator.registry.registry import EnrolledNode, Registry
-from aggregator.services.enrolment import EnrolmentService
+from aggregator.registry.registry import Registry
+from edge_node.federation.plan import Plan
+from edge_node.network.wire.plan import parse_plan
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
 from edge_node.security.pki.private_keys import generate_key
@@ -30,11 +27,11 @@ async def test_the_calendar_kills_nobody(aggregator: Discovered, jump: float) ->
     """The machine's clock is set; nodes that were heard a moment ago are alive, and in the plan."""
     await aggregator.first_plan("a", "b", "c")
     aggregator.date += jump
-    await aggregator.service.plan()
-    assert aggregator.members == "abc"
+    await aggregator.planning.update()
+    assert aggregator.cohort == "abc"
     assert aggregator.registry.latest_plan().epoch == 1
     await aggregator.beat("a")
-    await aggregator.service.write()
+    await aggregator.members.write()
     assert aggregator.registry.heartbeats()["a"].last_seen == aggregator.date
 
 
@@ -45,30 +42,30 @@ async def test_the_calendar_keeps_nobody_alive(aggregator: Discovered) -> None:
     aggregator.date -= 3600
     for node in "abc":
         await aggregator.beat(node, epoch=1, run=1)
-    await aggregator.service.plan()
-    assert aggregator.members == "abc"
+    await aggregator.planning.update()
+    assert aggregator.cohort == "abc"
 
 
 async def test_a_node_that_died_with_the_aggregator_is_not_planned(aggregator: Discovered) -> None:
     """After a restart the others wait for it, `liveness` at most, and then begin without it."""
     for node in "abcd":
         await aggregator.beat(node)
-    await aggregator.service.write()
+    await aggregator.members.write()
     aggregator.start()
     aggregator.now += 1
     for node in "abc":
         await aggregator.beat(node)
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     reply = await aggregator.beat("a")
     assert reply.waiting == "the aggregator has just started and waits to hear from d"
     aggregator.now += 13.9
     for node in "abc":
         await aggregator.beat(node)
-    await aggregator.service.plan()
-    assert aggregator.members == ""
+    await aggregator.planning.update()
+    assert aggregator.cohort == ""
     aggregator.now += 0.2
-    await aggregator.service.plan()
-    assert aggregator.members == "abc"
+    await aggregator.planning.update()
+    assert aggregator.cohort == "abc"
 
 
 async def test_a_restart_loses_no_member(aggregator: Discovered) -> None:
@@ -77,9 +74,9 @@ async def test_a_restart_loses_no_member(aggregator: Discovered) -> None:
     aggregator.start()  # nothing was flushed
     for node in "abc":
         aggregator.now += 4
-        await aggregator.service.plan()
+        await aggregator.planning.update()
         await aggregator.beat(node, epoch=plan.epoch, run=plan.run)
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     assert aggregator.registry.latest_plan().epoch == plan.epoch
 
 
@@ -97,20 +94,16 @@ def lock_held(path: Path) -> Iterator[None]:
 @contextmanager
 def disk_full(registry: Registry) -> Iterator[None]:
     """The database's file can't grow."""
-    connection = registry.database._connection
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages}")
+    ((pages,),) = registry.database.read("PRAGMA page_count")
+    registry.database.read(f"PRAGMA max_page_count = {pages}")
     yield
-    connection.execute("PRAGMA max_page_count = 1000000")
+    registry.database.read("PRAGMA max_page_count = 1000000")
 
 
 @pytest.fixture
-def on_disk(
-    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Discovered]:
+def on_disk(authority: Authority, tmp_path: Path) -> Iterator[Discovered]:
     """The same with a registry in a file, which doesn't wait long for other programs."""
-    monkeypatch.setattr(database, "_BUSY_MILLISECONDS", 1)
-    with Registry.open(tmp_path / "registry.sqlite") as opened:
+    with Registry.open(tmp_path / "registry.sqlite", patience=0.001) as opened:
         yield Discovered(authority, opened).enrol("a", "b", "c").start()
 
 
@@ -121,13 +114,13 @@ async def test_a_plan_that_cannot_be_written(on_disk: Discovered, tmp_path: Path
     on_disk.now += 3
     with lock_held(tmp_path / "registry.sqlite"):
         for _ in range(2):
-            await on_disk.service.plan()
+            await on_disk.planning.update()
             reply = await on_disk.beat("a")
             assert not reply.HasField("plan")
             assert "the next plan can't be written" in reply.waiting
             assert "database is locked). End the program that keeps it locked" in reply.waiting
     assert on_disk.registry.latest_plan() is None
-    await on_disk.service.plan()
+    await on_disk.planning.update()
     reply = await on_disk.beat("a")
     assert (reply.plan.epoch, reply.waiting) == (1, "")
     assert on_disk.registry.latest_plan().epoch == 1
@@ -141,10 +134,10 @@ async def test_heartbeats_that_cannot_be_written(
         for step in ("first", "second"):
             await on_disk.beat("a", step=step)
             await on_disk.beat("b", step=step)
-            await on_disk.service.write()
+            await on_disk.members.write()
         await on_disk.beat("b", step="third")
     assert on_disk.registry.heartbeats() == {}
-    await on_disk.service.write()
+    await on_disk.members.write()
     steps = {node: beat.report.step for node, beat in on_disk.registry.heartbeats().items()}
     assert steps == {"a": "second", "b": "third"}
     errors = [record.message for record in caplog.records if record.levelname == "ERROR"]
@@ -155,22 +148,20 @@ async def test_heartbeats_that_cannot_be_written(
 async def test_a_full_disk(on_disk: Discovered) -> None:
     """The same, and what was on disk is still there."""
     await on_disk.beat("a", step="before")
-    await on_disk.service.write()
+    await on_disk.members.write()
     with disk_full(on_disk.registry):
         for node in "abc":
             await on_disk.beat(node, step="after", reason="x" * 2000)
-        await on_disk.service.write()
+        await on_disk.members.write()
         assert [b.report.step for b in on_disk.registry.heartbeats().values()] == ["before"]
-        assert "Free some space" in on_disk.service._trouble
-    await on_disk.service.write()
+        assert "Free some space" in on_disk.members.access.trouble
+    await on_disk.members.write()
     assert [b.report.step for b in on_disk.registry.heartbeats().values()] == ["after"] * 3
 
 
 async def test_an_enrolment_that_cannot_be_written(on_disk: Discovered, tmp_path: Path) -> None:
     """It is an error of the aggregator, not of the token, which is good for another try."""
-    told: list[EnrolledNode] = []
-    certification = Certification(on_disk.registry, Authorities.of(on_disk.authority))
-    service = EnrolmentService(certification, "", "", told.append, clock=lambda: on_disk.date)
+    service, nodes = on_disk.enrolment, lambda: on_disk.members.certificates.nodes
     token = Token.create("localhost:1", "d", on_disk.authority.fingerprint)
     on_disk.registry.add_token(token.secret_hash(), "d", expires_at=on_disk.date)
     key = generate_key()
@@ -180,10 +171,9 @@ async def test_an_enrolment_that_cannot_be_written(on_disk: Discovered, tmp_path
     with lock_held(tmp_path / "registry.sqlite"), pytest.raises(Aborted) as caught:
         await service.Enrol(request, Call(on_disk.identities["a"]))
     assert caught.value.code is grpc.StatusCode.INTERNAL
-    assert told == []
+    assert "d" not in nodes()
     reply = await service.Enrol(request, Call(on_disk.identities["a"]))
-    assert [node.name for node in told] == ["d"]
-    assert der_of(reply.certificate) == told[0].certificate
+    assert der_of(reply.certificate) == nodes()["d"].certificate
 
 
 class Stuck(Registry):
@@ -205,7 +195,7 @@ async def test_heartbeats_go_on_while_a_plan_is_made(authority: Authority) -> No
         for node in "abc":
             await aggregator.beat(node)
         aggregator.now += 3
-        planning = asyncio.ensure_future(aggregator.service.plan())
+        planning = asyncio.ensure_future(aggregator.planning.update())
         for _ in range(3):
             assert not (await aggregator.beat("a")).HasField("plan")
         assert not planning.done()
@@ -216,7 +206,7 @@ async def test_heartbeats_go_on_while_a_plan_is_made(authority: Authority) -> No
 
 async def test_news_are_planned_at_once(aggregator: Discovered) -> None:
     """A node that comes, moves or completes is an occasion; one that only lives is not."""
-    news = aggregator.service._news
+    news = aggregator.members.news
     occasions: list[dict[str, object]] = [
         {},
         {"address": "elsewhere:7710"},
@@ -244,4 +234,4 @@ async def test_each_node_gets_its_parents_certificate(aggregator: Discovered) ->
         parent = plan.by_node[node].parent
         expected = aggregator.identities[parent].certificate_der if parent else b""
         assert certificates == ({parent: expected} if parent else {})
-        assert Plan.from_message(copy) == plan
+        assert parse_plan(copy) == plan

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aggregator.planning.presence import Phase
 from aggregator.services.heartbeat import read_report
 from edge_node.config.names import check_node_name, split_address
 from edge_node.errors import NetworkError
+from edge_node.federation.report import Phase, Report
+from edge_node.network.wire.report import report_message
 from tangentmesh.v1 import discovery_pb2
 from tests.aggregator.discovered import SESSION, Aborted, Discovered
 
@@ -42,23 +43,23 @@ async def test_a_heartbeat_that_makes_no_sense(
 ) -> None:
     """It is refused by name and leaves no trace; the others are planned as if it had not come."""
     await aggregator.first_plan("a", "b", "c", "d")
-    before = dict(aggregator.service._presences)
-    await aggregator.service.write()
+    before = dict(aggregator.members.presences)
+    await aggregator.members.write()
     with pytest.raises(Aborted) as caught:
         await aggregator.beat("c", **({"epoch": 1, "run": 1} | {field: value}))
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
     assert expected in caught.value.details
     assert caught.value.details.startswith("c: ")
-    assert aggregator.service._presences == before
-    await aggregator.service.write()
+    assert aggregator.members.presences == before
+    await aggregator.members.write()
     assert aggregator.registry.heartbeats()["c"].report == before["c"].report
     aggregator.now += 14
     for node in "abd":
         await aggregator.beat(node, epoch=1, run=1)
     aggregator.now += 2
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     plan = aggregator.registry.latest_plan()
-    assert (plan.epoch, plan.run, aggregator.members) == (2, 1, "abd")
+    assert (plan.epoch, plan.run, aggregator.cohort) == (2, 1, "abd")
 
 
 async def test_nodes_may_be_ahead_of_a_registry_from_a_backup(aggregator: Discovered) -> None:
@@ -66,10 +67,36 @@ async def test_nodes_may_be_ahead_of_a_registry_from_a_backup(aggregator: Discov
     for node in "abc":
         await aggregator.beat(node, epoch=2**32, run=2**32)
     aggregator.now += 3
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     plan = aggregator.registry.latest_plan()
     assert (plan.epoch, plan.run) == (2**32 + 1, 2**32 + 1)
     await aggregator.beat("a", epoch=plan.epoch, run=plan.run)
+
+
+names = st.lists(st.sampled_from("abcdef"), unique=True).map(tuple)
+reports = st.builds(
+    Report,
+    address=st.sampled_from(["", "a.example:7710", "[::1]:1"]),
+    session=st.binary(min_size=16, max_size=16),
+    epoch=st.integers(0, 2**32),
+    run=st.integers(0, 2**32),
+    phase=st.sampled_from(Phase),
+    step=st.text(max_size=200),
+    waiting_for=names,
+    waiting=st.integers(0, 10**6).map(float),
+    unreachable=names,
+    reason=st.text(max_size=200),
+    refused_epoch=st.integers(0, 2**32),
+    spec_hash=st.binary(max_size=32),
+)
+
+
+@given(report=reports)
+def test_the_aggregator_reads_what_a_node_reports(report: Report) -> None:
+    """The same value on both sides of the wire."""
+    wire = report_message(report).SerializeToString()
+    request = discovery_pb2.HeartbeatRequest.FromString(wire)
+    assert read_report(request, "a", epoch=1, run=1) == report
 
 
 numbers = st.integers(0, LARGEST)
@@ -95,7 +122,7 @@ def test_a_report_is_sensible_or_refused(request: discovery_pb2.HeartbeatRequest
         report = read_report(request, "a", epoch=1, run=1)
     except NetworkError:
         return
-    assert report.phase is not Phase.UNKNOWN
+    assert report.phase in Phase
     assert max(report.epoch, report.run) <= 2**32 + 1
     split_address(report.address or "leaf:1")
     for name in (*report.waiting_for, *report.unreachable):

@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from aggregator.ca.certification import HAS_LEFT
+from aggregator.members.certificates import HAS_LEFT
 from aggregator.registry.registry import EnrolledNode
 from edge_node.errors import RefusedError
 from edge_node.security.disclosure.departure import Departure
@@ -29,7 +29,7 @@ async def settled(aggregator: Discovered, nodes: str) -> discovery_pb2.Heartbeat
     aggregator.now += aggregator.rules.settle
     for node in nodes:
         await aggregator.beat(node, **said)
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     return await aggregator.beat(nodes[0], **said)
 
 
@@ -39,7 +39,7 @@ async def test_the_others_go_on_without_a_node_that_left(aggregator: Discovered)
     leaver = aggregator.identities["d"]
     await leave(aggregator, "d", Departure.of(leaver, 1))
     reply = await settled(aggregator, "abc")
-    assert (reply.plan.run, aggregator.members) == (2, "abc")
+    assert (reply.plan.run, aggregator.cohort) == (2, "abc")
     (said,) = reply.departures
     departure = Departure(said.node, said.certificate, said.epoch, said.signature)
     departure.check(leaver.ca_pem, leaver.federation)
@@ -61,7 +61,7 @@ async def test_a_node_that_left_is_no_member(aggregator: Discovered) -> None:
     identity = aggregator.identities["d"] = issue(aggregator.authority, "d")
     again = EnrolledNode("d", identity.certificate_der, identity.fingerprint, aggregator.date)
     aggregator.registry.enrol(b"new", "d", now=aggregator.date, issue=lambda: again)
-    await aggregator.service.refresh()
+    await aggregator.members.refresh()
     await aggregator.beat("d")
 
 
@@ -71,7 +71,7 @@ async def test_a_restart_forgets_nothing(aggregator: Discovered) -> None:
     await leave(aggregator, "d", Departure.of(aggregator.identities["d"], 1))
     aggregator.start()
     reply = await settled(aggregator, "abc")
-    assert (reply.plan.run, aggregator.members, len(reply.departures)) == (2, "abc", 1)
+    assert (reply.plan.run, aggregator.cohort, len(reply.departures)) == (2, "abc", 1)
 
 
 async def test_nobody_consents_for_another(aggregator: Discovered) -> None:
@@ -87,9 +87,9 @@ async def test_a_node_that_is_evicted(aggregator: Discovered) -> None:
     """By another program, while the server runs: no plan names it from then on."""
     await aggregator.first_plan(*"abcd")
     aggregator.registry.remove("d", reason="its contract has ended", now=aggregator.date)
-    await aggregator.service.refresh()
+    await aggregator.members.refresh()
     reply = await settled(aggregator, "abc")
-    assert (reply.plan.run, aggregator.members, len(reply.departures)) == (2, "abc", 0)
+    assert (reply.plan.run, aggregator.cohort, len(reply.departures)) == (2, "abc", 0)
     with pytest.raises(Aborted, match="its contract has ended"):
         await aggregator.beat("d")
     with pytest.raises(RefusedError, match="no node of this name"):

@@ -13,20 +13,21 @@ import pytest
 
 from aggregator.planning.snapshot import Rules
 from aggregator.registry.registry import EnrolledNode, Registry
-from aggregator.services.discovery import DiscoveryService
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import NetworkError, RefusedError
-from edge_node.network.discovery.client import DiscoveryClient, Phase, Report, ask_clock
+from edge_node.federation.plan import Plan
+from edge_node.federation.report import Phase, Report
+from edge_node.network.discovery.client import DiscoveryClient, ask_clock
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.tree.records import RecordStore
-from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.tls.credentials import server_credentials, server_options
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
-from tests.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until
+from tests.aggregator.discovered import Discovered
+from tests.mesh import DEADLINE, SPEC_HASH, Mesh, copy_of, issue, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -40,7 +41,7 @@ REPORT = Report(
     phase=Phase.RUNNING,
     step="statistics",
     waiting_for=("b", "c"),
-    waiting_seconds=1.5,
+    waiting=1.5,
     unreachable=("d",),
     reason="none",
 )
@@ -160,7 +161,7 @@ def answer(plan: Plan | None = None, waiting: str = "") -> discovery_pb2.Heartbe
     """A reply."""
     reply = discovery_pb2.HeartbeatReply(waiting=waiting)
     if plan is not None:
-        reply.plan.CopyFrom(plan.to_message(receiver="a"))
+        reply.plan.CopyFrom(copy_of(plan, "a"))
     return reply
 
 
@@ -320,11 +321,11 @@ async def test_with_the_real_service(authority: Authority, node: Identity, tmp_p
     feeds = {name: PlanFeed(name, SPEC_HASH, RecordStore(tmp_path / name)) for name in identities}
     report = replace(REPORT, run=0, phase=Phase.IDLE)
     with Registry.open(":memory:") as registry:
-        service = DiscoveryService(authority.federation, rules, registry)
+        real = Discovered(authority, registry, rules).start()
         for name, identity in identities.items():
             enrolled = EnrolledNode(name, identity.certificate_der, identity.fingerprint, 0.0)
-            service.enrolled(enrolled)
-        async with serving(service, identity_of_aggregator(authority)) as port:
+            real.members.enrolled(enrolled)
+        async with serving(real.service, identity_of_aggregator(authority)) as port:
             clients = [
                 DiscoveryClient(
                     f"127.0.0.1:{port}",
@@ -340,7 +341,7 @@ async def test_with_the_real_service(authority: Authority, node: Identity, tmp_p
                 for each in clients:
                     await stack.enter_async_context(calling(each))
                 await until(lambda: all(each.reachable for each in clients))
-                await service.plan()
+                await real.planning.update()
                 await until(lambda: feeds["a"].epoch == 1)
                 assert feeds["a"].current.cohort == ("a", "b", "c")
                 report = replace(report, epoch=2**63)

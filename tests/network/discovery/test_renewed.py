@@ -9,7 +9,7 @@ import pytest
 
 from edge_node.network.base import Network
 from edge_node.security.pki.authority import Authority
-from tests.mesh import Mesh, issue, until
+from tests.mesh import Mesh, copy_of, issue, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -59,7 +59,7 @@ class Renewed:
         for name in names:
             if self.mesh.peers[name] is self.peer:
                 self.peer.identity = self.new
-            self.mesh.peers[name].feed.offer(self.plan.to_message(receiver=name))
+            self.mesh.peers[name].feed.offer(copy_of(self.plan, name))
 
 
 async def test_a_parent_that_renewed_is_reached_before_it_knows_the_plan(mesh: Mesh) -> None:

@@ -10,7 +10,7 @@ import pytest
 from edge_node.network.base import CohortChanged, Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.security.pki.authority import Authority
-from tests.mesh import Mesh, Peer, until
+from tests.mesh import Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -101,14 +101,14 @@ async def test_a_restart_tells_the_same_story(mesh: Mesh, hears_of_the_middle: b
     mesh.offer(mesh.plan(2, SMALLER))
     if not hears_of_the_middle:
         await mesh.peers["c"].start()
-        mesh.peers["c"].feed.offer(mesh.plan(2, SMALLER).to_message(receiver="c"))
+        mesh.peers["c"].feed.offer(copy_of(mesh.plan(2, SMALLER), "c"))
         tasks["c"] = start(mesh.peers["c"])
     results = await asyncio.gather(*tasks.values())
     assert all(each == [("counts/0", 4.0), ("counts/1", 3.0), ("sums/1", 30.0)] for each in results)
     for name in SMALLER:  # the program again, from the start: nothing is sent
         await mesh.peers[name].stop()
         await mesh.peers[name].start()
-        mesh.peers[name].feed.offer(mesh.plan(2, SMALLER).to_message(receiver=name))
+        mesh.peers[name].feed.offer(copy_of(mesh.plan(2, SMALLER), name))
     again = await asyncio.gather(*(start(mesh.peers[name]) for name in SMALLER))
     assert again == results
 
@@ -124,7 +124,7 @@ async def test_a_total_that_was_formed_before_the_loss_is_passed_on(mesh: Mesh) 
         await mesh.peers[name].start()
     plan = mesh.plan(2, {"a": "", "b": "a", "c": "b"})
     for name in ("a", "b", "c"):
-        mesh.peers[name].feed.offer(plan.to_message(receiver=name))
+        mesh.peers[name].feed.offer(copy_of(plan, name))
     again = await asyncio.gather(*(start(mesh.peers[name]) for name in ("a", "b", "c")))
     assert all(each == [("counts/0", 4.0), ("sums/0", 40.0)] for each in again)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_node.federation.plan import Plan
 from edge_node.network.base import Network
 from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
-from edge_node.network.wire.plan import Plan
 from edge_node.security.pki.authority import Authority
-from tests.mesh import DEADLINE, Mesh, Peer, until
+from tests.mesh import DEADLINE, Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -36,7 +36,7 @@ async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
 
 def give(peer: Peer, plan: Plan) -> None:
     """One peer hears of the plan, the others don't."""
-    peer.feed.offer(plan.to_message(receiver=peer.identity.node))
+    peer.feed.offer(copy_of(plan, peer.identity.node))
 
 
 async def add_up(network: Network) -> float:

@@ -15,7 +15,7 @@ from edge_node.network.tree.tree import TreeNetwork
 from edge_node.security.pki.authority import Authority
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import Entry, PrivacyLedger, read_ledger
-from tests.mesh import DEADLINE, Mesh, Peer, until
+from tests.mesh import DEADLINE, Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -79,7 +79,7 @@ async def test_a_restart_sends_the_same_again(mesh: Mesh, hesitant: TreeNetwork)
     await asyncio.gather(first, return_exceptions=True)
     await b.stop()
     await b.start()
-    b.feed.offer(mesh.plan(1, STAR).to_message(receiver="b"))
+    b.feed.offer(copy_of(mesh.plan(1, STAR), "b"))
     restarted = b.network()
     again = asyncio.ensure_future(add_up(restarted))
     await until(lambda: restarted.progress.step == "s")  # its words are on the way
@@ -102,7 +102,7 @@ async def test_a_lost_node_costs_another_release(mesh: Mesh, hesitant: TreeNetwo
     before = noisy_files(b)
     pair = mesh.plan(2, {"a": "", "b": "a"})
     for peer in (a, b):
-        peer.feed.offer(pair.to_message(receiver=peer.identity.node))
+        peer.feed.offer(copy_of(pair, peer.identity.node))
     async with asyncio.timeout(DEADLINE):
         totals = await asyncio.gather(*tasks)
     assert totals[0] == totals[1]

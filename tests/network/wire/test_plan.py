@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_node.errors import NetworkError
-from edge_node.network.wire.plan import Member, Plan
+from edge_node.federation.plan import Member, Plan
+from edge_node.network.wire.plan import check_plan, parse_plan, plan_message, receive_plan
 from tangentmesh.v1 import discovery_pb2
+from tests.mesh import copy_of
 
 
 def member(node: str, parent: str, address: str = "") -> Member:
@@ -80,11 +82,20 @@ def test_the_wire_keeps_everything_but_other_nodes_certificates(
     """Every receiver has an equal plan with the same hash, and its parent's certificate only."""
     plan = plan_of(parents)
     node = data.draw(st.sampled_from(plan.cohort))
-    wire = plan.to_message(receiver=node).SerializeToString()
-    copy = Plan.from_message(discovery_pb2.Plan.FromString(wire), node=node)
+    wire = copy_of(plan, node).SerializeToString()
+    copy = receive_plan(discovery_pb2.Plan.FromString(wire), node=node)
     assert (copy, copy.hash) == (plan, plan.hash)
     shown = {each.node for each in copy.members if each.certificate}
     assert shown == ({plan.parent(node)} if plan.parent(node) else set())
+
+
+@given(trees())
+def test_the_registry_keeps_everything_but_certificates(parents: dict[str, str]) -> None:
+    """What the aggregator writes for itself is the plan, without any certificate."""
+    plan = plan_of(parents)
+    kept = parse_plan(plan_message(plan))
+    assert (kept, kept.hash) == (plan, plan.hash)
+    assert not any(each.certificate for each in kept.members)
 
 
 CHANGES: dict[str, Callable[[Plan], Plan]] = {
@@ -164,15 +175,14 @@ BROKEN: dict[str, tuple[Callable[[], Plan], str]] = {
 def test_what_is_no_tree_is_refused_with_the_reason(plan: Callable[[], Plan], reason: str) -> None:
     """One root, no circle, no stranger, an address wherever somebody dials."""
     with pytest.raises(NetworkError, match=reason):
-        plan()
+        check_plan(plan())
 
 
 def test_the_largest_cohort_is_no_mistake() -> None:
     """As many as can be summed without coming round the ring."""
-    assert (
-        len(plan_of({"n00000": "", **{f"n{i:05d}": "n00000" for i in range(1, 16384)}}).cohort)
-        == 16384
-    )
+    plan = plan_of({"n00000": "", **{f"n{i:05d}": "n00000" for i in range(1, 16384)}})
+    check_plan(plan)
+    assert len(plan.cohort) == 16384
 
 
 @pytest.mark.parametrize(
@@ -202,21 +212,21 @@ def test_a_completed_step_names_the_planned_cohort(
 def test_a_plan_without_its_receiver_is_refused() -> None:
     """It was meant for somebody else."""
     with pytest.raises(NetworkError, match="does not name z"):
-        Plan.from_message(plan_of(TREE).to_message(receiver="a"), node="z")
+        receive_plan(copy_of(plan_of(TREE), "a"), node="z")
 
 
 @pytest.mark.parametrize("certificate", [b"", b"another"])
 def test_the_parents_certificate_must_have_its_fingerprint(certificate: bytes) -> None:
     """What is pinned when dialling is what all have agreed on."""
-    message = plan_of(TREE).to_message(receiver="a")
+    message = copy_of(plan_of(TREE), "a")
     next(each for each in message.members if each.node == "c").certificate = certificate
     with pytest.raises(NetworkError, match="a certificate shown for c has not its fingerprint"):
-        Plan.from_message(message, node="a")
+        receive_plan(message, node="a")
 
 
 def test_a_time_out_of_range_is_refused() -> None:
     """Not a crash of the reader."""
-    message = plan_of(TREE).to_message(receiver="c")
+    message = copy_of(plan_of(TREE), "c")
     message.created.seconds = 2**62
     with pytest.raises(NetworkError, match="time of creation"):
-        Plan.from_message(message, node="c")
+        receive_plan(message, node="c")

@@ -3,14 +3,9 @@
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from aggregator.planning.topology import (
-    FAN_OUT,
-    Obstacles,
-    Tree,
-    depth_limit,
-    draw_tree,
-    neighbour_graph,
-)
+from aggregator.planning.neighbours import neighbour_graph
+from aggregator.planning.obstacles import Obstacles
+from aggregator.planning.tree import FAN_OUT, Tree, depth_limit, draw_tree
 
 names = st.integers(0, 60).map("node-{}".format)
 

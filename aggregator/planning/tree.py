@@ -1,50 +1,26 @@
-"""A spanning tree over the cohort, and the neighbour graph that it is taken from.
+"""A spanning tree over the cohort.
 
 Only a child dials its parent, so a node that accepts no inbound connection can only be a leaf.
-The tree fills up level by level: with fan-out f and messages of equal size a sweep takes a time
-proportional to f log_f N, least at f = e, so the fan-out is 3. What can stay of an earlier tree
-stays: a sub-tree that lost its way to the root is attached again as a whole. Beside the tree's
-edges the graph has stand-by edges along a ring in the order of the names' hashes, which a join or
-a leave changes only nearby; an orphan tries them first.
+The tree fills up level by level. With fan-out f and messages of equal size a sweep takes a time
+proportional to f log_f N, which is least at f = e, so the fan-out is 3. What can stay of an earlier
+tree stays: a sub-tree that lost its way to the root is attached again as a whole.
 
 Everything is deterministic: the same cohort and history give the same tree.
 """
 
 import hashlib
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self
 
-from aggregator.planning.plan import Edge
+from aggregator.planning.obstacles import Obstacles
 
-__all__ = ["FAN_OUT", "Obstacles", "Tree", "depth_limit", "draw_tree", "neighbour_graph"]
+__all__ = ["FAN_OUT", "Tree", "depth_limit", "draw_tree", "ring_place"]
 
 _OTHER_ROOTS = 4  # how many are tried when the root can't be reached by everyone
 FAN_OUT = 3  # children of a node; more only where too many nodes can be nothing but leaves
-
-
-@dataclass(frozen=True)
-class Obstacles:
-    """What a run has found not to work.
-
-    Args:
-        edges: (child, parent) pairs where the child could not dial the parent.
-        nodes: nodes that nobody could dial: their advertised address is wrong or filtered.
-    """
-
-    edges: frozenset[Edge] = frozenset()
-    nodes: frozenset[str] = frozenset()
-
-    def __or__(self, other: "Obstacles") -> "Obstacles":
-        """Both."""
-        return Obstacles(self.edges | other.edges, self.nodes | other.nodes)
-
-    def without(self, parents: frozenset[str]) -> "Obstacles":
-        """The same, less what was found of dialling ``parents``."""
-        edges = frozenset(edge for edge in self.edges if edge[1] not in parents)
-        return Obstacles(edges, self.nodes - parents)
 
 
 @dataclass(frozen=True)
@@ -95,21 +71,6 @@ def draw_tree(
     return min(trees, key=lambda tree: len(tree.unreached))
 
 
-def neighbour_graph(
-    tree: Tree, inbound: Collection[str], obstacles: Obstacles | None = None
-) -> tuple[Edge, ...]:
-    """The tree's edges and a stand-by edge for each node, ascending, without dead edges."""
-    obstacles = obstacles or Obstacles()
-    edges = {_edge(child, parent) for child, parent in tree.parents.items()}
-    diallable = set(inbound) - obstacles.nodes
-    ring = sorted({tree.root, *tree.parents}, key=_place)
-    for node, following in _successors(ring, diallable, edges):
-        backwards = node in diallable and (following, node) not in obstacles.edges
-        if backwards or (node, following) not in obstacles.edges:
-            edges.add(_edge(node, following))
-    return tuple(sorted(edges))
-
-
 def depth_limit(nodes: int, fan_out: int = FAN_OUT) -> int:
     """The depth above which a repaired tree is drawn anew: twice the least, and two."""
     depth, room, level = 0, 1, 1
@@ -119,29 +80,9 @@ def depth_limit(nodes: int, fan_out: int = FAN_OUT) -> int:
     return 2 * depth + 2
 
 
-def _place(node: str) -> bytes:
-    """The node's place on the ring: independent of how sites choose names."""
+def ring_place(node: str) -> bytes:
+    """The node's place on the ring of all nodes, however sites choose names."""
     return hashlib.sha256(node.encode()).digest()
-
-
-def _edge(a: str, b: str) -> Edge:
-    return (a, b) if a < b else (b, a)
-
-
-def _successors(
-    ring: list[str], diallable: Collection[str], taken: Collection[Edge]
-) -> Iterator[Edge]:
-    """Each node of the ring with the next one that can be dialled; the next but one if the two
-    are neighbours already.
-    """
-    first = [node for node in ring if node in diallable][:2]
-    for node in reversed(ring):
-        others = [other for other in first if other != node]
-        if others:
-            fresh = [other for other in others if _edge(node, other) not in taken]
-            yield node, (fresh or others)[0]
-        if node in diallable:
-            first = [node, *first][:2]
 
 
 @dataclass(frozen=True)
@@ -160,8 +101,8 @@ class _Ground:
         outer = frozenset({*inbound, *leaves}) - inner
         most = -(-(len(inner) + len(outer) - 1) // len(inner)) if inner else 0
         return cls(
-            inner=tuple(sorted(inner, key=_place)),
-            outer=tuple(sorted(outer, key=_place)),
+            inner=tuple(sorted(inner, key=ring_place)),
+            outer=tuple(sorted(outer, key=ring_place)),
             diallable=inner,
             fan_out=max(FAN_OUT, most),
             obstacles=obstacles,

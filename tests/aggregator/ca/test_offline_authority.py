@@ -1,6 +1,6 @@
-"""The authority's key on another machine: what travels, what is signed, and what is refused."""
+"""An offline authority: what is carried, what is signed, and what is refused."""
 
-import shutil
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,20 +10,22 @@ import msgspec
 import pytest
 
 from aggregator.ca.authorities import Authorities
-from aggregator.ca.certification import Certification
-from aggregator.ca.office import Office
-from aggregator.ca.offline_ca import Signer
-from aggregator.ca.offline_client import take_in, write_requests
+from aggregator.ca.issuer import Issuer
+from aggregator.ca.offline_authority import OfflineAuthority
+from aggregator.ca.offline_client import export_requests, import_certificates
 from aggregator.ca.offline_files import (
-    Certificates,
+    CertificateFile,
     RequestEntry,
     RequestFile,
-    read_paper,
-    write_paper,
+    read_file,
+    write_file,
 )
+from aggregator.ca.own_certificate import OwnCertificate
+from aggregator.ca.trust import NodesTrust
 from aggregator.directory.layout import Directory, load_config
+from aggregator.members.members import Members
+from aggregator.registry.certificate_requests import RequestKind
 from aggregator.registry.registry import EnrolledNode, Registry
-from aggregator.registry.requests import Kind
 from aggregator.setup import create, create_token
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.security.pki.authority import Authority
@@ -67,10 +69,11 @@ class Apart:
             authority_file=self.ca / "certificate.pem",
         )
 
-    def certification(self, registry: Registry) -> Certification:
+    def issuer(self, registry: Registry) -> Issuer:
         """Of an aggregator that starts."""
-        authorities = Authorities.load(self.directory.authority, elsewhere=True)
-        return Certification(registry, authorities)
+        authorities = Authorities.load(self.directory.authority, offline=True)
+        members = Members(registry, 15.0, calendar=lambda: NOW)
+        return Issuer(members, lambda: authorities, NodesTrust(15.0))
 
     def ask(self, node: str, key: bytes, *, token: str = "", replace: bool = False) -> str:
         """A node asks to enrol; the token, to come again."""
@@ -78,19 +81,19 @@ class Apart:
         csr = signing_request(key, node)
         with Registry.open(self.directory.registry) as registry:
             digest = Token.decode(token).secret_hash()
-            self.answer = self.certification(registry).enrol(digest, node, csr, now=NOW)
+            self.answer = asyncio.run(self.issuer(registry).enrol(digest, node, csr))
         return token
 
     def carry(self, *replace: str, force: bool = False) -> list[str]:
-        """To the authority and back; the names that were taken in."""
-        write_requests(self.directory, self.requests)
-        signer, paper = Signer.open(self.ca), read_paper(self.requests, RequestFile)
-        self.judgements = signer.judge(paper, replace)
-        good = [each.entry for each in self.judgements if each.problem is None]
-        write_paper(self.signed, signer.sign(paper, good))
-        taken = take_in(self.directory, self.signed, force=force)
-        self.waiting = taken.waiting
-        return taken.names
+        """To the authority and back; the names whose certificates were imported."""
+        export_requests(self.directory, self.requests)
+        authority, content = OfflineAuthority.open(self.ca), read_file(self.requests, RequestFile)
+        self.reviews = authority.review(content, replace)
+        good = [each.entry for each in self.reviews if each.problem is None]
+        write_file(self.signed, authority.issue(content, good))
+        imported = import_certificates(self.directory, self.signed, force=force)
+        self.waiting = imported.waiting
+        return imported.names
 
     def member(self, node: str, key: bytes = b"") -> Identity:
         """A node that has enrolled."""
@@ -105,9 +108,8 @@ class Apart:
         """A node asks to renew."""
         peer = Caller(identity.node, "node", identity.fingerprint)
         with Registry.open(self.directory.registry) as registry:
-            return self.certification(registry).renew(
-                peer, *renewal_request(identity, key), now=NOW
-            )
+            issuer = self.issuer(registry)
+            return asyncio.run(issuer.renew(peer, *renewal_request(identity, key)))
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ def apart(tmp_path: Path) -> Apart:
     """With a certificate for the aggregator."""
     made = Apart(tmp_path)
     with pytest.raises(ConfigurationError, match="aggregator ca requests"):
-        Office.open(made.directory, load_config(made.directory))
+        OwnCertificate.open(made.directory, load_config(made.directory))
     assert made.carry() == ["aggregator"]
     return made
 
@@ -123,10 +125,16 @@ def apart(tmp_path: Path) -> Apart:
 def test_no_key_is_on_the_aggregator(apart: Apart) -> None:
     """And yet it has an identity of that authority, and nothing more to ask."""
     assert [f.name for f in apart.directory.authority.iterdir()] == ["certificate.pem"]
-    own = Office.open(apart.directory, load_config(apart.directory)).own.current
+    own = OwnCertificate.open(apart.directory, load_config(apart.directory)).identity
     assert own == load_identity(apart.directory.identity)
     assert apart.carry() == []
     assert not (apart.directory.identity / "request.pem").exists()
+
+
+def test_the_configuration_says_so(apart: Apart) -> None:
+    """By the key that aggregator.toml has had from its first version."""
+    assert "authority_elsewhere = true" in apart.directory.config.read_text()
+    assert load_config(apart.directory).authority_offline
 
 
 def test_a_node_enrols(apart: Apart) -> None:
@@ -159,15 +167,16 @@ def test_a_node_renews(apart: Apart) -> None:
         assert registry.requests.all() == []
 
 
-def entry(kind: Kind, node: str, csr: bytes, proof: bytes = b"") -> RequestEntry:
+def entry(kind: RequestKind, node: str, csr: bytes, proof: bytes = b"") -> RequestEntry:
     """As a taken-over aggregator may write it."""
     return RequestEntry(node=node, kind=kind, csr=csr.decode(), proof=proof)
 
 
 def judged(apart: Apart, *entries: RequestEntry, replace: tuple[str, ...] = ()) -> list[str]:
     """What the authority thinks of them; an empty text: they may be signed."""
-    paper = RequestFile(federation="hospitals", hosts=(), requests=entries)
-    return [str(each.problem or "") for each in Signer.open(apart.ca).judge(paper, replace)]
+    content = RequestFile(federation="hospitals", hosts=(), requests=entries)
+    reviews = OfflineAuthority.open(apart.ca).review(content, replace)
+    return [str(each.problem or "") for each in reviews]
 
 
 def test_the_authority_sees_for_itself_who_asks(apart: Apart) -> None:
@@ -175,30 +184,30 @@ def test_the_authority_sees_for_itself_who_asks(apart: Apart) -> None:
     a, b = apart.member("a"), apart.member("b")
     key = generate_key()
     csr = signing_request(key, "a")
-    good = entry(Kind.RENEWAL, "a", *renewal_request(a, key))
+    good = entry(RequestKind.RENEWAL, "a", *renewal_request(a, key))
     assert judged(apart, good) == [""]
     bad = [
-        entry(Kind.ENROLMENT, "a", csr),
-        entry(Kind.RENEWAL, "a", csr),
-        entry(Kind.RENEWAL, "a", csr, Statement(Purpose.RENEWAL, ("a",), csr).sign(b)),
-        entry(Kind.RENEWAL, "a", *renewal_request(b, key)),
-        entry(Kind.RENEWAL, "a", csr, bytes.fromhex("00")),
-        entry(Kind.AGGREGATOR, "aggregator", signing_request(key, "aggregator")),
-        entry(Kind.ENROLMENT, "aggregator", signing_request(key, "aggregator")),
-        entry(Kind.AGGREGATOR, "c", csr),
-        entry(Kind.ENROLMENT, "../c", csr),
-        entry(Kind.ENROLMENT, "c", b"no request"),
-        entry(Kind.ENROLMENT, "c", csr[:-40] + b"AAAA" + csr[-36:]),
+        entry(RequestKind.ENROLMENT, "a", csr),
+        entry(RequestKind.RENEWAL, "a", csr),
+        entry(RequestKind.RENEWAL, "a", csr, Statement(Purpose.RENEWAL, ("a",), csr).sign(b)),
+        entry(RequestKind.RENEWAL, "a", *renewal_request(b, key)),
+        entry(RequestKind.RENEWAL, "a", csr, bytes.fromhex("00")),
+        entry(RequestKind.AGGREGATOR, "aggregator", signing_request(key, "aggregator")),
+        entry(RequestKind.ENROLMENT, "aggregator", signing_request(key, "aggregator")),
+        entry(RequestKind.AGGREGATOR, "c", csr),
+        entry(RequestKind.ENROLMENT, "../c", csr),
+        entry(RequestKind.ENROLMENT, "c", b"no request"),
+        entry(RequestKind.ENROLMENT, "c", csr[:-40] + b"AAAA" + csr[-36:]),
     ]
     assert all(judged(apart, *bad)), judged(apart, *bad)
-    assert judged(apart, entry(Kind.ENROLMENT, "a", csr), replace=("a",)) == [""]
-    assert judged(apart, entry(Kind.ENROLMENT, "c", csr)) == [""]
+    assert judged(apart, entry(RequestKind.ENROLMENT, "a", csr), replace=("a",)) == [""]
+    assert judged(apart, entry(RequestKind.ENROLMENT, "c", csr)) == [""]
 
 
 def test_two_requests_for_one_name_are_both_refused(apart: Apart) -> None:
     """Signed one after the other, the second would be somebody else's for a name that is taken."""
     mine, thiefs = (signing_request(generate_key(), "c") for _ in range(2))
-    both = [entry(Kind.ENROLMENT, "c", csr) for csr in (mine, thiefs)]
+    both = [entry(RequestKind.ENROLMENT, "c", csr) for csr in (mine, thiefs)]
     for problem in judged(apart, *both):
         assert "several requests for this name" in problem
     assert judged(apart, both[0]) == [""]
@@ -207,7 +216,7 @@ def test_two_requests_for_one_name_are_both_refused(apart: Apart) -> None:
 def test_a_key_that_was_replaced_renews_nothing(apart: Apart) -> None:
     """It may have been stolen, and the aggregator taken over: the authority remembers by itself."""
     stolen, thiefs = apart.member("a"), generate_key()
-    renewal = entry(Kind.RENEWAL, "a", *renewal_request(stolen, thiefs))
+    renewal = entry(RequestKind.RENEWAL, "a", *renewal_request(stolen, thiefs))
     assert judged(apart, renewal) == [""]  # until the theft is known
     apart.ask("a", generate_key(), replace=True)
     assert apart.carry("a") == ["a"]
@@ -219,7 +228,7 @@ def test_a_lost_key_is_replaced_by_the_operators_of_both(apart: Apart) -> None:
     a = apart.member("a")
     apart.ask("a", generate_key(), replace=True)
     assert apart.carry() == []
-    assert "--replace a" in str(apart.judgements[0].problem)
+    assert "--replace a" in str(apart.reviews[0].problem)
     assert apart.carry("a") == ["a"]
     with Registry.open(apart.directory.registry) as registry:
         assert [each.fingerprint for each in registry.denials()] == [a.fingerprint]
@@ -227,25 +236,25 @@ def test_a_lost_key_is_replaced_by_the_operators_of_both(apart: Apart) -> None:
 
 def test_another_federations_requests(apart: Apart) -> None:
     """Are not looked at."""
-    paper = RequestFile(federation="factories", hosts=(), requests=())
+    content = RequestFile(federation="factories", hosts=(), requests=())
     with pytest.raises(ConfigurationError, match="another federation's"):
-        Signer.open(apart.ca).judge(paper, ())
+        OfflineAuthority.open(apart.ca).review(content, ())
 
 
-Forge = Callable[[Apart, Certificates], Certificates]
+Forge = Callable[[Apart, CertificateFile], CertificateFile]
 
 
-def foreign(apart: Apart, paper: Certificates) -> Certificates:
+def foreign(apart: Apart, content: CertificateFile) -> CertificateFile:
     """Signed by somebody else's authority of the same name."""
     stranger = Authority.create(apart.path / "foreign", "hospitals")
     csr = signing_request(generate_key(), "a")
     pem = stranger.issue(csr, node="a", lifetime=timedelta(days=1))
-    return msgspec.structs.replace(paper, certificates=(pem.decode(),))
+    return msgspec.structs.replace(content, certificates=(pem.decode(),))
 
 
-def foreign_authority(apart: Apart, paper: Certificates) -> Certificates:
+def foreign_authority(apart: Apart, content: CertificateFile) -> CertificateFile:
     """The same, with its authority beside it."""
-    forged = foreign(apart, paper)
+    forged = foreign(apart, content)
     certificate = (apart.path / "foreign" / "certificate.pem").read_text()
     own = msgspec.structs.replace(forged.authorities[0], certificate=certificate, proof=b"")
     return msgspec.structs.replace(forged, authorities=(*forged.authorities, own))
@@ -255,12 +264,12 @@ def foreign_authority(apart: Apart, paper: Certificates) -> Certificates:
 def test_what_comes_back_is_checked(apart: Apart, forge: Forge) -> None:
     """A certificate of another authority changes nothing."""
     apart.ask("a", generate_key())
-    write_requests(apart.directory, apart.requests)
-    paper = read_paper(apart.requests, RequestFile)
-    signed = Signer.open(apart.ca).sign(paper, paper.requests)
-    write_paper(apart.signed, forge(apart, signed))
+    export_requests(apart.directory, apart.requests)
+    content = read_file(apart.requests, RequestFile)
+    signed = OfflineAuthority.open(apart.ca).issue(content, content.requests)
+    write_file(apart.signed, forge(apart, signed))
     with pytest.raises(IdentityError):
-        take_in(apart.directory, apart.signed)
+        import_certificates(apart.directory, apart.signed)
     with Registry.open(apart.directory.registry) as registry:
         assert registry.nodes() == []
 
@@ -268,13 +277,13 @@ def test_what_comes_back_is_checked(apart: Apart, forge: Forge) -> None:
 def test_what_nobody_asked_for_is_left_out(apart: Apart) -> None:
     """The request was for another key by the time that its certificate came."""
     apart.ask("a", generate_key())
-    write_requests(apart.directory, apart.requests)
+    export_requests(apart.directory, apart.requests)
     with Registry.open(apart.directory.registry) as registry:
         registry.requests.drop("a")
     apart.ask("b", generate_key())
-    signer, paper = Signer.open(apart.ca), read_paper(apart.requests, RequestFile)
-    write_paper(apart.signed, signer.sign(paper, paper.requests))
-    assert take_in(apart.directory, apart.signed).names == []
+    authority, content = OfflineAuthority.open(apart.ca), read_file(apart.requests, RequestFile)
+    write_file(apart.signed, authority.issue(content, content.requests))
+    assert import_certificates(apart.directory, apart.signed).names == []
 
 
 def test_a_new_authority_takes_over(apart: Apart) -> None:
@@ -283,10 +292,10 @@ def test_a_new_authority_takes_over(apart: Apart) -> None:
     old = Authorities.load(apart.ca).fingerprints[0]
     Authorities.load(apart.ca).rotate(apart.ca)
     assert apart.carry() == []
-    here = Authorities.load(apart.directory.authority, elsewhere=True)
+    here = Authorities.load(apart.directory.authority, offline=True)
     assert here.fingerprints == Authorities.load(apart.ca).fingerprints
     assert here.fingerprints[0] == old
-    assert Signer.open(apart.ca).outdated() == ["a", "aggregator"]
+    assert OfflineAuthority.open(apart.ca).not_renewed() == ["a", "aggregator"]
     Authorities.load(apart.ca).retire(apart.ca)
     assert apart.carry() == ["aggregator"]  # a has yet to ask
     assert apart.waiting == ["a"]
@@ -294,16 +303,16 @@ def test_a_new_authority_takes_over(apart: Apart) -> None:
     assert apart.renew(a, key) is None
     assert "a" in apart.carry()
     assert apart.waiting == ["a"]  # which has yet to fetch it
-    assert Authorities.load(apart.directory.authority, elsewhere=True) == here
+    assert Authorities.load(apart.directory.authority, offline=True) == here
     with Registry.open(apart.directory.registry) as registry:
         registry.adopt([apart.renew(a, key).fingerprint])
     apart.carry()
     assert apart.waiting == []
-    left = Authorities.load(apart.directory.authority, elsewhere=True)
+    left = Authorities.load(apart.directory.authority, offline=True)
     assert left.fingerprints == here.fingerprints[1:]
-    office = Office.open(apart.directory, load_config(apart.directory))
-    assert office.own.current.ca_pem == left.ca_pem
-    assert left.renewed(office.own.current.certificate_der)
+    own = OwnCertificate.open(apart.directory, load_config(apart.directory)).identity
+    assert own.ca_pem == left.ca_pem
+    assert left.newest_issued(own.certificate_der)
 
 
 def test_the_key_is_here(tmp_path: Path) -> None:
@@ -312,30 +321,5 @@ def test_the_key_is_here(tmp_path: Path) -> None:
     directory = Directory(tmp_path / "aggregator")
     settings = {"hosts": ("localhost",), "port": 1, "enrolment_port": 2, "listen": "127.0.0.1"}
     create(directory, tmp_path / "spec.toml", **settings)
-    with pytest.raises(ConfigurationError, match="signed at once"):
-        write_requests(directory, tmp_path / "requests.json")
-
-
-def test_a_new_authority_is_there_wholly_or_not_at_all(tmp_path: Path) -> None:
-    """A process that is killed on the way leaves the old one, or the new one, never none."""
-    ca = tmp_path / "ca"
-    Authority.create(ca, "hospitals")
-    old = Authorities.load(ca)
-    both = old.rotate(ca)
-    with pytest.raises(ConfigurationError, match="taking over already"):
-        both.rotate(ca)
-    (proof,) = [each.proof for each in both.certificates if each.proof]
-    (ca / "next" / "proof").unlink()
-    assert Authorities.load(ca) == old
-    (ca / "next" / "proof").write_bytes(proof)
-    assert Authorities.load(ca) == both
-    for name in ("key.pem", "certificate.pem"):  # the takeover had come so far
-        (ca / "next" / "retiring").touch()
-        shutil.copy(ca / "next" / name, ca / name)
-        broken = Path(shutil.copytree(ca, tmp_path / f"after {name}"))
-        left = Authorities.load(broken)
-        assert left.fingerprints == both.fingerprints[1:]
-        assert left.present.key_pem == both.newest.key_pem
-        assert not (broken / "next").exists()
-    with pytest.raises(ConfigurationError, match="no new authority"):
-        old.retire(ca)
+    with pytest.raises(ConfigurationError, match="issued at once"):
+        export_requests(directory, tmp_path / "requests.json")

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from aggregator.ca.authorities import Authorities
-from aggregator.ca.certification import Certification
 from aggregator.directory.layout import AggregatorConfig, Directory
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import ConfigurationError, TangentMeshError
@@ -18,7 +18,7 @@ from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.signing_requests import signing_request
 
-__all__ = ["Office", "make_identity"]
+__all__ = ["OwnCertificate", "issue_own"]
 
 _log = logging.getLogger(__name__)
 _REMEDY = "Restore the aggregator's identity folder from a backup, or run `aggregator init` anew"
@@ -26,10 +26,14 @@ _REMEDY = "Restore the aggregator's identity folder from a backup, or run `aggre
 _Stamp = tuple[tuple[str, int], ...]
 
 
-def make_identity(authorities: Authorities, config: AggregatorConfig) -> Identity:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def issue_own(authorities: Authorities, config: AggregatorConfig) -> Identity:
     """A new key for the aggregator, and a certificate for it with all its hosts.
 
-    The present authority signs it: nodes that were away know no other one.
+    The present authority signs it: nodes that were away don't know the next one.
     """
     key, authority = generate_key(), authorities.present
     request = signing_request(key, AGGREGATOR)
@@ -40,25 +44,33 @@ def make_identity(authorities: Authorities, config: AggregatorConfig) -> Identit
 
 
 @dataclass
-class Office:
-    """Reads again what `aggregator ca` changes, and renews the aggregator's own certificate.
+class OwnCertificate:
+    """Renews the aggregator's own certificate, and reads again what `aggregator ca` changes.
 
     Attributes:
         directory: the aggregator's.
         config: its configuration.
         authorities: as they are now.
-        own: the aggregator's identity.
+        keyring: the aggregator's identity, and a renewed one.
+        now: the clock.
     """
 
     directory: Directory
     config: AggregatorConfig
     authorities: Authorities
-    own: Keyring
+    keyring: Keyring
+    now: Callable[[], datetime]
     _seen: _Stamp
     _trouble: str = ""
 
     @classmethod
-    def open(cls, directory: Directory, config: AggregatorConfig) -> Self:
+    def open(
+        cls,
+        directory: Directory,
+        config: AggregatorConfig,
+        *,
+        now: Callable[[], datetime] = _now,
+    ) -> Self:
         """Read authorities and identity; an identity whose life is over is replaced.
 
         Raises:
@@ -66,65 +78,79 @@ class Office:
             IdentityError: something is missing or broken.
         """
         seen = _stamp(directory.authority)
-        authorities = Authorities.load(directory.authority, elsewhere=config.authority_elsewhere)
+        authorities = Authorities.load(directory.authority, offline=config.authority_offline)
         certificate = directory.identity / "certificate.pem"
-        if authorities.elsewhere and not certificate.exists():
+        if authorities.offline and not certificate.exists():
             raise ConfigurationError(
                 "the aggregator has no certificate yet",
                 where=str(directory.identity),
                 remedy="`aggregator ca requests FILE`; have it signed on the authority's machine"
                 " (`aggregator ca sign`); `aggregator ca import`",
             )
-        if not authorities.elsewhere and _has_ended(certificate):
+        if not authorities.offline and _has_ended(certificate, now()):
             _log.warning("the aggregator's certificate has ended; it gets a new one")
-            own = Keyring.begin(directory.identity, make_identity(authorities, config))
+            keyring = Keyring.begin(directory.identity, issue_own(authorities, config))
         else:
-            own = Keyring.open(directory.identity, remedy=_REMEDY)
-            own.promote()
-        if own.current.ca_pem != authorities.ca_pem:
-            own.trust(authorities.ca_pem)
-        return cls(directory, config, authorities, own, seen)
+            keyring = Keyring.open(directory.identity, remedy=_REMEDY)
+            keyring.promote()
+        if keyring.current.ca_pem != authorities.ca_pem:
+            keyring.trust(authorities.ca_pem)
+        return cls(directory, config, authorities, keyring, now, seen)
 
-    async def keep_renewing(self, certification: Certification, seconds: float) -> None:
-        """Look every ``seconds``, for ever; trouble is said once and tried again."""
+    @property
+    def identity(self) -> Identity:
+        """The aggregator's identity now."""
+        return self.keyring.current
+
+    async def keep_current(self, seconds: float) -> None:
+        """Check every ``seconds``, for ever."""
         while True:
             await asyncio.sleep(seconds)
-            try:
-                if (stamp := _stamp(self.directory.authority)) != self._seen:
-                    self._reload(certification)
-                    self._seen = stamp
-                self._renew()
-                self._trouble = ""
-            except (TangentMeshError, OSError) as error:
-                if str(error) != self._trouble:
-                    _log.error("the aggregator's certificates can't be kept up: %s", error)
-                self._trouble = str(error)
+            self.check()
 
-    def _reload(self, certification: Certification) -> None:
-        elsewhere = self.config.authority_elsewhere
-        self.authorities = Authorities.load(self.directory.authority, elsewhere=elsewhere)
-        self._renew()
-        if self.own.current.ca_pem != self.authorities.ca_pem:
-            self.own.trust(self.authorities.ca_pem)
-        certification.authorities = self.authorities
-        _log.info("read the authorities again", extra={"now": len(self.authorities.certificates)})
+    def check(self) -> None:
+        """Read the authorities again if they have changed, and renew the certificate if it is due.
 
-    def _renew(self) -> None:
+        Trouble is logged once, and the next check tries again.
+        """
+        try:
+            if (stamp := _stamp(self.directory.authority)) != self._seen:
+                self._reload()
+                self._seen = stamp
+            self._renew(self.authorities)
+            self._trouble = ""
+        except (TangentMeshError, OSError) as error:
+            if str(error) != self._trouble:
+                _log.error("the aggregator's certificates can't be kept up: %s", error)
+            self._trouble = str(error)
+
+    def _reload(self) -> None:
+        """Read the authorities. They count only once one of them has issued the own certificate."""
+        authorities = Authorities.load(
+            self.directory.authority, offline=self.config.authority_offline
+        )
+        self._renew(authorities)
+        if self.keyring.current.ca_pem != authorities.ca_pem:
+            self.keyring.trust(authorities.ca_pem)
+        self.authorities = authorities
+        _log.info("read the authorities again", extra={"now": len(authorities.certificates)})
+
+    def _renew(self, authorities: Authorities) -> None:
         """Put a renewed certificate in force, or see to it that there will be one."""
-        self.own.refresh()
-        if self.own.renewed is not None:
-            self.own.promote()
+        keyring = self.keyring
+        keyring.refresh()
+        if keyring.renewed is not None:
+            keyring.promote()
             _log.info("the aggregator has a new certificate")
-        current = self.own.current
-        known = self.authorities.issued(current.certificate_der)
-        if known and datetime.now(UTC) < current.renewal_due:
+        current = keyring.current
+        if authorities.issued(current.certificate_der) and self.now() < current.renewal_due:
             return
-        if not self.authorities.elsewhere:
-            self.own.keep(make_identity(self.authorities, self.config))
-            self.own.promote()
+        if not authorities.offline:
+            keyring.keep(issue_own(authorities, self.config))
+            keyring.promote()
             _log.info("renewed the aggregator's certificate")
         else:
-            self.own.request_key()
+            keyring.request_key()
             raise ConfigurationError(
                 "the aggregator's certificate should be renewed",
                 where=str(self.directory.identity),
@@ -133,11 +159,11 @@ class Office:
             )
 
 
-def _has_ended(certificate: Path) -> bool:
+def _has_ended(certificate: Path, now: datetime) -> bool:
     if not certificate.exists():
         return False
     _, expires = life_of(certificate.read_bytes(), where=str(certificate))
-    return expires < datetime.now(UTC)
+    return expires < now
 
 
 def _stamp(directory: Path) -> _Stamp:

@@ -35,7 +35,7 @@ async def beats(aggregator: Discovered, **changes: object) -> None:
     """A heartbeat of everybody, and a look at the plan."""
     for node in "abc":
         await aggregator.beat(node, **changes)
-    await aggregator.service.plan()
+    await aggregator.planning.update()
 
 
 async def test_a_complete_run_takes_a_renewed_certificate_up(aggregator: Discovered) -> None:
@@ -83,7 +83,7 @@ async def test_a_run_in_progress_is_not_disturbed(aggregator: Discovered) -> Non
     await beats(aggregator, **RUNNING)
     assert aggregator.registry.latest_plan().epoch == 1
     await aggregator.beat("c", **(RUNNING | {"address": "elsewhere:7710"}))
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     assert aggregator.registry.latest_plan().epoch == 2
     assert planned(aggregator, "b") == renewed.fingerprint
 
@@ -111,7 +111,7 @@ async def test_while_a_member_is_away_the_complete_run_waits(aggregator: Discove
     aggregator.now += 16
     for node in "ab":
         await aggregator.beat(node, **COMPLETE)
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     assert aggregator.registry.latest_plan().epoch == 1
     await beats(aggregator, **COMPLETE)
     assert aggregator.registry.latest_plan().epoch == 2
@@ -123,7 +123,7 @@ async def test_a_node_without_a_plan_need_not_wait(aggregator: Discovered) -> No
     old, renewed = aggregator.identities["a"], await aggregator.renew("a")
     aggregator.identities["a"] = renewed
     await aggregator.beat("a")
-    await aggregator.service.plan()
+    await aggregator.planning.update()
     assert aggregator.registry.nodes()[0].fingerprint == renewed.fingerprint
     await aggregator.renew("a")  # and again
     aggregator.identities["a"] = old
@@ -189,7 +189,7 @@ async def test_a_denied_node_is_refused_and_left_out(aggregator: Discovered) -> 
     """It is told when and why; the others go on without it, and come to know its fingerprint."""
     await aggregator.first_plan("a", "b", "c", "d")
     deny(aggregator, aggregator.identities["b"])
-    await aggregator.service.refresh()
+    await aggregator.members.refresh()
     with pytest.raises(Aborted, match=r"denied.*2001-09-09 01:46 UTC: stolen") as caught:
         await aggregator.beat("b", **RUNNING)
     assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
@@ -199,15 +199,15 @@ async def test_a_denied_node_is_refused_and_left_out(aggregator: Discovered) -> 
         await aggregator.beat(node, **RUNNING)
     reply = await aggregator.beat("c", **(RUNNING | {"denylist": b"of nothing"}))
     assert list(reply.denylist.fingerprints) == [aggregator.identities["b"].fingerprint]
-    held = aggregator.service.certification.denylist.digest
+    held = aggregator.members.certificates.denylist_digest
     assert not (await aggregator.beat("c", **(RUNNING | {"denylist": held}))).HasField("denylist")
-    await aggregator.service.plan()
-    assert aggregator.members == "acd"
+    await aggregator.planning.update()
+    assert aggregator.cohort == "acd"
     aggregator.start()
     with pytest.raises(Aborted, match="denied"):
         await aggregator.beat("b", **RUNNING)
     aggregator.registry.allow([aggregator.identities["b"].fingerprint])
-    await aggregator.service.refresh()
+    await aggregator.members.refresh()
     await aggregator.beat("b", **RUNNING)
 
 
@@ -216,7 +216,7 @@ async def test_a_replaced_certificate_is_denied(aggregator: Discovered) -> None:
     lost = aggregator.identities["b"]
     aggregator.registry.add_token(b"again", "b", expires_at=aggregator.date, replace=True)
     renewed = await aggregator.renew("b")
-    node = aggregator.service.certification.nodes["b"]
+    node = aggregator.members.certificates.nodes["b"]
     new = replace(node, fingerprint=fingerprint_of(b"new"), certificate=b"new")
     aggregator.registry.enrol(b"again", "b", now=aggregator.date, issue=lambda: new)
     denied = {each.fingerprint for each in aggregator.registry.denials()}

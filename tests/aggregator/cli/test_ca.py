@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from aggregator.registry.certificate_requests import CertificateRequest, RequestKind
 from aggregator.registry.registry import EnrolledNode, Registry
-from aggregator.registry.requests import Kind, Request
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.signing_requests import key_fingerprint, signing_request
 
@@ -59,7 +59,7 @@ def asked(path: Path, node: str) -> str:
     """A node has asked to enrol; its key's fingerprint."""
     csr = signing_request(generate_key(), node)
     with Registry.open(path / "agg" / "registry.sqlite") as registry:
-        registry.requests.put(Request(node, Kind.ENROLMENT, csr, b"", 0.0))
+        registry.requests.put(CertificateRequest(node, RequestKind.ENROLMENT, csr, b"", 0.0))
     return key_fingerprint(csr, node)
 
 
@@ -117,9 +117,9 @@ def test_the_denylists_commands(path: Path) -> None:
     """By name or by fingerprint; nobody of that name is an error."""
     with Registry.open(path / "agg" / "registry.sqlite") as registry:
         node = EnrolledNode("d", b"DER", b"d" * 32, 0.0)
-        registry.certify(node, now=0.0)
+        registry.keep_enrolment(node, now=0.0)
     place = ("--dir", path / "agg", "--json")
-    assert "no certificate is this one's" in run("deny", "nobody", *place, code=3)
+    assert "no certificate has this name" in run("deny", "nobody", *place, code=3)
     (denied,) = json.loads(run("deny", "d", "--reason", "stolen", *place))["denied"]
     assert (denied["node"], denied["fingerprint"]) == ("d", (b"d" * 32).hex())
     listed = json.loads(run("denied", *place))["denied"]
