@@ -6,11 +6,7 @@ from edge_node.network.tree.records import RunRecords
 from edge_node.network.tree.signed import heard, said
 from edge_node.network.wire.combine import parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
-from edge_node.security.masks import (
-    PUBLIC_BYTES,
-    MaskingKey,
-    PairwiseMasks,
-)
+from edge_node.security.masks import PUBLIC_BYTES, MaskingKey, PairwiseMasks
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose
 
