@@ -200,6 +200,12 @@ def test_a_broken_link_is_found() -> None:
     assert broken_links(text, ROOT / "page.md") == ["#b", "nothing.md"]
 
 
+def test_every_picture_is_shown() -> None:
+    """No file of docs/images is left over."""
+    text = "".join(page.read_text() for page in PAGES)
+    assert not [f for f in (ROOT / "docs/images").iterdir() if f"images/{f.name})" not in text]
+
+
 def test_every_threat_that_is_defended_names_a_test() -> None:
     """The threat model promises nothing that no test watches."""
     text = (ROOT / "docs/threat-model.md").read_text()

@@ -21,7 +21,8 @@ from edge_node.config import (
 )
 from tests.test_docs import ROOT, pages
 
-_COMMAND = re.compile(r"(?<!-u )\b(edge-node|aggregator)((?: [a-z][a-z-]+)+)")
+_PROGRAM = re.compile(r"(?<!-u )(?<!lib/)\b(edge-node|aggregator)(?= )")  # no user, no directory
+_COMMAND = re.compile(_PROGRAM.pattern + "((?: [a-z][a-z-]+)+)")
 _CODE = re.compile(r"`([^`\n]+)`|^ {4,}(\S.*)$", re.MULTILINE)
 PROGRAMS: dict[str, click.Command] = {"edge-node": node_cli, "aggregator": aggregator_cli}
 
@@ -42,16 +43,39 @@ def unknown_commands(text: str) -> list[str]:
     return sorted(set(unknown))
 
 
+def options(command: click.Command) -> set[str]:
+    """The options of a command and of all below it."""
+    own = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return own.union({"--help"}, *(options(each) for each in below))
+
+
+def unknown_options(text: str) -> list[str]:
+    """Options beside a program's name that none of its commands takes."""
+    unknown = set()
+    for match in _CODE.finditer(text.replace("\\\n", " ")):
+        _, *parts = _PROGRAM.split(match.group(1) or match.group(2))
+        for program, rest in zip(parts[::2], parts[1::2], strict=True):
+            known = options(PROGRAMS[program])
+            named = re.findall(r"--[a-z-]+", rest)
+            unknown |= {f"{program} {option}" for option in named if option not in known}
+    return sorted(unknown)
+
+
 @pages
 def test_every_command_that_is_named_exists(page: Path) -> None:
-    """Of `edge-node` and of `aggregator`."""
+    """Of `edge-node` and of `aggregator`, with the options that are named beside it."""
     assert not unknown_commands(page.read_text())
+    assert not unknown_options(page.read_text())
 
 
 def test_a_command_that_does_not_exist_is_found() -> None:
     """The control."""
-    text = "`edge-node status`, `aggregator ca sing FILE`\n\n    edge-node learn --dir node\n"
+    text = (
+        "`edge-node status --jason`, `aggregator ca sing FILE`\n\n    edge-node learn --dir node\n"
+    )
     assert unknown_commands(text) == ["aggregator sing", "edge-node learn"]
+    assert unknown_options(text) == ["edge-node --jason"]
 
 
 def test_the_design_names_every_command() -> None:
