@@ -91,6 +91,24 @@ def test_the_design_names_every_command() -> None:
     ]
 
 
+def missing_targets(text: str) -> list[str]:
+    """Targets of the Makefile that the text's code names and that don't exist."""
+    there = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    code = "\n".join(each.group(1) or each.group(2) for each in _CODE.finditer(text))
+    return sorted(set(re.findall(r"\bmake ([a-z][a-z-]*)", code)) - there)
+
+
+@pages
+def test_every_target_that_is_named_exists(page: Path) -> None:
+    """Of the Makefile."""
+    assert not missing_targets(page.read_text())
+
+
+def test_a_target_that_does_not_exist_is_found() -> None:
+    """The control."""
+    assert missing_targets("`make demo` and\n\n    make nothing   # at all\n") == ["nothing"]
+
+
 def settings(table: type) -> list[str]:
     """The names of a configuration table's keys."""
     return [field.encode_name for field in msgspec.structs.fields(table)]
