@@ -43,8 +43,9 @@ from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.tree.exchange_server import ExchangeServer, ExchangeService
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.tree.records import RecordStore
+from edge_node.network.tree.relay import Progress
 from edge_node.network.tree.sweep import Board
-from edge_node.network.tree.tree import Progress, RunSuperseded, TreeNetwork
+from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.network.wire.framing import Traffic
 from edge_node.program import infer
 from edge_node.security.disclosure.departure import Departure
@@ -363,7 +364,7 @@ class Node:
             return
         except CohortRefusedError as error:
             _log.warning("this cohort is refused: %s", error, extra={"run": plan.run})
-            self._enter(plan.run, Phase.REFUSED, error, epoch=max(plan.epoch, network.epoch))
+            self._enter(plan.run, Phase.REFUSED, error, epoch=max(plan.epoch, network.epoch.number))
             return
         except TangentMeshError as error:
             _log.error("the run failed: %s", error, extra={"run": plan.run})
