@@ -39,11 +39,11 @@ def learn(
     """
     started = time.monotonic()
 
-    def completed_step(step: str) -> None:
+    def completes(step: str) -> None:
         if report is not None:
             report(step, time.monotonic() - started)
 
-    federation = MemoryFederation(list(sources), report=completed_step)
+    federation = MemoryFederation(list(sources), completes=completes)
 
     async def program(network: Network) -> Model:
         """What each node runs."""

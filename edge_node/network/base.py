@@ -138,8 +138,12 @@ def check_next(step: Step, steps: Steps, *, node: str, is_sum: bool) -> None:
     if step in steps:
         raise NetworkError("a step's name was used twice", where=where)
     if step.is_sum is not is_sum:
-        primitive = "sum" if is_sum else "gather"
-        raise NetworkError(f"{step.content.value} are not for a {primitive}", where=where)
+        raise NetworkError(
+            "the step's content can't be summed" if is_sum else "the step's content isn't gathered",
+            where=where,
+            expected="counts or statistics" if is_sum else "a choice",
+            found=step.content.value,
+        )
 
 
 def demanded_cohort(steps: Steps, terms: Terms) -> tuple[str, ...] | None:

@@ -39,7 +39,7 @@ class MemoryFederation:
     Args:
         nodes: their names; one is enough.
         lost: which of them are lost on the way, each as it comes to a step; not all.
-        report: called with each step when it is complete.
+        completes: is told each step's name when the step is complete.
 
     Attributes:
         nodes: the names, ascending.
@@ -51,7 +51,8 @@ class MemoryFederation:
         self,
         nodes: Sequence[str],
         lost: Mapping[str, str] | None = None,
-        report: Callable[[str], None] = lambda step: None,
+        *,
+        completes: Callable[[str], None] = lambda _: None,
     ) -> None:
         if not nodes or len(set(nodes)) != len(nodes):
             raise NetworkError(
@@ -60,13 +61,8 @@ class MemoryFederation:
         self.nodes = self.present = tuple(sorted(nodes))
         self.log: list[tuple[str, int]] = []
         self._lost = dict(lost or {})
-        self._report = report
+        self._completes = completes
         self._rounds: dict[int, _Round] = {}
-
-    @property
-    def traversals(self) -> int:
-        """How many steps, sums and gathers, are complete."""
-        return len(self.log)
 
     def network(self, node: str) -> "MemoryNetwork":
         """One node's view. Raises NetworkError for a node of another federation."""
@@ -95,10 +91,7 @@ class MemoryFederation:
         return {node: each for task in tasks for node, each in task.result().items()}
 
     async def exchange(self, node: str, sequence: int, step: str, own: Contribution) -> "_Round":
-        """Give a node's contribution to a step, and wait for everybody's.
-
-        A node alone never waits for others; it, too, lets other tasks in, and interrupts.
-        """
+        """Give a node's contribution to a step, and wait for everybody's."""
         if self._lost.get(node) == step:
             self.present = tuple(each for each in self.present if each != node)
             self._complete_rounds()
@@ -109,7 +102,6 @@ class MemoryFederation:
         current.give(node, step, own)
         self._complete_rounds()
         await asyncio.shield(current.complete)
-        await asyncio.sleep(0)
         self._rounds.pop(sequence, None)  # nobody comes to it any more
         return current
 
@@ -118,7 +110,7 @@ class MemoryFederation:
             if not current.complete.done() and set(self.present) <= set(current.contributions):
                 self.log.append((current.step, max(map(_size, current.contributions.values()))))
                 current.complete.set_result(tuple(sorted(current.contributions)))
-                self._report(current.step)
+                self._completes(current.step)
 
 
 class MemoryNetwork:
@@ -169,6 +161,7 @@ class MemoryNetwork:
         sequence = len(self._steps)
         completed = await self._federation.exchange(self._node, sequence, str(step), own)
         self._steps[step] = completed.complete.result()
+        await asyncio.sleep(0)  # one node alone never waits for another: let an interrupt in
         return completed
 
 
