@@ -74,7 +74,7 @@ def wire(rows: int, landmarks: int, as_json: bool) -> None:
 @cli.command()
 @click.option("--landmarks", default=1000, show_default=True)
 @click.option("--nodes", multiple=True, type=int, default=[3, 10, 32, 64], show_default=True)
-@click.option("--rows", default=4000, show_default=True, help="Of a site, for a whole sweep.")
+@click.option("--rows", default=4000, show_default=True, help="Of a site, for a whole round.")
 @click.option("--repeats", default=5, show_default=True)
 @console.json_option
 def secure(landmarks: int, nodes: tuple[int, ...], rows: int, repeats: int, as_json: bool) -> None:

@@ -118,7 +118,7 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
         first = next(iter(models.values()))
         facts = {
             "seconds": round(seconds, 1),
-            "sweeps": first.provenance.sweeps,
+            "sums": first.provenance.sums,
             "kernel": first.provenance.kernel,
             "landmark_kind": str(first.provenance.landmark_kind),
         }
@@ -266,11 +266,11 @@ def summarise(rows: Iterable[Row]) -> list[Row]:
 
 def _averages(group: Sequence[Row]) -> Row:
     figures: Row = {}
-    for key in ("rmse", "nll", "coverage95", "accuracy", "log_loss", "ece", "seconds", "sweeps"):
+    for key in ("rmse", "nll", "coverage95", "accuracy", "log_loss", "ece", "seconds", "sums"):
         values = np.array([row[key] for row in group if key in row], dtype=float)
         if len(values):
             figures[key] = float(values.mean())
-        if len(values) > 1 and key not in ("seconds", "sweeps"):
+        if len(values) > 1 and key not in ("seconds", "sums"):
             figures[f"{key}_se"] = float(values.std(ddof=1) / np.sqrt(len(values)))
     return figures
 

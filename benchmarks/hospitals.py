@@ -49,7 +49,7 @@ def measure_hospitals(data: Path, model: ModelSpec, *, indicator: bool) -> list[
         {
             "way": "federated",
             **_figures([_answer(federated, test) for test in tests], tests),
-            "sweeps": federated.provenance.sweeps,
+            "sums": federated.provenance.sums,
             "kernel": federated.provenance.kernel,
             "landmark_kind": str(federated.provenance.landmark_kind),
         },

@@ -3,7 +3,7 @@
 The plain sum exists here only: float64 numbers, 8 bytes each, added along the same tree, over the
 same mutual TLS, with the same records on disk. Both sums are of a node's statistics, m (m + 1) / 2
 + m + 5 numbers; all nodes run in this process, so wall times are those of one machine that works
-for everybody. A *sweep* is what all sites do for one total: the statistics of their rows (timed for
+for everybody. A *round* is what all sites do for one total: the statistics of their rows (timed for
 one site, times their number), then the sum.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence, Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -23,11 +23,12 @@ from benchmarks.result import result
 from benchmarks.statistics import measure_statistics
 from edge_node.arrays import Vector
 from edge_node.federation.plan import Plan
+from edge_node.network.base import Terms
 from edge_node.network.tree.guard import Unguarded
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.network.wire.operation import Kind
+from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
-from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.step import Step
 from tests.mesh import Mesh
 
 __all__ = ["measure_secure"]
@@ -41,7 +42,7 @@ def measure_secure(landmarks: int, nodes: Sequence[int], rows: int, repeats: int
 
     ``bytes_ratio`` and ``wall_ratio`` of ten nodes (or of the first number that is asked for) are
     told apart from the others. ``bytes_ratio`` is over all tree edges in both directions, for all
-    that an epoch with one sum needs, masking keys among it; ``wall_ratio`` over a sweep;
+    that an epoch with one sum needs, masking keys among it; ``wall_ratio`` over a round;
     ``transport_wall_ratio`` and ``transport_cpu_ratio`` over the sum alone, by the best of
     interleaved repeats.
     """
@@ -98,7 +99,7 @@ async def _costs(folder: Path, length: int, nodes: int, repeats: int) -> tuple[_
             mesh = await stack.enter_async_context(Mesh(authority, folder / kind.__name__))
             federations.append(await _Federation.start(mesh, kind, nodes, length))
         turns = [
-            [await each.sum(f"s{number}") for each in federations]
+            [await each.sum(Step(f"s{number}")) for each in federations]
             for number in range(_WARM_UP + repeats)
         ]
     secure, plain = zip(*turns[_WARM_UP:], strict=True)
@@ -139,7 +140,7 @@ class _Federation:
         ]
         return cls(mesh, networks, np.random.default_rng(0).normal(size=(nodes, length)))
 
-    async def sum(self, step: str) -> _Cost:
+    async def sum(self, step: Step) -> _Cost:
         """The cost of one sum of everybody's vector; checked against NumPy's."""
         before, wall, cpu = self._bytes(), time.perf_counter(), time.process_time()
         totals = await asyncio.gather(
@@ -157,22 +158,14 @@ class _Federation:
 class _PlainNetwork(TreeNetwork):
     """Float64 numbers on the wire, for everybody to read; sums depend on the tree's order."""
 
-    async def sum(
-        self,
-        step: str,
-        vector: Vector,
-        *,
-        cohort_of: str = "",
-        noise: DiscreteGaussian | None = None,
-    ) -> Vector:
-        sequence, payload = self._next(step), vector.tobytes()
-        records = self.store.run(self.run)
-        await asyncio.to_thread(records.keep_contribution, sequence, payload)
+    async def sum(self, step: Step, vector: Vector, **_: Unpack[Terms]) -> Vector:
+        sequence, payload = len(self.steps), vector.tobytes()
+        await asyncio.to_thread(self.records.keep_contribution, sequence, payload)
 
-        async def message(_: Plan) -> tuple["_PlainSum", bytes]:
+        async def message(_plan: Plan, _operation: Operation) -> tuple["_PlainSum", bytes]:
             return _PlainSum(len(payload)), payload
 
-        record = await self._complete(sequence, step, Kind.KIND_SUM, message)
+        record = await self._complete(step, Kind.KIND_SUM, message)
         return np.frombuffer(record.payload)
 
 

@@ -8,16 +8,17 @@ gRPC hands it to HTTP/2: every step, the masking keys, and the program's small c
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from benchmarks.federations import regression_spec, write_rows
 from benchmarks.result import result
 from edge_node.arrays import Vector
 from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation
+from edge_node.network.base import Terms
 from edge_node.network.memory import MemoryFederation, MemoryNetwork
 from edge_node.program import infer
-from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.step import Step
 
 __all__ = ["measure_wire"]
 
@@ -58,15 +59,9 @@ class _Tally(MemoryFederation):
         network = super().network(node)
         sum_ = network.sum
 
-        async def counted(
-            step: str,
-            vector: Vector,
-            *,
-            cohort_of: str = "",
-            noise: DiscreteGaussian | None = None,
-        ) -> Vector:
+        async def counted(step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
             self.numbers += len(vector)
-            return await sum_(step, vector, cohort_of=cohort_of, noise=noise)
+            return await sum_(step, vector, **terms)
 
         network.sum = counted  # type: ignore[method-assign]
         return network

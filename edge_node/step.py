@@ -1,23 +1,58 @@
-"""Names of a program's steps, and of steps that are taken again."""
+"""A step of the program: one sum or gather over the federation, as a value.
 
-import re
+A leaf: the program makes steps, networks take them, and a site's guard reads their fields.
+"""
 
-__all__ = ["repeated_step", "summed_step"]
+import enum
+from dataclasses import dataclass, field, replace
 
-_AGAIN = "/again-"
-_COUNTING = re.compile(r"(.*/)?counts|folds")  # steps that sum counts and nothing but counts
-
-
-def repeated_step(step: str, times: int) -> str:
-    """The name of a step that was taken so many times before."""
-    return f"{step}{_AGAIN}{times}" if times else step
+__all__ = ["Content", "Step"]
 
 
-def summed_step(step: str) -> str:
-    """The step that says what is summed: of a repeated one, the first.
+class Content(enum.StrEnum):
+    """What the nodes give to a step."""
 
-    Whoever compares totals by their step must compare these. A repeated count stands for itself:
-    after a crash the others may count who is left, though it tells the counts of who isn't.
+    COUNTS = "counts"  # how many rows there are of each kind, and nothing else
+    STATISTICS = "statistics"  # any other sum over rows
+    CHOICE = "choice"  # nothing that depends on anybody's rows: it is gathered, never summed
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step, unique within a run by its name and attempt.
+
+    Attributes:
+        name: what the program calls it.
+        content: what is given to it. What isn't said to be counts is taken for statistics, about
+            which a guard is stricter. It is no part of the step's identity: on the wire there is
+            the text alone.
+        attempt: how often the step was taken before.
     """
-    first, again, _ = step.partition(_AGAIN)
-    return step if again and _COUNTING.fullmatch(first) else first
+
+    name: str
+    content: Content = field(default=Content.STATISTICS, compare=False)
+    attempt: int = 0
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether it is a sum; otherwise it is a gather."""
+        return self.content is not Content.CHOICE
+
+    @property
+    def again(self) -> "Step":
+        """The same step, taken once more."""
+        return replace(self, attempt=self.attempt + 1)
+
+    @property
+    def compared(self) -> "Step":
+        """The step whose totals this one's must be compared with, over all runs.
+
+        All attempts at a step are the same sum, so the first stands for them. A repeated count
+        stands for itself: after a crash the others may count who is left, although the difference
+        from the first count tells the counts of those who are gone.
+        """
+        return self if self.content is Content.COUNTS else replace(self, attempt=0)
+
+    def __str__(self) -> str:
+        """The step on the wire and in records."""
+        return f"{self.name}/again-{self.attempt}" if self.attempt else self.name

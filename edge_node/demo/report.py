@@ -49,7 +49,8 @@ def summary(
             }
             for site in sites
         ],
-        "sweeps": provenance.sweeps,
+        "sums": provenance.sums,
+        "traversals": provenance.traversals,
         "wall_seconds": round(outcome.wall_seconds, 3),
         "bytes_per_edge": sum(s.bytes_sent for s in outcome.statuses.values()) / edges,
         "secure_sum": outcome.secure_sum,

@@ -7,15 +7,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Any, TypeVar
 
-from edge_node.arrays import Vector
 from edge_node.config import FederationSpec
 from edge_node.data.sources.source import Source
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.journal import Journal
-from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 
 __all__ = ["Report", "completed", "learn"]
 
@@ -34,18 +31,22 @@ def learn(
     Args:
         spec: what the nodes agree on.
         sources: each node's rows.
-        report: is told of the first node's steps, which are everybody's.
+        report: is told of each step.
 
     Raises:
         DataError: the rows don't fit the schema, or there is nothing to learn from them.
         NumericalError: the model can't be computed from the totals.
     """
-    federation = MemoryFederation(list(sources))
+    started = time.monotonic()
+
+    def completes(step: str) -> None:
+        if report is not None:
+            report(step, time.monotonic() - started)
+
+    federation = MemoryFederation(list(sources), completes=completes)
 
     async def program(network: Network) -> Model:
         """What each node runs."""
-        if network.node == federation.nodes[0]:
-            network = _Watched(network, report)
         return await infer(network, sources[network.node], spec)
 
     return completed(federation.run(program))
@@ -71,36 +72,3 @@ def completed(work: Coroutine[Any, Any, T]) -> T:
         except KeyboardInterrupt:
             loop.call_soon_threadsafe(task.cancel)
             raise
-
-
-class _Watched(Journal):
-    """A network that tells of every step once it is complete, and can be interrupted there."""
-
-    def __init__(self, network: Network, report: Report | None) -> None:
-        super().__init__(network)
-        self._report = report
-        self._started = time.monotonic()
-
-    async def sum(
-        self,
-        step: str,
-        vector: Vector,
-        *,
-        cohort_of: str = "",
-        noise: DiscreteGaussian | None = None,
-    ) -> Vector:
-        """As the network's; the step is reported."""
-        total = await super().sum(step, vector, cohort_of=cohort_of, noise=noise)
-        await self._complete(step)
-        return total
-
-    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
-        """As the network's; the step is reported."""
-        gathered = await super().gather(step, data)
-        await self._complete(step)
-        return gathered
-
-    async def _complete(self, step: str) -> None:
-        if self._report is not None:
-            self._report(step, time.monotonic() - self._started)
-        await asyncio.sleep(0)  # one node alone never waits for another: let an interrupt in

@@ -51,7 +51,13 @@ _DAMAGE = (
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose sums a model was made of, and which choices were taken on the way."""
+    """Whose sums a model was made of, and which choices were taken on the way.
+
+    ``traversals`` says how often the tree was traversed, up and down, for the program: once for
+    each sum, for each gather, and for each sum that was given up because a node was lost. What an
+    epoch begins with (frontier, catch-up, claims, keys) and the comparison of transcripts at the
+    end of a run don't count: they belong to the tree, not to the program.
+    """
 
     federation: str
     spec_hash: str  # hexadecimal
@@ -59,7 +65,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     cohorts: Mapping[str, tuple[str, ...]]  # by step: whose contributions its total holds
     learnt_in: str  # the step whose total the posterior is made of
     rows: int
-    sweeps: int
+    sums: int  # totals that were formed
+    traversals: int
     kernel: str  # in a few words
     landmark_kind: LandmarkKind
     landmarks: int

@@ -1,25 +1,36 @@
 """What the federation program needs of a network: two primitives, ``sum`` and ``gather``.
 
-Every node runs the same program and calls the same steps in the same order. A step has a name,
-unique within a run. ``edge_node.network.memory`` serves any number of nodes in one process;
-``edge_node.network.tree.tree`` is the spanning tree over gRPC. A third thing, ``decide``, is built
-from them.
+Every node runs the same program and takes the same steps (`edge_node.step`) in the same order.
+``edge_node.network.memory`` serves any number of nodes in one process;
+``edge_node.network.tree.tree`` is the spanning tree over gRPC. A third primitive, ``decide``, is
+built from a gather.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypedDict, Unpack
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from edge_node import errors
+from edge_node.arrays import Vector
 from edge_node.errors import NetworkError, TangentMeshError
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.step import Content, Step
 
-__all__ = ["CohortChanged", "Network", "Vector", "decide"]
+__all__ = [
+    "CohortChanged",
+    "Network",
+    "NetworkLayer",
+    "Steps",
+    "Terms",
+    "check_next",
+    "decide",
+    "demanded_cohort",
+]
 
-Vector = NDArray[np.float64]
+Steps: TypeAlias = Mapping[Step, tuple[str, ...]]
+"""Completed steps in order, each with the nodes, sorted, whose contributions its total holds: none
+where the total was to be formed of certain nodes, and one of them was gone (`CohortChanged`)."""
 
 
 class CohortChanged(Exception):
@@ -27,6 +38,19 @@ class CohortChanged(Exception):
 
     The total was not formed, and never will be: every node is told so at the same step.
     """
+
+
+class Terms(TypedDict, total=False):
+    """What may be demanded of a total; a network that wraps another one passes it on.
+
+    Attributes:
+        cohort_of: an earlier step, which counted what is summed now: the total is formed of
+            exactly its nodes, or not at all.
+        noise: what the total must hold beside the vectors: each node adds a share of it.
+    """
+
+    cohort_of: Step
+    noise: DiscreteGaussian
 
 
 class Network(Protocol):
@@ -42,44 +66,96 @@ class Network(Protocol):
         """The node that takes shared choices; it may change between steps, after a failure."""
         ...
 
-    def cohort(self, step: str) -> tuple[str, ...]:
-        """The nodes, sorted, whose contributions the completed ``step`` holds."""
+    @property
+    def steps(self) -> Steps:
+        """What this node's program has completed in the run."""
         ...
 
-    async def sum(
-        self,
-        step: str,
-        vector: Vector,
-        *,
-        cohort_of: str = "",
-        noise: DiscreteGaussian | None = None,
-    ) -> Vector:
+    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """The sum of all nodes' vectors: the same bytes at every node, whatever the tree.
 
         Args:
-            step: the step's name, unique within the run.
+            step: a new one; its content says what is summed.
             vector: shape (k,), float64, finite, below 2**53 in absolute value; k is the same at
                 all nodes.
-            cohort_of: an earlier step, which counted what is summed now: the total is formed of
-                exactly its nodes, or not at all.
-            noise: what the total must hold beside the vectors: each node adds a share of it.
+            terms: what is demanded of the total.
 
         Raises:
             CohortChanged: not all nodes of ``cohort_of`` are left; nothing was summed.
             NumericalError: a value is not finite or too large; nothing was sent.
             RefusedError: the site's privacy budget doesn't allow it; nothing was sent.
-            NetworkError: the step could not be completed (the message names who is waited for).
+            NetworkError: the step was taken before, ``cohort_of`` is not complete, or the step
+                could not be completed (the message names the nodes that are waited for).
         """
         ...
 
-    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
-        """Every node's bytes, by node name; the same mapping at every node. Never used for
-        anything derived from a site's rows: public keys and shared choices only.
+    async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
+        """Every node's bytes, by node name; the same mapping at every node.
+
+        Never used for anything derived from a site's rows: public keys and shared choices only.
+        So the step's content is a choice. Raises NetworkError, as ``sum`` does.
         """
         ...
 
 
-async def decide(network: Network, step: str, choose: Callable[[], bytes]) -> bytes:
+class NetworkLayer:
+    """A network over another one, which does everything that a subclass doesn't do itself."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @property
+    def node(self) -> str:
+        """As the network's."""
+        return self._network.node
+
+    @property
+    def root(self) -> str:
+        """As the network's."""
+        return self._network.root
+
+    @property
+    def steps(self) -> Steps:
+        """As the network's."""
+        return self._network.steps
+
+    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
+        """As the network's."""
+        return await self._network.sum(step, vector, **terms)
+
+    async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
+        """As the network's."""
+        return await self._network.gather(step, data)
+
+
+def check_next(step: Step, steps: Steps, *, node: str, is_sum: bool) -> None:
+    """Check that ``step`` may follow the ``steps`` that ``node`` has completed.
+
+    Raises:
+        NetworkError: it is among them, or its content is not for this primitive.
+    """
+    where = f"step {step} at {node}"
+    if step in steps:
+        raise NetworkError("a step's name was used twice", where=where)
+    if step.is_sum is not is_sum:
+        raise NetworkError(
+            "the step's content can't be summed" if is_sum else "the step's content isn't gathered",
+            where=where,
+            expected="counts or statistics" if is_sum else "a choice",
+            found=step.content.value,
+        )
+
+
+def demanded_cohort(steps: Steps, terms: Terms) -> tuple[str, ...] | None:
+    """The nodes that a total must be formed of; None: any. Raises NetworkError."""
+    if (counted := terms.get("cohort_of")) is None:
+        return None
+    if counted not in steps:
+        raise NetworkError("the step is not complete", where=f"step {counted}")
+    return steps[counted]
+
+
+async def decide(network: Network, choice: str, choose: Callable[[], bytes]) -> bytes:
     """Take a choice once, at the root, and share it: the same bytes at every node.
 
     Rounding differs between processors, so a choice made from totals (which noise, which depth)
@@ -93,7 +169,7 @@ async def decide(network: Network, step: str, choose: Callable[[], bytes]) -> by
     attempt = 0
     while True:
         own, failure = _chosen(choose) if network.root == network.node else (b"", None)
-        gathered = await network.gather(f"{step}/{attempt}", own)
+        gathered = await network.gather(Step(f"{choice}/{attempt}", Content.CHOICE), own)
         if choices := [choice for choice in gathered.values() if choice]:
             if failure is not None and choices[0] == own:
                 raise failure

@@ -10,15 +10,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, reduce
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import numpy as np
 
 from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
-from edge_node.network.base import CohortChanged, Network
+from edge_node.network.base import (
+    CohortChanged,
+    Network,
+    Steps,
+    Terms,
+    check_next,
+    demanded_cohort,
+)
 from edge_node.network.wire import fixed_point
-from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.step import Step
 
 __all__ = ["MemoryFederation", "MemoryNetwork"]
 
@@ -32,6 +39,7 @@ class MemoryFederation:
     Args:
         nodes: their names; one is enough.
         lost: which of them are lost on the way, each as it comes to a step; not all.
+        completes: is told each step's name when the step is complete.
 
     Attributes:
         nodes: the names, ascending.
@@ -39,7 +47,13 @@ class MemoryFederation:
         log: the completed steps in order, each with the bytes a node contributed to it at most.
     """
 
-    def __init__(self, nodes: Sequence[str], lost: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[str],
+        lost: Mapping[str, str] | None = None,
+        *,
+        completes: Callable[[str], None] = lambda _: None,
+    ) -> None:
         if not nodes or len(set(nodes)) != len(nodes):
             raise NetworkError(
                 "a federation's nodes need distinct names", found=", ".join(nodes) or "no node"
@@ -47,12 +61,8 @@ class MemoryFederation:
         self.nodes = self.present = tuple(sorted(nodes))
         self.log: list[tuple[str, int]] = []
         self._lost = dict(lost or {})
+        self._completes = completes
         self._rounds: dict[int, _Round] = {}
-
-    @property
-    def sweeps(self) -> int:
-        """How many steps are complete."""
-        return len(self.log)
 
     def network(self, node: str) -> "MemoryNetwork":
         """One node's view. Raises NetworkError for a node of another federation."""
@@ -100,6 +110,7 @@ class MemoryFederation:
             if not current.complete.done() and set(self.present) <= set(current.contributions):
                 self.log.append((current.step, max(map(_size, current.contributions.values()))))
                 current.complete.set_result(tuple(sorted(current.contributions)))
+                self._completes(current.step)
 
 
 class MemoryNetwork:
@@ -108,7 +119,7 @@ class MemoryNetwork:
     def __init__(self, federation: MemoryFederation, node: str) -> None:
         self._federation = federation
         self._node = node
-        self._cohorts: dict[str, tuple[str, ...]] = {}  # of the steps completed, in order
+        self._steps: dict[Step, tuple[str, ...]] = {}
 
     @property
     def node(self) -> str:
@@ -120,42 +131,37 @@ class MemoryNetwork:
         """The first node by name of those that are left."""
         return self._federation.present[0]
 
-    def cohort(self, step: str) -> tuple[str, ...]:
-        """Whose contributions a step holds that this node has completed. Raises NetworkError."""
-        if step not in self._cohorts:
-            raise NetworkError("the step is not complete", where=f"step {step}")
-        return self._cohorts[step]
+    @property
+    def steps(self) -> Steps:
+        """What this node's program has completed."""
+        return MappingProxyType(self._steps)
 
-    async def sum(
-        self,
-        step: str,
-        vector: Vector,
-        *,
-        cohort_of: str = "",
-        noise: DiscreteGaussian | None = None,
-    ) -> Vector:
+    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """The sum of all nodes' vectors, in the ring. Raises NumericalError, NetworkError.
 
-        With ``noise`` each node adds its share; nobody keeps a ledger of it.
+        With noise each node adds its share; nobody keeps a ledger of it.
         """
-        if noise is not None:
+        check_next(step, self._steps, node=self._node, is_sum=True)
+        if (noise := terms.get("noise")) is not None:
             vector = noise.rounded(vector) + noise.share(len(self._federation.present))
-        counted = self.cohort(cohort_of) if cohort_of else None
+        demanded = demanded_cohort(self._steps, terms)
         completed = await self._exchange(step, fixed_point.encode(vector))
-        if counted is not None and self.cohort(step) != counted:
+        if demanded is not None and self._steps[step] != demanded:
+            self._steps[step] = ()
             raise CohortChanged(step)
         return completed.total
 
-    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+    async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """Every node's bytes, by node name."""
+        check_next(step, self._steps, node=self._node, is_sum=False)
         contributions = (await self._exchange(step, data)).contributions
         return MappingProxyType(dict(sorted(contributions.items())))  # type: ignore[arg-type]
 
-    async def _exchange(self, step: str, own: Contribution) -> "_Round":
-        if step in self._cohorts:
-            raise NetworkError("a step's name was used twice", where=f"step {step} at {self._node}")
-        completed = await self._federation.exchange(self._node, len(self._cohorts), step, own)
-        self._cohorts[step] = completed.complete.result()
+    async def _exchange(self, step: Step, own: Contribution) -> "_Round":
+        sequence = len(self._steps)
+        completed = await self._federation.exchange(self._node, sequence, str(step), own)
+        self._steps[step] = completed.complete.result()
+        await asyncio.sleep(0)  # one node alone never waits for another: let an interrupt in
         return completed
 
 

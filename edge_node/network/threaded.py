@@ -5,62 +5,39 @@ Linear algebra must not hold up heartbeats, so the program does not run where gR
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
-from edge_node.network.base import Network
-from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.network.base import Network, NetworkLayer, Terms
+from edge_node.step import Step
 
 __all__ = ["ThreadedNetwork"]
 
 T = TypeVar("T")
 
 
-class ThreadedNetwork:
-    """``network``, whose home is ``loop``, for callers in another loop; implements Network."""
+class ThreadedNetwork(NetworkLayer):
+    """``network``, whose home is ``loop``, for callers in another loop."""
 
     def __init__(self, network: Network, loop: asyncio.AbstractEventLoop) -> None:
-        self._network = network
+        super().__init__(network)
         self._loop = loop
         self._closed = False
 
     def close(self) -> None:
-        """Refuse all calls from now on, which only the home loop may ask for.
+        """Refuse all calls from now on; only the home loop may ask for that.
 
         A program that still computes when the home loop ends would otherwise begin a step in it
         that nobody cancels, and wait for ever.
         """
         self._closed = True
 
-    @property
-    def node(self) -> str:
+    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's."""
-        return self._network.node
+        return await self._at_home(lambda: self._network.sum(step, vector, **terms))
 
-    @property
-    def root(self) -> str:
-        """As the network's."""
-        return self._network.root
-
-    def cohort(self, step: str) -> tuple[str, ...]:
-        """As the network's."""
-        return self._network.cohort(step)
-
-    async def sum(
-        self,
-        step: str,
-        vector: Vector,
-        *,
-        cohort_of: str = "",
-        noise: DiscreteGaussian | None = None,
-    ) -> Vector:
-        """As the network's."""
-        return await self._at_home(
-            lambda: self._network.sum(step, vector, cohort_of=cohort_of, noise=noise)
-        )
-
-    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+    async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """As the network's."""
         return await self._at_home(lambda: self._network.gather(step, data))
 

@@ -2,14 +2,13 @@
 
 discovery client ──plans──> feed ──> tree network <──> parent, children
                                         │ sum, gather
-                                     program (in its own thread) ──> model ──> local endpoint
+    participation: program (in its own thread) ──> model ──> local endpoint
 """
 
 import asyncio
 import logging
 import secrets
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,41 +18,23 @@ from datetime import datetime
 from threadpoolctl import threadpool_limits
 
 from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_spec
-from edge_node.config.names import split_address
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.public import read_public_landmarks
 from edge_node.data.sources.source import Batch, FileSource, open_source
-from edge_node.errors import (
-    CohortRefusedError,
-    ConfigurationError,
-    DataError,
-    MachineError,
-    RefusedError,
-    TangentMeshError,
-)
-from edge_node.federation.plan import Plan
+from edge_node.errors import ConfigurationError, MachineError, TangentMeshError
 from edge_node.federation.report import Phase, Report
-from edge_node.model.model import Model
 from edge_node.network.discovery.client import DiscoveryClient, read_address
 from edge_node.network.discovery.membership import Membership
 from edge_node.network.discovery.renewal import Renewal
-from edge_node.network.threaded import ThreadedNetwork
-from edge_node.network.tree.agreement import confirm
-from edge_node.network.tree.exchange_client import ParentLink
-from edge_node.network.tree.exchange_server import ExchangeServer, ExchangeService
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.tree.records import RecordStore
-from edge_node.network.tree.sweep import Board
-from edge_node.network.tree.tree import Progress, RunSuperseded, TreeNetwork
-from edge_node.network.wire.framing import Traffic
-from edge_node.program import infer
+from edge_node.network.tree.relay import Progress
+from edge_node.node.participation import Participation
+from edge_node.node.transport import Transport
 from edge_node.security.disclosure.departure import Departure
-from edge_node.security.disclosure.guard import SiteGuard
-from edge_node.security.disclosure.policy import check_cohort, check_privacy, check_task
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.privacy.discrete_gaussian import check_noise_available
-from edge_node.security.privacy.privacy_ledger import PrivacyLedger
 from edge_node.security.tls.denylist import Denylist
 from edge_node.serving.server import serve_local
 from edge_node.serving.status import NodeStatus
@@ -109,35 +90,18 @@ class Node:
     source: FileSource
     public: Batch | None = None  # public landmarks, where the spec has any
     session: bytes = field(default_factory=lambda: secrets.token_bytes(16))
-    address: str = ""  # what peers dial, once it is known
-    phase: Phase = Phase.IDLE
-    run: int = 0  # the run that ``phase`` speaks of
-    reason: str = ""
-    refused_epoch: int = 0  # if only this epoch's cohort is refused
-    model: Model | None = None
-    network: TreeNetwork | None = None
 
     def __post_init__(self) -> None:
         name = self.keyring.newest.node
-        self.traffic, self.board = Traffic(), Board()
         self.store = RecordStore(self.paths.state)
         self.membership = Membership(self.keyring, Denylist(self.paths.denylist))
         self.feed = PlanFeed(name, self.spec.digest(), self.store)
-        self.service = ExchangeService(
-            node=name,
-            federation=self.spec.name,
-            feed=self.feed,
-            store=self.store,
-            board=self.board,
-            traffic=self.traffic,
-            deadline=self.spec.timing.step,
-            denylist=self.membership.denylist,
-        )
-        self.link = ParentLink(
+        self.transport = Transport(
+            self.config,
+            self.spec,
             identity=lambda: self.identity,
             feed=self.feed,
-            traffic=self.traffic,
-            deadline=self.spec.timing.step,
+            store=self.store,
             denylist=self.membership.denylist,
         )
         self.discovery = DiscoveryClient(
@@ -149,20 +113,29 @@ class Node:
             membership=self.membership,
             departed=self._take_departure,
         )
-        self.guard = self._open_guard()
+        self.participation = Participation(
+            self.paths,
+            self.config,
+            self.spec,
+            self.source,
+            self.public,
+            self.feed,
+            self.store,
+            connect=self.transport.network,
+            tell=self.discovery.tell,
+        )
         self.renewal = Renewal(self.discovery.address, self.membership, self.discovery.tell)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve, take part, and end everything on the way out."""
-        self._load_model()
-        local = await serve_local(self.paths.root, lambda: self.model, self.status)
-        server = ExchangeServer(self.service, self.config.listen) if self.config.listen else None
+        self.participation.load_model()
+        local = await serve_local(self.paths.root, lambda: self.participation.model, self.status)
         tasks: list[asyncio.Task[None]] = []
         try:
-            if server is not None:
-                self.address = self._advertised(await server.start(lambda: self.identity))
-            _log.info("running", extra={"node": self.identity.node, "address": self.address})
+            await self.transport.start()
+            facts = {"node": self.identity.node, "address": self.transport.address}
+            _log.info("running", extra=facts)
             for work in (self._be_member(), self._watch()):
                 tasks.append(asyncio.create_task(work))
                 tasks[-1].add_done_callback(_log_failure)
@@ -171,59 +144,60 @@ class Node:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.link.close()
-            if server is not None:
-                await server.stop()
+            await self.transport.stop()
             await local.stop(0.5)
 
     def report(self) -> Report:
         """What the aggregator is told."""
-        progress = self.progress
+        part, progress = self.participation, self.participation.progress
         return Report(
-            address=self.address,
+            address=self.transport.address,
             spec_hash=self.spec.digest(),
             session=self.session,
             epoch=self.feed.epoch,
-            run=self.run,
-            phase=self.phase,
+            run=part.run,
+            phase=part.phase,
             step=progress.step,
             waiting_for=progress.waiting_for,
             waiting=_waited(progress),
-            unreachable=tuple(sorted(self.unreachable)),
-            reason=self.reason,
-            refused_epoch=self.refused_epoch,
+            unreachable=tuple(sorted(self.transport.unreachable)),
+            reason=part.reason,
+            refused_epoch=part.refused_epoch,
         )
 
     def status(self) -> NodeStatus:
         """What a person on this machine is told."""
-        progress, model = self.progress, self.model
-        edges = self.traffic.edges.values()
+        part, progress = self.participation, self.participation.progress
+        edges = self.transport.traffic.edges.values()
         return NodeStatus(
             node=self.identity.node,
             federation=self.spec.name,
-            phase=str(self.phase),
+            phase=str(part.phase),
             epoch=self.feed.epoch,
-            run=self.run,
+            run=part.run,
             step=progress.step,
             waiting_for=progress.waiting_for,
             waiting_seconds=_waited(progress),
             discovery_reachable=self.discovery.reachable,
-            cohort=model.provenance.cohort if model else (),
-            posterior_time=datetime.fromisoformat(model.provenance.created) if model else None,
+            cohort=part.model.provenance.cohort if part.model else (),
+            posterior_time=(
+                datetime.fromisoformat(part.model.provenance.created) if part.model else None
+            ),
             certificate_expires=self.keyring.newest.expires,
             reason=self._explanation(),
             bytes_sent=sum(edge.sent for edge in edges),
             bytes_received=sum(edge.received for edge in edges),
-            steps_completed=self.store.run(self.run).frontier if self.run else 0,
+            steps_completed=self.store.run(part.run).frontier if part.run else 0,
         )
 
     def _explanation(self) -> str:
         """Why this node doesn't take part, or what it waits for, or what to look after."""
-        discovery = self.discovery
-        if reason := self.reason or discovery.refusal or discovery.trouble or discovery.waiting:
+        discovery, part = self.discovery, self.participation
+        if reason := part.reason or discovery.refusal or discovery.trouble or discovery.waiting:
             return reason
-        if self.link.unreachable and self.phase is Phase.RUNNING:
-            return self.link.explanation
+        link = self.transport.link
+        if link.unreachable and part.phase is Phase.RUNNING:
+            return link.explanation
         if trouble := self.renewal.trouble:
             return f"the certificate is not renewed yet: {trouble}"
         return ""
@@ -234,36 +208,12 @@ class Node:
         plan = self.feed.current
         return self.keyring.named(plan.fingerprint(self.keyring.newest.node) if plan else b"")
 
-    @property
-    def progress(self) -> Progress:
-        """Of the run in progress; empty where there is none."""
-        return self.network.progress if self.network else Progress()
-
-    @property
-    def unreachable(self) -> frozenset[str]:
-        """Peers that could not be reached, or whose call broke off."""
-        return self.link.unreachable | self.service.broken
-
-    def _open_guard(self) -> SiteGuard | None:
-        """The site's guard; None: it takes part in nothing, and the reason says why."""
-        policy, name = self.config.policy, self.config.name
-        try:
-            check_task(policy, self.spec.data.task)
-            check_privacy(policy, self.spec.privacy)
-            guard = SiteGuard.open(name, policy, self.paths, self.source.path)
-        except RefusedError as error:
-            _log.error("%s", error)
-            self.phase, self.reason = Phase.REFUSED, str(error)
-            return None
-        self.source.stamp.check(self.source.path)  # it is these rows whose version was taken
-        return guard
-
     async def _be_member(self) -> None:
         """Take part until this node has left; its posterior goes on answering."""
         tasks: list[asyncio.Task[None]] = []
         try:
             if not self.paths.left.exists():
-                works = (self.discovery.run(), self.renewal.run(), self._take_part())
+                works = (self.discovery.run(), self.renewal.run(), self.participation.take_part())
                 tasks = [asyncio.create_task(work) for work in works]
                 for task in tasks:
                     task.add_done_callback(_log_failure)
@@ -272,9 +222,8 @@ class Node:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        self._enter(self.run, Phase.REFUSED, self.paths.left.read_text().strip())
-        self.model = self.model if self.paths.model.exists() else None
-        _log.warning("%s", self.reason)
+        self.participation.end(self.paths.left.read_text().strip())
+        _log.warning("%s", self.participation.reason)
 
     async def _left(self) -> None:
         """Return when this node has left."""
@@ -285,116 +234,10 @@ class Node:
         """Somebody who has left lets the others go on."""
         try:
             departure.check(self.identity.ca_pem, self.identity.federation)
-            if self.guard is not None:
-                self.guard.take(departure)
+            if self.participation.guard is not None:
+                self.participation.guard.take(departure)
         except TangentMeshError as error:
             _log.error("a consent is not used: %s", error)
-
-    def _ledger(self) -> PrivacyLedger | None:
-        """Where sums with noise are paid for; None: the spec has none."""
-        promise = self.spec.privacy
-        if promise is None:
-            return None
-        return PrivacyLedger(
-            self.paths.privacy_ledger,
-            self.paths.privacy_head,
-            level=promise.level,
-            delta=promise.delta,
-            demand=self.config.policy.privacy,
-        )
-
-    async def _take_part(self) -> None:
-        """Run the program once for each run that the aggregator plans; if this site refuses an
-        epoch's cohort, again when there is another.
-        """
-        epoch = tried = 0
-        while self.guard is not None:
-            plan = await self.feed.wait_newer(epoch)
-            epoch = plan.epoch
-            if self.model and self.model.provenance.run == plan.run:
-                await self._hand_over(plan, self.guard)
-            elif plan.run != tried:
-                await self._run_program(plan, self.guard)
-                tried = 0 if self.refused_epoch else plan.run
-
-    async def _hand_over(self, plan: Plan, guard: SiteGuard) -> None:
-        """A run that is complete here goes on elsewhere: others may lack its last total."""
-        self._enter(plan.run, Phase.COMPLETE)
-        self.network = self._network(plan.run, guard)
-        try:
-            await self.network.hand_over(plan)
-        except TangentMeshError as error:
-            _log.warning("can't help others to complete the run: %s", error)
-        finally:
-            self.network = None
-
-    def _enter(
-        self, run: int, phase: Phase, reason: TangentMeshError | str = "", *, epoch: int = 0
-    ) -> None:
-        """A phase of a run; ``epoch`` is the one whose cohort alone is refused."""
-        self.run, self.phase, self.reason, self.refused_epoch = run, phase, str(reason), epoch
-
-    def _network(self, run: int, guard: SiteGuard) -> TreeNetwork:
-        return TreeNetwork(
-            run=run,
-            identity=lambda: self.identity,
-            feed=self.feed,
-            store=self.store,
-            board=self.board,
-            link=self.link,
-            guard=guard,
-            ledger=self._ledger(),
-        )
-
-    async def _run_program(self, plan: Plan, guard: SiteGuard) -> None:
-        self._enter(plan.run, Phase.RUNNING)
-        self.store.prune(plan.run)
-        self.network = network = self._network(plan.run, guard)
-        _log.info("a run begins", extra={"run": plan.run, "nodes": len(plan.cohort)})
-        try:
-            check_cohort(self.config.policy, self.config.name, plan.cohort)
-            if network.ledger is not None and self.spec.privacy is not None:
-                network.ledger.check(self.spec.privacy, run=plan.run)
-            model = await self._in_thread(network)
-            await confirm(network)
-            await asyncio.to_thread(model.save, self.paths.model)
-        except RunSuperseded:
-            _log.info("a newer run begins", extra={"run": plan.run})
-            return
-        except CohortRefusedError as error:
-            _log.warning("this cohort is refused: %s", error, extra={"run": plan.run})
-            self._enter(plan.run, Phase.REFUSED, error, epoch=max(plan.epoch, network.epoch))
-            return
-        except TangentMeshError as error:
-            _log.error("the run failed: %s", error, extra={"run": plan.run})
-            self._enter(plan.run, Phase.REFUSED, error)
-            return
-        finally:
-            self.network = None
-            self.discovery.tell()
-        self.store.run(plan.run).finish()
-        self.model, self.phase = model, Phase.COMPLETE
-        cohort = ", ".join(model.provenance.cohort)
-        _log.info("the posterior is here", extra={"run": plan.run, "cohort": cohort})
-
-    async def _in_thread(self, network: TreeNetwork) -> Model:
-        """The program in a thread of its own: it computes while this loop talks."""
-        proxy = ThreadedNetwork(network, asyncio.get_running_loop())
-        try:
-            return await asyncio.to_thread(
-                lambda: asyncio.run(
-                    infer(
-                        proxy,
-                        self.source,
-                        self.spec,
-                        public=self.public,
-                        policy=self.config.policy,
-                        run=network.run,
-                    )
-                )
-            )
-        finally:
-            proxy.close()
 
     async def _watch(self) -> None:
         """Tell the aggregator at once when a peer is lost or found, or the certificate renewed."""
@@ -408,8 +251,8 @@ class Node:
                 before, trouble = trouble, self._promote()
                 if trouble not in ("", before):
                     _log.error("the renewed certificate is not in its place yet: %s", trouble)
-            if self.unreachable != told:
-                told = self.unreachable
+            if self.transport.unreachable != told:
+                told = self.transport.unreachable
                 self.discovery.tell()
 
     def _promote(self) -> str:
@@ -420,21 +263,6 @@ class Node:
             return str(error)
         _log.info("the renewed certificate is in force")
         return ""
-
-    def _load_model(self) -> None:
-        if self.paths.model.exists():
-            try:
-                self.model = Model.load(self.paths.model)
-            except DataError as error:
-                _log.warning("%s", error)
-        if self.model and self.model.provenance.spec_hash != self.spec.digest().hex():
-            self.model = None  # of another federation spec: it answers other questions
-
-    def _advertised(self, port: int) -> str:
-        """host:port that peers dial; port 0 stands for the one that was bound."""
-        default = f"{socket.getfqdn()}:0"
-        host, wanted = split_address(self.config.advertise or default, lowest_port=0)
-        return f"[{host}]:{wanted or port}" if ":" in host else f"{host}:{wanted or port}"
 
 
 def _waited(progress: Progress) -> float:

@@ -75,7 +75,7 @@ async def infer(
         labels = LabelRows(rows, offsets)
         fit = await learn_features(census, labels, encoder.rows, landmarks, spec.model)
         posterior, learnt_in = await agree_classifier(
-            census, rows, fit, offsets, most_sweeps=spec.model.newton_steps
+            census, rows, fit, offsets, most_steps=spec.model.newton_steps
         )
     else:
         fit = await learn_features(census, rows, encoder.rows, landmarks, spec.model)
@@ -84,10 +84,11 @@ async def infer(
         federation=spec.name,
         spec_hash=spec.digest().hex(),
         run=run,
-        cohorts=census.cohorts,
-        learnt_in=census.called(learnt_in),
+        cohorts={str(step): nodes for step, nodes in census.steps.items() if nodes},
+        learnt_in=str(census.attempt(learnt_in)),
         rows=encoder.rows,
-        sweeps=len(census.sums),
+        sums=sum(step.is_sum for step, nodes in census.steps.items() if nodes),
+        traversals=len(census.steps),
         kernel=str(fit.candidate.kernel),
         landmark_kind=fit.candidate.landmark_kind,
         landmarks=len(fit.features.landmarks),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import msgspec
 
@@ -17,9 +17,10 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.kernel import Kernel
 from edge_node.inference.messages.evidence import Evidence, best_evidence
 from edge_node.inference.messages.statistics import Statistics, local_statistics
-from edge_node.network.base import Network, decide
+from edge_node.network.base import Network, Terms, decide
 from edge_node.program.root_decisions import read_bases, read_evidences
 from edge_node.program.together import sum_together
+from edge_node.step import Step
 
 __all__ = [
     "AnyRows",
@@ -75,7 +76,7 @@ class Fit:
     features: Features
     statistics: Statistics
     evidence: Evidence
-    step: str
+    step: Step
 
     @property
     def mean_evidence(self) -> float:
@@ -112,10 +113,9 @@ async def agree_features(
 
 async def agree_statistics(
     network: Network,
-    step: str,
+    step: Step,
     work: Sequence[tuple[AnyRows, Sequence[Features]]],
-    *,
-    cohort_of: str = "",
+    **terms: Unpack[Terms],
 ) -> list[Statistics]:
     """The Gaussian messages of rows under feature maps, multiplied over all nodes in one sweep.
 
@@ -124,9 +124,9 @@ async def agree_statistics(
 
     Args:
         network: the network.
-        step: the sum's name.
+        step: the sum.
         work: this node's rows, with the maps to be applied to them: they are read once for all.
-        cohort_of: the step whose nodes are to be summed.
+        terms: what is demanded of the total.
 
     Returns:
         The federation's statistics for each map, in the order of ``work``.
@@ -134,7 +134,7 @@ async def agree_statistics(
     local = [
         each.pack() for rows, maps in work for each in local_statistics(rows, maps, _outputs(rows))
     ]
-    totals = await sum_together(network, step, local, cohort_of=cohort_of)
+    totals = await sum_together(network, step, local, **terms)
     kinds = [(len(each.landmarks), _outputs(rows)) for rows, maps in work for each in maps]
     return [
         Statistics.unpack(total, size, outputs)
@@ -169,7 +169,7 @@ async def agree_fits(
     candidates = [each for group in groups for each in group]
     features = await agree_features(network, f"basis/{suffix}", candidates)
     maps = [(rows, own) for (rows, _), own in zip(work, grouped(features, groups), strict=True)]
-    step = f"statistics/{suffix}"
+    step = Step(f"statistics/{suffix}")
     totals = await agree_statistics(network, step, maps)
     evidences = await agree_evidence(network, f"choice/{suffix}", totals)
     parts = zip(candidates, features, totals, evidences, strict=True)

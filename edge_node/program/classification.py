@@ -12,13 +12,14 @@ from edge_node.inference.classification.variational import VariationalState
 from edge_node.network.base import Network, decide
 from edge_node.program.candidates import Fit
 from edge_node.program.root_decisions import read_step
+from edge_node.step import Step
 
 __all__ = ["agree_classifier"]
 
 
 async def agree_classifier(
-    network: Network, rows: Rows, fit: Fit, offsets: Vector, *, most_sweeps: int
-) -> tuple[ClassPosterior, str]:
+    network: Network, rows: Rows, fit: Fit, offsets: Vector, *, most_steps: int
+) -> tuple[ClassPosterior, Step]:
     """The classifier's posterior, and the step whose total it is made of.
 
     Args:
@@ -27,7 +28,7 @@ async def agree_classifier(
         fit: label regression's, in the features to be used. The first step comes from it, without
             a sweep.
         offsets: fixed means of the logits (C,).
-        most_sweeps: how many more steps may be taken, a sweep each.
+        most_steps: how many more steps may be taken, a sweep each.
 
     Raises:
         NumericalError: no step had a bound.
@@ -37,19 +38,19 @@ async def agree_classifier(
     state = VariationalState.start(size, outputs, scale)
     expansion = Expansion.from_labels(fit.statistics, offsets)
     step = trial_in = kept_in = fit.step
-    for i in range(most_sweeps + 1):
+    for i in range(most_steps + 1):
         asked = f"newton/{i}/step"
         chosen = await decide(network, asked, partial(_choose, state, expansion))
         taken = read_step(chosen, first=i == 0, step=asked)
         before, state = state, state.advance(expansion, taken)
         kept_in = kept_in if state.kept is before.kept else trial_in
         trial_in = step
-        if state.converged or i == most_sweeps:
+        if state.converged or i == most_steps:
             break
-        step = f"newton/{i}"
+        step = Step(f"newton/{i}")
         local = local_expansion(rows, features, state.trial, offsets)
         expansion = Expansion.unpack(await network.sum(step, local.pack()), size, outputs)
-    if most_sweeps == 0:
+    if most_steps == 0:
         bound = fit.evidence.log_evidence
         return ClassPosterior(features, state.trial, offsets, bound), fit.step
     if not np.isfinite(state.bound):

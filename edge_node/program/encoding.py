@@ -24,6 +24,7 @@ from edge_node.data.sums.spread import Agreed, local_spread, read_spread
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import CohortChanged, Network
 from edge_node.program.recounting import RecountingNetwork
+from edge_node.step import Content, Step
 
 __all__ = ["agree_encoding"]
 
@@ -71,10 +72,10 @@ async def agree_encoding(
         try:
             labels = await agree_labels(census, local.tallies, counts, data, cohort_of=counted)
             sums = local_means(source, data, counts)
-            means = read_means(await census.sum("means", sums, cohort_of=counted), counts)
+            means = read_means(await census.sum(Step("means"), sums, cohort_of=counted), counts)
             agreed = Agreed(counts, means, labels)
             moments = local_spread(source, data, agreed)
-            spread = await census.sum("spread", moments, cohort_of=counted)
+            spread = await census.sum(Step("spread"), moments, cohort_of=counted)
             break
         except CohortChanged:
             continue
@@ -100,7 +101,7 @@ async def agree_labels(
     counts: Counts,
     data: DataSpec,
     *,
-    cohort_of: str = "",
+    cohort_of: Step,
 ) -> list[dict[str, int]]:
     """Each categorical column's list, with the rows of each label: the spec's, or the labels that
     enough rows hold.
@@ -128,12 +129,13 @@ async def agree_labels(
             break
         if attempt:
             local = label_counts(tallies, unread, attempt)
-            buckets = await network.sum(f"labels/{attempt}/counts", local, cohort_of=cohort_of)
+            step = Step(f"labels/{attempt}/counts", Content.COUNTS)
+            buckets = await network.sum(step, local, cohort_of=cohort_of)
         sieve = Sieve.read(buckets, unread, attempt, fewest)
         if sieve.columns:
             content = label_bytes(tallies, sieve)
             if sieve.size:
-                step = f"labels/{attempt}/bytes"
+                step = Step(f"labels/{attempt}/bytes")
                 content = await network.sum(step, content, cohort_of=cohort_of)
             for column, found in read_labels(content, sieve, fewest).items():
                 labels[places[column]] = found

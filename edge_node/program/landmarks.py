@@ -22,6 +22,7 @@ from edge_node.inference.features.landmarks import (
     kmeans_update,
 )
 from edge_node.network.base import CohortChanged, Network
+from edge_node.step import Content, Step
 
 __all__ = ["agree_centroids", "agree_landmarks"]
 
@@ -77,7 +78,8 @@ async def agree_centroids(
     is counted again.
 
     Args:
-        network: the network; it lets a step be repeated (`edge_node.program.recounting.Census`).
+        network: the network; it lets a step be repeated
+            (`edge_node.program.recounting.RecountingNetwork`).
         rows: this node's.
         centroids: (m, d), from which to start.
         left: how many rows the federation has.
@@ -97,15 +99,16 @@ async def agree_centroids(
 
 async def _agree_sums(
     network: Network,
-    step: str,
+    name: str,
     share: Rows,
     centroids: Matrix,
     eligible: Callable[[Vector], NDArray[np.bool_]],
 ) -> tuple[Vector, Vector]:
     """The federation's ``kmeans_counts`` and ``kmeans_sums``."""
     local = kmeans_counts(share, centroids)
+    counted = Step(f"{name}/counts", Content.COUNTS)
     while True:
-        counts = await network.sum(f"{step}/counts", local)
+        counts = await network.sum(counted, local)
         sums = kmeans_sums(share, centroids, eligible(counts))
         with suppress(CohortChanged):
-            return counts, await network.sum(f"{step}/sums", sums, cohort_of=f"{step}/counts")
+            return counts, await network.sum(Step(f"{name}/sums"), sums, cohort_of=counted)

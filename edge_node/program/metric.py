@@ -41,6 +41,7 @@ from edge_node.program.candidates import (
     grouped,
 )
 from edge_node.program.root_decisions import read_metrics, read_trial
+from edge_node.step import Content, Step
 
 __all__ = ["learn_features"]
 
@@ -129,12 +130,13 @@ async def _without_folds(
     folds, taken from that sum, would leave the lost node's own. Nor where all targets that differ
     from zero lie in one fold: no model learns from the rest.
     """
-    counts = await network.sum("folds", fold_counts(rows))
+    counts = await network.sum(Step("folds", Content.COUNTS), fold_counts(rows))
     if counts.min() < fewest:
         return []
     work = [(fold, [fit.features]) for fold in folds]
     try:
-        parts = await agree_statistics(network, "statistics/folds", work, cohort_of=fit.step)
+        step = Step("statistics/folds")
+        parts = await agree_statistics(network, step, work, cohort_of=fit.step)
     except CohortChanged:
         return []
     totals = [
@@ -190,7 +192,7 @@ async def _agree_metrics(
         for fit in each.fits
     ]
     layout = Layout({"products": Symmetric(size, len(local))})
-    total = await network.sum(f"gradients/{i}", layout.pack(products=np.stack(local)))
+    total = await network.sum(Step(f"gradients/{i}"), layout.pack(products=np.stack(local)))
     sums = grouped(layout.unpack(total)["products"], [each.fits for each in trajectories])
     trials = [
         _trials(each.fits, own, shrinkages) for each, own in zip(trajectories, sums, strict=True)
@@ -233,7 +235,7 @@ def _scores(folds: Sequence[AnyRows], without: Sequence[_Trajectory]) -> Vector:
 async def _agree_trial(network: Network, scores: Sequence[Vector]) -> int | None:
     """Which trial predicts the folds it hasn't seen better than no metric does; None if none."""
     rows, parts = scores[0][:1], [each[1:] for each in scores]
-    total = await network.sum("scores", np.concatenate([rows, *parts]))
+    total = await network.sum(Step("scores"), np.concatenate([rows, *parts]))
     chosen = await decide(network, "trial", lambda: msgspec.json.encode(best_score(total)))
     return read_trial(chosen, len(total) // 2, step="trial")
 

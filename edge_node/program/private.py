@@ -30,14 +30,14 @@ from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import Model, Provenance
 from edge_node.network.base import Network, decide
 from edge_node.program.candidates import AnyRows, Candidate, agree_features
-from edge_node.program.journal import Journal
 from edge_node.program.root_decisions import read_noisy_evidence
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_cost import noise_multiplier
+from edge_node.step import Step
 
 __all__ = ["infer_privately"]
 
-_STEP = "release"
+_RELEASE = Step("release")
 
 
 async def infer_privately(
@@ -58,7 +58,7 @@ async def infer_privately(
     privacy = spec.privacy
     if privacy is None:
         raise ConfigurationError("the spec has no `[privacy]`", where=f"node {network.node}")
-    network, encoder = Journal(network), bounded_encoder(spec)
+    encoder = bounded_encoder(spec)
     candidate = _candidate(network.node, encoder, spec, public)
     (features,) = await agree_features(network, "basis", [candidate])
     rows: AnyRows = EncodedRows(bounded_rows(source, spec), encoder)
@@ -70,10 +70,11 @@ async def infer_privately(
         federation=spec.name,
         spec_hash=spec.digest().hex(),
         run=run,
-        cohorts={step: network.cohort(step) for step in network.steps},
-        learnt_in=_STEP,
+        cohorts={str(step): nodes for step, nodes in network.steps.items()},
+        learnt_in=str(_RELEASE),
         rows=round(sums.count),
-        sweeps=len(network.sums),
+        sums=sum(step.is_sum for step in network.steps),
+        traversals=len(network.steps),
         kernel=str(candidate.kernel),
         landmark_kind=candidate.landmark_kind,
         landmarks=len(features.landmarks),
@@ -118,8 +119,8 @@ async def _agree_release(
         size=scales.length,
         tolerated=privacy.curious_members,
     )
-    total = await network.sum(_STEP, local_release(rows, features, scales), noise=noise)
-    return NoisySums.read(total, scales, noise.total_sigma(len(network.cohort(_STEP))))
+    total = await network.sum(_RELEASE, local_release(rows, features, scales), noise=noise)
+    return NoisySums.read(total, scales, noise.total_sigma(len(network.steps[_RELEASE])))
 
 
 async def _agree_posterior(

@@ -7,6 +7,7 @@ made for one noise: a coarse grid of noises rides in one sweep, two more around 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from edge_node.network.base import Network, decide
 from edge_node.program.candidates import Fit
 from edge_node.program.root_decisions import read_judgements
 from edge_node.program.together import sum_together
+from edge_node.step import Step
 
 __all__ = ["agree_posteriors"]
 
@@ -39,15 +41,15 @@ class _Search:
         message: this node's statistics for each of several noises.
         evidence: the best noise's so far.
         packed: the federation's statistics for it, as they were summed.
-        step: the step of the sum.
+        step: the step of the sum; at first the candidate's.
     """
 
     message: Callable[[Sequence[float]], list[ConditionalStatistics]]
+    step: Step
     evidence: Evidence | None = None
     packed: Vector = field(default_factory=lambda: np.empty(0))
-    step: str = ""
 
-    def consider(self, evidence: Evidence, packed: Vector, step: str) -> None:
+    def consider(self, evidence: Evidence, packed: Vector, step: Step) -> None:
         """Keep it if it is better, or of fewer rows: a node was lost since, and evidences of
         different rows don't compare.
         """
@@ -74,24 +76,25 @@ class _Search:
 
 async def agree_posteriors(
     network: Network, rows: Rows, fit: Fit, model: ModelSpec
-) -> tuple[Posterior, Refinement | None, str]:
+) -> tuple[Posterior, Refinement | None, Step]:
     """The global posterior, this site's refinement, and the step that the former is a sum of.
 
     Raises:
         NumericalError: no noise explains the targets.
     """
     features, scale = fit.features, fit.statistics.prior_power / fit.statistics.count
-    searches = [_Search(lambda noises: local_conditional(rows, features, noises))]
+    searches = [_Search(partial(local_conditional, rows, features), fit.step)]
     blocks = []
     if model.site_refinement:
         placed = ((features.place(X), y) for X, y in rows)
         blocks = first_blocks(placed, model.site_rows, model.site_block_rows)
         others = LaterRows(rows, sum(len(block.targets) for block in blocks))
-        searches.append(_Search(lambda noises: local_refinement(blocks, others, features, noises)))
+        refine = partial(local_refinement, blocks, others, features)
+        searches.append(_Search(refine, fit.step))
     floor = NOISE_RANGE[0] * scale
     grids = [_at_least(floor, fit.evidence.noise, _COARSE)] * len(searches)
     for i in range(2):
-        await _agree_evidence(network, f"noise/{i}", searches, grids, len(features.landmarks))
+        await _agree_evidence(network, Step(f"noise/{i}"), searches, grids, len(features.landmarks))
         grids = [_at_least(floor, search.found().noise, _FINE) for search in searches]
     posterior, *refined = (search.posterior(features) for search in searches)
     refinement = Refinement(refined[0], tuple(blocks)) if refined else None
@@ -100,7 +103,7 @@ async def agree_posteriors(
 
 async def _agree_evidence(
     network: Network,
-    step: str,
+    step: Step,
     searches: Sequence[_Search],
     grids: Sequence[Sequence[float]],
     size: int,

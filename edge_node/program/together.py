@@ -1,28 +1,30 @@
 """Several vectors in one sweep of the tree."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 
 from edge_node.arrays import Vector
-from edge_node.network.base import Network
+from edge_node.network.base import Network, Terms
+from edge_node.step import Step
 
 __all__ = ["sum_together"]
 
 
 async def sum_together(
-    network: Network, step: str, vectors: Sequence[Vector], *, cohort_of: str = ""
+    network: Network, step: Step, vectors: Sequence[Vector], **terms: Unpack[Terms]
 ) -> list[Vector]:
     """The federation's total of each of some vectors: their words ride side by side in one step.
 
     Args:
         network: the node's view of the federation.
-        step: the step's name.
+        step: the sum.
         vectors: this node's, one or more; of the same lengths, in the same order, at every node.
-        cohort_of: as for ``network.sum``.
+        terms: what is demanded of the total.
 
     Raises:
         CohortChanged: some nodes of ``cohort_of`` are gone.
     """
-    total = await network.sum(step, np.concatenate(vectors), cohort_of=cohort_of)
+    total = await network.sum(step, np.concatenate(vectors), **terms)
     return np.split(total, np.cumsum([len(vector) for vector in vectors])[:-1])

@@ -12,6 +12,7 @@ from edge_node.network.tree.records import RunRecords
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import gathered, parse_gathered
+from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import Change, mislead, outcomes
 from tests.mesh import Mesh
@@ -26,7 +27,7 @@ ONE = np.ones(1).tobytes()
 @pytest.fixture
 def masks_bound_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: masks as they would be if they didn't depend on what nodes were told."""
-    monkeypatch.setattr(RunRecords, "told_before", lambda _self, _step: b"")
+    monkeypatch.setattr(RunRecords, "transcript_before", lambda _self, _sequence: b"")
 
 
 def add_one(record: exchange_pb2.Record) -> None:
@@ -46,13 +47,13 @@ def say_zero(record: exchange_pb2.Record) -> None:
 
 async def two_sums(network: TreeNetwork) -> float:
     """The second vector doesn't depend on the first total."""
-    await network.sum("first", np.full(12, 1.0))
-    return float((await network.sum("second", np.full(12, 2.0)))[0])
+    await network.sum(Step("first"), np.full(12, 1.0))
+    return float((await network.sum(Step("second"), np.full(12, 2.0)))[0])
 
 
 async def one_sum(network: TreeNetwork) -> float:
     """And then all compare what they were told."""
-    total = float((await network.sum("only", np.full(12, 1.0)))[0])
+    total = float((await network.sum(Step("only"), np.full(12, 1.0)))[0])
     await confirm(network)
     return total
 
@@ -80,7 +81,7 @@ async def scaled(network: Network) -> float:
     """A program in which a choice scales what a node gives, as a metric scales its rows."""
     secret = {"a": 3.0, "b": 11.0, "c": 31.4}[network.node]
     scale = np.frombuffer(await decide(network, "scale", lambda: ONE))[0]
-    return float((await network.sum("scaled", np.full(12, scale * secret)))[0])
+    return float((await network.sum(Step("scaled"), np.full(12, scale * secret)))[0])
 
 
 @pytest.mark.usefixtures("masks_bound_to_nothing")
@@ -174,4 +175,4 @@ async def test_a_record_of_another_cohort_is_refused(mesh: Mesh, change: Change)
 
 async def the_sum_alone(network: TreeNetwork) -> float:
     """Without a comparison, for which the others would wait."""
-    return float((await network.sum("only", np.full(12, 1.0)))[0])
+    return float((await network.sum(Step("only"), np.full(12, 1.0)))[0])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, Mod
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.messages.folds import FOLDS
 from edge_node.model.model import Model
-from edge_node.network.base import Network
+from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.step import Step
 
 LOST, LOST_ROWS = "d", 9
 SPEC = FederationSpec(
@@ -26,25 +28,17 @@ SPEC = FederationSpec(
 )
 
 
-class Watched:
+class Watched(NetworkLayer):
     """A network that remembers the totals of sums."""
 
     def __init__(self, network: Network, totals: dict[str, Vector]) -> None:
-        self._network = network
+        super().__init__(network)
         self._totals = totals
-        self.node = network.node
-        self.cohort = network.cohort
-        self.gather = network.gather
 
-    @property
-    def root(self) -> str:
+    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's."""
-        return self._network.root
-
-    async def sum(self, step: str, vector: Vector, **options: object) -> Vector:
-        """As the network's."""
-        total = await self._network.sum(step, vector, **options)
-        self._totals[step] = total
+        total = await super().sum(step, vector, **terms)
+        self._totals[str(step)] = total
         return total
 
 

@@ -15,40 +15,33 @@ import pytest
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import NetworkError, TangentMeshError
-from edge_node.network.base import Network
+from edge_node.network.base import Network, NetworkLayer
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.step import Step
 
 Lie = Callable[[bytes], bytes]
 
 NAN = float("nan")
 
 
-class LyingRoot:
+class LyingRoot(NetworkLayer):
     """A network over which one choice arrives as another."""
 
     def __init__(self, network: Network, step: str, lie: Lie, shape: Lie = bytes) -> None:
-        self._network = network
+        super().__init__(network)
         self._shape = shape
         self._step = step
         self._lie = lie
-        self.node = network.node
-        self.cohort = network.cohort
-        self.sum = network.sum
         self.lied = False
 
-    @property
-    def root(self) -> str:
-        """As the network's."""
-        return self._network.root
-
-    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+    async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """As the network's, but for the lie."""
-        if data and step.startswith(f"{self._step}/"):
+        if data and step.name.startswith(f"{self._step}/"):
             told = msgspec.msgpack.decode(data)
             told["content"], self.lied = self._lie(told["content"]), True
             data = self._shape(msgspec.msgpack.encode(told))
-        return await self._network.gather(step, data)
+        return await super().gather(step, data)
 
 
 def spec_for(task: Task) -> FederationSpec:

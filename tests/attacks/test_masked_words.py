@@ -14,6 +14,7 @@ from scipy.stats import chisquare
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire import fixed_point
 from edge_node.security import masks
+from edge_node.step import Content, Step
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import outcomes
 from tests.mesh import Mesh
@@ -45,12 +46,12 @@ async def listen(mesh: Mesh, vector: np.ndarray) -> dict[str, Words]:
     """What edges carry while one vector is summed twice in one epoch, and again in the next."""
 
     async def program(network: TreeNetwork) -> None:
-        for step, epoch in (("first", 1), ("second", 1), ("third", 2)):
+        for name, epoch in (("first", 1), ("second", 1), ("third", 2)):
             if network.node == "a":
                 mesh.offer(mesh.plan(epoch, CHAIN))
             await network.feed.wait_newer(epoch - 1)
-            await network.sum(step, vector)
-            await network.gather(f"after {step}", b"")
+            await network.sum(Step(name), vector)
+            await network.gather(Step(f"after {name}", Content.CHOICE), b"")
 
     heard: list[Heard] = []
     await mesh.start(CHAIN, link_types=dict.fromkeys(CHAIN, listening(heard)))

@@ -15,6 +15,7 @@ from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.masks import MaskingKey
 from edge_node.security.pki.identity import Identity
+from edge_node.step import Content, Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import mislead, outcomes, tampering
 from tests.mesh import Mesh
@@ -84,7 +85,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
 
 async def own_sum(network: TreeNetwork) -> float:
     """A program of one step."""
-    return float((await network.sum("s", np.full(12, 1.0)))[0])
+    return float((await network.sum(Step("s"), np.full(12, 1.0)))[0])
 
 
 @pytest.mark.parametrize(("forge", "reason"), FORGERIES.values(), ids=FORGERIES)
@@ -140,8 +141,8 @@ async def test_a_key_changed_on_its_way_down_is_refused(
 async def keys_only(network: TreeNetwork) -> object:
     """Take part in an epoch's beginning, and not in its first sum."""
     plan = await network.feed.wait_newer(0)
-    await network._begin_epoch(plan)
-    return await network._agree(plan)
+    await network.epoch.begin(plan)
+    return await network.epoch.agree(plan)
 
 
 async def test_a_key_of_an_earlier_epoch_is_refused(mesh: Mesh) -> None:
@@ -156,12 +157,12 @@ async def test_a_key_of_an_earlier_epoch_is_refused(mesh: Mesh) -> None:
         return gathered(told | {"c": kept[0]})
 
     async def in_two_epochs(network: TreeNetwork) -> float:
-        await network.sum("first", np.ones(12))
-        await network.gather("between", b"")
+        await network.sum(Step("first"), np.ones(12))
+        await network.gather(Step("between", Content.CHOICE), b"")
         if network.node == "a":
             mesh.offer(mesh.plan(2, CHAIN))
         await network.feed.wait_newer(1)
-        return float((await network.sum("second", np.ones(12)))[0])
+        return float((await network.sum(Step("second"), np.ones(12)))[0])
 
     await mesh.start(CHAIN, link_types={"b": tampering(change)})
     mesh.offer(mesh.plan(1, CHAIN))

@@ -15,6 +15,7 @@ from edge_node.network.wire import fixed_point
 from edge_node.network.wire.framing import chunks
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
+from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import Answer, call, outcomes, tampering
@@ -30,7 +31,7 @@ Words = fixed_point.Words
 
 async def own_sum(network: TreeNetwork) -> float:
     """A program of one step; every node gives ones."""
-    return float((await network.sum("s", np.ones(WORDS)))[0])
+    return float((await network.sum(Step("s"), np.ones(WORDS)))[0])
 
 
 def changing_words(change: Callable[[Words], Words]) -> Callable[[Operation, bytes], bytes]:
@@ -123,8 +124,8 @@ async def test_a_message_replayed_in_another_step_or_epoch_makes_no_total(mesh: 
         return kept[0]
 
     async def two_sums(network: TreeNetwork) -> float:
-        await network.sum("first", np.ones(WORDS))
-        return float((await network.sum("second", np.ones(WORDS)))[0])
+        await network.sum(Step("first"), np.ones(WORDS))
+        return float((await network.sum(Step("second"), np.ones(WORDS)))[0])
 
     await mesh.start(CHAIN, link_types={"c": tampering(replay)})
     mesh.offer(mesh.plan(1, CHAIN))

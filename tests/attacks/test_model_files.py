@@ -3,6 +3,7 @@
 import asyncio
 import stat
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pytest
@@ -13,33 +14,27 @@ from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.features.landmarks import kmeans_counts
 from edge_node.model.model import Model
-from edge_node.network.base import Network
+from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.step import Step
 
 NODES = ("a", "b", "c")
 FEWEST = 5
 
 
-class Watched:
+class Watched(NetworkLayer):
     """A network that remembers the totals of sums."""
 
     def __init__(self, network: Network) -> None:
-        self._network = network
-        self.node = network.node
-        self.cohort = network.cohort
-        self.gather = network.gather
+        super().__init__(network)
         self.totals: dict[str, Vector] = {}
 
-    @property
-    def root(self) -> str:
+    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's."""
-        return self._network.root
-
-    async def sum(self, step: str, vector: Vector, **options: object) -> Vector:
-        """As the network's."""
-        self.totals[step] = await self._network.sum(step, vector, **options)
-        return self.totals[step]
+        total = await super().sum(step, vector, **terms)
+        self.totals[str(step)] = total
+        return total
 
 
 def learn(kind: LandmarkKind, task: Task) -> tuple[dict[str, Model], Matrix, Watched]:

@@ -15,6 +15,7 @@ from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import EPOCH_KINDS, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
+from edge_node.step import Step
 from tangentmesh.v1 import discovery_pb2
 from tests.attacks.tampering import call, outcomes
 from tests.mesh import Mesh, copy_of, issue, until
@@ -27,7 +28,7 @@ STAR = {"a": "", "b": "a", "c": "a"}
 
 async def own_sum(network: TreeNetwork) -> float:
     """A program of one step."""
-    return float((await network.sum("s", np.ones(12)))[0])
+    return float((await network.sum(Step("s"), np.ones(12)))[0])
 
 
 def give(mesh: Mesh, node: str, plan: Plan) -> None:

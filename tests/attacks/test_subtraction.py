@@ -14,6 +14,7 @@ from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.wire.operation import Operation
 from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Ledger
+from edge_node.step import Step
 from tests.mesh import DEADLINE, Mesh, Peer
 
 pytestmark = pytest.mark.timeout(60)
@@ -29,7 +30,7 @@ def secret(node: str) -> np.ndarray:
 
 async def one_sum(network: Network) -> np.ndarray:
     """A program of one step."""
-    return await network.sum("statistics", secret(network.node))
+    return await network.sum(Step("statistics"), secret(network.node))
 
 
 def guard(peer: Peer) -> None:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from edge_node.config.names import AGGREGATOR, check_federation_name, check_node_name, split_address
 from edge_node.errors import ConfigurationError
 from edge_node.security.pki.uri import certificate_uri, parse_certificate_uri
-from edge_node.step import repeated_step, summed_step
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 nodes = labels.filter(lambda name: name != AGGREGATOR)
@@ -91,23 +90,3 @@ def test_bad_addresses(address: str) -> None:
     """Anything else is refused."""
     with pytest.raises(ConfigurationError, match="not an address"):
         split_address(address)
-
-
-@pytest.mark.parametrize(
-    ("step", "summed"),
-    [
-        ("noise/1", "noise/1"),
-        ("noise/1/again-2", "noise/1"),
-        ("statistics/folds/again-1", "statistics/folds"),
-        ("kmeans/0/sums/again-1", "kmeans/0/sums"),
-        ("counts", "counts"),
-        ("counts/again-1", "counts/again-1"),
-        ("kmeans/0/counts/again-1", "kmeans/0/counts/again-1"),
-        ("folds/again-1", "folds/again-1"),
-    ],
-)
-def test_a_repeated_step_sums_what_the_first_does(step: str, summed: str) -> None:
-    """But for counts, which stand for themselves."""
-    assert summed_step(step) == summed
-    assert repeated_step("noise/1", 0) == "noise/1"
-    assert repeated_step("noise/1", 2) == "noise/1/again-2"

@@ -14,6 +14,7 @@ from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger, read_ledger, spent
 from edge_node.security.tls.denylist import Denylist
+from edge_node.step import Step
 from tests.fuzz.targets import Target
 
 __all__ = ["ledger_targets"]
@@ -54,7 +55,7 @@ def _contributions(directory: Path) -> Iterator[Target]:
     ledger = Ledger.open(path, key, new=True)
     claims = {node: Claim(node.encode() * 32, node == "c") for node in "abc"}
     for epoch in (1, 2):
-        ledger.contribute(Cohort(1, epoch, "a", claims), 0, "s")
+        ledger.contribute(Cohort(1, epoch, "a", claims), 0, Step("s"))
         ledger.settle(1, epoch + 1, 0, ["a", "b"])
     ledger.consent("b")
     whole = path.read_bytes()

@@ -14,6 +14,7 @@ from edge_node.config import Level
 from edge_node.errors import NetworkError, NumericalError, RefusedError
 from edge_node.network.base import Network, decide
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.step import Content, Step
 
 __all__ = ["LAWS", "Law", "Run", "vector_of"]
 
@@ -40,7 +41,7 @@ async def sums_are_exact(run: Run) -> None:
 
     async def program(network: Network) -> bytes:
         vector = np.ldexp(np.rint(vector_of(network.node)), -20)
-        return (await network.sum("s", vector)).tobytes()
+        return (await network.sum(Step("s"), vector)).tobytes()
 
     results = await run(program)
     exact = sum(np.ldexp(np.rint(vector_of(node)), -20) for node in results)
@@ -51,9 +52,9 @@ async def everybody_gets_the_same_bytes(run: Run) -> None:
     """Sums of any numbers; gathered mappings in the same order; and nobody can change them."""
 
     async def program(network: Network) -> tuple[bytes, list[tuple[str, bytes]]]:
-        total = await network.sum("s", vector_of(network.node))
+        total = await network.sum(Step("s"), vector_of(network.node))
         assert not total.flags.writeable
-        gathered = await network.gather("g", network.node.encode() * 3)
+        gathered = await network.gather(Step("g", Content.CHOICE), network.node.encode() * 3)
         return total.tobytes(), list(gathered.items())
 
     results = await run(program)
@@ -69,8 +70,8 @@ async def empty_vectors_and_bytes_are_no_exception(run: Run) -> None:
     """Nothing at all can be summed and gathered."""
 
     async def program(network: Network) -> tuple[int, set[bytes]]:
-        total = await network.sum("s", np.zeros(0))
-        return total.size, set((await network.gather("g", b"")).values())
+        total = await network.sum(Step("s"), np.zeros(0))
+        return total.size, set((await network.gather(Step("g", Content.CHOICE), b"")).values())
 
     assert all(result == (0, {b""}) for result in (await run(program)).values())
 
@@ -83,9 +84,9 @@ async def steps_follow_each_other(run: Run) -> None:
         for i in range(5):
             for _ in range(ord(network.node[-1]) % 4):
                 await asyncio.sleep(0)
-            totals.append(float((await network.sum(f"s/{i}", np.array([i + 1.0])))[0]))
-        assert network.cohort("s/0") == network.cohort("s/4")
-        return totals, network.cohort("s/4")
+            totals.append(float((await network.sum(Step(f"s/{i}"), np.array([i + 1.0])))[0]))
+        assert network.steps[Step("s/0")] == network.steps[Step("s/4")]
+        return totals, network.steps[Step("s/4")]
 
     results = await run(program)
     expected = [(i + 1.0) * len(results) for i in range(5)], tuple(sorted(results))
@@ -121,7 +122,7 @@ async def what_the_root_cannot_choose_is_everybodys_error(run: Run) -> None:
             await decide(network, "another", lambda: _fail("a secret"))
         assert (foreign.type is ValueError) == (network.root == network.node)
         assert network.root == network.node or "secret" not in str(foreign.value)
-        return str(caught.value), float((await network.sum("s", np.ones(1)))[0])
+        return str(caught.value), float((await network.sum(Step("s"), np.ones(1)))[0])
 
     results = await run(program)
     text = "here: no (expected yes, found 42). Ask again"
@@ -136,10 +137,10 @@ async def a_sum_over_the_cohort_of_a_step_is_like_any_other(run: Run) -> None:
     """Where nobody is lost; the step must have been taken."""
 
     async def program(network: Network) -> float:
-        await network.sum("counts", np.ones(1))
+        await network.sum(Step("counts"), np.ones(1))
         with pytest.raises(NetworkError, match="not complete"):
-            await network.sum("s", np.ones(1), cohort_of="other")
-        return float((await network.sum("s", np.ones(1), cohort_of="counts"))[0])
+            await network.sum(Step("s"), np.ones(1), cohort_of=Step("other"))
+        return float((await network.sum(Step("s"), np.ones(1), cohort_of=Step("counts")))[0])
 
     results = await run(program)
     assert set(results.values()) == {float(len(results))}
@@ -151,8 +152,8 @@ async def what_cannot_be_summed_is_refused(run: Run) -> None:
     async def program(network: Network) -> float:
         for bad in (np.nan, -np.inf, 2.0**53):
             with pytest.raises(NumericalError, match="position 1 of 2"):
-                await network.sum("s", np.array([1.0, bad]))
-        return float((await network.sum("s", np.ones(1)))[0])
+                await network.sum(Step("s"), np.array([1.0, bad]))
+        return float((await network.sum(Step("s"), np.ones(1)))[0])
 
     results = await run(program)
     assert set(results.values()) == {float(len(results))}
@@ -162,13 +163,40 @@ async def a_name_serves_once(run: Run) -> None:
     """The cohort of a step would be ambiguous."""
 
     async def program(network: Network) -> None:
-        await network.sum("s", np.ones(1))
+        await network.sum(Step("s"), np.ones(1))
         with pytest.raises(NetworkError, match="used twice"):
-            await network.gather("s", b"")
-        with pytest.raises(NetworkError, match="not complete"):
-            network.cohort("t")
+            await network.gather(Step("s", Content.CHOICE), b"")
+        assert list(network.steps) == [Step("s")]
 
     await run(program)
+
+
+async def a_step_is_for_one_primitive(run: Run) -> None:
+    """What depends on rows is never gathered; and one may try again."""
+
+    async def program(network: Network) -> float:
+        for content in (Content.COUNTS, Content.STATISTICS):
+            with pytest.raises(NetworkError, match=f"isn't gathered .*found {content}"):
+                await network.gather(Step("s", content), b"")
+        with pytest.raises(NetworkError, match=r"can't be summed .*found choice"):
+            await network.sum(Step("s", Content.CHOICE), np.ones(1))
+        return float((await network.sum(Step("s"), np.ones(1)))[0])
+
+    results = await run(program)
+    assert set(results.values()) == {float(len(results))}
+
+
+async def an_attempt_is_a_step_of_its_own(run: Run) -> None:
+    """A step may be taken again, as another attempt."""
+
+    async def program(network: Network) -> list[tuple[str, bool]]:
+        first = Step("s")
+        await network.sum(first, np.ones(1))
+        await network.sum(first.again, np.ones(1))
+        return [(str(step), step.is_sum) for step in network.steps]
+
+    results = await run(program)
+    assert all(result == [("s", True), ("s/again-1", True)] for result in results.values())
 
 
 async def a_sum_with_noise_holds_the_noise_of_one(run: Run) -> None:
@@ -176,7 +204,7 @@ async def a_sum_with_noise_holds_the_noise_of_one(run: Run) -> None:
     noise = DiscreteGaussian(Level.RECORD, multiplier=3.0, bound=1.0, size=2000, tolerated=1)
 
     async def program(network: Network) -> bytes:
-        return (await network.sum("s", np.full(2000, 0.25), noise=noise)).tobytes()
+        return (await network.sum(Step("s"), np.full(2000, 0.25), noise=noise)).tobytes()
 
     results = await run(program)
     (total,) = set(results.values())
@@ -197,4 +225,6 @@ LAWS: list[Law] = [
     a_sum_over_the_cohort_of_a_step_is_like_any_other,
     what_cannot_be_summed_is_refused,
     a_name_serves_once,
+    a_step_is_for_one_primitive,
+    an_attempt_is_a_step_of_its_own,
 ]

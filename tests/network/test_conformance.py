@@ -13,6 +13,7 @@ from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.network.threaded import ThreadedNetwork
 from edge_node.security.pki.authority import Authority
+from edge_node.step import Content, Step
 from tests.mesh import Mesh
 from tests.network.conformance import LAWS, Law, vector_of
 
@@ -84,7 +85,7 @@ async def test_a_tree_and_one_process_give_the_same_bytes(
     """What is simulated is what is computed."""
 
     async def program(network: Network) -> bytes:
-        return (await network.sum("s", vector_of(network.node))).tobytes()
+        return (await network.sum(Step("s"), vector_of(network.node))).tobytes()
 
     async with Mesh(authority, tmp_path) as mesh:
         await mesh.start(EIGHT)
@@ -101,11 +102,11 @@ async def test_a_child_whose_program_differs_is_told(
 
     async def program(network: Network) -> None:
         other = network.node == "b"
-        step = "t" if other and differs == "name" else "s"
+        name = "t" if other and differs == "name" else "s"
         if other and differs == "kind":
-            await network.gather(step, b"")
+            await network.gather(Step(name, Content.CHOICE), b"")
         else:
-            await network.sum(step, np.ones(2 if other and differs == "length" else 1))
+            await network.sum(Step(name), np.ones(2 if other and differs == "length" else 1))
 
     async with Mesh(authority, tmp_path) as mesh:
         await mesh.start({"a", "b"})

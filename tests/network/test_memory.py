@@ -8,6 +8,7 @@ import pytest
 from edge_node.errors import NetworkError, NumericalError
 from edge_node.network.base import Network, decide
 from edge_node.network.memory import MemoryFederation
+from edge_node.step import Step
 
 NODES = ["a", "b", "c", "d"]
 
@@ -20,7 +21,7 @@ def vector_of(network: Network) -> np.ndarray:
 async def test_every_node_gets_the_same_sum() -> None:
     """The plain sum, to rounding, and the same bytes everywhere."""
     federation = MemoryFederation(NODES)
-    totals = await federation.run(lambda network: network.sum("s", vector_of(network)))
+    totals = await federation.run(lambda network: network.sum(Step("s"), vector_of(network)))
     plain = sum(vector_of(federation.network(node)) for node in NODES)
     np.testing.assert_allclose(totals["a"], plain, rtol=1e-15, atol=1e-14)
     assert len({total.tobytes() for total in totals.values()}) == 1
@@ -50,8 +51,8 @@ async def test_steps_follow_each_other_and_name_their_cohort() -> None:
         for i in range(5):
             for _ in range(ord(network.node) % 4):
                 await asyncio.sleep(0)
-            totals.append(float((await network.sum(f"s/{i}", np.array([i + 1.0])))[0]))
-        assert network.cohort("s/4") == tuple(NODES)
+            totals.append(float((await network.sum(Step(f"s/{i}"), np.array([i + 1.0])))[0]))
+        assert network.steps[Step("s/4")] == tuple(NODES)
         return totals
 
     results = await MemoryFederation(NODES).run(program)
@@ -63,7 +64,7 @@ async def test_a_nodes_failure_ends_all() -> None:
 
     async def program(network: Network) -> np.ndarray:
         bad = network.node == "c"
-        return await network.sum("s", np.array([np.nan if bad else 1.0]))
+        return await network.sum(Step("s"), np.array([np.nan if bad else 1.0]))
 
     with pytest.raises(NumericalError, match="position 0"):
         await MemoryFederation(NODES).run(program)
@@ -76,11 +77,11 @@ async def test_programs_that_differ_are_refused(misuse: str) -> None:
     async def program(network: Network) -> None:
         other = network.node == "b"
         await network.sum(
-            "t" if other and misuse == "name" else "s",
+            Step("t" if other and misuse == "name" else "s"),
             np.ones(2 if other and misuse == "length" else 1),
         )
         if misuse == "twice":
-            await network.sum("s", np.ones(1))
+            await network.sum(Step("s"), np.ones(1))
 
     with pytest.raises(NetworkError):
         await MemoryFederation(NODES).run(program)

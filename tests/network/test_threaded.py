@@ -10,6 +10,7 @@ import pytest
 from edge_node.errors import NetworkError
 from edge_node.network.base import Network
 from edge_node.network.threaded import ThreadedNetwork
+from edge_node.step import Content, Step
 
 
 class Silence:
@@ -17,7 +18,7 @@ class Silence:
 
     node = "a"
 
-    async def gather(self, step: str, data: bytes) -> Mapping[str, bytes]:
+    async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """Wait for ever."""
         return await asyncio.get_running_loop().create_future()
 
@@ -27,7 +28,7 @@ async def test_a_closed_network_refuses_calls() -> None:
     proxy = ThreadedNetwork(cast(Network, Silence()), asyncio.get_running_loop())
     proxy.close()
     with pytest.raises(NetworkError, match="stopped"):
-        await asyncio.to_thread(lambda: asyncio.run(proxy.gather("s", b"")))
+        await asyncio.to_thread(lambda: asyncio.run(proxy.gather(Step("s", Content.CHOICE), b"")))
 
 
 def test_a_program_that_computes_while_its_node_stops_ends() -> None:
@@ -41,7 +42,7 @@ def test_a_program_that_computes_while_its_node_stops_ends() -> None:
         def program() -> None:
             computed.wait()
             try:
-                asyncio.run(proxy.gather("s", b""))
+                asyncio.run(proxy.gather(Step("s", Content.CHOICE), b""))
             except NetworkError as error:
                 ended.append(type(error))
 

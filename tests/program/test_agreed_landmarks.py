@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import combinations
+from typing import Unpack
 
 import numpy as np
 import pytest
@@ -9,33 +10,24 @@ import pytest
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.disjoint import DisjointSubset
 from edge_node.inference.features.landmarks import kmeans_eligible, kmeans_spread
-from edge_node.network.base import Network
+from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.landmarks import agree_centroids
 from edge_node.program.recounting import RecountingNetwork
-from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.step import Step
 
 
-class Overheard:
+class Overheard(NetworkLayer):
     """A network that keeps every total."""
 
     def __init__(self, network: Network, totals: dict[str, Vector]) -> None:
-        self._network = network
+        super().__init__(network)
         self._totals = totals
-        self.node, self.root = network.node, network.root
-        self.cohort, self.gather = network.cohort, network.gather
 
-    async def sum(
-        self,
-        step: str,
-        vector: Vector,
-        *,
-        cohort_of: str = "",
-        noise: DiscreteGaussian | None = None,
-    ) -> Vector:
+    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's."""
-        total = await self._network.sum(step, vector, cohort_of=cohort_of, noise=noise)
-        self._totals[step] = total
+        total = await super().sum(step, vector, **terms)
+        self._totals[str(step)] = total
         return total
 
 

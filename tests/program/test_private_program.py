@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 import msgspec
 import numpy as np
@@ -24,7 +25,7 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import ConfigurationError, NetworkError, NumericalError
 from edge_node.inference.private.release import NoisySums
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
-from edge_node.network.base import Network
+from edge_node.network.base import Network, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 from edge_node.program.private import infer_privately
@@ -32,6 +33,7 @@ from edge_node.program.root_decisions import read_noisy_evidence
 from edge_node.security.pki.authority import Authority
 from edge_node.security.privacy import discrete_gaussian
 from edge_node.security.privacy.privacy_ledger import read_ledger
+from edge_node.step import Step
 from tests.mesh import Mesh
 from tests.system.test_canary import Recording
 
@@ -120,7 +122,7 @@ def test_a_private_run_learns(task: Task, classes: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(model.latent(test), models[0].latent(test), rtol=1e-9)
     provenance = models[0].provenance
     assert provenance.privacy == spec.privacy
-    assert provenance.sweeps == 1
+    assert (provenance.sums, provenance.traversals) == (1, 3)  # basis, release, choice
     assert abs(provenance.rows - 6000) < 200
     assert provenance.rows != 6000 or len({model.provenance.rows for model in models}) == 1
     models[0].save(tmp_path / "model.npz")
@@ -151,9 +153,9 @@ def test_nothing_of_rows_is_summed_without_noise() -> None:
     steps: dict[str, list[tuple[str, bool]]] = {}
 
     class Watching(Recording):
-        async def sum(self, step: str, vector: np.ndarray, **options: object) -> np.ndarray:
-            steps.setdefault(self.node, []).append((step, options.get("noise") is not None))
-            return await super().sum(step, vector, **options)
+        async def sum(self, step: Step, vector: np.ndarray, **terms: Unpack[Terms]) -> np.ndarray:
+            steps.setdefault(self.node, []).append((str(step), "noise" in terms))
+            return await super().sum(step, vector, **terms)
 
     learn(spec, rows_for(spec, 2000, 4), watch=Watching)
     assert set(map(tuple, steps.values())) == {(("release", True),)}

@@ -205,7 +205,7 @@ def test_nothing_to_learn_is_refused_by_name() -> None:
 
 
 def test_the_model_says_where_it_comes_from() -> None:
-    """Cohort by step, sweeps, and the share that landmarks don't cover."""
+    """Cohort by step, sums and traversals, and the share that landmarks don't cover."""
     spec = spec_for(Task.REGRESSION)
     batch = rows_for(spec, 80, 1)
     models = learn(spec, [part(batch, rows) for rows in np.array_split(np.arange(80), 3)])
@@ -214,7 +214,9 @@ def test_the_model_says_where_it_comes_from() -> None:
     assert provenance.rows == 80
     # counts, labels, means, spread, k-means (4), statistics, folds (2),
     # 3 x (gradients, statistics), scores, noise (2)
-    assert provenance.sweeps == 20
+    assert provenance.sums == 20
+    # 4 bases, 5 candidates (one for the folds), 3 metrics, the trial, noise (2)
+    assert provenance.traversals == len(provenance.cohorts) == 20 + 15
     assert 0 <= provenance.uncovered_share <= 1
     assert provenance.spec_hash == spec.digest().hex()
 

@@ -24,6 +24,7 @@ from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import pem_of
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import generate_key
+from edge_node.step import Content, Step
 from tests.mesh import Mesh
 from tests.vectors import generate, oracle
 
@@ -133,11 +134,11 @@ def test_a_transcript_is_that_of_the_records(tmp_path: Path) -> None:
     """Whatever was told before a step, in its own order."""
     records = RecordStore(tmp_path).run(2)
     for case in load("transcripts")["steps"]:
-        assert records.told_before(case["step"]).hex() == case["before"]
+        assert records.transcript_before(case["position"]).hex() == case["before"]
         operation = Operation(2, 1, case["kind"], case["position"], case["step"])
         record = operation.record(case["cohort"], bytes.fromhex(case["payload"]))
         records.commit(record.SerializeToString(deterministic=True))
-        assert records.told_before("next").hex() == case["after"]
+        assert records.transcript_before(records.frontier).hex() == case["after"]
 
 
 async def test_masks_are_bound_to_position_name_and_transcript(
@@ -152,8 +153,8 @@ async def test_masks_are_bound_to_position_name_and_transcript(
         return mask(masks, words, step)
 
     async def program(network: Network) -> None:
-        await network.gather("g", b"x")
-        await network.sum("s/1", np.ones(2))
+        await network.gather(Step("g", Content.CHOICE), b"x")
+        await network.sum(Step("s/1"), np.ones(2))
 
     monkeypatch.setattr(PairwiseMasks, "mask", noted)
     async with Mesh(Authority.create(tmp_path / "ca", "labels"), tmp_path / "nodes") as mesh:
@@ -161,8 +162,8 @@ async def test_masks_are_bound_to_position_name_and_transcript(
         await mesh.start(parents)
         mesh.offer(mesh.plan(1, parents))
         await mesh.run(program)
-        told = mesh.peers["a"].store.run(1).told_before("s/1").hex()
-    assert labels == [f"1/s/1/{told}"] * 3
+        transcript = mesh.peers["a"].store.run(1).transcript_before(1).hex()
+    assert labels == [f"1/s/1/{transcript}"] * 3
 
 
 def test_what_is_no_key_is_refused() -> None:

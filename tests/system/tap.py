@@ -93,14 +93,14 @@ def tap_contributions(file: Path) -> None:
     """Write down the vectors that the node gives to sums; fail in one of them if asked to."""
     honest, fatal = ThreadedNetwork.sum, os.environ.get("TAP_FAIL", "")
 
-    async def noted(self: Any, step: str, vector: Any, **options: Any) -> Any:
+    async def noted(self: Any, step: Any, vector: Any, **terms: Any) -> Any:
         with file.open("ab") as out:
             out.write(vector.tobytes())
-        if fatal and step.startswith(fatal):
+        if fatal and step.name.startswith(fatal):
             from tests.system.test_canary import NUMBERS, RARE
 
             raise ValueError(f"could not convert {RARE!r}, {NUMBERS}")
-        return await honest(self, step, vector, **options)
+        return await honest(self, step, vector, **terms)
 
     ThreadedNetwork.sum = noted  # type: ignore[method-assign]
 

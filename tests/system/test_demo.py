@@ -12,8 +12,9 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 FIELDS = {
-    "task", "dataset", "nodes", "sweeps", "wall_seconds", "bytes_per_edge", "uncovered_share",
-    "evidence", "metrics", "max_abs_mean_diff_vs_pooled", "max_abs_sd_diff_vs_pooled",
+    "task", "dataset", "nodes", "sums", "traversals", "wall_seconds", "bytes_per_edge",
+    "uncovered_share", "evidence", "metrics",
+    "max_abs_mean_diff_vs_pooled", "max_abs_sd_diff_vs_pooled",
 }  # fmt: skip
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

@@ -76,7 +76,7 @@ def test_processes_learn_privately_and_keep_account(federation: LocalFederation)
     for node in NODES:
         model = Model.load(NodePaths(federation.node_directory(node)).model)
         assert model.provenance.privacy == federation.spec.privacy
-        assert model.provenance.sweeps == 1
+        assert model.provenance.sums == 1
         assert abs(model.provenance.rows - 6000) < 500
         found = privacy_of(federation, node)
         (release,) = found["releases"]

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim, Cohort
+from edge_node.step import Step
 
 __all__ = ["Guard", "Unguarded"]
 
@@ -17,14 +18,14 @@ class Guard(Protocol):
     claim: Claim
 
     def check(self, cohort: Cohort, completed: Collection[str]) -> None:
-        """Before an epoch's first sum; ``completed`` are the run's steps that have their total.
+        """Before an epoch's first sum; ``completed`` are the run's completed steps, as text.
 
         Raises:
             CohortRefusedError: nothing is contributed to sums over this cohort.
         """
         ...
 
-    def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
+    def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
         """Before the words of a step are masked. On return what must be remembered is on disk.
 
         Raises:
@@ -50,7 +51,7 @@ class Unguarded:
     def check(self, cohort: Cohort, completed: Collection[str]) -> None:
         """Any cohort will do."""
 
-    def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
+    def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
         """Any step will do."""
 
     def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:

@@ -9,31 +9,32 @@
     state/run-7/epoch-12-step-00000004.noisy  or those with noise, which are an epoch's own
     state/run-7/complete                    the program has ended
 
-Every file begins with the SHA-256 of the rest and is replaced atomically. A file that fails the
-check counts as absent: the step is then asked for again. The current run and the last completed
-one are kept.
+Every file is a `checked_file`: a step whose file is damaged is asked for again. The current run and
+the last completed one are kept.
 """
 
 import hashlib
-import logging
-import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from google.protobuf.message import DecodeError
 
 from edge_node.errors import NetworkError, RefusedError
+from edge_node.network.tree.checked_file import (
+    DIGEST_BYTES,
+    forget_content,
+    holds_other_content,
+    is_whole,
+    read_checked,
+    write_checked,
+)
 from edge_node.network.wire.operation import EPOCH_KINDS, Operation, parse_record
-from edge_node.security.files import make_private_directory, write_atomically
+from edge_node.security.files import make_private_directory
 from tangentmesh.v1 import discovery_pb2, exchange_pb2
 
 __all__ = ["RecordStore", "RunRecords"]
 
-_log = logging.getLogger(__name__)
-_DIGEST = 32  # bytes of a SHA-256
-_OF_NOTHING = hashlib.sha256().digest()
 _JOIN_ANEW = "Remove this run's directory and restart the node: it will join anew"
 
 
@@ -54,7 +55,7 @@ class RecordStore:
 
     def load_plan(self) -> discovery_pb2.Plan | None:
         """The newest plan that was saved; None if there is none, or its file is corrupted."""
-        if (content := _read(self._directory / "plan.pb")) is None:
+        if (content := read_checked(self._directory / "plan.pb")) is None:
             return None
         try:
             return discovery_pb2.Plan.FromString(content)
@@ -63,7 +64,7 @@ class RecordStore:
 
     def save_plan(self, plan: discovery_pb2.Plan) -> None:
         """Replace the plan that the next start of this node begins with. Raises MachineError."""
-        _write(self._directory / "plan.pb", plan.SerializeToString(deterministic=True))
+        write_checked(self._directory / "plan.pb", plan.SerializeToString(deterministic=True))
 
     def run(self, run: int) -> "RunRecords":
         """The records of a run, read from disk the first time. Raises MachineError."""
@@ -81,7 +82,7 @@ class RecordStore:
     def damaged(self) -> tuple[Path, ...]:
         """The plan and records that fail their check, and so count as absent; all runs' files."""
         found = [self._directory / "plan.pb", *self._directory.glob("run-*/*.pb")]
-        return tuple(path for path in sorted(found) if path.exists() and not _is_whole(path))
+        return tuple(path for path in sorted(found) if not is_whole(path))
 
     def prune(self, current: int) -> None:
         """Delete all runs but ``current`` and the last one before it that was completed."""
@@ -102,13 +103,13 @@ class RunRecords:
     """The completed operations of one run. ``RecordStore.run`` makes it."""
 
     def __init__(self, directory: Path, run: int) -> None:
+        self.run = run
         self._directory = directory
-        self._run = run
-        self._cohorts: list[tuple[str, tuple[str, ...]]] = []  # (step, cohort), by sequence
+        self._steps: list[str] = []  # by sequence
         self._of_epoch: set[tuple[int, exchange_pb2.Kind]] = set()
         make_private_directory(directory)
-        self._told = [bytes(_DIGEST)]  # transcripts: before the first step, and after each
-        while (record := self._load(self._step_path(len(self._cohorts)))) is not None:
+        self._transcripts = [bytes(DIGEST_BYTES)]  # before the first step, and after each
+        while (record := self._load(self._step_path(len(self._steps)))) is not None:
             self._append(record)
         for path in sorted(directory.glob("epoch-*.pb")):
             if (record := self._load(path)) is not None:
@@ -117,21 +118,21 @@ class RunRecords:
     @property
     def frontier(self) -> int:
         """How many steps are completed: the sequence number of the next one."""
-        return len(self._cohorts)
+        return len(self._steps)
 
     @property
     def completed(self) -> tuple[str, ...]:
         """The names of all completed steps."""
-        return tuple(step for step, _ in self._cohorts)
+        return tuple(self._steps)
 
-    def told_before(self, step: str) -> bytes:
-        """All that this node was told before a step, as 32 bytes: if one bit differs, they do."""
-        names = [name for name, _ in self._cohorts]
-        return self._told[names.index(step) if step in names else -1]
+    def transcript_before(self, sequence: int) -> bytes:
+        """The transcript of all steps before one, 32 bytes: another one if any bit of what this
+        node was told differs.
 
-    def cohort(self, step: str) -> tuple[str, ...] | None:
-        """The nodes whose contributions the completed ``step`` holds; None: not completed."""
-        return dict(self._cohorts).get(step)
+        Args:
+            sequence: the step's position in the run; at most the frontier.
+        """
+        return self._transcripts[sequence]
 
     def has(self, operation: Operation) -> bool:
         """Whether the operation is completed here."""
@@ -146,7 +147,7 @@ class RunRecords:
             NetworkError: another step stands at that position, or the file was damaged since.
         """
         path = self._path(operation.kind, operation.epoch, operation.sequence)
-        if (content := _read(path)) is None:
+        if (content := read_checked(path)) is None:
             raise NetworkError(
                 "the record of a completed step was damaged", where=str(path), remedy=_JOIN_ANEW
             )
@@ -156,7 +157,7 @@ class RunRecords:
     def since(self, first: int) -> list[bytes]:
         """The records of all completed steps from ``first`` on. Raises NetworkError."""
         paths = [self._step_path(sequence) for sequence in range(first, self.frontier)]
-        contents = [(path, _read(path)) for path in paths]
+        contents = [(path, read_checked(path)) for path in paths]
         for path, content in contents:
             if content is None:
                 raise NetworkError(
@@ -176,15 +177,15 @@ class RunRecords:
         """
         record = parse_record(content, where=str(self._directory))
         is_step = record.kind not in EPOCH_KINDS
-        if record.run != self._run or (is_step and record.sequence != self.frontier):
+        if record.run != self.run or (is_step and record.sequence != self.frontier):
             raise NetworkError(
                 "a completed step does not follow those that are kept",
                 where=str(self._directory),
-                expected=f"step {self.frontier} of run {self._run}",
+                expected=f"step {self.frontier} of run {self.run}",
                 found=f"step {record.sequence} of run {record.run}",
                 remedy=_JOIN_ANEW,
             )
-        _write(self._path(record.kind, record.epoch, record.sequence), content)
+        write_checked(self._path(record.kind, record.epoch, record.sequence), content)
         if is_step:
             self._append(record)
             self._forget_words(record.sequence)
@@ -194,7 +195,7 @@ class RunRecords:
 
     def contribution(self, sequence: int) -> bytes | None:
         """What this node contributes to the step in progress; None: not fixed, or damaged."""
-        return _read(self._contribution_path(sequence))
+        return read_checked(self._contribution_path(sequence))
 
     def keep_contribution(self, sequence: int, words: bytes) -> None:
         """Fix this node's contribution, so that a restart can't send another under the same mask.
@@ -210,7 +211,7 @@ class RunRecords:
 
     def noisy_contribution(self, epoch: int, sequence: int) -> bytes | None:
         """What this node contributes to a step with noise in this epoch; None: not fixed yet."""
-        return _read(self._noisy_path(epoch, sequence))
+        return read_checked(self._noisy_path(epoch, sequence))
 
     def keep_noisy_contribution(self, epoch: int, sequence: int, words: bytes) -> None:
         """Fix it, noise and all, as ``keep_contribution`` does. Raises the same."""
@@ -218,11 +219,11 @@ class RunRecords:
 
     def masking_key(self, epoch: int) -> bytes | None:
         """The private masking key of this epoch; None: not made yet."""
-        return _read(self._key_path(epoch))
+        return read_checked(self._key_path(epoch))
 
     def keep_masking_key(self, epoch: int, key: bytes) -> None:
         """Keep the private masking key until the epoch ends. Raises MachineError."""
-        _write(self._key_path(epoch), key)
+        write_checked(self._key_path(epoch), key)
 
     def begin_epoch(self, epoch: int) -> None:
         """Forget keys and operations of all other epochs."""
@@ -233,32 +234,31 @@ class RunRecords:
 
     def finish(self) -> None:
         """Mark the run as completed: it is kept until a later one is. Raises MachineError."""
-        _write(self._directory / "complete", b"")
+        write_checked(self._directory / "complete", b"")
         for path in self._directory.glob("*.key"):
             path.unlink(missing_ok=True)
 
     def _append(self, record: exchange_pb2.Record) -> None:
-        """Note a completed step: whose it is, and in the transcript what it says."""
-        self._cohorts.append((record.step, tuple(record.cohort)))
+        """Note a completed step, and in the transcript what it says."""
+        self._steps.append(record.step)
         payload = hashlib.sha256(record.payload).digest()
         facts = (record.sequence, record.step, record.kind, list(record.cohort), payload)
-        transcript = self._told[-1] + msgspec.msgpack.encode(facts)
-        self._told.append(hashlib.sha256(transcript).digest())
+        transcript = self._transcripts[-1] + msgspec.msgpack.encode(facts)
+        self._transcripts.append(hashlib.sha256(transcript).digest())
 
     def _forget_words(self, sequence: int) -> None:
         """Of contributions that are no longer needed, keep the digest."""
         noisy = self._directory.glob(self._noisy_path("*", sequence).name)
         for path in (self._contribution_path(sequence), *noisy):
-            with suppress(FileNotFoundError):
-                os.truncate(path, _DIGEST)
+            forget_content(path)
 
     def _load(self, path: Path) -> exchange_pb2.Record | None:
         """A step's record at its place; None: absent, corrupted, or of another place."""
-        if (content := _read(path)) is None:
+        if (content := read_checked(path)) is None:
             return None
         record = parse_record(content, where=str(path))
         at_its_place = self._path(record.kind, record.epoch, record.sequence) == path
-        return record if at_its_place and record.run == self._run else None
+        return record if at_its_place and record.run == self.run else None
 
     def _path(self, kind: exchange_pb2.Kind, epoch: int, sequence: int) -> Path:
         if kind in EPOCH_KINDS:
@@ -280,42 +280,10 @@ class RunRecords:
 
 def _fix(path: Path, words: bytes) -> None:
     """Write a contribution, unless another one was written there. Raises RefusedError."""
-    if path.exists() and path.read_bytes()[:_DIGEST] != hashlib.sha256(words).digest():
+    if holds_other_content(path, words):
         raise RefusedError(
             "this node has contributed something else to the step before",
             where=str(path),
             remedy="Two vectors under one mask would be readable. " + _JOIN_ANEW,
         )
-    _write(path, words)
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, hashlib.sha256(content).digest(), content)
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file has the digest that it begins with; one that has just gone has."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return hashlib.sha256(data[_DIGEST:]).digest() == data[:_DIGEST]
-
-
-def _read(path: Path) -> bytes | None:
-    """A file's content without its digest; None if it is absent or doesn't have that digest."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        _log.warning("%s can't be read and is ignored: %s", path, error)
-        return None
-    if len(data) == _DIGEST and data != _OF_NOTHING:
-        return None  # all but the digest was forgotten
-    if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
-        _log.warning("%s is corrupted and is ignored; the step will be asked for again", path)
-        return None
-    return data[_DIGEST:]
+    write_checked(path, words)

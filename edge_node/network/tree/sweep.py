@@ -2,7 +2,7 @@
 
     children's messages -put-> [Sweep] -combine with own-> parent -record-> finish -> children
 
-No I/O happens here: ``tree`` drives a sweep from the node's own side, ``exchange`` from the
+No I/O happens here: ``relay`` drives a sweep from the node's own side, ``exchange_server`` from the
 children's. Replacements are idempotent: until all messages are there, a child's second message
 replaces its first; afterwards the child just waits for the same result.
 """

@@ -20,7 +20,7 @@ from edge_node.security.disclosure.departure import Departure
 from edge_node.security.disclosure.differencing import Row, isolated
 from edge_node.security.disclosure.ledger import Contribution, Fate, Ledger
 from edge_node.security.disclosure.policy import check_cohort
-from edge_node.step import summed_step
+from edge_node.step import Step
 
 __all__ = ["SiteGuard"]
 
@@ -67,7 +67,8 @@ class SiteGuard:
 
         Args:
             cohort: with everybody's claim.
-            completed: the run's steps that have their total, and are not repeated.
+            completed: the run's completed steps, as records name them (``str(step)``). A step that
+                was taken several times is among them with its first attempt, too.
 
         Raises:
             CohortRefusedError: the policy forbids it, this site's rows are not those with which the
@@ -75,9 +76,12 @@ class SiteGuard:
         """
         check_cohort(self._policy, self._node, cohort.claims)
         self._check_rows(cohort)
+        done = set(completed)
         verdicts: dict[frozenset[tuple[object, ...]], frozenset[str]] = {}
         with self._lock:
-            for step in sorted(self._ledger.steps.keys() - set(map(summed_step, completed))):
+            for step in sorted(self._ledger.steps, key=str):
+                if str(step) in done:
+                    continue
                 known = self._known(step, cohort)
                 facts = frozenset((each.row, each.fate, each.root) for each in known)
                 if facts not in verdicts:
@@ -85,7 +89,7 @@ class SiteGuard:
                 if found := verdicts[facts]:
                     raise self._refusal(found, step, known, cohort)
 
-    def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
+    def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
         """Check one step, and write the contribution down: on return its words may leave.
 
         Raises:
@@ -93,12 +97,12 @@ class SiteGuard:
             MachineError: the ledger can't be written.
         """
         check_cohort(self._policy, self._node, cohort.claims)
-        step = summed_step(step)
+        compared = step.compared
         with self._lock:
-            known = self._known(step, cohort)
+            known = self._known(compared, cohort)
             if found := self._isolated(known, cohort):
-                raise self._refusal(found, step, known, cohort)
-            self._ledger.contribute(cohort, sequence, step)
+                raise self._refusal(found, compared, known, cohort)
+            self._ledger.contribute(cohort, sequence, compared)
 
     def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
         """Note how many steps a new epoch's nodes have completed. Raises MachineError."""
@@ -138,7 +142,7 @@ class SiteGuard:
                 " data file back, and start the node again",
             )
 
-    def _known(self, step: str, cohort: Cohort) -> list[Contribution]:
+    def _known(self, step: Step, cohort: Cohort) -> list[Contribution]:
         """Contributions to the step whose total somebody may know; this epoch's own is no news.
 
         Raises CohortRefusedError if that was to another cohort: the node has forgotten the plan.
@@ -181,7 +185,7 @@ class SiteGuard:
     def _refusal(
         self,
         nodes: frozenset[str],
-        step: str,
+        step: Step,
         known: Iterable[Contribution],
         cohort: Cohort,
     ) -> CohortRefusedError:

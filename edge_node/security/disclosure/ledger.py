@@ -26,6 +26,7 @@ from edge_node.security.chained_log import ChainedLog
 from edge_node.security.disclosure.cohort import Cohort
 from edge_node.security.disclosure.differencing import Row
 from edge_node.security.files import read_private, write_atomically
+from edge_node.step import Step
 
 __all__ = ["Contribution", "Fate", "Ledger"]
 
@@ -50,9 +51,12 @@ class Fate(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Contribution:
-    """A step's vector, added in one epoch to those of others."""
+    """A step's vector, added in one epoch to those of others.
 
-    step: str
+    ``step`` is the one with which it must be compared (`Step.compared`).
+    """
+
+    step: Step
     sequence: int
     run: int
     epoch: int
@@ -68,9 +72,13 @@ class _Cohort(msgspec.Struct, tag="cohort", frozen=True, forbid_unknown_fields=T
 
 
 class _Contributed(msgspec.Struct, tag="contributed", frozen=True, forbid_unknown_fields=True):
-    """A contribution to the cohort of the last line that names one."""
+    """A contribution to the cohort of the last line that names one.
 
-    step: str
+    ``step`` is written with its fields. A line in which it is a text, as before there were fields,
+    is refused as unreadable: nothing says whether that text named a count.
+    """
+
+    step: Step
     sequence: int
     run: int
     epoch: int
@@ -101,7 +109,7 @@ _decoder = msgspec.json.Decoder(_Line)
 class _Memory:
     """What the lines say."""
 
-    steps: dict[str, dict[tuple[int, int], Contribution]] = field(default_factory=dict)
+    steps: dict[Step, dict[tuple[int, int], Contribution]] = field(default_factory=dict)
     members: dict[str, tuple[str, bool]] = field(default_factory=dict)
     row: Row = frozenset()  # of those members: one object, whose hash is taken once
     consents: dict[str, bool] = field(default_factory=dict)
@@ -168,7 +176,7 @@ class Ledger:
         return cls(log, read_private(key, missing=_REMEDY))
 
     @property
-    def steps(self) -> Mapping[str, Collection[Contribution]]:
+    def steps(self) -> Mapping[Step, Collection[Contribution]]:
         """All contributions, by step."""
         return {step: epochs.values() for step, epochs in self._memory.steps.items()}
 
@@ -198,8 +206,8 @@ class Ledger:
             raise MachineError("the file can't be read", where=str(file)) from error
         return hmac.digest(self._secret, _VERSION + digest, "sha256")
 
-    def contribute(self, cohort: Cohort, sequence: int, step: str) -> None:
-        """Note that words for a step are about to leave. Raises MachineError."""
+    def contribute(self, cohort: Cohort, sequence: int, step: Step) -> None:
+        """Note that words for a step are about to leave, once an epoch. Raises MachineError."""
         members = {
             node: (claim.version.hex(), claim.consents)
             for node, claim in sorted(cohort.claims.items())
@@ -241,5 +249,5 @@ def _parse(log: ChainedLog, number: int, text: bytes) -> _Line:
             for version, _ in line.members.values():
                 bytes.fromhex(version)
     except (ValueError, msgspec.MsgspecError) as error:
-        raise log.damaged(number, "it can't be read") from error
+        raise log.damaged(number, f"it can't be read: {error}") from error
     return line

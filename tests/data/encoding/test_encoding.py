@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from edge_node.data.encoding.encoder import EncodedRows, Encoder
 from edge_node.data.encoding.groups import MISSING, kept_groups
 from edge_node.data.sources.source import Batch, MemorySource, open_source
 from edge_node.errors import CohortRefusedError, DataError, RefusedError
-from edge_node.network.base import Network
+from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.encoding import agree_encoding
-from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
+from edge_node.step import Step
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 DATA = DataSpec(
@@ -33,26 +34,17 @@ DATA = DataSpec(
 )
 
 
-class Watched:
+class Watched(NetworkLayer):
     """A network that remembers what its node gave."""
 
     def __init__(self, network: Network, seen: list[np.ndarray]) -> None:
-        self._network = network
+        super().__init__(network)
         self._seen = seen
-        self.node, self.root = network.node, network.root
-        self.cohort, self.gather = network.cohort, network.gather
 
-    async def sum(
-        self,
-        step: str,
-        vector: np.ndarray,
-        *,
-        cohort_of: str = "",
-        noise: DiscreteGaussian | None = None,
-    ) -> np.ndarray:
+    async def sum(self, step: Step, vector: np.ndarray, **terms: Unpack[Terms]) -> np.ndarray:
         """As the network's."""
         self._seen.append(vector.copy())
-        return await self._network.sum(step, vector, cohort_of=cohort_of, noise=noise)
+        return await super().sum(step, vector, **terms)
 
 
 def agree(
@@ -234,7 +226,7 @@ def test_who_demands_how_many_rows_is_told_what_came() -> None:
     work = agree_encoding(network, pick(rows(8), np.arange(40)), DATA, minimum_rows=demands)
     with pytest.raises(CohortRefusedError, match=r"the spec: too few rows.*at least 41, found 40"):
         asyncio.run(work)
-    assert network.cohort("counts") == ("a",)
+    assert network.steps[Step("counts")] == ("a",)
 
 
 @pytest.mark.parametrize("few", [1, 2])

@@ -9,6 +9,7 @@ import pytest
 
 from edge_node.network.base import Network
 from edge_node.security.pki.authority import Authority
+from edge_node.step import Step
 from tests.mesh import Mesh, copy_of, issue, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -28,20 +29,20 @@ async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
     async with Mesh(authority, tmp_path) as made:
         await made.start(STAR)
         made.offer(made.plan(1, STAR))
-        await made.run(lambda network: network.sum("first", np.ones(3)))
+        await made.run(lambda network: network.sum(Step("first"), np.ones(3)))
         yield made
 
 
 async def again(network: Network) -> list[float]:
     """The same program, one step further."""
-    await network.sum("first", np.ones(3))
-    return list(await network.sum("second", np.full(3, 2.0)))
+    await network.sum(Step("first"), np.ones(3))
+    return list(await network.sum(Step("second"), np.full(3, 2.0)))
 
 
 async def third(network: Network) -> list[float]:
     """And one more."""
     await again(network)
-    return list(await network.sum("third", np.full(3, 2.0)))
+    return list(await network.sum(Step("third"), np.full(3, 2.0)))
 
 
 class Renewed:

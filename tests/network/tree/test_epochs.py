@@ -13,6 +13,7 @@ from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
+from edge_node.step import Step
 from tests.mesh import DEADLINE, Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -41,7 +42,7 @@ def give(peer: Peer, plan: Plan) -> None:
 
 async def add_up(network: Network) -> float:
     """A program of one step; every node gives 1."""
-    return float((await network.sum("s", np.ones(3)))[0])
+    return float((await network.sum(Step("s"), np.ones(3)))[0])
 
 
 async def test_a_message_of_a_past_epoch_is_refused(mesh: Mesh) -> None:

@@ -20,6 +20,7 @@ from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Fate, Ledger
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.statement import Purpose, SignedBody, Statement
+from edge_node.step import Step
 from tests.mesh import DEADLINE, Mesh, Peer, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -59,7 +60,7 @@ def ledger_of(peer: Peer) -> Ledger:
 
 async def two_sums(network: Network) -> list[float]:
     """A program of two steps; every node gives 1."""
-    return [float((await network.sum(step, np.ones(3)))[0]) for step in ("s", "t")]
+    return [float((await network.sum(Step(name), np.ones(3)))[0]) for name in ("s", "t")]
 
 
 async def run(mesh: Mesh, nodes: str, number: int) -> list[object]:
@@ -106,7 +107,7 @@ class KilledError(Exception):
 class Killed(SiteGuard):
     """Its node is killed when a contribution is in the ledger, and no word of it has left."""
 
-    def admit(self, cohort: Cohort, sequence: int, step: str) -> None:
+    def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
         """Write, and die."""
         super().admit(cohort, sequence, step)
         raise KilledError
@@ -126,11 +127,13 @@ async def test_a_node_killed_between_ledger_and_message(mesh: Mesh) -> None:
     async with asyncio.timeout(DEADLINE):
         assert await asyncio.gather(*works) == [[4.0, 4.0]] * 4
     for node in "abcd":
-        fates = {each.epoch: each.fate for each in ledger_of(mesh.peers[node]).steps["s"]}
+        fates = {each.epoch: each.fate for each in ledger_of(mesh.peers[node]).steps[Step("s")]}
         assert fates == {1: Fate.VOID, 2: Fate.RELEASED}
     await victim.start()
     ledger = guard(victim)
-    assert [each.epoch for each in ledger.steps["s"]] == [1], "it can't know that it isn't in any"
+    assert [each.epoch for each in ledger.steps[Step("s")]] == [1], (
+        "it can't know that it isn't in any"
+    )
     mesh.offer(mesh.plan(3, FIVE, run=2))
     waits = asyncio.ensure_future(two_sums(victim.network(2)))
     errors = await run(mesh, "abcd", 2)

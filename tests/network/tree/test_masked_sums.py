@@ -16,9 +16,10 @@ from edge_node.cli import cli as edge_node_cli
 from edge_node.config import FederationSpec, ModelSpec, NodeConfig, SitePolicy, TimingSpec
 from edge_node.errors import IdentityError
 from edge_node.network.base import Network
-from edge_node.network.tree import tree
+from edge_node.network.tree import epoch, tree
 from edge_node.network.tree.keys import masked_cohort
 from edge_node.security.pki.authority import Authority
+from edge_node.step import Content, Step
 from tests.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
@@ -40,11 +41,11 @@ async def test_records_say_whose_keys_masked_a_sum(mesh: Mesh) -> None:
     """Nobody's before the first sum of an epoch; then the whole cohort's, at every node."""
 
     async def gather(network: Network) -> None:
-        await network.gather("g", b"")
+        await network.gather(Step("g", Content.CHOICE), b"")
 
     async def gather_and_sum(network: Network) -> None:
         await gather(network)
-        await network.sum("s", np.ones(3))
+        await network.sum(Step("s"), np.ones(3))
 
     stores = [peer.store.run(1) for peer in mesh.peers.values()]
     await mesh.run(gather)
@@ -61,8 +62,8 @@ async def test_no_sum_leaves_without_masks(
     def refuse(*_: object) -> None:
         raise IdentityError("no masks")
 
-    monkeypatch.setattr(tree, "pairwise_masks", refuse)
-    sums = (peer.network().sum("step-of-a-sum", np.ones(9)) for peer in mesh.peers.values())
+    monkeypatch.setattr(epoch, "pairwise_masks", refuse)
+    sums = (peer.network().sum(Step("step-of-a-sum"), np.ones(9)) for peer in mesh.peers.values())
     failures = await asyncio.gather(*sums, return_exceptions=True)
     assert {type(each) for each in failures} == {IdentityError}
     assert wire

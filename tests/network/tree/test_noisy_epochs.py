@@ -15,6 +15,7 @@ from edge_node.network.tree.tree import TreeNetwork
 from edge_node.security.pki.authority import Authority
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import Entry, PrivacyLedger, read_ledger
+from edge_node.step import Step
 from tests.mesh import DEADLINE, Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -32,7 +33,7 @@ async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
 
 async def add_up(network: Network) -> bytes:
     """One step; every node gives ones."""
-    return (await network.sum("s", np.ones(100), noise=NOISE)).tobytes()
+    return (await network.sum(Step("s"), np.ones(100), noise=NOISE)).tobytes()
 
 
 class Hesitant(PrivacyLedger):

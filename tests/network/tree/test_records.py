@@ -7,7 +7,7 @@ import pytest
 
 from edge_node.errors import MachineError, NetworkError, RefusedError
 from edge_node.network.tree.records import RecordStore, RunRecords
-from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.operation import Kind, Operation, parse_record
 from tangentmesh.v1 import discovery_pb2, exchange_pb2
 
 RUN = 7
@@ -45,8 +45,8 @@ def test_completed_steps_survive_a_restart(directory: Path) -> None:
     assert not again.has(step(3))
     assert again.find(step(1)) == record(step(1), b"total 1")
     assert again.since(1) == [record(step(n), b"total %d" % n) for n in (1, 2)]
-    assert again.cohort("s/2") == ("a", "b")
-    assert again.cohort("s/3") is None
+    assert again.completed == ("s/0", "s/1", "s/2")
+    assert [parse_record(each, where="").cohort for each in again.since(2)] == [["a", "b"]]
 
 
 def test_files_are_private(directory: Path) -> None:
@@ -186,7 +186,7 @@ def test_an_unwritable_directory_leaves_the_frontier(
     def full(path: Path, *data: bytes) -> None:
         raise MachineError("the file can't be written", where=str(path))
 
-    monkeypatch.setattr("edge_node.network.tree.records.write_atomically", full)
+    monkeypatch.setattr("edge_node.network.tree.checked_file.write_atomically", full)
     with pytest.raises(MachineError):
         kept.commit(record(step(0)))
     assert kept.frontier == 0

@@ -12,6 +12,7 @@ from edge_node.network.base import Network
 from edge_node.network.tree.step_log import log_step
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
+from edge_node.step import Step
 from tests.mesh import Mesh
 
 STEP = Operation(run=7, epoch=3, kind=Kind.KIND_SUM, sequence=5, step="moments")
@@ -75,7 +76,7 @@ async def test_every_step_is_logged_at_every_node(
         for step in ("first", "second"):
             if (step, network.node) == ("second", "c"):
                 await asyncio.sleep(0.3)
-            await network.sum(step, np.ones(3))
+            await network.sum(Step(step), np.ones(3))
 
     caplog.set_level(logging.INFO, logger="edge_node.network.tree.step_log")
     await mesh.run(program)

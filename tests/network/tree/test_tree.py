@@ -15,6 +15,7 @@ from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
+from edge_node.step import Content, Step
 from tests.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -46,19 +47,19 @@ def vector_of(node: str, step: str = "s") -> np.ndarray:
 
 async def sum_of(nodes: tuple[str, ...], step: str = "s") -> bytes:
     """The bytes that one process finds without a tree."""
-    totals = await MemoryFederation(nodes).run(lambda n: n.sum(step, vector_of(n.node, step)))
+    totals = await MemoryFederation(nodes).run(lambda n: n.sum(Step(step), vector_of(n.node, step)))
     return totals[nodes[0]].tobytes()
 
 
 async def own_sum(network: Network) -> bytes:
     """A program of one step."""
-    return (await network.sum("s", vector_of(network.node))).tobytes()
+    return (await network.sum(Step("s"), vector_of(network.node))).tobytes()
 
 
 async def two_sums(network: Network) -> tuple[bytes, bytes]:
     """A program of two steps."""
-    first = await network.sum("first", vector_of(network.node, "first"))
-    second = await network.sum("second", vector_of(network.node, "second"))
+    first = await network.sum(Step("first"), vector_of(network.node, "first"))
+    second = await network.sum(Step("second"), vector_of(network.node, "second"))
     return first.tobytes(), second.tobytes()
 
 
@@ -85,7 +86,8 @@ async def test_gather_and_decide_agree_at_every_node(mesh: Mesh) -> None:
             asked.append(network.node)
             return b"by " + network.node.encode()
 
-        return await network.gather("g", network.node.encode()), await decide(network, "d", choose)
+        gathered = await network.gather(Step("g", Content.CHOICE), network.node.encode())
+        return gathered, await decide(network, "d", choose)
 
     await mesh.start(BRANCHED)
     mesh.offer(mesh.plan(1, BRANCHED))
@@ -104,7 +106,7 @@ async def test_what_cannot_be_summed_is_refused_before_anything_is_sent(
     mesh.offer(mesh.plan(1, TRIANGLE))
     peer = mesh.peers["b"]
     with pytest.raises(NumericalError, match="position 1 of 2"):
-        await peer.network().sum("s", np.array([1.0, value]))
+        await peer.network().sum(Step("s"), np.array([1.0, value]))
     assert peer.traffic.edges == {}
     assert peer.store.run(1).contribution(0) is None
 
@@ -116,7 +118,7 @@ async def test_survivors_go_on_without_a_node_lost_in_mid_sweep(mesh: Mesh) -> N
     networks = {name: peer.network() for name, peer in mesh.peers.items()}
     rest = ("a", "b", "c", "d")
     survivors = {n: asyncio.ensure_future(two_sums(networks[n])) for n in rest}
-    await networks["e"].sum("first", vector_of("e", "first"))
+    await networks["e"].sum(Step("first"), vector_of("e", "first"))
     await until(lambda: networks["c"].progress.waiting_for == ("d",))
     await until(lambda: networks["d"].progress.waiting_for == ("e",))
     await mesh.peers["e"].stop()
@@ -124,8 +126,8 @@ async def test_survivors_go_on_without_a_node_lost_in_mid_sweep(mesh: Mesh) -> N
     results = set(await asyncio.gather(*survivors.values()))
     assert results == {(await sum_of(tuple(BRANCHED), "first"), await sum_of(rest, "second"))}
     for name in rest:
-        assert networks[name].cohort("first") == tuple(BRANCHED)
-        assert networks[name].cohort("second") == rest
+        assert networks[name].steps[Step("first")] == tuple(BRANCHED)
+        assert networks[name].steps[Step("second")] == rest
 
 
 class LosesTheAnswer(ParentLink):
@@ -164,11 +166,11 @@ async def test_a_total_is_final(mesh: Mesh, repaired: Mapping[str, str]) -> None
 
     async def next_step(name: str) -> bytes:
         await tasks[name]
-        return (await networks[name].sum("t", vector_of(name, "t"))).tobytes()
+        return (await networks[name].sum(Step("t"), vector_of(name, "t"))).tobytes()
 
     after = await asyncio.gather(*(next_step(name) for name in repaired))
     assert tasks["b"].result() == tasks["a"].result() == await sum_of(tuple(parents))
-    assert networks["b"].cohort("s") == tuple(parents)
+    assert networks["b"].steps[Step("s")] == tuple(parents)
     assert set(after) == {await sum_of(("a", "b", "c"), "t")}
 
 
@@ -182,7 +184,7 @@ async def test_a_restarted_node_resumes_within_the_epoch(mesh: Mesh) -> None:
     mesh.offer(mesh.plan(1, TRIANGLE))
     networks = {name: peer.network() for name, peer in mesh.peers.items()}
     waiting = [asyncio.ensure_future(two_sums(networks[name])) for name in "bc"]
-    first = await networks["a"].sum("first", vector_of("a", "first"))
+    first = await networks["a"].sum(Step("first"), vector_of("a", "first"))
     victim = mesh.peers["b"]
     await until(lambda: victim.store.run(1).contribution(1))
     await until(lambda: networks["b"].progress.waiting_for == ("a",))
@@ -194,12 +196,12 @@ async def test_a_restarted_node_resumes_within_the_epoch(mesh: Mesh) -> None:
     assert victim.feed.epoch == 1  # the plan was kept, too
 
     async def second_life(network: Network) -> tuple[bytes, bytes]:
-        again = await network.sum("first", np.zeros(200))
-        return again.tobytes(), (await network.sum("second", np.ones(200))).tobytes()
+        again = await network.sum(Step("first"), np.zeros(200))
+        return again.tobytes(), (await network.sum(Step("second"), np.ones(200))).tobytes()
 
     async with asyncio.timeout(DEADLINE):
         last, resumed, other = await asyncio.gather(
-            networks["a"].sum("second", vector_of("a", "second")),
+            networks["a"].sum(Step("second"), vector_of("a", "second")),
             second_life(victim.network()),
             waiting[1],
         )
@@ -290,7 +292,7 @@ async def test_no_nodes_numbers_are_on_the_wire(
     canaries = {"a": np.pi * 1e3, "b": -np.e * 1e5, "c": np.sqrt(2) * 1e-3}
 
     async def program(network: Network) -> float:
-        return float((await network.sum("s", np.full(7, canaries[network.node])))[3])
+        return float((await network.sum(Step("s"), np.full(7, canaries[network.node])))[3])
 
     await mesh.start(parents)
     mesh.offer(mesh.plan(1, parents))

@@ -14,6 +14,7 @@ from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
+from edge_node.step import Step
 from tests.mesh import issue
 
 
@@ -65,7 +66,7 @@ def test_what_a_departure_allows(leaver: Identity, tmp_path: Path) -> None:
 
     def total(nodes: str, run: int) -> None:
         claims = {node: Claim(bytes([run > 2 and node == "d"]) * 32) for node in nodes}
-        guard.admit(Cohort(run, run, "a", claims), 0, "s")
+        guard.admit(Cohort(run, run, "a", claims), 0, Step("s"))
 
     total("abcd", 1)
     with pytest.raises(CohortRefusedError, match="by d alone"):
@@ -74,10 +75,10 @@ def test_what_a_departure_allows(leaver: Identity, tmp_path: Path) -> None:
     total("abc", 2)
     with pytest.raises(CohortRefusedError, match="by d alone"):
         total("abcd", 3)  # it is back with other rows, and hasn't consented to tell them
-    ledger.contribute(Cohort(4, 4, "a", {n: Claim(bytes(32)) for n in "abcd"}), 0, "t")
+    ledger.contribute(Cohort(4, 4, "a", {n: Claim(bytes(32)) for n in "abcd"}), 0, Step("t"))
     assert not guard.take(Departure.of(leaver, 1)), "an old one, replayed"
     with pytest.raises(CohortRefusedError, match="by d alone"):
-        guard.admit(Cohort(5, 5, "a", {n: Claim(bytes(32)) for n in "abc"}), 0, "t")
+        guard.admit(Cohort(5, 5, "a", {n: Claim(bytes(32)) for n in "abc"}), 0, Step("t"))
 
 
 def test_a_departure_is_logged_once(

@@ -10,6 +10,7 @@ from edge_node.errors import CohortRefusedError
 from edge_node.security.disclosure.cohort import Claim, Cohort
 from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Ledger
+from edge_node.step import Content, Step
 
 STEPS = ("survey", "spread", "statistics")
 
@@ -52,7 +53,7 @@ class Site:
         cohort = self.cohort(nodes, run=run, epoch=10 * run, root=root)
         self.guard.check(cohort, [step for step in STEPS if step not in steps])
         for step in steps:
-            self.guard.admit(cohort, STEPS.index(step), step)
+            self.guard.admit(cohort, STEPS.index(step), Step(step))
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_too_few_differ(site: Site, before: str, after: str, who: str) -> None:
     with pytest.raises(CohortRefusedError, match=f"of run 1 would differ by {who}"):
         site.guard.check(site.cohort(after, run=2, epoch=20), ())
     with pytest.raises(CohortRefusedError, match=who):
-        site.guard.admit(site.cohort(after, run=2, epoch=20), 0, "survey")
+        site.guard.admit(site.cohort(after, run=2, epoch=20), 0, Step("survey"))
     site.total(before, 3)
 
 
@@ -159,7 +160,7 @@ def test_peers(tmp_path: Path) -> None:
     site = Site(tmp_path, SitePolicy(peers=("b", "c", "d")))
     site.total("abcd", 1)
     with pytest.raises(CohortRefusedError, match="found x"):
-        site.guard.admit(site.cohort("abcx", run=2, epoch=20), 0, "new")
+        site.guard.admit(site.cohort("abcx", run=2, epoch=20), 0, Step("new"))
 
 
 def test_what_it_says_of_itself(tmp_path: Path) -> None:
@@ -172,13 +173,13 @@ def test_what_it_says_of_itself(tmp_path: Path) -> None:
 def crash(site: Site, lost: str, root: str) -> None:
     """In a first run of abcde, after the survey, nodes are lost while the next step is summed."""
     site.total("abcde", 1, root=root, steps=("survey",))
-    site.guard.admit(site.cohort("abcde", run=1, epoch=10, root=root), 1, "spread")
+    site.guard.admit(site.cohort("abcde", run=1, epoch=10, root=root), 1, Step("spread"))
     left = "".join(node for node in "abcde" if node not in lost)
     site.guard.settle(1, 11, 1, left)
     after = site.cohort(left, run=1, epoch=11, root="a" if root in lost else root)
     site.guard.check(after, ["survey"])
-    site.guard.admit(after, 1, "spread")
-    site.guard.admit(after, 2, "statistics")
+    site.guard.admit(after, 1, Step("spread"))
+    site.guard.admit(after, 2, Step("statistics"))
 
 
 @pytest.mark.parametrize(("lost", "root"), [("e", "a"), ("e", "b"), ("e", "e"), ("de", "a")])
@@ -197,9 +198,9 @@ def test_the_root_and_two_others_are_lost(tmp_path: Path) -> None:
     """Three hide each other."""
     site = Site(tmp_path)
     cohort = site.cohort("abcdef", run=1, epoch=10, root="f")
-    site.guard.admit(cohort, 0, "spread")
+    site.guard.admit(cohort, 0, Step("spread"))
     site.guard.settle(1, 11, 0, "abc")
-    site.guard.admit(site.cohort("abc", run=1, epoch=11), 0, "spread")
+    site.guard.admit(site.cohort("abc", run=1, epoch=11), 0, Step("spread"))
 
 
 def test_a_completed_step_is_not_void(site: Site) -> None:
@@ -224,7 +225,7 @@ def test_a_run_that_lost_a_node_can_not_repeat_old_steps(site: Site) -> None:
     """A second run of the same cohort: its totals exist, so it needs all of them."""
     site.total("abcde", 1)
     cohort = site.cohort("abcde", run=2, epoch=20)
-    site.guard.admit(cohort, 0, "survey")
+    site.guard.admit(cohort, 0, Step("survey"))
     site.guard.settle(2, 21, 1, "abcd")
     with pytest.raises(CohortRefusedError, match="by e alone"):
         site.guard.check(site.cohort("abcd", run=2, epoch=21), ["survey"])
@@ -251,12 +252,34 @@ def test_what_was_announced_is_not_what_is_contributed(site: Site) -> None:
 def test_a_repeated_step_is_what_it_repeats(site: Site) -> None:
     """In its run, and in the next one; but who is left may be counted."""
     site.total("abcde", 1, steps=("survey", "spread"))
-    site.guard.settle(1, 11, 2, "abcd")
+    counted = [Step("counts", Content.COUNTS), Step("kmeans/0/counts", Content.COUNTS)]
+    for sequence, step in enumerate(counted, start=2):
+        site.guard.admit(site.cohort("abcde", run=1, epoch=10), sequence, step)
+    site.guard.settle(1, 11, 4, "abcd")
     after = site.cohort("abcd", run=1, epoch=11)
-    site.guard.admit(after, 3, "counts/again-1")
-    site.guard.admit(after, 4, "kmeans/0/counts/again-1")
+    for sequence, step in enumerate(counted, start=4):
+        with pytest.raises(CohortRefusedError, match="differ by e alone"):
+            site.guard.admit(after, sequence, step)
+        site.guard.admit(after, sequence, step.again)
     with pytest.raises(CohortRefusedError, match="differ by e alone"):
-        site.guard.admit(after, 5, "spread/again-1")
-    site.guard.admit(after, 5, "statistics/again-1")
+        site.guard.admit(after, 6, Step("spread").again)
+    site.guard.admit(after, 6, Step("statistics").again)
     with pytest.raises(CohortRefusedError, match="differ by e alone"):
-        site.guard.admit(site.cohort("abcde", run=2, epoch=20), 2, "statistics")
+        site.guard.admit(site.cohort("abcde", run=2, epoch=20), 2, Step("statistics"))
+
+
+def test_a_name_makes_no_count_of_a_step(site: Site) -> None:
+    """Statistics that are called counts are guarded like all others."""
+    step = Step("kmeans/0/counts")
+    site.guard.admit(site.cohort("abcde", run=1, epoch=10), 0, step)
+    with pytest.raises(CohortRefusedError, match="differ by e alone"):
+        site.guard.admit(site.cohort("abcd", run=1, epoch=11), 1, step.again)
+
+
+def test_a_run_may_begin_whose_repeated_step_is_complete(site: Site) -> None:
+    """Of each attempt that records name, the first is among them."""
+    site.total("abcde", 1)
+    after = site.cohort("abcd", run=2, epoch=20)
+    with pytest.raises(CohortRefusedError, match="differ by e alone"):
+        site.guard.check(after, ["survey", "spread"])
+    site.guard.check(after, ["survey", "spread", "statistics", "counts/again-1"])

@@ -1,6 +1,7 @@
 """What the ledger remembers, through crashes and restarts, and what damage it doesn't overlook."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from edge_node.errors import IdentityError, MachineError, RefusedError
 from edge_node.security import chained_log
 from edge_node.security.disclosure.cohort import Claim, Cohort
 from edge_node.security.disclosure.ledger import Contribution, Fate, Ledger
+from edge_node.step import Content, Step
 
 
 def version(text: str = "1") -> bytes:
@@ -29,42 +31,72 @@ def opened(directory: Path, *, new: bool = True) -> Ledger:
 
 def fates(ledger: Ledger, step: str = "s") -> dict[int, Fate]:
     """By epoch."""
-    return {each.epoch: each.fate for each in ledger.steps.get(step, ())}
+    return {each.epoch: each.fate for each in ledger.steps.get(Step(step), ())}
 
 
 def test_what_was_contributed_is_remembered(tmp_path: Path) -> None:
     """With cohort and consents, in another process as in this one."""
     ledger = opened(tmp_path)
-    ledger.contribute(cohort("abC"), 0, "s")
-    ledger.contribute(cohort("abC"), 1, "t")
-    ledger.contribute(cohort("abcd", run=2, epoch=3, root="b"), 0, "s")
+    ledger.contribute(cohort("abC"), 0, Step("s"))
+    ledger.contribute(cohort("abC"), 1, Step("t"))
+    ledger.contribute(cohort("abcd", run=2, epoch=3, root="b"), 0, Step("s"))
     for each in (ledger, opened(tmp_path, new=False)):
-        rows = {step: [c.row for c in found] for step, found in each.steps.items()}
+        rows = {str(step): [c.row for c in found] for step, found in each.steps.items()}
         abc, abcd = cohort("abc").row, cohort("abcd").row
         assert rows == {"s": [abc, abcd], "t": [abc]}
-        assert list(each.steps["t"]) == [Contribution("t", 1, 1, 1, "a", abc, Fate.RELEASED)]
+        assert list(each.steps[Step("t")]) == [
+            Contribution(Step("t"), 1, 1, 1, "a", abc, Fate.RELEASED)
+        ]
         assert each.consents == dict.fromkeys("abcd", False)
         assert [each.newest_epoch(node) for node in "adx"] == [3, 3, 0]
 
 
+def test_what_a_step_is_of_is_remembered(tmp_path: Path) -> None:
+    """With its attempt: the text of a step says neither for certain."""
+    steps = [Step("s", Content.COUNTS, 2), Step("t"), Step("u", attempt=1)]
+    ledger = opened(tmp_path)
+    for sequence, step in enumerate(steps):
+        ledger.contribute(cohort("abc"), sequence, step)
+    found = list(opened(tmp_path, new=False).steps)
+    assert found == steps
+    assert [each.content for each in found] == [each.content for each in steps]
+
+
+def test_a_ledger_from_before_steps_had_fields_is_refused(tmp_path: Path) -> None:
+    """Nothing says whether a text named a count: it is neither guessed nor overlooked."""
+    content = written(tmp_path)
+    chain, lines = hashlib.sha256(b"tangentmesh/v1/ledger").hexdigest(), []
+    for line in content.splitlines():
+        body = line[65:].decode()
+        fields = json.loads(body)
+        if "step" in fields:
+            body = json.dumps(fields | {"step": fields["step"]["name"]})
+        chain = hashlib.sha256(f"{chain} {body}".encode()).hexdigest()
+        lines.append(f"{chain} {body}\n")
+    (tmp_path / "ledger").write_text("".join(lines))
+    (tmp_path / "ledger.head").write_text(chain)
+    with pytest.raises(RefusedError, match=r"line 2: .*can't be read: .*Restore it from a backup"):
+        opened(tmp_path)
+
+
 def test_repeating_it_adds_nothing(tmp_path: Path) -> None:
     """A node that restarts within an epoch contributes the same again."""
-    opened(tmp_path).contribute(cohort("abc"), 0, "s")
+    opened(tmp_path).contribute(cohort("abc"), 0, Step("s"))
     size = (tmp_path / "ledger").stat().st_size
     again = opened(tmp_path)
-    again.contribute(cohort("abc"), 0, "s")
+    again.contribute(cohort("abc"), 0, Step("s"))
     assert (tmp_path / "ledger").stat().st_size == size
 
 
 def test_a_lost_node(tmp_path: Path) -> None:
     """If the root is left, what wasn't completed is void; if not, the root may know the total."""
     ledger = opened(tmp_path)
-    ledger.contribute(cohort("abcde", epoch=1), 0, "done")
-    ledger.contribute(cohort("abcde", epoch=1), 1, "s")
+    ledger.contribute(cohort("abcde", epoch=1), 0, Step("done"))
+    ledger.contribute(cohort("abcde", epoch=1), 1, Step("s"))
     ledger.settle(1, 2, 1, "abcd")
-    ledger.contribute(cohort("abcd", epoch=2), 1, "s")
+    ledger.contribute(cohort("abcd", epoch=2), 1, Step("s"))
     ledger.settle(1, 3, 1, "bcd")
-    ledger.contribute(cohort("bcd", epoch=3, root="b"), 1, "s")
+    ledger.contribute(cohort("bcd", epoch=3, root="b"), 1, Step("s"))
     for each in (ledger, opened(tmp_path)):
         assert fates(each) == {1: Fate.VOID, 2: Fate.ROOT, 3: Fate.RELEASED}
         assert fates(each, "done") == {1: Fate.RELEASED}
@@ -73,7 +105,7 @@ def test_a_lost_node(tmp_path: Path) -> None:
 def test_another_run_settles_nothing(tmp_path: Path) -> None:
     """Nor does the same epoch again: whoever was lost may know a total."""
     ledger = opened(tmp_path)
-    ledger.contribute(cohort("abcde"), 0, "s")
+    ledger.contribute(cohort("abcde"), 0, Step("s"))
     size = (tmp_path / "ledger").stat().st_size
     ledger.settle(2, 2, 0, "abcd")
     ledger.settle(1, 1, 0, "abcd")
@@ -84,10 +116,10 @@ def test_another_run_settles_nothing(tmp_path: Path) -> None:
 def test_consent_is_what_was_said_last(tmp_path: Path) -> None:
     """In a cohort, or when leaving."""
     ledger = opened(tmp_path)
-    ledger.contribute(cohort("abcd"), 0, "s")
+    ledger.contribute(cohort("abcd"), 0, Step("s"))
     ledger.consent("d")
     assert opened(tmp_path).consents["d"]
-    ledger.contribute(cohort("abcd", epoch=2), 0, "s")
+    ledger.contribute(cohort("abcd", epoch=2), 0, Step("s"))
     assert not opened(tmp_path).consents["d"]
 
 
@@ -108,9 +140,9 @@ def test_versions(tmp_path: Path) -> None:
 def written(directory: Path) -> bytes:
     """A ledger of a few lines."""
     ledger = opened(directory)
-    ledger.contribute(cohort("abcd"), 0, "s")
+    ledger.contribute(cohort("abcd"), 0, Step("s"))
     ledger.settle(1, 2, 0, "abc")
-    ledger.contribute(cohort("abc", epoch=2), 0, "s")
+    ledger.contribute(cohort("abc", epoch=2), 0, Step("s"))
     return (directory / "ledger").read_bytes()
 
 
@@ -184,14 +216,14 @@ def test_a_site_may_decide_to_begin_another(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="it is missing"):
         opened(tmp_path, new=False)
     assert opened(tmp_path).steps == {}
-    opened(tmp_path).contribute(cohort("abc"), 0, "s")
+    opened(tmp_path).contribute(cohort("abc"), 0, Step("s"))
     assert fates(opened(tmp_path, new=False)) == {1: Fate.RELEASED}
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is remembered that is not on disk, and later lines follow those that are."""
     ledger = opened(tmp_path)
-    ledger.contribute(cohort("abc"), 0, "s")
+    ledger.contribute(cohort("abc"), 0, Step("s"))
 
     def full(*_: object, **__: object) -> None:
         raise MachineError("the file can't be written", found="No space left on device")
@@ -199,7 +231,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(chained_log, "append_durably", full)
         with pytest.raises(MachineError, match="No space left"):
-            ledger.contribute(cohort("abc", epoch=2), 0, "s")
+            ledger.contribute(cohort("abc", epoch=2), 0, Step("s"))
     assert fates(ledger) == {1: Fate.RELEASED}
-    ledger.contribute(cohort("abc", epoch=3), 0, "s")
+    ledger.contribute(cohort("abc", epoch=3), 0, Step("s"))
     assert fates(opened(tmp_path)) == {1: Fate.RELEASED, 3: Fate.RELEASED}
