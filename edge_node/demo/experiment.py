@@ -1,6 +1,5 @@
 """The demonstration's experiment: one federation, against pooled data and each site alone."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +19,13 @@ from edge_node.demo.evaluation import averaged, evaluate, table_rows
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import NumericalError
 from edge_node.model.model import Model
-from edge_node.network.memory import MemoryFederation
 from edge_node.network.tree.keys import masked_cohort
 from edge_node.network.tree.records import RecordStore
-from edge_node.program import infer
+from edge_node.program.simulation import simulate
 from edge_node.serving import client
 from edge_node.serving.client import NodeStatus
 
-__all__ = ["Outcome", "learn", "run_experiment", "write_sites"]
+__all__ = ["Outcome", "run_experiment", "write_sites"]
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and how much of the whole is done, 0 to 1."""
@@ -63,13 +61,6 @@ def write_sites(sites: Sequence[Site], directory: Path) -> dict[str, Path]:
     return files
 
 
-def learn(spec: FederationSpec, file: Path) -> Model:
-    """The federation's program at one node that holds all rows of ``file``."""
-    federation = MemoryFederation(["alone"])
-    source = open_source(file, spec.data)
-    return asyncio.run(federation.run(lambda network: infer(network, source, spec)))["alone"]
-
-
 def run_experiment(
     federation: LocalFederation, sites: Sequence[Site], progress: Progress
 ) -> Outcome:
@@ -89,7 +80,7 @@ def run_experiment(
     predictions = {site.name: _ask(federation, site, Which.AUTO) for site in sites}
     shared = {site.name: _ask(federation, site, Which.GLOBAL) for site in sites}
     progress("Learning from pooled rows on one machine, for comparison", 0.8)
-    pooled = learn(federation.spec, _pool(federation.directory, sites))
+    pooled = _learn(federation.spec, _pool(federation.directory, sites))
     everything = pa.concat_tables([site.test for site in sites])
     alone = {}
     for site in sites:
@@ -163,6 +154,11 @@ def _pool(directory: Path, sites: Sequence[Site]) -> Path:
     return path
 
 
+def _learn(spec: FederationSpec, file: Path) -> Model:
+    """What one node that holds all rows of a file learns."""
+    return simulate(spec, {"alone": open_source(file, spec.data)})["alone"]
+
+
 def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]]:
     """The site's own model. One that has seen a single class can only answer with class shares.
 
@@ -171,7 +167,7 @@ def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table]
     data = msgspec.structs.replace(federation.spec.data, min_rows_per_category=1)
     spec = msgspec.structs.replace(federation.spec, data=data, minimum_rows=0)
     try:
-        model = learn(spec, federation.files[site.name])
+        model = _learn(spec, federation.files[site.name])
     except NumericalError:
         if data.task is not Task.CLASSIFICATION:
             raise

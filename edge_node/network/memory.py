@@ -32,6 +32,7 @@ class MemoryFederation:
     Args:
         nodes: their names; one is enough.
         lost: which of them are lost on the way, each as it comes to a step; not all.
+        completes: is told each step's name when the step is complete.
 
     Attributes:
         nodes: the names, ascending.
@@ -39,7 +40,13 @@ class MemoryFederation:
         log: the completed steps in order, each with the bytes a node contributed to it at most.
     """
 
-    def __init__(self, nodes: Sequence[str], lost: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[str],
+        lost: Mapping[str, str] | None = None,
+        *,
+        completes: Callable[[str], None] = lambda _: None,
+    ) -> None:
         if not nodes or len(set(nodes)) != len(nodes):
             raise NetworkError(
                 "a federation's nodes need distinct names", found=", ".join(nodes) or "no node"
@@ -47,6 +54,7 @@ class MemoryFederation:
         self.nodes = self.present = tuple(sorted(nodes))
         self.log: list[tuple[str, int]] = []
         self._lost = dict(lost or {})
+        self._completes = completes
         self._rounds: dict[int, _Round] = {}
 
     @property
@@ -100,6 +108,7 @@ class MemoryFederation:
             if not current.complete.done() and set(self.present) <= set(current.contributions):
                 self.log.append((current.step, max(map(_size, current.contributions.values()))))
                 current.complete.set_result(tuple(sorted(current.contributions)))
+                self._completes(current.step)
 
 
 class MemoryNetwork:
@@ -156,6 +165,7 @@ class MemoryNetwork:
             raise NetworkError("a step's name was used twice", where=f"step {step} at {self._node}")
         completed = await self._federation.exchange(self._node, len(self._cohorts), step, own)
         self._cohorts[step] = completed.complete.result()
+        await asyncio.sleep(0)  # one node alone never waits for another: let an interrupt in
         return completed
 
 

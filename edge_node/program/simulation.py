@@ -1,0 +1,89 @@
+"""The program over a whole federation in this process.
+
+The estimators, the demonstration's references and the benchmarks all run it here. Nodes are tasks
+on an in-process network, which adds in the same ring as the tree does, so a simulated federation
+reaches the model that daemons would reach; one node with all rows is the pooled reference.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from typing import Any, TypeVar
+
+from edge_node.config import FederationSpec
+from edge_node.data.sources.source import Batch, Source
+from edge_node.model.model import Model
+from edge_node.network.memory import MemoryFederation
+from edge_node.program import infer
+
+__all__ = ["Report", "completed", "simulate"]
+
+T = TypeVar("T")
+Report = Callable[[str, float], None]
+"""Called with the step that is complete and the seconds since the start."""
+
+_SIGNALS = 0.2  # seconds; an interrupt that comes just before a wait is heard only after it
+
+
+def simulate(
+    spec: FederationSpec,
+    sources: Mapping[str, Source],
+    *,
+    public: Batch | None = None,
+    report: Report | None = None,
+) -> dict[str, Model]:
+    """Run the program once at each of several nodes, and wait for all of them.
+
+    It may be called from anywhere, also where an event loop runs already, as in a notebook.
+
+    Args:
+        spec: what the nodes agree on.
+        sources: each node's rows by its name, one node or more. One node with all rows learns
+            what the federation learns, to rounding.
+        public: public landmarks, as rows, where the spec has any.
+        report: is told of each step when it is complete.
+
+    Returns:
+        Each node's model by its name. All share one posterior; a refinement is the node's own.
+
+    Raises:
+        ConfigurationError: the spec has public landmarks, and none are given.
+        DataError: the rows don't fit the schema, or there is nothing to learn from them.
+        CohortRefusedError: there are too few rows, or too few of a class.
+        NumericalError: the model can't be computed from the totals.
+        NetworkError: ``sources`` is empty.
+    """
+    started = time.monotonic()
+
+    def completes(step: str) -> None:
+        if report is not None:
+            report(step, time.monotonic() - started)
+
+    federation = MemoryFederation(list(sources), completes=completes)
+    return completed(
+        federation.run(lambda network: infer(network, sources[network.node], spec, public=public))
+    )
+
+
+def completed(work: Coroutine[Any, Any, T]) -> T:
+    """The result of asynchronous work; in a thread of its own where a loop runs (notebooks).
+
+    An interrupt ends the work when it waits next, and is raised.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # interrupted while it starts a thread, a pool forgets it
+        task = loop.create_task(work)
+        try:
+            future = pool.submit(loop.run_until_complete, task)
+            while not wait([future], timeout=_SIGNALS).done:
+                pass
+            return future.result()
+        except KeyboardInterrupt:
+            loop.call_soon_threadsafe(task.cancel)
+            raise
