@@ -14,9 +14,10 @@ import pyarrow.csv
 from edge_node.config import DataSpec, FederationSpec, Task, Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
-from edge_node.demo.datasets import Site
 from edge_node.demo.evaluation import averaged, evaluate, table_rows
 from edge_node.demo.federation import LocalFederation
+from edge_node.demo.refusals import Refusals
+from edge_node.demo.sites import Site
 from edge_node.errors import NumericalError
 from edge_node.model.model import Model
 from edge_node.network.tree.keys import masked_cohort
@@ -25,7 +26,7 @@ from edge_node.program.simulation import simulate
 from edge_node.serving import client
 from edge_node.serving.client import NodeStatus
 
-__all__ = ["Outcome", "run_experiment", "write_sites"]
+__all__ = ["Outcome", "run_experiment"]
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and how much of the whole is done, 0 to 1."""
@@ -50,15 +51,6 @@ class Outcome:
     mean_difference: float  # from pooled: largest over nodes and rows, latent, standardised units
     sd_difference: float
     secure_sum: bool  # whether every node holds its whole cohort's masking keys
-
-
-def write_sites(sites: Sequence[Site], directory: Path) -> dict[str, Path]:
-    """Each site's training rows as the CSV file that its node will read."""
-    files = {}
-    for site in sites:
-        files[site.name] = directory / f"{site.name}.csv"
-        pyarrow.csv.write_csv(site.train, files[site.name])
-    return files
 
 
 def run_experiment(
@@ -110,10 +102,17 @@ def run_experiment(
 
 
 def _wait(federation: LocalFederation, progress: Progress) -> dict[str, NodeStatus]:
-    """Wait for every node's posterior, and say what the federation does meanwhile."""
+    """Wait for every node's posterior, and say what the federation does meanwhile.
+
+    Raises:
+        RefusedError: nodes refuse, and go on doing so.
+        NetworkError: the posterior is not there in time.
+    """
+    refusals = Refusals(tuple(federation.files))
     for statuses in federation.follow(deadline=_DEADLINE):
         if federation.agree(statuses):
             return statuses
+        refusals.check(statuses, time.monotonic())
         steps = [
             f"{status.step} ({status.steps_completed} done)"
             for status in statuses.values()
