@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_node.data.sources.cells import CellColumn
+from edge_node.data.sources.cells import CellColumn, Mask
 from edge_node.errors import DataError
 
 __all__ = ["Way", "doubt_about", "doubt_about_numbers", "peculiarities", "ways_for_an_input"]
@@ -24,8 +24,8 @@ _MOSTLY = 0.5  # a column is meant as numbers if this share of its cells looks l
 _MOST_LABELS = 100
 _FEW_LABELS = 10  # so many are no sign of one label a row, however few rows there are
 _FEW_TEXTS = 3  # so many different texts among numbers are named one by one
-_FEWEST_REPEATS = 3
-_FEWEST_ROWS = 10
+_FEWEST_REPEATS = 3  # of one number far from all others: a mark rather than a measurement
+_FEWEST_ROWS = 10  # that are counted up by one: fewer may be so by chance
 _LIKE_A_NUMBER = r"[-+]?\s?[$€£]?\s?\d[\d., ']*\s?[%$€£]?"
 _MISSING = frozenset(
     {"?", "-", ".", "#n/a", "n/a", "na", "<na>", "nan", "nil", "none", "null", "missing", "unknown"}
@@ -89,7 +89,7 @@ def doubt_about_numbers(
     )
 
 
-def _missing_texts(column: CellColumn, wrong: "np.ndarray") -> Iterator[Way]:
+def _missing_texts(column: CellColumn, wrong: Mask) -> Iterator[Way]:
     """Options that read each of a few texts as a missing cell."""
     texts = list(column.taken(wrong & ~column.matches(_LIKE_A_NUMBER)).labels)
     if 0 < len(texts) <= _FEW_TEXTS:
@@ -147,15 +147,17 @@ def _numeric_peculiarities(column: CellColumn) -> Iterator[str]:
     values, counts = np.unique(known, return_counts=True)
     if len(values) < 4:  # too few for the rest to have a range
         return
-    for end, next_, rest in ((0, 1, values[-1] - values[1]), (-1, -2, values[-2] - values[0])):
-        if counts[end] >= _FEWEST_REPEATS and abs(values[end] - values[next_]) > rest:
+    for end, nearest, others in (
+        (0, 1, values[-1] - values[1]),
+        (-1, -2, values[-2] - values[0]),
+    ):
+        if counts[end] >= _FEWEST_REPEATS and abs(values[end] - values[nearest]) > others:
             _, text = column.first(column.numbers == values[end])
             yield (
                 f"column {column.name!r} has {text} in {counts[end]} rows, far from all other "
                 f"numbers; if it means a missing value, give `--missing {shlex.quote(text)}`"
             )
-    steps = len(values) == len(column.rows) >= _FEWEST_ROWS and np.all(np.diff(values) == 1)
-    if steps:
+    if len(values) == len(column.rows) >= _FEWEST_ROWS and np.all(np.diff(values) == 1):
         yield (
             f"column {column.name!r} numbers the rows; if it says nothing else, give "
             f"`--ignore {shlex.quote(column.name)}`"
@@ -171,5 +173,5 @@ def _label_peculiarities(column: CellColumn) -> Iterator[str]:
             )
 
 
-def _equals(column: CellColumn, label: str) -> "np.ndarray":
+def _equals(column: CellColumn, label: str) -> Mask:
     return np.array([text == label for text in column.text.to_pylist()])

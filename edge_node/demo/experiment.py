@@ -18,7 +18,7 @@ from edge_node.demo.evaluation import averaged, evaluate, table_rows
 from edge_node.demo.federation import LocalFederation
 from edge_node.demo.refusals import Refusals
 from edge_node.demo.sites import Site
-from edge_node.errors import NumericalError
+from edge_node.errors import DataError, NumericalError
 from edge_node.model.model import Model
 from edge_node.network.tree.keys import masked_cohort
 from edge_node.network.tree.records import RecordStore
@@ -46,7 +46,7 @@ class Outcome:
     wall_seconds: float  # from the first process's start to the last node's posterior
     predictions: Mapping[str, list[Row]]  # of the node's own held-out rows
     local: Mapping[str, Figures]  # federated, on the node's own held-out rows
-    local_alone: Mapping[str, Figures]  # the site alone, on its own held-out rows
+    local_alone: Mapping[str, Figures]  # alone, on its own held-out rows; without sites that can't
     metrics: Mapping[str, Figures]  # "federated", "pooled", "alone", "refined": all held-out rows
     mean_difference: float  # from pooled: largest over nodes and rows, latent, standardised units
     sd_difference: float
@@ -77,7 +77,8 @@ def run_experiment(
     alone = {}
     for site in sites:
         progress(f"Learning from {site.name}'s rows alone, for comparison", 0.9)
-        alone[site.name] = _learn_alone(federation, site)
+        if (answers := _learn_alone(federation, site)) is not None:
+            alone[site.name] = answers
     models = [Model.load(_paths(federation, site).model) for site in sites]
     mean_difference, sd_difference = _differences(models, pooled, everything)
     return Outcome(
@@ -86,7 +87,9 @@ def run_experiment(
         wall_seconds=wall_seconds,
         predictions=predictions,
         local={s.name: evaluate(predictions[s.name], s.test, data) for s in sites},
-        local_alone={s.name: evaluate(alone[s.name](s.test), s.test, data) for s in sites},
+        local_alone={
+            s.name: evaluate(alone[s.name](s.test), s.test, data) for s in sites if s.name in alone
+        },
         metrics={
             "federated": evaluate(_all(shared), everything, data),
             "pooled": evaluate(_predict(pooled, everything), everything, data),
@@ -158,18 +161,19 @@ def _learn(spec: FederationSpec, file: Path) -> Model:
     return simulate(spec, {"alone": open_source(file, spec.data)})["alone"]
 
 
-def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]]:
-    """The site's own model. One that has seen a single class can only answer with class shares.
+def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]] | None:
+    """How the site answers from its own rows; None: it can't, as where its target is constant.
 
-    Nothing is hidden from the site itself: it may have few rows, or few of a class.
+    A site that has seen a single class, or constant inputs, answers with class shares. Nothing is
+    hidden from the site itself: it may have few rows, or few of a class.
     """
     data = msgspec.structs.replace(federation.spec.data, min_rows_per_category=1)
     spec = msgspec.structs.replace(federation.spec, data=data, minimum_rows=0)
     try:
         model = _learn(spec, federation.files[site.name])
-    except NumericalError:
+    except (DataError, NumericalError):
         if data.task is not Task.CLASSIFICATION:
-            raise
+            return None
         shares = _class_shares(site.train, data)
         return lambda table: [shares] * table.num_rows
     return lambda table: _predict(model, table)

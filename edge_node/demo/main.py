@@ -113,6 +113,12 @@ def choose_data(choices: Choices) -> Dataset:
         raise ConfigurationError(
             "--csv needs --target", expected="--target COLUMN", remedy="Name the column to predict"
         )
+    if choices.target == choices.site_column:
+        raise ConfigurationError(
+            "the target can't be the site column, too",
+            found=f"--target and --site-column {choices.target}",
+            remedy="Name another column with one of them",
+        )
     return load_csv(
         choices.file,
         choices.target,

@@ -52,6 +52,7 @@ def test_what_is_peculiar_is_said_before_anything_starts(own: Path) -> None:
         (("--target", "y"), ConfigurationError, "--target without --csv"),
         (("--categorical", "y", "--missing", "x"), ConfigurationError, "--categorical, --missing"),
         (("--csv", "own.csv"), ConfigurationError, "--csv needs --target"),
+        (("--csv", "own.csv", "--target", "y", "--site-column", "y"), ConfigurationError, "too"),
         (("--csv", "missing.csv", "--target", "y"), DataError, "missing.csv: no such file"),
         (("--nodes", "2"), ConfigurationError, "Give `--nodes 3` or more"),
         (("--nodes", "80"), DataError, "too few rows for 80 nodes"),

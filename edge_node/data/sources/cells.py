@@ -21,7 +21,7 @@ from edge_node.data.sources.checks import Rows, count_rows
 from edge_node.data.sources.duck import as_text, columns, literal, number, opened, quoted, relation
 from edge_node.errors import DataError
 
-__all__ = ["CellColumn", "Cells", "read_cells"]
+__all__ = ["CellColumn", "Cells", "Mask", "check_named", "read_cells"]
 
 Mask = NDArray[np.bool_]
 _BATCH_ROWS = 8192
