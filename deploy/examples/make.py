@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from edge_node.config import FederationSpec, ModelSpec, TimingSpec
-from edge_node.demo.datasets import breast_cancer
+from edge_node.demo.data.datasets import breast_cancer
+from edge_node.demo.data.sites import split
 from edge_node.demo.federation import write_spec
-from edge_node.demo.sites import split
 
 HERE = Path(__file__).parent
 

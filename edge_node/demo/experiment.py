@@ -14,10 +14,10 @@ import pyarrow.csv
 from edge_node.config import DataSpec, FederationSpec, Task, Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
+from edge_node.demo.data.sites import Site
 from edge_node.demo.evaluation import averaged, evaluate, table_rows
 from edge_node.demo.federation import LocalFederation
 from edge_node.demo.refusals import Refusals
-from edge_node.demo.sites import Site
 from edge_node.errors import DataError, NumericalError
 from edge_node.model.model import Model
 from edge_node.network.tree.keys import masked_cohort

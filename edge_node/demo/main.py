@@ -16,13 +16,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from edge_node import console
 from edge_node.config import FederationSpec, ModelSpec, Task, TimingSpec, check_spec
 from edge_node.demo import report as reporting
-from edge_node.demo.csv_file import load_csv
-from edge_node.demo.datasets import BUNDLED, Dataset
+from edge_node.demo.data.csv_file import load_csv
+from edge_node.demo.data.datasets import BUNDLED, Dataset
+from edge_node.demo.data.schema import ColumnSummary, schema_of, schema_table
+from edge_node.demo.data.sites import Site, split, write_sites
 from edge_node.demo.ending import EndingSignals, working_directory
 from edge_node.demo.experiment import Outcome, run_experiment
 from edge_node.demo.federation import LocalFederation
-from edge_node.demo.schema import ColumnSummary, schema_of, schema_table
-from edge_node.demo.sites import Site, split, write_sites
 from edge_node.errors import ConfigurationError, MachineError, TangentMeshError
 
 __all__ = ["Choices", "choose_data", "demonstrate"]

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from edge_node import console
 from edge_node.config import DataSpec
-from edge_node.demo.datasets import Dataset
+from edge_node.demo.data.datasets import Dataset
+from edge_node.demo.data.sites import Site
 from edge_node.demo.experiment import Outcome
 from edge_node.demo.federation import Topology
 from edge_node.demo.figures import draw_network, draw_predictions
-from edge_node.demo.sites import Site
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,9 +9,9 @@ import pyarrow.csv
 import pytest
 
 from edge_node.config import FederationSpec, LandmarkKind, ModelSpec, TimingSpec
-from edge_node.demo.datasets import Dataset, breast_cancer
+from edge_node.demo.data.datasets import Dataset, breast_cancer
+from edge_node.demo.data.sites import Site, split, write_sites
 from edge_node.demo.federation import LocalFederation
-from edge_node.demo.sites import Site, split, write_sites
 
 Start = Callable[..., LocalFederation]
 

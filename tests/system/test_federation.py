@@ -10,9 +10,9 @@ import pytest
 from edge_node.config import TimingSpec
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
+from edge_node.demo.data.sites import Site
 from edge_node.demo.evaluation import table_rows
 from edge_node.demo.federation import LocalFederation, frozen
-from edge_node.demo.sites import Site
 from edge_node.model.model import Model
 from edge_node.program.simulation import simulate
 from edge_node.serving import client

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.demo.csv_file import load_csv
-from edge_node.demo.datasets import Dataset, breast_cancer
-from edge_node.demo.sites import split, write_sites
+from edge_node.demo.data.csv_file import load_csv
+from edge_node.demo.data.datasets import Dataset, breast_cancer
+from edge_node.demo.data.sites import split, write_sites
 from edge_node.errors import ConfigurationError, DataError
 
 

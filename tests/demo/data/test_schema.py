@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from edge_node.demo.csv_file import load_csv
-from edge_node.demo.datasets import Dataset, breast_cancer
-from edge_node.demo.schema import schema_of, schema_table
+from edge_node.demo.data.csv_file import load_csv
+from edge_node.demo.data.datasets import Dataset, breast_cancer
+from edge_node.demo.data.schema import schema_of, schema_table
 
 
 def own(folder: Path) -> Dataset:

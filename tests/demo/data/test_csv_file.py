@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge_node.config import ColumnKind, Task
-from edge_node.demo.csv_file import load_csv
-from edge_node.demo.datasets import Dataset
+from edge_node.demo.data.csv_file import load_csv
+from edge_node.demo.data.datasets import Dataset
 from edge_node.errors import DataError
 
 ROWS = 300

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from edge_node import console
 from edge_node.config import ColumnKind, Task
-from edge_node.demo.datasets import Dataset
+from edge_node.demo.data.datasets import Dataset
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,7 +12,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from edge_node.config import SMALLEST_COHORT
-from edge_node.demo.datasets import Dataset
+from edge_node.demo.data.datasets import Dataset
 from edge_node.errors import ConfigurationError, DataError
 
 __all__ = ["Site", "split", "write_sites"]

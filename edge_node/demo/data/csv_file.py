@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from edge_node.config import Column, ColumnKind, DataSpec, Task
 from edge_node.data.sources.cells import CellColumn, Cells, check_named, read_cells
-from edge_node.demo.datasets import Dataset
-from edge_node.demo.doubts import (
+from edge_node.demo.data.datasets import Dataset
+from edge_node.demo.data.doubts import (
     Way,
     doubt_about,
     doubt_about_numbers,
