@@ -18,7 +18,7 @@ from edge_node.config import FederationSpec, ModelSpec, Task, TimingSpec, check_
 from edge_node.demo import report as reporting
 from edge_node.demo.data.csv_file import load_csv
 from edge_node.demo.data.datasets import BUNDLED, Dataset
-from edge_node.demo.data.schema import ColumnSummary, schema_of, schema_table
+from edge_node.demo.data.schema import schema_of, schema_table
 from edge_node.demo.data.sites import Site, split, write_sites
 from edge_node.demo.ending import EndingSignals, working_directory
 from edge_node.demo.experiment import Outcome, run_experiment
@@ -65,9 +65,8 @@ def demonstrate(
         MachineError: a process failed, or the report folder can't be written.
     """
     data = choose_data(choices)
-    schema = schema_of(data)
     if not as_json:
-        _introduce(data, schema)
+        _introduce(data)
     how = how or ("by-column" if data.site_column else "clustered")
     sites = split(data, how, nodes)
     spec = _spec(data, len(sites), landmarks)
@@ -80,7 +79,6 @@ def demonstrate(
                 outcome = run_experiment(federation, sites, progress)
             topology = federation.topology()
             facts = reporting.summary(outcome, data, sites, topology, how)
-            facts["schema"] = [column.as_dict() for column in schema]
             reporting.write_report(
                 report, facts, outcome, data=data.data, sites=sites, topology=topology
             )
@@ -147,9 +145,9 @@ def _spec(data: Dataset, nodes: int, landmarks: int) -> FederationSpec:
     return spec
 
 
-def _introduce(data: Dataset, schema: tuple[ColumnSummary, ...]) -> None:
+def _introduce(data: Dataset) -> None:
     """Show what was read before anything starts."""
-    console.show(schema_table(schema))
+    console.show(schema_table(schema_of(data)))
     for note in data.notes:
         console.explain(f"Note: {note}.")
 

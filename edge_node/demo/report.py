@@ -12,6 +12,7 @@ import pyarrow as pa
 from edge_node import console
 from edge_node.config import DataSpec
 from edge_node.demo.data.datasets import Dataset
+from edge_node.demo.data.schema import schema_of
 from edge_node.demo.data.sites import Site
 from edge_node.demo.experiment import Outcome
 from edge_node.demo.federation import Topology
@@ -65,6 +66,7 @@ def summary(
         "max_abs_sd_diff_vs_pooled": outcome.sd_difference,
         "cohort": list(provenance.cohort),
         "notes": list(dataset.notes),
+        "schema": [column.as_dict() for column in schema_of(dataset)],
     }
 
 
