@@ -13,7 +13,6 @@ random shares (``iid``), or over the data's own sites. Every way runs the daemon
 Figures are on test rows; regression targets are in units of the training rows' sd.
 """
 
-import asyncio
 import csv
 import time
 import warnings
@@ -32,8 +31,7 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import TangentMeshError
 from edge_node.inference.evaluation import metrics
 from edge_node.model.model import ClassPredictions, Model, Predictions
-from edge_node.network.memory import MemoryFederation
-from edge_node.program import infer
+from edge_node.program.simulation import simulate
 
 __all__ = [
     "WAYS",
@@ -150,9 +148,7 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
 
 def learn(spec: FederationSpec, parts: Mapping[str, Batch]) -> dict[str, Model]:
     """Run the program over one node a part; each node's model."""
-    sources = {name: MemorySource((part,)) for name, part in parts.items()}
-    federation = MemoryFederation(list(sources))
-    return asyncio.run(federation.run(lambda net: infer(net, sources[net.node], spec)))
+    return simulate(spec, {name: MemorySource((part,)) for name, part in parts.items()})
 
 
 def learn_alone(spec: FederationSpec, part: Batch) -> Model | None:

@@ -24,9 +24,11 @@ import resource, sys
 from pathlib import Path
 from threadpoolctl import threadpool_limits
 from edge_node.config import load_spec
-from edge_node.demo.experiment import learn
+from edge_node.data.sources.source import open_source
+from edge_node.program.simulation import simulate
+spec = load_spec(Path(sys.argv[1]))
 with threadpool_limits(1):
-    learn(load_spec(Path(sys.argv[1])), Path(sys.argv[2]))
+    simulate(spec, {"pooled": open_source(Path(sys.argv[2]), spec.data)})
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime)
 """

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edge_node.config import Column, ColumnKind, DataSpec, Task
 from edge_node.data.sources.source import Batch
-from edge_node.demo.datasets import Dataset, load_csv
+from edge_node.demo.data.csv_file import load_csv
+from edge_node.demo.data.datasets import Dataset
 from edge_node.errors import DataError
 
 __all__ = ["COLLECTIONS", "Problem", "Split", "load", "take"]

@@ -15,7 +15,7 @@ from benchmarks.accuracy import learn, learn_alone
 from benchmarks.datasets import take
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch
-from edge_node.demo.datasets import load_csv
+from edge_node.demo.data.csv_file import load_csv
 from edge_node.inference.evaluation import metrics
 from edge_node.model.model import ClassPredictions, Model
 

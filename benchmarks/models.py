@@ -4,7 +4,8 @@ from pathlib import Path
 
 from benchmarks.federations import regression_spec, write_rows
 from edge_node.config.paths import NodePaths
-from edge_node.demo.experiment import learn
+from edge_node.data.sources.source import open_source
+from edge_node.program.simulation import simulate
 
 __all__ = ["save_model"]
 
@@ -16,5 +17,6 @@ def save_model(directory: Path, landmarks: int) -> Path:
     _, rows = write_rows(directory, _ROWS_PER_LANDMARK * landmarks, 1)
     path = NodePaths(directory).model
     path.parent.mkdir()
-    learn(regression_spec(landmarks, 1), rows).save(path)
+    spec = regression_spec(landmarks, 1)
+    simulate(spec, {"alone": open_source(rows, spec.data)})["alone"].save(path)
     return rows

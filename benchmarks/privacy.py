@@ -14,7 +14,6 @@ the largest that a spec may name, and next to no noise. "None" is the ordinary p
 kernel and number of landmarks: its own scales, k-means landmarks, metric and sweeps.
 """
 
-import asyncio
 import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.accuracy import learn
 from benchmarks.datasets import Problem, load, take
 from edge_node.config import (
     ColumnKind,
@@ -40,11 +40,9 @@ from edge_node.config import (
     Which,
     load_spec,
 )
-from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.data.sources.source import Batch
 from edge_node.inference.evaluation import metrics
-from edge_node.model.model import ClassPredictions, Model
-from edge_node.network.memory import MemoryFederation
-from edge_node.program import infer
+from edge_node.model.model import ClassPredictions
 
 __all__ = [
     "EPSILONS",
@@ -147,7 +145,8 @@ def _figures(question: _Question, epsilon: float | None) -> Row:
         promise = msgspec.structs.replace(question.spec.privacy, epsilon=epsilon)
         spec = msgspec.structs.replace(question.spec, privacy=promise)
     started = time.monotonic()
-    model = _learn(spec, question.parts)
+    parts = {f"node-{i:02d}": part for i, part in enumerate(question.parts)}
+    model = next(iter(learn(spec, parts).values()))
     predicted, y = model.predict(question.test, which=Which.GLOBAL), question.test.target
     assert y is not None  # noqa: S101 - load gives it
     seconds = time.monotonic() - started
@@ -164,15 +163,6 @@ def _figures(question: _Question, epsilon: float | None) -> Row:
         "coverage95": metrics.coverage(y, predicted.mean, predicted.sd**2),
         "seconds": seconds,
     }
-
-
-def _learn(spec: FederationSpec, parts: Sequence[Batch]) -> Model:
-    sources = {f"node-{i:02d}": MemorySource((part,)) for i, part in enumerate(parts)}
-    federation = MemoryFederation(list(sources))
-    models = asyncio.run(
-        federation.run(lambda network: infer(network, sources[network.node], spec))
-    )
-    return next(iter(models.values()))
 
 
 def _dust(folder: Path) -> _Question:

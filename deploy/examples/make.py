@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from edge_node.config import FederationSpec, ModelSpec, TimingSpec
-from edge_node.demo.datasets import breast_cancer, split
+from edge_node.demo.data.datasets import breast_cancer
+from edge_node.demo.data.sites import split
 from edge_node.demo.federation import write_spec
 
 HERE = Path(__file__).parent

@@ -1,5 +1,6 @@
 """The demonstration's command."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,11 @@ import click
 
 from edge_node import console
 from edge_node.config import Task
+from edge_node.errors import MachineError
 
 __all__ = ["demo"]
+
+_EXTRA = ("matplotlib", "networkx", "sklearn")  # of `tangent-mesh[demo]`, as they are imported
 
 
 @click.command()
@@ -28,6 +32,18 @@ __all__ = ["demo"]
     "--ignore", multiple=True, metavar="COLUMN", help="A column to leave out; repeatable."
 )
 @click.option(
+    "--categorical",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column whose cells are labels, whatever they look like; repeatable.",
+)
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="TEXT",
+    help="Read cells with this text as missing, as empty ones are; repeatable.",
+)
+@click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
     help="[default: by the target's values]",
@@ -39,7 +55,13 @@ __all__ = ["demo"]
     type=click.Choice(["iid", "clustered", "by-column"]),
     help="How rows are spread over nodes. [default: clustered; by-column with --site-column]",
 )
-@click.option("--landmarks", default=200, show_default=True, help="How many landmarks.")
+@click.option(
+    "--landmarks",
+    type=click.IntRange(min=2),
+    default=200,
+    show_default=True,
+    help="How many landmarks.",
+)
 @click.option(
     "--report",
     type=click.Path(file_okay=False, path_type=Path),
@@ -53,12 +75,26 @@ __all__ = ["demo"]
     help="Leave the federation running, and say how to ask it, until Ctrl-C.",
 )
 @console.json_option
-def demo(as_json: bool, **options: Any) -> None:
+def demo(**options: Any) -> None:
     """Run a whole federation on this machine: an aggregator and nodes as processes, real data.
 
     Each node reads only its own file. They reach one posterior; its predictions are compared with
     one machine holding all rows, and with each site alone.
     """
-    from edge_node.demo.main import demonstrate
+    _check_extra()
+    from edge_node.demo.main import Choices, demonstrate
 
-    demonstrate(as_json=as_json, **options)
+    chosen = {name: options.pop(name) for name in Choices.__dataclass_fields__}
+    demonstrate(Choices(**chosen), **options)
+
+
+def _check_extra() -> None:
+    """Raise MachineError where a package is missing that only the demonstration needs."""
+    absent = [name for name in _EXTRA if find_spec(name) is None]
+    if absent:
+        raise MachineError(
+            "the demonstration needs packages that are not installed",
+            expected=", ".join(_EXTRA),
+            found=f"no {', '.join(absent)}",
+            remedy="Install them: pip install 'tangent-mesh[demo]'",
+        )

@@ -48,5 +48,7 @@ def evaluate(
 
 
 def averaged(several: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The mean of each figure over sites."""
+    """The mean of each figure over sites; nothing of none."""
+    if not several:
+        return {}
     return {name: float(np.mean([each[name] for each in several])) for name in several[0]}

@@ -1,6 +1,5 @@
 """The demonstration's experiment: one federation, against pooled data and each site alone."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +14,19 @@ import pyarrow.csv
 from edge_node.config import DataSpec, FederationSpec, Task, Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
-from edge_node.demo.datasets import Site
+from edge_node.demo.data.sites import Site
 from edge_node.demo.evaluation import averaged, evaluate, table_rows
 from edge_node.demo.federation import LocalFederation
-from edge_node.errors import NumericalError
+from edge_node.demo.refusals import Refusals
+from edge_node.errors import DataError, NumericalError
 from edge_node.model.model import Model
-from edge_node.network.memory import MemoryFederation
 from edge_node.network.tree.keys import masked_cohort
 from edge_node.network.tree.records import RecordStore
-from edge_node.program import infer
+from edge_node.program.simulation import simulate
 from edge_node.serving import client
 from edge_node.serving.client import NodeStatus
 
-__all__ = ["Outcome", "learn", "run_experiment", "write_sites"]
+__all__ = ["Outcome", "run_experiment"]
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and how much of the whole is done, 0 to 1."""
@@ -47,27 +46,11 @@ class Outcome:
     wall_seconds: float  # from the first process's start to the last node's posterior
     predictions: Mapping[str, list[Row]]  # of the node's own held-out rows
     local: Mapping[str, Figures]  # federated, on the node's own held-out rows
-    local_alone: Mapping[str, Figures]  # the site alone, on its own held-out rows
+    local_alone: Mapping[str, Figures]  # alone, on its own held-out rows; without sites that can't
     metrics: Mapping[str, Figures]  # "federated", "pooled", "alone", "refined": all held-out rows
     mean_difference: float  # from pooled: largest over nodes and rows, latent, standardised units
     sd_difference: float
     secure_sum: bool  # whether every node holds its whole cohort's masking keys
-
-
-def write_sites(sites: Sequence[Site], directory: Path) -> dict[str, Path]:
-    """Each site's training rows as the CSV file that its node will read."""
-    files = {}
-    for site in sites:
-        files[site.name] = directory / f"{site.name}.csv"
-        pyarrow.csv.write_csv(site.train, files[site.name])
-    return files
-
-
-def learn(spec: FederationSpec, file: Path) -> Model:
-    """The federation's program at one node that holds all rows of ``file``."""
-    federation = MemoryFederation(["alone"])
-    source = open_source(file, spec.data)
-    return asyncio.run(federation.run(lambda network: infer(network, source, spec)))["alone"]
 
 
 def run_experiment(
@@ -89,12 +72,13 @@ def run_experiment(
     predictions = {site.name: _ask(federation, site, Which.AUTO) for site in sites}
     shared = {site.name: _ask(federation, site, Which.GLOBAL) for site in sites}
     progress("Learning from pooled rows on one machine, for comparison", 0.8)
-    pooled = learn(federation.spec, _pool(federation.directory, sites))
+    pooled = _learn(federation.spec, _pool(federation.directory, sites))
     everything = pa.concat_tables([site.test for site in sites])
     alone = {}
     for site in sites:
         progress(f"Learning from {site.name}'s rows alone, for comparison", 0.9)
-        alone[site.name] = _learn_alone(federation, site)
+        if (answers := _learn_alone(federation, site)) is not None:
+            alone[site.name] = answers
     models = [Model.load(_paths(federation, site).model) for site in sites]
     mean_difference, sd_difference = _differences(models, pooled, everything)
     return Outcome(
@@ -103,7 +87,9 @@ def run_experiment(
         wall_seconds=wall_seconds,
         predictions=predictions,
         local={s.name: evaluate(predictions[s.name], s.test, data) for s in sites},
-        local_alone={s.name: evaluate(alone[s.name](s.test), s.test, data) for s in sites},
+        local_alone={
+            s.name: evaluate(alone[s.name](s.test), s.test, data) for s in sites if s.name in alone
+        },
         metrics={
             "federated": evaluate(_all(shared), everything, data),
             "pooled": evaluate(_predict(pooled, everything), everything, data),
@@ -119,10 +105,17 @@ def run_experiment(
 
 
 def _wait(federation: LocalFederation, progress: Progress) -> dict[str, NodeStatus]:
-    """Wait for every node's posterior, and say what the federation does meanwhile."""
+    """Wait for every node's posterior, and say what the federation does meanwhile.
+
+    Raises:
+        RefusedError: nodes refuse, and go on doing so.
+        NetworkError: the posterior is not there in time.
+    """
+    refusals = Refusals(tuple(federation.files))
     for statuses in federation.follow(deadline=_DEADLINE):
         if federation.agree(statuses):
             return statuses
+        refusals.check(statuses, time.monotonic())
         steps = [
             f"{status.step} ({status.steps_completed} done)"
             for status in statuses.values()
@@ -163,18 +156,24 @@ def _pool(directory: Path, sites: Sequence[Site]) -> Path:
     return path
 
 
-def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]]:
-    """The site's own model. One that has seen a single class can only answer with class shares.
+def _learn(spec: FederationSpec, file: Path) -> Model:
+    """What one node that holds all rows of a file learns."""
+    return simulate(spec, {"alone": open_source(file, spec.data)})["alone"]
 
-    Nothing is hidden from the site itself: it may have few rows, or few of a class.
+
+def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]] | None:
+    """How the site answers from its own rows; None: it can't, as where its target is constant.
+
+    A site that has seen a single class, or constant inputs, answers with class shares. Nothing is
+    hidden from the site itself: it may have few rows, or few of a class.
     """
     data = msgspec.structs.replace(federation.spec.data, min_rows_per_category=1)
     spec = msgspec.structs.replace(federation.spec, data=data, minimum_rows=0)
     try:
-        model = learn(spec, federation.files[site.name])
-    except NumericalError:
+        model = _learn(spec, federation.files[site.name])
+    except (DataError, NumericalError):
         if data.task is not Task.CLASSIFICATION:
-            raise
+            return None
         shares = _class_shares(site.train, data)
         return lambda table: [shares] * table.num_rows
     return lambda table: _predict(model, table)

@@ -2,9 +2,11 @@
 
 import shutil
 import signal
-import tempfile
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +16,38 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from edge_node import console
 from edge_node.config import FederationSpec, ModelSpec, Task, TimingSpec, check_spec
 from edge_node.demo import report as reporting
-from edge_node.demo.datasets import BUNDLED, Dataset, load_csv, split
-from edge_node.demo.experiment import Outcome, run_experiment, write_sites
+from edge_node.demo.data.csv_file import load_csv
+from edge_node.demo.data.datasets import BUNDLED, Dataset
+from edge_node.demo.data.schema import schema_of, schema_table
+from edge_node.demo.data.sites import Site, split, write_sites
+from edge_node.demo.ending import EndingSignals, working_directory
+from edge_node.demo.experiment import Outcome, run_experiment
 from edge_node.demo.federation import LocalFederation
-from edge_node.errors import ConfigurationError, MachineError
+from edge_node.errors import ConfigurationError, MachineError, TangentMeshError
 
-__all__ = ["demonstrate"]
+__all__ = ["Choices", "choose_data", "demonstrate"]
 
 _TIMING = TimingSpec(heartbeat=0.3, liveness=5.0, settle=1.0, step=120.0)
+_TELL_SECONDS = 10.0  # how often progress is told where no bar can be drawn
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Which data the demonstration takes, as the command's options say it."""
+
+    dataset: str = "breast-cancer"
+    file: Path | None = None
+    target: str | None = None
+    site_column: str | None = None
+    task: str | None = None
+    ignore: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def demonstrate(
+    choices: Choices,
     *,
-    dataset: str,
-    file: Path | None,
-    target: str | None,
-    site_column: str | None,
-    task: str | None,
-    ignore: tuple[str, ...],
     nodes: int,
     how: str | None,
     landmarks: int,
@@ -44,24 +60,22 @@ def demonstrate(
     Raises:
         ConfigurationError: options that don't go together.
         DataError: the CSV file can't be used.
+        RefusedError: the nodes refuse to learn from these rows.
+        NetworkError: the federation has no posterior in time.
         MachineError: a process failed, or the report folder can't be written.
     """
-    data = _dataset(dataset, file, target, site_column, task, ignore=ignore)
+    data = choose_data(choices)
+    if not as_json:
+        _introduce(data)
     how = how or ("by-column" if data.site_column else "clustered")
     sites = split(data, how, nodes)
-    spec = FederationSpec(
-        name=data.name,
-        data=data.data,
-        model=ModelSpec(landmarks=landmarks),
-        timing=_TIMING,
-        minimum_nodes=len(sites),
-    )
-    check_spec(spec, where="the demonstration's spec")
+    spec = _spec(data, len(sites), landmarks)
     _make_folder(report)
-    with _working_directory(keep) as directory:
+    with EndingSignals() as signals, working_directory(keep=keep) as directory:
         files = write_sites(sites, directory)
-        with LocalFederation(directory / "federation", spec, files, threads=1) as federation:
-            with _progress() as progress:
+        federation = LocalFederation(directory / "federation", spec, files, threads=1)
+        with federation, signals.heeded(), _logs_saved(federation, report):
+            with _progress(silent=as_json) as progress:
                 outcome = run_experiment(federation, sites, progress)
             topology = federation.topology()
             facts = reporting.summary(outcome, data, sites, topology, how)
@@ -76,28 +90,66 @@ def demonstrate(
                 _leave_running(federation)
 
 
-def _dataset(
-    name: str,
-    file: Path | None,
-    target: str | None,
-    site_column: str | None,
-    task: str | None,
-    *,
-    ignore: tuple[str, ...],
-) -> Dataset:
-    if file is None:
-        if target or site_column or task or ignore:
+def choose_data(choices: Choices) -> Dataset:
+    """The built-in data, or the user's. Raises ConfigurationError, DataError."""
+    own = {
+        "--target": choices.target,
+        "--site-column": choices.site_column,
+        "--task": choices.task,
+        "--ignore": choices.ignore,
+        "--categorical": choices.categorical,
+        "--missing": choices.missing,
+    }
+    if choices.file is None:
+        given = [option for option, value in own.items() if value]
+        if given:
             raise ConfigurationError(
-                "--target, --site-column, --task and --ignore go with --csv",
-                remedy="Give --csv FILE as well",
+                f"{', '.join(given)} without --csv", remedy="Give --csv FILE as well"
             )
-        return BUNDLED[name]()
-    if target is None:
+        return BUNDLED[choices.dataset]()
+    if choices.target is None:
         raise ConfigurationError(
             "--csv needs --target", expected="--target COLUMN", remedy="Name the column to predict"
         )
-    known_task = Task(task) if task else None
-    return load_csv(file, target, site_column=site_column, task=known_task, ignore=ignore)
+    if choices.target == choices.site_column:
+        raise ConfigurationError(
+            "the target can't be the site column, too",
+            found=f"--target and --site-column {choices.target}",
+            remedy="Name another column with one of them",
+        )
+    return load_csv(
+        choices.file,
+        choices.target,
+        site_column=choices.site_column,
+        task=Task(choices.task) if choices.task else None,
+        ignore=choices.ignore,
+        categorical=choices.categorical,
+        missing=choices.missing,
+    )
+
+
+def _spec(data: Dataset, nodes: int, landmarks: int) -> FederationSpec:
+    """What the nodes will agree on. Raises ConfigurationError."""
+    spec = FederationSpec(
+        name=data.name,
+        data=data.data,
+        model=ModelSpec(landmarks=landmarks),
+        timing=_TIMING,
+        minimum_nodes=nodes,
+    )
+    try:
+        check_spec(spec, where=data.where or data.name)
+    except ConfigurationError as error:
+        error.remedy = "Correct the file, or leave a column out with `--ignore COLUMN`"
+        raise
+    return spec
+
+
+def _introduce(data: Dataset) -> None:
+    """Show what was read before anything starts."""
+    console.show(schema_table(schema_of(data)))
+    for note in data.notes:
+        console.explain(f"Note: {note}.")
 
 
 def _make_folder(path: Path) -> None:
@@ -114,30 +166,47 @@ def _make_folder(path: Path) -> None:
 
 
 @contextmanager
-def _working_directory(keep: bool) -> Iterator[Path]:
-    """A folder for the federation; it goes with the demonstration, unless that is kept."""
-    directory = Path(tempfile.mkdtemp(prefix="tangent-mesh-"))
+def _logs_saved(federation: LocalFederation, report: Path) -> Iterator[None]:
+    """Keep the processes' logs, which hold no rows, where the demonstration fails."""
     try:
-        yield directory
-    finally:
-        if not keep:
-            shutil.rmtree(directory, ignore_errors=True)
+        yield
+    except TangentMeshError as error:
+        folder = report / "logs"
+        folder.mkdir(exist_ok=True)
+        for log in federation.directory.glob("*.log"):
+            shutil.copy(log, folder)
+        error.where = error.where.replace(str(federation.directory), str(folder))
+        raise
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
-    """A progress bar on standard error; silent where that is no terminal."""
+def _progress(*, silent: bool) -> Iterator[Any]:
+    """Progress on standard error: a bar at a terminal, elsewhere a line now and then."""
+    if silent or not sys.stderr.isatty():
+        yield (lambda *_: None) if silent else _Lines()
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Starting", total=1.0)
         yield lambda message, share: bar.update(task, description=message, completed=share)
 
 
+class _Lines:
+    """Progress as lines of text, at most one in ten seconds."""
+
+    def __init__(self) -> None:
+        self._told = float("-inf")
+
+    def __call__(self, message: str, _: float) -> None:
+        now = time.monotonic()
+        if now - self._told >= _TELL_SECONDS:
+            self._told = now
+            console.explain(message)
+
+
 def _show(
-    outcome: Outcome, data: Dataset, sites: list[Any], facts: dict[str, Any], folder: Path
+    outcome: Outcome, data: Dataset, sites: list[Site], facts: dict[str, Any], folder: Path
 ) -> None:
-    for note in data.notes:
-        console.explain(f"Note: {note}")
     console.show(reporting.node_table(outcome, sites))
     console.show(reporting.comparison_table(outcome))
     console.show(reporting.example_table(outcome, data.data, sites))

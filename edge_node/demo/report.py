@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from edge_node import console
 from edge_node.config import DataSpec
-from edge_node.demo.datasets import Dataset, Site
+from edge_node.demo.data.datasets import Dataset
+from edge_node.demo.data.schema import schema_of
+from edge_node.demo.data.sites import Site
 from edge_node.demo.experiment import Outcome
 from edge_node.demo.federation import Topology
 from edge_node.demo.figures import draw_network, draw_predictions
@@ -45,7 +47,7 @@ def summary(
                 "bytes_sent": outcome.statuses[site.name].bytes_sent,
                 "bytes_received": outcome.statuses[site.name].bytes_received,
                 "metrics": outcome.local[site.name],
-                "metrics_alone": outcome.local_alone[site.name],
+                "metrics_alone": outcome.local_alone.get(site.name),
             }
             for site in sites
         ],
@@ -65,6 +67,7 @@ def summary(
         "max_abs_sd_diff_vs_pooled": outcome.sd_difference,
         "cohort": list(provenance.cohort),
         "notes": list(dataset.notes),
+        "schema": [column.as_dict() for column in schema_of(dataset)],
     }
 
 
@@ -119,12 +122,17 @@ def node_table(outcome: Outcome, sites: Sequence[Site]) -> "Table":
                 site.train.num_rows,
                 site.test.num_rows,
                 *(f"{outcome.local[site.name][name]:.3f}" for name in names),
-                *(f"{outcome.local_alone[site.name][name]:.3f}" for name in names),
+                *(_figure(outcome.local_alone.get(site.name), name) for name in names),
             ]
             for site in sites
         ],
         title="Each node, on its own held-out rows",
     )
+
+
+def _figure(figures: Mapping[str, float] | None, name: str) -> str:
+    """A figure, or a dash at a site that can't learn alone."""
+    return f"{figures[name]:.3f}" if figures else "-"
 
 
 def comparison_table(outcome: Outcome) -> "Table":
@@ -138,6 +146,8 @@ def comparison_table(outcome: Outcome) -> "Table":
     }
     if outcome.model.refinement is None:
         del labels["refined"]
+    if not outcome.metrics["alone"]:  # no site can
+        del labels["alone"]
     return console.table(
         ["", *(f">{name}" for name in names)],
         [

@@ -28,7 +28,6 @@ from edge_node.config import (
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import Batch
 from edge_node.errors import ConfigurationError, DataError
-from edge_node.estimators.learning import learn
 from edge_node.estimators.tables import (
     InputError,
     columns_of,
@@ -39,6 +38,7 @@ from edge_node.estimators.tables import (
     table_of,
 )
 from edge_node.model.model import Model
+from edge_node.program.simulation import simulate
 
 __all__ = ["Estimator"]
 
@@ -154,7 +154,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         sources = sources_of(Batch(batch.numeric, batch.categorical, target), sites)
         spec = self._spec(columns, str(getattr(y, "name", None) or "y"), classes, len(sources))
         check_spec(spec, where=type(self).__name__)
-        models = learn(spec, sources, self._report if self.verbose else None)
+        models = simulate(spec, sources, report=self._report if self.verbose else None)
         first = next(iter(models.values()))
         self._keep(first if sites is None else replace(first, refinement=None))
         self.sites_ = {name: _sharing(model, first) for name, model in models.items()}

@@ -28,11 +28,10 @@ from edge_node.config import ColumnKind, ModelSpec, Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import MemorySource, open_source
 from edge_node.errors import ConfigurationError, DataError
-from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor, learning
+from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor
 from edge_node.estimators.tables import sources_of
 from edge_node.model.model import Model
-from edge_node.network.memory import MemoryFederation
-from edge_node.program import infer
+from edge_node.program.simulation import completed, simulate
 
 SMALL: dict[str, Any] = {
     "landmarks": 15,
@@ -73,8 +72,7 @@ def test_parameters_are_the_specs(estimator: type) -> None:
 
 def learn(spec: Any, source: Any) -> Model:
     """The program at one node."""
-    federation = MemoryFederation(["pooled"])
-    return asyncio.run(federation.run(lambda net: infer(net, source, spec)))["pooled"]
+    return simulate(spec, {"pooled": source})["pooled"]
 
 
 def test_the_program_gives_the_same_model() -> None:
@@ -108,8 +106,7 @@ def test_a_site_answers_as_its_node_would() -> None:
     fitted = TangentMeshRegressor(**SMALL).fit(X, y, sites=sites)
     batch = replace(fitted._rows_to_answer(X), target=y)
     sources = sources_of(batch, sites)
-    federation = MemoryFederation(list(sources))
-    models = asyncio.run(federation.run(lambda net: infer(net, sources[net.node], fitted.spec_)))
+    models = simulate(fitted.spec_, sources)
     for site in range(3):
         for which in Which:
             mean, sd = fitted.predict(X, True, site=site, which=which)
@@ -275,7 +272,7 @@ async def test_an_interrupt_ends_the_work() -> None:
             ended.append(True)
 
     with interruptible(), pytest.raises(KeyboardInterrupt):
-        learning.completed(forever())
+        completed(forever())
     assert ended
 
 
@@ -290,7 +287,7 @@ def test_one_node_alone_can_be_interrupted() -> None:
         signal.raise_signal(signal.SIGINT)
 
     with interruptible(), pytest.raises(KeyboardInterrupt):
-        learning.learn(fitted.spec_, {"alone": MemorySource((batch,))}, report)
+        simulate(fitted.spec_, {"alone": MemorySource((batch,))}, report=report)
     assert steps == ["counts"]
 
 

@@ -1,6 +1,5 @@
 """A saved model is asked by its owner: what matters to it, how good it is, draws, training time."""
 
-import asyncio
 import csv
 import json
 from pathlib import Path
@@ -14,8 +13,7 @@ from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import open_source
 from edge_node.model.model import Model
-from edge_node.network.memory import MemoryFederation
-from edge_node.program import infer
+from edge_node.program.simulation import simulate
 
 INPUTS = ("a", "b", "c")
 
@@ -46,9 +44,7 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     spec = FederationSpec(name="f", data=data, model=ModelSpec(landmarks=60, depths=(1,)))
     rows = write(root / "rows.csv", 400, 0, task)
     write(root / "new.csv", 50, 1, task)
-    source = open_source(rows, data)
-    federation = MemoryFederation(["one"])
-    model = asyncio.run(federation.run(lambda net: infer(net, source, spec)))["one"]
+    model = simulate(spec, {"one": open_source(rows, data)})["one"]
     paths = NodePaths(root)
     paths.model.parent.mkdir(parents=True, exist_ok=True)
     model.save(paths.model)

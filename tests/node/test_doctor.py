@@ -11,10 +11,10 @@ from edge_node.config import Differencing, SitePolicy, Task, load_node_config, l
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import open_source
 from edge_node.errors import ConfigurationError
-from edge_node.estimators.learning import learn
 from edge_node.network.tree.records import RecordStore
 from edge_node.node.doctor import Finding, examine
 from edge_node.node.setup import create_node
+from edge_node.program.simulation import simulate
 from edge_node.security.disclosure.cohort import Claim, Cohort
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.pki.authority import Authority
@@ -202,7 +202,7 @@ def test_a_damaged_posterior(tmp_path: Path) -> None:
     spec = load_spec(paths.spec)
     source = open_source(tmp_path / "more.csv", spec.data)
     paths.state.mkdir(exist_ok=True)
-    learn(spec, {"alone": source})["alone"].save(paths.model)
+    simulate(spec, {"alone": source})["alone"].save(paths.model)
     whole = finding(paths, "posterior").text
     assert whole.startswith("of run 0, 1 nodes, ")
     paths.spec.write_text(SPEC.replace("wards", "others"))

@@ -1,7 +1,5 @@
 """Images through the program: digits, split over sites, under a convolutional kernel."""
 
-import asyncio
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -20,8 +18,7 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import ConfigurationError
 from edge_node.inference.kernels.oracle import image_network
 from edge_node.model.model import Model
-from edge_node.network.memory import MemoryFederation
-from edge_node.program import infer
+from edge_node.program.simulation import simulate
 
 pytestmark = pytest.mark.slow
 
@@ -59,10 +56,7 @@ SPEC = FederationSpec(
 def learn(parts: list[Batch]) -> Model:
     """One node a part; the first node's model."""
     sources = {f"{i}": MemorySource((each,)) for i, each in enumerate(parts)}
-    models = asyncio.run(
-        MemoryFederation(list(sources)).run(lambda net: infer(net, sources[net.node], SPEC))
-    )
-    return models["0"]
+    return simulate(SPEC, sources)["0"]
 
 
 def batch(X: np.ndarray, y: np.ndarray) -> Batch:

@@ -1,6 +1,5 @@
 """Difficult data, the whole program: the pooled posterior to 1e-8, or an error that says what."""
 
-import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +12,7 @@ from edge_node.config import Column, DataSpec, FederationSpec, KernelKind, Model
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import DataError, NumericalError, TangentMeshError
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
-from edge_node.network.memory import MemoryFederation
-from edge_node.program import infer
+from edge_node.program.simulation import simulate
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 3))
@@ -54,9 +52,7 @@ def batch_of(inputs: Matrix, target: Vector) -> Batch:
 def learn(spec: FederationSpec, parts: Sequence[tuple[Matrix, Vector]]) -> list[Model]:
     """One node a part."""
     sources = {f"node-{i:02d}": MemorySource((batch_of(*part),)) for i, part in enumerate(parts)}
-    federation = MemoryFederation(list(sources))
-    models = asyncio.run(federation.run(lambda net: infer(net, sources[net.node], spec)))
-    return list(models.values())
+    return list(simulate(spec, sources).values())
 
 
 def spread(inputs: Matrix, target: Vector, sites: int = 4) -> list[tuple[Matrix, Vector]]:

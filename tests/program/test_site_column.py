@@ -1,7 +1,5 @@
 """The site column: nodes fill it with their names, and learn what a pooled file says."""
 
-import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,13 +8,11 @@ import pytest
 
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.config.paths import NodePaths
-from edge_node.data.sources.source import FileSource, batch_from_rows, open_source
+from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.errors import DataError
 from edge_node.model.local import predict_file
-from edge_node.model.model import Model
 from edge_node.model.report import score_file, score_own
-from edge_node.network.memory import MemoryFederation
-from edge_node.program import infer
+from edge_node.program.simulation import simulate
 
 COLUMNS = (
     Column(name="sex", kind=ColumnKind.CATEGORICAL, categories=("f", "m")),
@@ -53,23 +49,17 @@ def written(folder: Path, task: Task) -> dict[str, Path]:
     return files
 
 
-def learn(sources: Mapping[str, FileSource], spec: FederationSpec) -> dict[str, Model]:
-    """One node a source."""
-    federation = MemoryFederation(list(sources))
-    return asyncio.run(federation.run(lambda net: infer(net, sources[net.node], spec)))
-
-
 @pytest.mark.parametrize("task", Task)
 def test_the_sites_learn_what_a_pooled_file_says(tmp_path: Path, task: Task) -> None:
     """The list of sites is agreed on by sums; a file that has the column is taken as it is."""
     spec, files = spec_of(task), written(tmp_path, task)
     sources = {site: open_source(files[site], spec.data, site=site) for site in LEVELS}
     pooled = open_source(files["pooled"], spec.data, site="here")
-    (reference,) = learn({"pooled": pooled}, spec).values()
+    (reference,) = simulate(spec, {"pooled": pooled}).values()
     assert reference.encoder.categorical[1].labels == tuple(LEVELS)
     (queries,) = pooled.batches()
     mean, sd = reference.latent(queries)
-    for model in learn(sources, spec).values():
+    for model in simulate(spec, sources).values():
         assert model.encoder == reference.encoder
         theirs = model.latent(queries)
         np.testing.assert_allclose(theirs[0], mean, atol=1e-8 * np.abs(mean).max())
@@ -80,7 +70,7 @@ def test_a_node_answers_as_itself(tmp_path: Path) -> None:
     """Rows without the column are its own; rows with it are whose they say."""
     spec, files = spec_of(Task.REGRESSION), written(tmp_path, Task.REGRESSION)
     sources = {site: open_source(files[site], spec.data, site=site) for site in LEVELS}
-    model = learn(sources, spec)["pisa"]
+    model = simulate(spec, sources)["pisa"]
     paths = NodePaths(tmp_path)
     paths.model.parent.mkdir()
     model.save(paths.model)

@@ -9,8 +9,8 @@ import pyarrow.csv
 import pytest
 
 from edge_node.config import FederationSpec, LandmarkKind, ModelSpec, TimingSpec
-from edge_node.demo.datasets import Dataset, Site, breast_cancer, split
-from edge_node.demo.experiment import write_sites
+from edge_node.demo.data.datasets import Dataset, breast_cancer
+from edge_node.demo.data.sites import Site, split, write_sites
 from edge_node.demo.federation import LocalFederation
 
 Start = Callable[..., LocalFederation]

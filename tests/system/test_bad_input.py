@@ -12,8 +12,9 @@ import pytest
 
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.config.paths import NodePaths
-from edge_node.demo.experiment import learn
+from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation, write_spec
+from edge_node.program.simulation import simulate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -233,7 +234,7 @@ def test_predictions_for_new_rows(tmp_path: Path) -> None:
     home = new_node(tmp_path, "clinic-d")
     model = NodePaths(home).model
     model.parent.mkdir(mode=0o700)
-    learn(SPEC, tmp_path / "rows.csv").save(model)
+    simulate(SPEC, {"d": open_source(tmp_path / "rows.csv", SPEC.data)})["d"].save(model)
     new = tmp_path / "new.csv"
     new.write_text("age,ward\n30,north\n30,basement\n")
     answer = call("edge_node", "predict", "--dir", home, "--csv", new)

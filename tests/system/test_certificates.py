@@ -8,7 +8,7 @@ import pytest
 
 from edge_node.config import TimingSpec
 from edge_node.config.paths import NodePaths
-from edge_node.demo.datasets import Site
+from edge_node.demo.data.sites import Site
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import MachineError
 from edge_node.security.pki.keyring import Keyring

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 FIELDS = {
     "task", "dataset", "nodes", "sums", "traversals", "wall_seconds", "bytes_per_edge",
-    "uncovered_share", "evidence", "metrics",
+    "uncovered_share", "evidence", "metrics", "schema",
     "max_abs_mean_diff_vs_pooled", "max_abs_sd_diff_vs_pooled",
 }  # fmt: skip
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -70,5 +73,76 @@ def test_a_users_file_with_its_own_sites(tmp_path: Path) -> None:
         "--site-column", "site", "--ignore", "diagnosis_num",
     )  # fmt: skip
     assert len(report["nodes"]) == 4
+    schema = {column["column"]: column for column in report["schema"]}
+    assert schema["site"]["role"] == "site"
+    assert schema["age"]["range"][0] > 0
+    assert schema["cholesterol_mg_dl"]["missing"] > 0
     assert report["metrics"]["federated"]["accuracy"] >= 0.8
     assert report["metrics"]["federated"]["log_loss"] < report["metrics"]["alone"]["log_loss"]
+
+
+def start(folder: Path, y: str) -> subprocess.Popen[str]:
+    """Run the demonstration of a user's file; what it keeps meanwhile is in ``folder / "tmp"``.
+
+    Args:
+        folder: a fresh one.
+        y: the target of the first rows; that of the others is "hi" or "lo".
+    """
+    rows = [f"{i % 17},{i % 5},{y if i < 3 else ('hi', 'lo')[i % 2]}\n" for i in range(150)]
+    (folder / "own.csv").write_text("a,b,y\n" + "".join(rows))
+    (folder / "tmp").mkdir()
+    options = ("--csv", "own.csv", "--target", "y", "--split", "iid", "--nodes", "3")
+    return subprocess.Popen(
+        [sys.executable, "-m", "edge_node", "demo", "--landmarks", "20", *options],
+        cwd=folder, env=os.environ | {"TMPDIR": str(folder / "tmp")},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def running_in(folder: Path) -> list[str]:
+    """Command lines of the processes that were given a path in a folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = file.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:  # it has ended meanwhile
+            continue
+        found += [command] if str(folder) in command else []
+    return found
+
+
+def test_it_ends_with_the_nodes_reason(tmp_path: Path) -> None:
+    """A class with three rows: the nodes refuse, and there is no silent waiting for them."""
+    process = start(tmp_path, "rare")
+    _, errors = process.communicate()
+    assert process.returncode == 7, errors
+    assert "class 'rare'" in errors
+    assert "hospital-a, hospital-b, hospital-c: refused:" in errors
+    assert "Traceback" not in errors
+    assert files_in(tmp_path / "tmp") == []
+    logs = {file.name for file in (tmp_path / "report" / "logs").iterdir()}
+    assert logs == {"aggregator.log", "hospital-a.log", "hospital-b.log", "hospital-c.log"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="reads /proc: Linux only")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_it_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    """No copy of a row and no process stays behind."""
+    process = start(tmp_path, "hi")
+    end = time.monotonic() + 120.0
+    while not [c for c in running_in(tmp_path / "tmp") if "edge_node run" in c]:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert [file for file in files_in(tmp_path / "tmp") if file.name == "hospital-a.csv"]
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + number, errors
+    assert "Traceback" not in errors
+    assert files_in(tmp_path / "tmp") == []
+    assert running_in(tmp_path / "tmp") == []

@@ -9,12 +9,12 @@ import pytest
 
 from edge_node.config import TimingSpec
 from edge_node.config.paths import NodePaths
-from edge_node.data.sources.source import batch_from_rows
-from edge_node.demo.datasets import Site
+from edge_node.data.sources.source import batch_from_rows, open_source
+from edge_node.demo.data.sites import Site
 from edge_node.demo.evaluation import table_rows
-from edge_node.demo.experiment import learn
 from edge_node.demo.federation import LocalFederation, frozen
 from edge_node.model.model import Model
+from edge_node.program.simulation import simulate
 from edge_node.serving import client
 from tests.system.conftest import pooled_file
 
@@ -33,7 +33,8 @@ def assert_pooled(
 ) -> None:
     """Each of these nodes holds the posterior that one machine learns from their rows."""
     chosen = [site for site in sites if site.name in nodes]
-    pooled = learn(federation.spec, pooled_file(chosen, tmp_path / "pooled.csv"))
+    file = open_source(pooled_file(chosen, tmp_path / "pooled.csv"), federation.spec.data)
+    pooled = simulate(federation.spec, {"pooled": file})["pooled"]
     rows = table_rows(sites[0].test, pooled.data)
     batch = batch_from_rows(rows, pooled.data)
     mean, sd = pooled.latent(batch)

@@ -1,6 +1,5 @@
 """Real processes with public landmarks and a site column: one posterior, the pooled file's."""
 
-import asyncio
 import hashlib
 from pathlib import Path
 
@@ -22,8 +21,7 @@ from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import MachineError
 from edge_node.model.model import Model
-from edge_node.network.memory import MemoryFederation
-from edge_node.program import infer
+from edge_node.program.simulation import simulate
 from edge_node.serving import client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -67,8 +65,7 @@ def learn_pooled(file: Path) -> Model:
     """What one machine learns with all rows."""
     source, public = open_source(file, SPEC.data), file.with_name("public.csv")
     (batch,) = open_source(public, SPEC.data, with_target=False).batches()
-    federation = MemoryFederation(["pooled"])
-    return asyncio.run(federation.run(lambda net: infer(net, source, SPEC, public=batch)))["pooled"]
+    return simulate(SPEC, {"pooled": source}, public=batch)["pooled"]
 
 
 def test_nodes_with_the_specs_file_reach_the_pooled_posterior(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import duckdb
 
@@ -19,10 +20,30 @@ from edge_node.data.sources.duck import (
 from edge_node.data.sources.schema import LONGEST_LABEL, categorical_columns, numeric_columns
 from edge_node.errors import DataError
 
-__all__ = ["LARGEST", "count_rows"]
+__all__ = ["LARGEST", "Rows", "count_rows"]
 
 LARGEST = 1e120
 """In absolute value; what is beyond can't be summed."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to be checked, and where a person finds them.
+
+    Attributes:
+        path: the file that errors name.
+        relation: SQL, what follows FROM.
+        number: SQL, a row's number in the file; the first row is 1.
+    """
+
+    path: Path
+    relation: str
+    number: str = "row_number() OVER ()"
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """All rows of a file. Raises DataError for a header that can't be used."""
+        return cls(path, relation(path))
 
 
 @dataclass(frozen=True)
@@ -38,41 +59,44 @@ class _Problem:
 
 def count_rows(
     connection: duckdb.DuckDBPyConnection,
-    path: Path,
+    rows: Rows,
     data: DataSpec,
     types: Mapping[str, str],
     *,
     with_target: bool,
 ) -> int:
-    """How many rows a file has, all of which fit the schema: one pass, whatever the columns.
+    """How many rows there are, all of which fit the schema: one pass, whatever the columns.
 
     Raises:
         DataError: a column of the wrong type, or the first cell that doesn't fit.
     """
-    _check_types(path, data, types, with_target=with_target)
+    _check_types(rows.path, data, types, with_target=with_target)
     searched = list(_problems(data, types, with_target=with_target))
     conditions = "".join(f", {each.condition} AS c{i}" for i, each in enumerate(searched))
     firsts = "".join(f", min(row) FILTER (WHERE c{i})" for i in range(len(searched)))
     query = (
         f"SELECT count(*){firsts} FROM "  # noqa: S608 - quoted
-        f"(SELECT row_number() OVER () AS row{conditions} FROM {relation(path)})"
+        f"(SELECT {rows.number} AS row{conditions} FROM {rows.relation})"
     )
-    rows, *found = connection.execute(query).fetchone() or (0,)
+    count, *found = connection.execute(query).fetchone() or (0,)
     wrong = [(row, i) for i, row in enumerate(found) if row is not None]
     if wrong:
         row, i = min(wrong)
-        raise _error(connection, path, searched[i], row)
-    return int(rows)
+        raise _error(connection, rows, searched[i], row)
+    return int(count)
 
 
 def _error(
-    connection: duckdb.DuckDBPyConnection, path: Path, wrong: _Problem, row: int
+    connection: duckdb.DuckDBPyConnection, rows: Rows, wrong: _Problem, row: int
 ) -> DataError:
-    query = f"SELECT {quoted(wrong.column)} FROM {relation(path)} LIMIT 1 OFFSET {row - 1}"  # noqa: S608 - quoted
+    query = (
+        f"SELECT cell FROM (SELECT {rows.number} AS row, {quoted(wrong.column)} AS cell "  # noqa: S608 - quoted
+        f"FROM {rows.relation}) WHERE row = {row} LIMIT 1"
+    )
     (value,) = connection.execute(query).fetchone() or (None,)
     return DataError(
         wrong.problem,
-        where=f"{path}: column {wrong.column!r}, row {row}",
+        where=f"{rows.path}: column {wrong.column!r}, row {row}",
         expected=wrong.expected,
         found="nothing" if value is None else repr(value)[:80],
         remedy=wrong.remedy,

@@ -8,6 +8,7 @@ cells; a cell is read as a number or as text by one rule each, whatever the file
   have one spelling: whole ones print like integers.
 """
 
+import codecs
 import csv
 import gzip
 import re
@@ -113,8 +114,12 @@ def _header(path: Path) -> list[str]:
         ) as file:
             header = next(csv.reader(file), [])
     except UnicodeDecodeError as error:
+        utf16 = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         raise DataError(
-            "the text is not UTF-8", where=str(path), remedy="Save the file as UTF-8"
+            "the text is not UTF-8",
+            where=str(path),
+            found="UTF-16" if utf16 else "",
+            remedy="Save the file as UTF-8",
         ) from error
     except (OSError, csv.Error, EOFError) as error:
         raise DataError(

@@ -1,4 +1,9 @@
-"""The program over a federation in this process, from a script or from a notebook."""
+"""The program over a whole federation in this process.
+
+The estimators, the demonstration's references and the benchmarks all run it here. Nodes are tasks
+on an in-process network, which adds in the same ring as the tree does, so a simulated federation
+reaches the model that daemons would reach; one node with all rows is the pooled reference.
+"""
 
 import asyncio
 import time
@@ -8,34 +13,47 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 from edge_node.config import FederationSpec
-from edge_node.data.sources.source import Source
+from edge_node.data.sources.source import Batch, Source
 from edge_node.model.model import Model
-from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 
-__all__ = ["Report", "completed", "learn"]
+__all__ = ["Report", "completed", "simulate"]
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]
 """Called with the step that is complete and the seconds since the start."""
 
-_SIGNALS = 0.2  # seconds; an interrupt that comes just before a wait is heard after it only
+_SIGNALS = 0.2  # seconds; an interrupt that comes just before a wait is heard only after it
 
 
-def learn(
-    spec: FederationSpec, sources: Mapping[str, Source], report: Report | None = None
+def simulate(
+    spec: FederationSpec,
+    sources: Mapping[str, Source],
+    *,
+    public: Batch | None = None,
+    report: Report | None = None,
 ) -> dict[str, Model]:
-    """Run the program at one node a source, and return each node's model.
+    """Run the program once at each of several nodes, and wait for all of them.
+
+    It may be called from anywhere, also where an event loop runs already, as in a notebook.
 
     Args:
         spec: what the nodes agree on.
-        sources: each node's rows.
-        report: is told of each step.
+        sources: each node's rows by its name, one node or more. One node with all rows learns
+            what the federation learns, to rounding.
+        public: public landmarks, as rows, where the spec has any.
+        report: is told of each step when it is complete.
+
+    Returns:
+        Each node's model by its name. All share one posterior; a refinement is the node's own.
 
     Raises:
+        ConfigurationError: the spec has public landmarks, and none are given.
         DataError: the rows don't fit the schema, or there is nothing to learn from them.
+        CohortRefusedError: there are too few rows, or too few of a class.
         NumericalError: the model can't be computed from the totals.
+        NetworkError: ``sources`` is empty.
     """
     started = time.monotonic()
 
@@ -44,12 +62,9 @@ def learn(
             report(step, time.monotonic() - started)
 
     federation = MemoryFederation(list(sources), completes=completes)
-
-    async def program(network: Network) -> Model:
-        """What each node runs."""
-        return await infer(network, sources[network.node], spec)
-
-    return completed(federation.run(program))
+    return completed(
+        federation.run(lambda network: infer(network, sources[network.node], spec, public=public))
+    )
 
 
 def completed(work: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,70 @@
+"""The program over a federation in this process."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.errors import CohortRefusedError, NetworkError
+from edge_node.program.simulation import simulate
+
+SPEC = FederationSpec(
+    name="simulated",
+    data=DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="x"),)),
+    model=ModelSpec(landmarks=10, depths=(1,), metric_sweeps=0),
+)
+
+
+def rows(count: int, seed: int) -> Batch:
+    """One input, and a smooth function of it."""
+    x = np.random.default_rng(seed).normal(size=(count, 1))
+    return Batch(x, np.empty((count, 0), dtype=object), np.sin(2 * x[:, 0]))
+
+
+PARTS = {name: rows(60, seed) for seed, name in enumerate(("bern", "oslo", "pisa"))}
+POOLED = Batch(
+    np.concatenate([part.numeric for part in PARTS.values()]),
+    np.concatenate([part.categorical for part in PARTS.values()]),
+    np.concatenate([part.target for part in PARTS.values()]),
+)
+SOURCES = {name: MemorySource((part,)) for name, part in PARTS.items()}
+
+
+def test_a_federation_learns_what_one_node_with_all_rows_learns() -> None:
+    """To rounding, at each of its nodes."""
+    (pooled,) = simulate(SPEC, {"pooled": MemorySource((POOLED,))}).values()
+    models = simulate(SPEC, SOURCES)
+    assert list(models) == ["bern", "oslo", "pisa"]
+    mean, sd = pooled.latent(POOLED)
+    for model in models.values():
+        theirs = model.latent(POOLED)
+        np.testing.assert_allclose(theirs[0], mean, atol=1e-8)
+        np.testing.assert_allclose(theirs[1], sd, atol=1e-8)
+
+
+def test_each_step_is_reported_once() -> None:
+    """When it is complete for all nodes."""
+    told: list[tuple[str, float]] = []
+    simulate(SPEC, SOURCES, report=lambda step, seconds: told.append((step, seconds)))
+    steps = [step for step, _ in told]
+    assert steps[0] == "counts"
+    assert len(set(steps)) == len(steps) > 3
+    assert told == sorted(told, key=lambda each: each[1])
+
+
+async def test_inside_a_running_loop() -> None:
+    """As in a notebook; the loop that runs already is not disturbed."""
+    before = asyncio.get_running_loop()
+    assert set(simulate(SPEC, SOURCES)) == set(SOURCES)
+    assert asyncio.get_running_loop() is before
+
+
+def test_what_goes_wrong_is_raised_as_it_is() -> None:
+    """No node goes on by itself."""
+    few = {name: MemorySource((rows(3, 0),)) for name in SOURCES}
+    with pytest.raises(CohortRefusedError):
+        simulate(SPEC, few)
+    with pytest.raises(NetworkError, match="no node"):
+        simulate(SPEC, {})
