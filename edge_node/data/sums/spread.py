@@ -136,12 +136,11 @@ def read_spread(
     variance = np.diag(second) / held - mean**2
     varies = variance > _CONSTANT + 1e-12 * mean**2
     scale = np.ones(size)
-    scale[:numbers] = round_significant(np.sqrt(np.where(varies, variance, 1.0)))[:numbers]
     if pixels and varies[:numbers].any():
-        units = np.array([number.scale for number in raw.numeric])
-        power = np.mean(np.where(varies, variance, 0.0)[:numbers] * units**2)
-        scale[:numbers] = round_significant(np.sqrt(power)) / units
+        scale[:numbers] = _one_scale(np.where(varies, variance, 0.0)[:numbers], raw)
         varies[:numbers] = True
+    else:
+        scale[:numbers] = round_significant(np.sqrt(np.where(varies, variance, 1.0)))[:numbers]
     scaled = covariance[np.ix_(varies, varies)] / np.outer(scale[varies], scale[varies])
     encoder = msgspec.structs.replace(
         _scaled(raw, mean, scale, varies),
@@ -150,6 +149,13 @@ def read_spread(
         class_counts=tuple(parts["classes"].astype(int).tolist()),
     )
     return encoder, round_absolute(scaled)
+
+
+def _one_scale(variance: Vector, raw: Encoder) -> Vector:
+    """What all numbers are divided by to share one scale, each in its own gained unit."""
+    units = np.array([number.scale for number in raw.numeric])
+    scales: Vector = round_significant(np.sqrt(np.mean(variance * units**2))) / units
+    return scales
 
 
 def _target_scale(moments: Vector, data: DataSpec, raw: Encoder) -> float:

@@ -76,7 +76,7 @@ def test_what_is_no_kernel_is_refused() -> None:
         ("lengthscales = [1, 0]", "`model.lengthscales` must be positive"),
         ("kernels = ['conv-ntk']", "`conv-ntk` needs `model.image`"),
         ("image = [1, 1, -1]", "`model.image` must be height, width and channels"),
-        ("image = [2, 2, 1]", "each column one pixel"),
+        ("image = [2, 2, 1]", "a numeric column for each number"),
         ("kernel = 'ntk'", "unknown field `kernel`"),
     ],
 )
