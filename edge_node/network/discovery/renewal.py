@@ -7,7 +7,7 @@ again, and gets the same one. A failed attempt is repeated; the nearer the end, 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from edge_node.security.pki.renewal import renewal_request
 from edge_node.security.tls.call_errors import discovery_error
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
-__all__ = ["Renewal", "renew"]
+__all__ = ["Renewal", "renew", "rest"]
 
 _log = logging.getLogger(__name__)
 _LONGEST = 3600.0  # seconds between two looks at the calendar: machines sleep, clocks are set
@@ -64,6 +64,13 @@ async def renew(address: str, keyring: Keyring) -> Identity | None:
     return renewed
 
 
+async def rest(seconds: float, asked: asyncio.Event) -> None:
+    """Wait so long, or until the event is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asked.wait()
+
+
 @dataclass
 class Renewal:
     """Renews in time, for as long as the node runs.
@@ -72,6 +79,9 @@ class Renewal:
         address: host:port of the discovery service.
         membership: holds the certificate, and knows whether the aggregator asks for a new one.
         renewed: is called when there is a new certificate.
+        clock: the calendar that certificates are compared with.
+        random: between 0 and 1, so that nodes don't come all at once.
+        rest: waits a number of seconds, or until an event is set.
         trouble: why the newest attempt failed; empty if it did not.
     """
 
@@ -80,6 +90,7 @@ class Renewal:
     renewed: Callable[[], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Callable[[], float] = random.random
+    rest: Callable[[float, asyncio.Event], Awaitable[None]] = rest
     trouble: str = ""
 
     async def run(self) -> None:
@@ -114,12 +125,9 @@ class Renewal:
         while (left := self._until(jitter)) > 0:
             if not self.membership.renew_now.is_set():
                 self.trouble = ""  # nothing is due any more: it was renewed by hand, for instance
-            try:
-                async with asyncio.timeout(min(left, _LONGEST)):
-                    await self.membership.renew_now.wait()
+            await self.rest(min(left, _LONGEST), self.membership.renew_now)
+            if self.membership.renew_now.is_set():
                 return
-            except TimeoutError:
-                continue
 
     def _until(self, jitter: float) -> float:
         newest = self.membership.newest
@@ -130,9 +138,7 @@ class Renewal:
         """Until the next attempt is due, or the aggregator has news."""
         left = (self.membership.newest.expires - self.clock()).total_seconds()
         pause = min(max(_SHARE * left, _SHORTEST), _LONGEST) * (0.75 + self.random() / 2)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await self.membership.renew_now.wait()
+        await self.rest(pause, self.membership.renew_now)
 
     def _complain(self, error: TangentMeshError, newest: Identity) -> None:
         left = newest.expires - self.clock()

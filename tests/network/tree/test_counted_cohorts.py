@@ -1,7 +1,7 @@
 """A sum over the cohort of a count is formed of exactly that cohort, or never."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 
 from edge_node.network.base import CohortChanged, Network
 from edge_node.network.memory import MemoryFederation
+from edge_node.network.tree.tree import TreeNetwork
 from edge_node.security.pki.authority import Authority
 from tests.mesh import Mesh, Peer, copy_of, until
 
@@ -52,9 +53,15 @@ def start(peer: Peer) -> "asyncio.Task[list[tuple[str, float]]]":
     return asyncio.ensure_future(counted(peer.network()))
 
 
-async def lose_d(mesh: Mesh) -> dict[str, "asyncio.Task[list[tuple[str, float]]]"]:
-    """All count; d takes no part in the sum, and a new plan leaves it out."""
-    networks = {name: peer.network() for name, peer in mesh.peers.items()}
+def networks_of(mesh: Mesh) -> dict[str, TreeNetwork]:
+    """Each peer's view of the run."""
+    return {name: peer.network() for name, peer in mesh.peers.items()}
+
+
+async def lose_d(
+    mesh: Mesh, networks: Mapping[str, TreeNetwork]
+) -> dict[str, "asyncio.Task[list[tuple[str, float]]]"]:
+    """All count; d takes no part in the sum, and ends."""
     tasks = {n: asyncio.ensure_future(counted(networks[n])) for n in SMALLER}
     await networks["d"].sum("counts/0", np.ones(1))
     await until(lambda: networks["a"].progress.step == "sums/0")
@@ -65,7 +72,7 @@ async def lose_d(mesh: Mesh) -> dict[str, "asyncio.Task[list[tuple[str, float]]]
 
 async def test_a_node_that_is_lost_after_the_count_is_counted_out(mesh: Mesh) -> None:
     """The first sum is of nobody; the second count and sum are of the three that are left."""
-    tasks = await lose_d(mesh)
+    tasks = await lose_d(mesh, networks_of(mesh))
     mesh.offer(mesh.plan(2, SMALLER))
     results = await asyncio.gather(*tasks.values())
     assert all(each == results[0] for each in results)
@@ -78,11 +85,13 @@ async def test_a_node_that_is_lost_after_the_count_is_counted_out(mesh: Mesh) ->
 
 async def test_another_loss_while_it_is_counted_again(mesh: Mesh) -> None:
     """Each further loss costs a count and a sum of nobody; everybody tells the same story."""
-    tasks = await lose_d(mesh)
+    networks = networks_of(mesh)
+    tasks = await lose_d(mesh, networks)
     await mesh.peers["c"].stop()
     tasks.pop("c").cancel()
-    mesh.offer(mesh.plan(2, SMALLER))  # the newest plan still has c: nothing can be completed
-    await asyncio.sleep(0.05)
+    mesh.offer(mesh.plan(2, SMALLER))  # it still has c, so nothing can be completed
+    await until(lambda: networks["b"].progress.waiting_for == ("c",))
+    assert not any(task.done() for task in tasks.values())
     mesh.offer(mesh.plan(3, SMALLEST))
     results = await asyncio.gather(*tasks.values())
     assert results[0] == results[1]
@@ -92,7 +101,7 @@ async def test_another_loss_while_it_is_counted_again(mesh: Mesh) -> None:
 @pytest.mark.parametrize("hears_of_the_middle", [True, False])
 async def test_a_restart_tells_the_same_story(mesh: Mesh, hears_of_the_middle: bool) -> None:
     """From the records on disk; also one who was away while the others found it out."""
-    tasks = await lose_d(mesh)
+    tasks = await lose_d(mesh, networks_of(mesh))
     tasks.pop("c").cancel()
     await mesh.peers["c"].stop()
     if hears_of_the_middle:
