@@ -4,11 +4,9 @@ The new key is on disk before its certificate is asked for: if the answer is los
 again, and gets the same one. A failed attempt is repeated; the nearer the end, the sooner.
 """
 
-import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,13 +15,14 @@ import grpc
 from edge_node.errors import TangentMeshError
 from edge_node.network.discovery.client import PATIENCE, discovery_channel
 from edge_node.network.discovery.membership import Membership
+from edge_node.network.discovery.pauses import Rest, rest, varied
 from edge_node.security.pki.identity import Identity, identity_of
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.renewal import renewal_request
 from edge_node.security.tls.call_errors import discovery_error
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 
-__all__ = ["Renewal", "renew", "rest"]
+__all__ = ["Renewal", "renew"]
 
 _log = logging.getLogger(__name__)
 _LONGEST = 3600.0  # seconds between two looks at the calendar: machines sleep, clocks are set
@@ -64,13 +63,6 @@ async def renew(address: str, keyring: Keyring) -> Identity | None:
     return renewed
 
 
-async def rest(seconds: float, asked: asyncio.Event) -> None:
-    """Wait so long, or until the event is set."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await asked.wait()
-
-
 @dataclass
 class Renewal:
     """Renews in time, for as long as the node runs.
@@ -81,7 +73,7 @@ class Renewal:
         renewed: is called when there is a new certificate.
         clock: the calendar that certificates are compared with.
         random: between 0 and 1, so that nodes don't come all at once.
-        rest: waits a number of seconds, or until an event is set.
+        rest: how it waits.
         trouble: why the newest attempt failed; empty if it did not.
     """
 
@@ -90,7 +82,7 @@ class Renewal:
     renewed: Callable[[], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Callable[[], float] = random.random
-    rest: Callable[[float, asyncio.Event], Awaitable[None]] = rest
+    rest: Rest = rest
     trouble: str = ""
 
     async def run(self) -> None:
@@ -137,8 +129,8 @@ class Renewal:
     async def _pause(self) -> None:
         """Until the next attempt is due, or the aggregator has news."""
         left = (self.membership.newest.expires - self.clock()).total_seconds()
-        pause = min(max(_SHARE * left, _SHORTEST), _LONGEST) * (0.75 + self.random() / 2)
-        await self.rest(pause, self.membership.renew_now)
+        pause = min(max(_SHARE * left, _SHORTEST), _LONGEST)
+        await self.rest(varied(pause, self.random()), self.membership.renew_now)
 
     def _complain(self, error: TangentMeshError, newest: Identity) -> None:
         left = newest.expires - self.clock()

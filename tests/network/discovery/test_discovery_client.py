@@ -17,6 +17,7 @@ from edge_node.config.names import AGGREGATOR
 from edge_node.errors import NetworkError, RefusedError
 from edge_node.federation.plan import Plan
 from edge_node.federation.report import Phase, Report
+from edge_node.network.discovery import pauses
 from edge_node.network.discovery.client import DiscoveryClient, ask_clock
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.tree.records import RecordStore
@@ -256,20 +257,19 @@ async def test_what_cannot_wait(
         await until(lambda: not client.feed.behind.is_set())
 
 
-@pytest.mark.parametrize(("random", "seconds"), [(0.0, 75.0), (0.5, 100.0), (1.0, 125.0)])
-async def test_pauses_are_varied(
-    client: DiscoveryClient, monkeypatch: pytest.MonkeyPatch, random: float, seconds: float
-) -> None:
-    """By a quarter in each direction."""
-    waited: list[float] = []
+async def test_pauses_are_varied(aggregator: Aggregator, client: DiscoveryClient) -> None:
+    """By the node's own random numbers."""
+    paused: list[float] = []
 
-    async def wait(waiters: list[Any], **limits: Any) -> None:
-        waited.append(limits["timeout"])
+    async def rest(seconds: float, *news: asyncio.Event) -> None:
+        paused.append(seconds)
+        await pauses.rest(0.01, *news)
 
-    monkeypatch.setattr(asyncio, "wait", wait)
-    client.heartbeat, client.random = 100.0, lambda: random
-    await client._pause()
-    assert waited == [seconds]
+    numbers = iter((0.0, 0.5, 1.0))
+    client.heartbeat, client.random, client.rest = 100.0, lambda: next(numbers, 0.0), rest
+    async with up(aggregator), calling(client):
+        await until(lambda: len(paused) > 2)
+    assert paused[:3] == [75.0, 100.0, 125.0]
 
 
 async def test_another_members_certificate_is_not_the_aggregators(

@@ -15,7 +15,7 @@ import pytest
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import IdentityError, NetworkError, RefusedError
 from edge_node.network.discovery.membership import Membership
-from edge_node.network.discovery.renewal import Renewal, renew, rest
+from edge_node.network.discovery.renewal import Renewal, renew
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
 from edge_node.security.pki.identity import Identity
@@ -149,7 +149,7 @@ class Clock:
         self._moved = asyncio.Event()
 
     async def rest(self, seconds: float, asked: asyncio.Event) -> None:
-        """As the product's ``rest``, in this clock's seconds."""
+        """As `pauses.rest`, in this clock's seconds."""
         end = self.now + timedelta(seconds=seconds)
         while self.now < end and not asked.is_set():
             self._moved.clear()
@@ -228,18 +228,6 @@ async def test_at_once_when_asked(scene: Scene) -> None:
         assert scene.office.requests == []
         node.renewal.membership.renew_now.set()
         await until(lambda: node.told)
-
-
-async def test_a_rest_ends_in_time_or_when_asked() -> None:
-    """The product's own, on the event loop's clock."""
-    asked = asyncio.Event()
-    await rest(0.001, asked)
-    assert not asked.is_set()
-    resting = asyncio.ensure_future(rest(3600.0, asked))
-    await asyncio.sleep(0)
-    assert not resting.done()
-    asked.set()
-    await resting
 
 
 @pytest.mark.parametrize(("at", "level"), [(0.6, logging.WARNING), (0.9, logging.ERROR)])
