@@ -108,12 +108,6 @@ async def calling(client: DiscoveryClient) -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "discovery")
-
-
-@pytest.fixture(scope="module")
 def node(authority: Authority) -> Identity:
     """The calling node's identity."""
     return issue(authority, "a")
@@ -152,10 +146,9 @@ def plan(mesh: Mesh, epoch: int) -> Plan:
 
 
 @pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """A peer to make plans of."""
-    async with Mesh(authority, tmp_path / "mesh") as made:
-        yield await made.start({"a"})
+    return await mesh.start({"a"})
 
 
 def answer(plan: Plan | None = None, waiting: str = "") -> discovery_pb2.HeartbeatReply:
@@ -284,11 +277,10 @@ async def test_another_members_certificate_is_not_the_aggregators(
 
 
 async def test_why_it_cannot_be_reached_is_explained(
-    aggregator: Aggregator, client: DiscoveryClient, tmp_path: Path
+    aggregator: Aggregator, client: DiscoveryClient, foreign_authority: Authority
 ) -> None:
     """By what is wrong with its certificate, not in gRPC's words; forgotten when it answers."""
-    stranger = Authority.create(tmp_path / "foreign", "discovery")
-    aggregator.identity, own = identity_of_aggregator(stranger), aggregator.identity
+    aggregator.identity, own = identity_of_aggregator(foreign_authority), aggregator.identity
     async with up(aggregator), calling(client):
         await until(lambda: client.trouble)
         assert "issued by another authority" in client.trouble

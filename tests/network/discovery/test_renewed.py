@@ -1,15 +1,12 @@
 """Edges of the tree while certificates change: none is refused on the way, the denied ones are."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_node.network.base import Network
 from edge_node.network.tree.exchange_client import Backoff
-from edge_node.security.pki.authority import Authority
 from tests.mesh import Mesh, copy_of, issue, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -17,20 +14,13 @@ pytestmark = pytest.mark.timeout(60)
 STAR = {"a": "", "b": "a", "c": "a"}
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "trees")
-
-
 @pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """Three peers that have summed once under the plan of epoch 1."""
-    async with Mesh(authority, tmp_path) as made:
-        await made.start(STAR)
-        made.offer(made.plan(1, STAR))
-        await made.run(lambda network: network.sum("first", np.ones(3)))
-        yield made
+    await mesh.start(STAR)
+    mesh.offer(mesh.plan(1, STAR))
+    await mesh.run(lambda network: network.sum("first", np.ones(3)))
+    return mesh
 
 
 async def again(network: Network) -> list[float]:

@@ -57,12 +57,6 @@ class Office(discovery_pb2_grpc.DiscoveryServicer):  # type: ignore[misc]
         return self.authority.issue(csr, node="a", lifetime=10 * DAY)
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "renewals")
-
-
 @dataclass
 class Scene:
     """A node's keyring, and the aggregator that it asks."""

@@ -1,8 +1,7 @@
 """A sum over the cohort of a count is formed of exactly that cohort, or never."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from edge_node.network.base import CohortChanged, Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.security.pki.authority import Authority
 from tests.mesh import Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -20,19 +18,12 @@ SMALLER = {"a": "b", "b": "", "c": "b"}
 SMALLEST = {"a": "", "b": "a"}
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "counted")
-
-
 @pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """Four peers with a plan."""
-    async with Mesh(authority, tmp_path) as made:
-        await made.start(STAR)
-        made.offer(made.plan(1, STAR))
-        yield made
+    await mesh.start(STAR)
+    mesh.offer(mesh.plan(1, STAR))
+    return mesh
 
 
 async def counted(network: Network) -> list[tuple[str, float]]:
