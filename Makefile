@@ -32,14 +32,15 @@ $(VENV)/.stamp: requirements.txt pyproject.toml
 demo: setup ## Run the demonstration: an aggregator and five hospitals, one posterior
 	$(BIN)/edge-node demo
 
-test: setup ## Run all tests
-	$(BIN)/pytest
+test: setup ## Run all tests, and list the ten slowest
+	$(BIN)/pytest --durations=10
 
 fast: setup ## Run the tests that take no processes, no containers and little time
 	$(BIN)/pytest -m "not slow and not docker"
 
-fuzz: setup ## Give every decoder and service a million inputs that it must read or refuse
+fuzz: setup ## The long modes: a million inputs, ten thousand cohorts
 	PYTHONPATH=.:proto nice $(BIN)/python -m tests.fuzz
+	COHORTS=10000 nice $(BIN)/pytest tests/security/test_oracle.py
 
 check: lint types contracts stubs-check wheel-check newest-jax ## Run everything else that CI runs
 	@echo "make check: all passed"

@@ -46,6 +46,7 @@ class Peer:
     identity: Identity
     directory: Path
     link_type: type[ParentLink] = ParentLink
+    service_type: type[ExchangeService] = ExchangeService
     port: int = 0
     guard: Guard = field(default_factory=Unguarded)
     server: ExchangeServer | None = field(default=None, repr=False)
@@ -56,7 +57,7 @@ class Peer:
         self.traffic, self.board = Traffic(), Board()
         self.store = RecordStore(self.directory)
         self.feed = PlanFeed(name, SPEC_HASH, self.store)
-        self.service = ExchangeService(
+        self.service = self.service_type(
             node=name,
             federation=self.identity.federation,
             feed=self.feed,
@@ -100,9 +101,15 @@ class Peer:
 class Mesh:
     """Peers with certificates of one authority; ``async with`` stops them all."""
 
-    def __init__(self, authority: Authority, directory: Path) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        directory: Path,
+        service_type: type[ExchangeService] = ExchangeService,
+    ) -> None:
         self.authority = authority
         self.directory = directory
+        self.service_type = service_type
         self.peers: dict[str, Peer] = {}
 
     async def __aenter__(self) -> "Mesh":
@@ -121,7 +128,8 @@ class Mesh:
         """Start peers of these names."""
         for name in names:
             link_type = (link_types or {}).get(name, ParentLink)
-            peer = Peer(self.identity(name), self.directory / name, link_type)
+            own = self.directory / name
+            peer = Peer(self.identity(name), own, link_type, self.service_type)
             self.peers[name] = await peer.start()
         return self
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_node.security.pki.authority import Authority
+from tests.attacks.tampering import Misleading
 from tests.mesh import Mesh
 
 
@@ -18,5 +19,5 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture
 async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
     """No peers yet."""
-    async with Mesh(authority, tmp_path) as made:
+    async with Mesh(authority, tmp_path, Misleading) as made:
         yield made

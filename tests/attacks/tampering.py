@@ -10,16 +10,16 @@ import grpc
 
 from edge_node.federation.plan import Plan
 from edge_node.network.tree.exchange_client import ParentLink
-from edge_node.network.tree.exchange_server import EPOCH_KEY
+from edge_node.network.tree.exchange_server import EPOCH_KEY, ExchangeService
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import chunks
 from edge_node.network.wire.operation import Operation, parse_record
 from edge_node.security.pki.identity import Identity
-from edge_node.security.tls.credentials import channel_credentials, channel_options
+from edge_node.security.tls.credentials import caller, channel_credentials, channel_options
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
 from tests.mesh import DEADLINE, Mesh, Peer
 
-__all__ = ["Answer", "Change", "call", "mislead", "outcomes", "tampering"]
+__all__ = ["Answer", "Change", "Misleading", "call", "mislead", "outcomes", "tampering"]
 
 Change = Callable[[exchange_pb2.Record], None]
 
@@ -40,21 +40,56 @@ def tampering(change: Callable[[Operation, bytes], bytes]) -> type[ParentLink]:
     return Tampering
 
 
+@dataclass
+class Misleading(ExchangeService):
+    """A parent that answers some children with something else than it has on its disk.
+
+    ``lies`` says which children, about which steps.
+    """
+
+    lies: dict[tuple[str, str], Change] = field(default_factory=dict)
+
+    async def Exchange(self, request_iterator: Any, context: Any) -> None:  # noqa: N802 - gRPC's name
+        """As ever, but for the record."""
+        await super().Exchange(request_iterator, _Overwriting(context, self))
+
+
+class _Overwriting:
+    """A call's context, through which lies are written."""
+
+    def __init__(self, context: Any, liar: Misleading) -> None:
+        self._context, self._liar = context, liar
+        self._header = exchange_pb2.Header()
+        self._content = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, chunk: exchange_pb2.Chunk) -> None:
+        """Keep the pieces of a record that is lied about until all are there."""
+        if chunk.HasField("proceed"):
+            return await self._context.write(chunk)
+        if chunk.HasField("header"):
+            self._header = chunk.header
+        operation = Operation.from_header(self._header)
+        child = caller(self._context, self._liar.federation).name
+        change = self._liar.lies.get((child, operation.step))
+        if change is None:
+            return await self._context.write(chunk)
+        self._content += chunk.data
+        if len(self._content) == self._header.length:
+            record = parse_record(self._content, where="the liar")
+            change(record)
+            lie = record.SerializeToString(deterministic=True)
+            for each in chunks(operation.header(self._header.plan_hash, lie), lie):
+                await self._context.write(each)
+        return None
+
+
 def mislead(parent: Peer, child: str, step: str, change: Change) -> None:
     """Let a parent change what it passes down to one child as a step's record."""
-    honest = parent.service._complete
-
-    async def lying(
-        operation: Operation, caller: str, payload: Callable[[int], Awaitable[bytes]]
-    ) -> bytes:
-        content = await honest(operation, caller, payload)
-        if caller != child or operation.step != step:
-            return content
-        record = parse_record(content, where="the liar")
-        change(record)
-        return record.SerializeToString(deterministic=True)
-
-    parent.service._complete = lying  # type: ignore[method-assign]
+    assert isinstance(parent.service, Misleading)
+    parent.service.lies[child, step] = change
 
 
 async def outcomes(

@@ -39,19 +39,37 @@ def run(
 
 def compose(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Compose v2 where it is, else docker-compose."""
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-    program = ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+    plugin = succeeds("docker", "compose", "version")
+    program = ["docker", "compose"] if plugin else ["docker-compose"]
     return run(*program, "--file", "deploy/compose.yaml", *arguments, check=check)
+
+
+def succeeds(*command: str) -> bool:
+    """Whether a command is there and ends well."""
+    return shutil.which(command[0]) is not None and run(*command, check=False).returncode == 0
+
+
+def what_is_missing() -> str:
+    """Why the containers can't run here, and what to do about it; empty if they can."""
+    if not succeeds("docker", "info"):
+        return "no Docker engine answers; install one, or start it"
+    if not (succeeds("docker", "compose", "version") or succeeds("docker-compose", "version")):
+        return "there is an engine, but no Compose; install docker-compose"
+    if succeeds("docker", "image", "inspect", BASE):
+        return ""
+    if shutil.which("debootstrap") is None:
+        return f"no base image {BASE}, and no debootstrap to make it; apt-get install debootstrap"
+    if os.geteuid() != 0:
+        return f"no base image {BASE}, which only root can make; run: sudo make docker-base"
+    return ""
 
 
 @pytest.fixture(scope="module")
 def federation() -> Iterator[None]:
     """The running containers; they and their volumes go with the module."""
-    if shutil.which("docker") is None or run("docker", "info", check=False).returncode:
-        pytest.skip("no Docker engine answers")
-    if run("docker", "image", "inspect", BASE, check=False).returncode:
-        if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-            pytest.skip(f"no base image {BASE}, and no root with debootstrap to make it")
+    if missing := what_is_missing():
+        pytest.skip(missing)
+    if not succeeds("docker", "image", "inspect", BASE):
         run("make", "docker-base")
     run("make", "wheels")
     run("make", "docker-image", f"BASE_IMAGE={BASE}")

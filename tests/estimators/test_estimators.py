@@ -26,10 +26,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from edge_node.config import ColumnKind, ModelSpec, Which
 from edge_node.config.paths import NodePaths
-from edge_node.data.sources.source import MemorySource, open_source
+from edge_node.data.sources.source import Batch, MemorySource, open_source
 from edge_node.errors import ConfigurationError, DataError
 from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor
-from edge_node.estimators.tables import sources_of
+from edge_node.estimators.tables import rows_of, rows_of_numbers, sources_of, table_of
 from edge_node.model.model import Model
 from edge_node.program.simulation import completed, simulate
 
@@ -75,11 +75,19 @@ def learn(spec: Any, source: Any) -> Model:
     return simulate(spec, {"pooled": source})["pooled"]
 
 
+def batch_of(fitted: TangentMeshRegressor, X: Any) -> Batch:
+    """An array's or a data frame's rows, in the columns of a fitted model."""
+    columns = fitted.model_.data.columns
+    if isinstance(X, np.ndarray):
+        return rows_of_numbers(X, columns)
+    return rows_of(table_of(X, [column.name for column in columns]), columns)
+
+
 def test_the_program_gives_the_same_model() -> None:
     """The estimator adds nothing to the program, and takes nothing away."""
     X, y = REGRESSION
     fitted = TangentMeshRegressor(**SMALL).fit(X, y)
-    batch = fitted._rows_to_answer(X)
+    batch = batch_of(fitted, X)
     pooled = learn(fitted.spec_, MemorySource((replace(batch, target=y),)))
     expected = pooled.predict(batch)
     mean, sd = fitted.predict(X, return_std=True)
@@ -104,7 +112,7 @@ def test_a_site_answers_as_its_node_would() -> None:
     X, y = REGRESSION
     sites = np.arange(len(y)) % 3
     fitted = TangentMeshRegressor(**SMALL).fit(X, y, sites=sites)
-    batch = replace(fitted._rows_to_answer(X), target=y)
+    batch = replace(batch_of(fitted, X), target=y)
     sources = sources_of(batch, sites)
     models = simulate(fitted.spec_, sources)
     for site in range(3):
@@ -202,7 +210,7 @@ def test_a_data_frame_is_read_as_a_daemon_reads_a_file(tmp_path: Path) -> None:
     read = learn(fitted.spec_, open_source(tmp_path / "rows.csv", fitted.model_.data))
     assert read.encoder == fitted.model_.encoder
     mean, sd = fitted.predict(table, return_std=True)
-    expected = read.predict(fitted._rows_to_answer(table))
+    expected = read.predict(batch_of(fitted, table))
     np.testing.assert_allclose(mean, expected.mean, rtol=1e-8)
     np.testing.assert_allclose(sd, expected.sd, rtol=1e-8)
 
@@ -279,7 +287,7 @@ async def test_an_interrupt_ends_the_work() -> None:
 def test_one_node_alone_can_be_interrupted() -> None:
     """It never waits for another node, and yet Ctrl-C at a terminal ends it at the next step."""
     fitted = TangentMeshRegressor(**SMALL).fit(*REGRESSION)
-    batch = replace(fitted._rows_to_answer(REGRESSION[0]), target=REGRESSION[1])
+    batch = replace(batch_of(fitted, REGRESSION[0]), target=REGRESSION[1])
     steps = []
 
     def report(step: str, _: float) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from edge_node.errors import NetworkError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.network.threaded import ThreadedNetwork
-from edge_node.security.pki.authority import Authority
 from edge_node.step import Content, Step
 from tests.mesh import Mesh
 from tests.network.conformance import LAWS, Law, vector_of
@@ -31,12 +29,6 @@ TREES = {
 }
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "laws")
-
-
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("nodes", [1, 5])
 async def test_in_memory(law: Law, nodes: int) -> None:
@@ -46,18 +38,15 @@ async def test_in_memory(law: Law, nodes: int) -> None:
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("parents", TREES.values(), ids=TREES.keys())
-async def test_along_a_tree(
-    law: Law, parents: Mapping[str, str], authority: Authority, tmp_path: Path
-) -> None:
+async def test_along_a_tree(law: Law, parents: Mapping[str, str], mesh: Mesh) -> None:
     """Over mutual TLS on loopback."""
-    async with Mesh(authority, tmp_path) as mesh:
-        await mesh.start(parents)
-        mesh.offer(mesh.plan(1, parents))
-        await law(mesh.run)
+    await mesh.start(parents)
+    mesh.offer(mesh.plan(1, parents))
+    await law(mesh.run)
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-async def test_from_a_thread(law: Law, authority: Authority, tmp_path: Path) -> None:
+async def test_from_a_thread(law: Law, mesh: Mesh) -> None:
     """The program has a loop of its own, and gRPC stays in this one."""
     home = asyncio.get_running_loop()
 
@@ -72,32 +61,26 @@ async def test_from_a_thread(law: Law, authority: Authority, tmp_path: Path) -> 
 
         return start
 
-    async with Mesh(authority, tmp_path) as mesh:
-        parents = {"a": "b", "b": "", "c": "b"}
-        await mesh.start(parents)
-        mesh.offer(mesh.plan(1, parents))
-        await law(lambda program: mesh.run(in_thread(program)))
+    parents = {"a": "b", "b": "", "c": "b"}
+    await mesh.start(parents)
+    mesh.offer(mesh.plan(1, parents))
+    await law(lambda program: mesh.run(in_thread(program)))
 
 
-async def test_a_tree_and_one_process_give_the_same_bytes(
-    authority: Authority, tmp_path: Path
-) -> None:
+async def test_a_tree_and_one_process_give_the_same_bytes(mesh: Mesh) -> None:
     """What is simulated is what is computed."""
 
     async def program(network: Network) -> bytes:
         return (await network.sum(Step("s"), vector_of(network.node))).tobytes()
 
-    async with Mesh(authority, tmp_path) as mesh:
-        await mesh.start(EIGHT)
-        mesh.offer(mesh.plan(1, EIGHT))
-        along_the_tree = await mesh.run(program)
+    await mesh.start(EIGHT)
+    mesh.offer(mesh.plan(1, EIGHT))
+    along_the_tree = await mesh.run(program)
     assert along_the_tree == await MemoryFederation(list(EIGHT)).run(program)
 
 
 @pytest.mark.parametrize("differs", ["name", "kind", "length"])
-async def test_a_child_whose_program_differs_is_told(
-    differs: str, authority: Authority, tmp_path: Path
-) -> None:
+async def test_a_child_whose_program_differs_is_told(differs: str, mesh: Mesh) -> None:
     """Another name, kind or length at the same position: the child's program ends with a reason."""
 
     async def program(network: Network) -> None:
@@ -108,11 +91,10 @@ async def test_a_child_whose_program_differs_is_told(
         else:
             await network.sum(Step(name), np.ones(2 if other and differs == "length" else 1))
 
-    async with Mesh(authority, tmp_path) as mesh:
-        await mesh.start({"a", "b"})
-        mesh.offer(mesh.plan(1, {"a": "", "b": "a"}))
-        parent = asyncio.ensure_future(program(mesh.peers["a"].network()))
-        with pytest.raises(NetworkError, match=r"too long|the programs differ"):
-            await program(mesh.peers["b"].network())
-        parent.cancel()
-        await asyncio.gather(parent, return_exceptions=True)
+    await mesh.start({"a", "b"})
+    mesh.offer(mesh.plan(1, {"a": "", "b": "a"}))
+    parent = asyncio.ensure_future(program(mesh.peers["a"].network()))
+    with pytest.raises(NetworkError, match=r"too long|the programs differ"):
+        await program(mesh.peers["b"].network())
+    parent.cancel()
+    await asyncio.gather(parent, return_exceptions=True)

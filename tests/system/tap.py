@@ -58,7 +58,8 @@ def tap_calls(file: Path) -> None:
 
     for kind in _KINDS:
         tap_server(f"{kind}_rpc_method_handler", out, into)
-        tap_client(kind, out, into)
+    for opening in ("insecure_channel", "secure_channel"):
+        tap_client(opening, out, into)
 
 
 def tap_server(name: str, out: Callable[..., Any], into: Callable[..., Any]) -> None:
@@ -71,22 +72,28 @@ def tap_server(name: str, out: Callable[..., Any], into: Callable[..., Any]) -> 
     setattr(grpc, name, handler)
 
 
-def tap_client(kind: str, out: Callable[..., Any], into: Callable[..., Any]) -> None:
-    """What a stub sends, and what it is answered."""
-    from grpc.aio._channel import Channel
+def tap_client(opening: str, out: Callable[..., Any], into: Callable[..., Any]) -> None:
+    """What the stubs of a channel send, and what they are answered."""
+    honest = getattr(grpc.aio, opening)
 
-    honest = getattr(Channel, kind)
+    def opened(*arguments: Any, **options: Any) -> Any:
+        channel = honest(*arguments, **options)
+        for kind in _KINDS:
+            setattr(channel, kind, multicallable(getattr(channel, kind)))
+        return channel
 
-    def multicallable(
-        self: Any,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        **options: Any,
-    ) -> Any:
-        return honest(self, method, out(request_serializer), into(response_deserializer), **options)
+    def multicallable(call: Any) -> Any:
+        def make(
+            method: str,
+            request_serializer: Any = None,
+            response_deserializer: Any = None,
+            **options: Any,
+        ) -> Any:
+            return call(method, out(request_serializer), into(response_deserializer), **options)
 
-    setattr(Channel, kind, multicallable)
+        return make
+
+    setattr(grpc.aio, opening, opened)
 
 
 def tap_contributions(file: Path) -> None:

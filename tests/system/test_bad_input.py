@@ -13,8 +13,9 @@ import pytest
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import open_source
-from edge_node.demo.federation import LocalFederation, write_spec
+from edge_node.demo.federation import write_spec
 from edge_node.program.simulation import simulate
+from tests.support.federation import Federation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -60,12 +61,12 @@ def expect(answer: Answer, code: int, *facts: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFederation]:
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """A running aggregator, and one enrolled node that is not running."""
     directory = tmp_path_factory.mktemp("clinics")
     file = directory / "clinic-a.csv"
     file.write_text(GOOD)
-    with LocalFederation(directory / "federation", SPEC, {"clinic-a": file}) as made:
+    with Federation(directory / "federation", SPEC, {"clinic-a": file}) as made:
         made.create()
         made.start_aggregator()
         made.enrol("clinic-a")
@@ -73,14 +74,14 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFedera
 
 
 @pytest.fixture
-def home(federation: LocalFederation) -> Iterator[Path]:
+def home(federation: Federation) -> Iterator[Path]:
     """The node's directory; its data file is good again afterwards."""
     yield federation.node_directory("clinic-a")
     federation.files["clinic-a"].write_text(GOOD)
 
 
 @pytest.fixture
-def operator(federation: LocalFederation) -> Path:
+def operator(federation: Federation) -> Path:
     """The aggregator's directory."""
     return federation.directory / "aggregator"
 
@@ -138,7 +139,7 @@ def token_for(operator: Path, name: str, *options: object) -> str:
     ],
 )
 def test_a_data_file_that_does_not_fit(
-    federation: LocalFederation, home: Path, text: str, facts: tuple[str, ...]
+    federation: Federation, home: Path, text: str, facts: tuple[str, ...]
 ) -> None:
     """Named by file, column and row before anything is sent; nothing on disk is touched."""
     assert text != GOOD
@@ -149,7 +150,7 @@ def test_a_data_file_that_does_not_fit(
     assert contents(home) == before
 
 
-def test_an_error_for_programs(federation: LocalFederation, home: Path) -> None:
+def test_an_error_for_programs(federation: Federation, home: Path) -> None:
     """With --json the same facts, one by one."""
     answer = call("edge_node", "predict", "--dir", home, "--csv", "missing.csv", "--json")
     assert answer.code == 4
@@ -159,7 +160,7 @@ def test_an_error_for_programs(federation: LocalFederation, home: Path) -> None:
     assert facts["remedy"]
 
 
-def test_tokens(federation: LocalFederation, operator: Path, tmp_path: Path) -> None:
+def test_tokens(federation: Federation, operator: Path, tmp_path: Path) -> None:
     """Damaged, another node's, used, or expired: refused, and the node stays as it was."""
     home = new_node(tmp_path, "clinic-b")
     before = contents(home)
@@ -180,15 +181,13 @@ def test_tokens(federation: LocalFederation, operator: Path, tmp_path: Path) -> 
     expect(call("edge_node", "enrol", "--dir", second, fresh), 5, "used")
 
 
-def test_a_name_that_is_taken(federation: LocalFederation, operator: Path) -> None:
+def test_a_name_that_is_taken(federation: Federation, operator: Path) -> None:
     """Two nodes can't have one name; a lost key is another matter, and the message says which."""
     taken = call("aggregator", "token", "clinic-a", "--dir", operator)
     expect(taken, 7, "clinic-a", "enrolled already", "--replace")
 
 
-def test_a_port_in_use(
-    federation: LocalFederation, operator: Path, home: Path, tmp_path: Path
-) -> None:
+def test_a_port_in_use(federation: Federation, operator: Path, home: Path, tmp_path: Path) -> None:
     """Taken by another program, or by a second start in the same directory."""
     config = NodePaths(home).config
     text = config.read_text()

@@ -109,7 +109,7 @@ async def run_program(
     words = [fixed_point.encode(view.contributed) for view in views.values()]
     totals = limbs(reduce(fixed_point.add, words))
     given = np.concatenate([patterns(view.contributed) for view in views.values()])
-    given = given[~np.isin(given, totals)]  # where one node has all rows of a landmark
+    given = given[~are_in(given, np.sort(totals))]  # where one node has all rows of a landmark
     rows = [patterns(x) for source in sources.values() for x in rows_of(source, models[0])]
     return Catch(b"\n".join(wire), np.concatenate([given, *rows]), totals, models[0])
 
@@ -128,9 +128,9 @@ async def test_no_row_is_in_anything_that_is_sent(
     assert len(ward.labels) == 1
     seen = windows(catch.sent)
     assert len(catch.totals) > 1000
-    assert np.isin(catch.totals, seen).all()  # they are sent: the search finds what is there
+    assert are_in(catch.totals, seen).all()  # they are sent: the search finds what is there
     assert len(catch.secrets) > 10_000
-    assert not np.isin(catch.secrets, seen).any()
+    assert not are_in(catch.secrets, seen).any()
 
 
 async def test_without_masks_the_search_finds_what_a_leaf_contributed(
@@ -139,7 +139,7 @@ async def test_without_masks_the_search_finds_what_a_leaf_contributed(
     """So it is the masks that hide it, and the search that would tell."""
     monkeypatch.setattr(PairwiseMasks, "mask", lambda _self, words, _step: words)
     catch = await run_program(Task.REGRESSION, CHAIN, tmp_path, wire)
-    assert np.isin(catch.secrets, windows(catch.sent)).sum() > 1000
+    assert are_in(catch.secrets, windows(catch.sent)).sum() > 1000
 
 
 def rows_of(source: FileSource, model: Model) -> Iterator[Vector]:
@@ -167,12 +167,16 @@ def limbs(words: fixed_point.Words) -> np.ndarray:
 
 
 def windows(content: bytes) -> np.ndarray:
-    """All runs of eight bytes, as uint64."""
-    return np.unique(
-        np.concatenate(
-            [
-                np.frombuffer(content[start : start + (len(content) - start) // 8 * 8], dtype="<u8")
-                for start in range(8)
-            ]
-        )
-    )
+    """All runs of eight bytes, as uint64, ascending."""
+    size = len(content)
+    runs = [
+        np.frombuffer(content[start : start + (size - start) // 8 * 8], dtype="<u8")
+        for start in range(8)
+    ]
+    return np.sort(np.concatenate(runs))
+
+
+def are_in(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """Which of some values are there: as `numpy.isin`, which takes ten times as long."""
+    places = np.searchsorted(ascending, values)
+    return ascending[np.minimum(places, len(ascending) - 1)] == values

@@ -57,7 +57,8 @@ def test_breast_cancer_over_five_hospitals(tmp_path: Path) -> None:
 
 def test_diabetes_regression(tmp_path: Path) -> None:
     """Intervals with the coverage they promise, better than the sites alone."""
-    metrics = demo(tmp_path / "report", "--dataset", "diabetes", "--nodes", "3")["metrics"]
+    options = ("--dataset", "diabetes", "--nodes", "3", "--landmarks", "80")
+    metrics = demo(tmp_path / "report", *options)["metrics"]
     assert metrics["federated"]["rmse"] < metrics["alone"]["rmse"]
     assert 0.88 <= metrics["federated"]["coverage95"] <= 1.0
     assert set(metrics["federated"]) == {"rmse", "nll", "coverage95"}
@@ -70,7 +71,7 @@ def test_a_users_file_with_its_own_sites(tmp_path: Path) -> None:
         pytest.skip(f"{file.name} is not there")
     report = demo(
         tmp_path / "report", "--csv", str(file), "--target", "heart_disease",
-        "--site-column", "site", "--ignore", "diagnosis_num",
+        "--site-column", "site", "--ignore", "diagnosis_num", "--landmarks", "80",
     )  # fmt: skip
     assert len(report["nodes"]) == 4
     schema = {column["column"]: column for column in report["schema"]}

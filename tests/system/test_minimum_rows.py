@@ -1,31 +1,23 @@
 """A site that demands more rows than the federation has: it says so, before a value is summed."""
 
-from collections.abc import Callable
-
 import pytest
 
 from edge_node.config.paths import NodePaths
-from edge_node.demo.federation import LocalFederation
-
-Make = Callable[..., LocalFederation]
+from tests.system.conftest import Make
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def test_a_site_that_demands_more_rows_refuses_by_name(make_federation: Make) -> None:
     """After the counts, and with what it demands and what came; no node has a posterior."""
-    federation = make_federation()
-    federation.create()
-    federation.start_aggregator()
-    for node in federation.files:
-        federation.enrol(node)
+    federation = make_federation(nodes=3)
+    federation.enrol_all()
     demanding = "hospital-c"
     config = NodePaths(federation.node_directory(demanding)).config
     text = config.read_text()
     assert "minimum_rows = 0" in text
     config.write_text(text.replace("minimum_rows = 0", "minimum_rows = 1000000"))
-    for node in federation.files:
-        federation.start_node(node)
+    federation.start_nodes()
     for statuses in federation.follow(deadline=120):
         reason = statuses[demanding].reason if demanding in statuses else ""
         if "at least 1000000" in reason:

@@ -10,8 +10,8 @@ import pytest
 
 from edge_node.config import FederationSpec, load_spec
 from edge_node.config.paths import NodePaths
-from edge_node.demo.federation import LocalFederation
 from edge_node.model.model import Model
+from tests.support.federation import Federation
 from tests.system.conftest import QUICK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -38,7 +38,7 @@ def write_rows(spec: FederationSpec, path: Path, rows: int, seed: int) -> None:
 
 
 @pytest.fixture
-def federation(tmp_path: Path) -> Iterator[LocalFederation]:
+def federation(tmp_path: Path) -> Iterator[Federation]:
     """Four stations, under the example's spec."""
     spec = load_spec(EXAMPLE)
     model = msgspec.structs.replace(spec.model, landmarks=30)
@@ -46,32 +46,28 @@ def federation(tmp_path: Path) -> Iterator[LocalFederation]:
     files = {name: tmp_path / f"{name}.csv" for name in NODES}
     for seed, file in enumerate(files.values()):
         write_rows(spec, file, rows=1500, seed=seed)
-    with LocalFederation(tmp_path / "federation", spec, files, threads=1) as made:
+    with Federation(tmp_path / "federation", spec, files, threads=1) as made:
         yield made
 
 
-def privacy_of(federation: LocalFederation, node: str) -> dict:
+def privacy_of(federation: Federation, node: str) -> dict:
     """What `edge-node privacy --json` says."""
     home = str(federation.node_directory(node))
     return json.loads(federation.command("edge_node", "privacy", "--json", "--dir", home))
 
 
-def demand(federation: LocalFederation, node: str, level: str, epsilon: float = 2.0) -> None:
+def demand(federation: Federation, node: str, level: str, epsilon: float = 2.0) -> None:
     """Write a demand into the node file."""
     path = NodePaths(federation.node_directory(node)).config
     policy = f'\n[policy.privacy]\nlevel = "{level}"\nepsilon = {epsilon}\ndelta = 1e-6\n'
     path.write_text(path.read_text() + policy)
 
 
-def test_processes_learn_privately_and_keep_account(federation: LocalFederation) -> None:
+def test_processes_learn_privately_and_keep_account(federation: Federation) -> None:
     """A model at every node that says what it promises; one line in every ledger."""
-    federation.create()
-    federation.start_aggregator()
-    for node in NODES:
-        federation.enrol(node)
+    federation.enrol_all()
     demand(federation, "north", "record")
-    for node in NODES:
-        federation.start_node(node)
+    federation.start_nodes()
     federation.wait_complete(deadline=90)
     for node in NODES:
         model = Model.load(NodePaths(federation.node_directory(node)).model)
@@ -92,15 +88,11 @@ def test_processes_learn_privately_and_keep_account(federation: LocalFederation)
     assert 0.9 < score["coverage95"] <= 1.0
 
 
-def test_a_site_that_demands_more_refuses_and_says_why(federation: LocalFederation) -> None:
+def test_a_site_that_demands_more_refuses_and_says_why(federation: Federation) -> None:
     """Before it contributes anything; the others see the reason with the aggregator."""
-    federation.create()
-    federation.start_aggregator()
-    for node in NODES:
-        federation.enrol(node)
+    federation.enrol_all()
     demand(federation, "west", "site")
-    for node in NODES:
-        federation.start_node(node)
+    federation.start_nodes()
     for statuses in federation.follow(deadline=60):
         if "west" in statuses and statuses["west"].phase == "refused":
             break
@@ -108,15 +100,11 @@ def test_a_site_that_demands_more_refuses_and_says_why(federation: LocalFederati
     assert privacy_of(federation, "west")["releases"] == []
 
 
-def test_a_site_without_budget_costs_the_others_nothing(federation: LocalFederation) -> None:
+def test_a_site_without_budget_costs_the_others_nothing(federation: Federation) -> None:
     """It refuses before anybody has paid; the others go on without it, and pay once."""
-    federation.create()
-    federation.start_aggregator()
-    for node in NODES:
-        federation.enrol(node)
+    federation.enrol_all()
     demand(federation, "east", "record", epsilon=0.5)
-    for node in NODES:
-        federation.start_node(node)
+    federation.start_nodes()
     others = [node for node in NODES if node != "east"]
     for statuses in federation.follow(deadline=90):
         if all(node in statuses and statuses[node].phase == "complete" for node in others):

@@ -18,11 +18,11 @@ from edge_node.config import (
 )
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
-from edge_node.demo.federation import LocalFederation
 from edge_node.errors import MachineError
 from edge_node.model.model import Model
 from edge_node.program.simulation import simulate
 from edge_node.serving import client
+from tests.support.federation import Federation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -74,11 +74,8 @@ def test_nodes_with_the_specs_file_reach_the_pooled_posterior(tmp_path: Path) ->
     public = tmp_path / "public.csv"
     public.write_text(PUBLIC)
     own = {site: files[site] for site in SITES}
-    with LocalFederation(tmp_path / "federation", SPEC, own, threads=1) as federation:
-        federation.create()
-        federation.start_aggregator()
-        for site in SITES:
-            federation.enrol(site)
+    with Federation(tmp_path / "federation", SPEC, own, threads=1) as federation:
+        federation.enrol_all()
         config = NodePaths(federation.node_directory("bern")).config
         run = ("edge_node", "run", "--dir", str(config.parent))
         with pytest.raises(MachineError, match=r"(?s)exit code 3.*`public_landmarks = \"FILE\"`"):
@@ -90,8 +87,7 @@ def test_nodes_with_the_specs_file_reach_the_pooled_posterior(tmp_path: Path) ->
         with pytest.raises(MachineError, match=r"(?s)exit code 4.*expected SHA-256"):
             federation.command(*run)
         public.write_text(PUBLIC)
-        for site in SITES:
-            federation.start_node(site)
+        federation.start_nodes()
         federation.wait_complete(deadline=60)
         pooled = learn_pooled(files["pooled"])
         for site in SITES:

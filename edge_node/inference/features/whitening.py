@@ -26,7 +26,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.inference.numerics.blas import solve_rows, subtract_product
 from edge_node.inference.numerics.symmetric import mirror
 
-__all__ = ["Whitening", "whitening"]
+__all__ = ["Whitening", "reflector", "whitening"]
 
 _DIRECTIONS = (4, 16)
 """How many directions are turned: the first number that is enough. More cost digits again, because
@@ -66,7 +66,7 @@ def whitening(cholesky: Matrix) -> Whitening:
     for count in _DIRECTIONS:
         E = directions[:, :count]
         if _magnification(cholesky, E, random) <= _LARGEST_MAGNIFICATION:
-            return _AfterTheSum(cholesky, _reflector(E))
+            return _AfterTheSum(cholesky, reflector(E))
     return _RowByRow(cholesky)
 
 
@@ -151,7 +151,7 @@ class _AfterTheSum:
         return solved
 
 
-def _reflector(E: Matrix) -> Matrix:
+def reflector(E: Matrix) -> Matrix:
     """W (r, t) with (I - W W') E = -[S; 0], for orthonormal E (r, t) and some orthogonal S (t, t).
 
     With E1 = S P the first rows' polar decomposition and V = E + [S; 0], V'V = 2 (I + P), so that

@@ -17,6 +17,7 @@ from edge_node.config.names import AGGREGATOR, split_address
 from edge_node.errors import ConfigurationError, NetworkError
 from edge_node.federation.report import Report
 from edge_node.network.discovery.membership import Membership
+from edge_node.network.discovery.pauses import Rest, rest, varied
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.wire.report import report_message
 from edge_node.security.disclosure.departure import Departure
@@ -46,8 +47,7 @@ class DiscoveryClient:
         address: host:port of the discovery service.
         identity: this node's, asked for anew whenever a channel is opened.
         feed: is offered new plans.
-        heartbeat: seconds between calls; each pause is varied by a quarter, so that hundreds of
-            nodes don't call at once.
+        heartbeat: seconds between calls; each pause is varied by a quarter.
         report: what to say.
         departed: is told what nodes that have left consent to, before a plan without them is taken.
         membership: takes what the answers bring besides plans; None: nobody does.
@@ -55,6 +55,8 @@ class DiscoveryClient:
         waiting: why there is no newer plan, in the aggregator's words.
         refusal: why the aggregator doesn't let this node take part; empty if it does.
         trouble: why it can't be reached; empty if it can.
+        random: between 0 and 1: varies the pauses.
+        rest: how it waits.
     """
 
     address: str
@@ -69,6 +71,7 @@ class DiscoveryClient:
     refusal: str = ""
     trouble: str = ""
     random: Callable[[], float] = random.random
+    rest: Rest = rest
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self) -> None:
@@ -121,13 +124,8 @@ class DiscoveryClient:
 
     async def _pause(self) -> None:
         """Until the next heartbeat is due, or there is news."""
-        waiters = [asyncio.ensure_future(e.wait()) for e in (self._news, self.feed.behind)]
-        seconds = self.heartbeat * (0.75 + self.random() / 2)
-        try:
-            await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiter in waiters:
-                waiter.cancel()
+        seconds = varied(self.heartbeat, self.random())
+        await self.rest(seconds, self._news, self.feed.behind)
 
 
 def read_address(path: Path) -> str:

@@ -4,11 +4,9 @@ The new key is on disk before its certificate is asked for: if the answer is los
 again, and gets the same one. A failed attempt is repeated; the nearer the end, the sooner.
 """
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,6 +15,7 @@ import grpc
 from edge_node.errors import TangentMeshError
 from edge_node.network.discovery.client import PATIENCE, discovery_channel
 from edge_node.network.discovery.membership import Membership
+from edge_node.network.discovery.pauses import Rest, rest, varied
 from edge_node.security.pki.identity import Identity, identity_of
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.renewal import renewal_request
@@ -72,6 +71,9 @@ class Renewal:
         address: host:port of the discovery service.
         membership: holds the certificate, and knows whether the aggregator asks for a new one.
         renewed: is called when there is a new certificate.
+        clock: the calendar that certificates are compared with.
+        random: between 0 and 1, so that nodes don't come all at once.
+        rest: how it waits.
         trouble: why the newest attempt failed; empty if it did not.
     """
 
@@ -80,6 +82,7 @@ class Renewal:
     renewed: Callable[[], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Callable[[], float] = random.random
+    rest: Rest = rest
     trouble: str = ""
 
     async def run(self) -> None:
@@ -114,12 +117,9 @@ class Renewal:
         while (left := self._until(jitter)) > 0:
             if not self.membership.renew_now.is_set():
                 self.trouble = ""  # nothing is due any more: it was renewed by hand, for instance
-            try:
-                async with asyncio.timeout(min(left, _LONGEST)):
-                    await self.membership.renew_now.wait()
+            await self.rest(min(left, _LONGEST), self.membership.renew_now)
+            if self.membership.renew_now.is_set():
                 return
-            except TimeoutError:
-                continue
 
     def _until(self, jitter: float) -> float:
         newest = self.membership.newest
@@ -129,10 +129,8 @@ class Renewal:
     async def _pause(self) -> None:
         """Until the next attempt is due, or the aggregator has news."""
         left = (self.membership.newest.expires - self.clock()).total_seconds()
-        pause = min(max(_SHARE * left, _SHORTEST), _LONGEST) * (0.75 + self.random() / 2)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await self.membership.renew_now.wait()
+        pause = min(max(_SHARE * left, _SHORTEST), _LONGEST)
+        await self.rest(varied(pause, self.random()), self.membership.renew_now)
 
     def _complain(self, error: TangentMeshError, newest: Identity) -> None:
         left = newest.expires - self.clock()

@@ -76,8 +76,12 @@ class Denylist:
         """Do ``work`` with a peer unless, or until, its certificate is denied.
 
         Raises:
-            IdentityError: the certificate is denied; ``work`` was cancelled, and has ended.
+            IdentityError: the certificate is denied; ``work`` was cancelled and has ended, or has
+                not begun.
         """
+        if fingerprint in self._denied:
+            work.close()
+        self.check(name, fingerprint)
         working = asyncio.ensure_future(work)
         denied = asyncio.ensure_future(self._denies(fingerprint))
         try:

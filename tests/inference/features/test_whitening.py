@@ -5,10 +5,9 @@ import pytest
 from scipy.linalg import cho_factor, cho_solve
 
 from edge_node.config import Activation, KernelKind
-from edge_node.inference.features import whitening as module
 from edge_node.inference.features.landmarks import independent_landmarks
 from edge_node.inference.features.nystrom import Features
-from edge_node.inference.features.whitening import whitening
+from edge_node.inference.features.whitening import reflector, whitening
 from edge_node.inference.kernels.dense import DenseKernel, critical_variances
 from tests.inference.problems import normal
 
@@ -31,10 +30,10 @@ def test_posteriors_keep_ten_digits(activation: Activation, kind: KernelKind, in
     """
     features = features_for(activation, kind, inputs, 200)
     way = whitening(features.cholesky)
-    assert isinstance(way, module._AfterTheSum)
     X, Y, Q = normal(1, 1000, inputs), normal(2, 1000, 2), features(normal(3, 20, inputs))
     Phi, K = features(X), features.covariances(X)
     way.turn(K)
+    assert not np.allclose(K, Phi)  # these are whitened after the sum
     gram, shift = way.gram(K.T @ K), way.shift(K.T @ Y)
     assert np.array_equal(gram, gram.T)
     np.testing.assert_allclose(way.shift((K.T @ Y)[:, 0]), shift[:, 0], rtol=1e-12, atol=1e-12)
@@ -60,7 +59,7 @@ def test_rows_are_whitened_one_by_one_where_digits_would_be_lost() -> None:
 def test_the_reflection_is_one() -> None:
     """H H = I, and it takes the common directions to the first coordinates."""
     E = np.linalg.qr(normal(0, 60, 5)).Q
-    W = module._reflector(E)
+    W = reflector(E)
     H = np.eye(60) - W @ W.T
     np.testing.assert_allclose(H @ H, np.eye(60), atol=1e-14)
     np.testing.assert_allclose((H @ E)[5:], 0.0, atol=1e-14)

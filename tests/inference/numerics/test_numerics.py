@@ -224,11 +224,7 @@ def test_a_block_is_solved_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) ->
     (statistics,) = local_refinement(blocks, [], features, [0.1])
     posterior = Posterior.of(statistics.message, features, statistics.evidence(0.1))
     expected = Refinement(posterior, blocks).predict(X)
-    asked, solved = Refinement(posterior, blocks), []
-    of = refinement_module._SolvedBlock.of
-    monkeypatch.setattr(
-        refinement_module._SolvedBlock, "of", lambda *each: solved.append(each) or of(*each)
-    )
+    asked, solved = Refinement(posterior, blocks), solutions(monkeypatch)
     together = Barrier(4)
 
     def ask(_: int):
@@ -246,17 +242,35 @@ def test_as_many_blocks_as_memory_has_room_for_are_kept_solved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those that were asked last; what is solved again answers as before."""
-    monkeypatch.setattr(refinement_module, "_MOST_SOLVED", 2)
     features, X = features_on(Z), normal(7, 60, 3)
     y = np.sin(X[:, 0])
-    blocks = tuple(first_blocks([(X, y)], 60, 15))
+    blocks = tuple(first_blocks([(X, y)], 60, 5))
     (statistics,) = local_refinement(blocks, [], features, [0.1])
     posterior = Posterior.of(statistics.message, features, statistics.evidence(0.1))
-    asked, everything = Refinement(posterior, blocks), Refinement(posterior, blocks).predict(X)
-    for index in (0, 1, 0, 2):
-        asked._solve(index)
-    assert list(asked._solved) == [0, 2]
-    np.testing.assert_array_equal(asked.predict(X), everything)
+    asked, solved = Refinement(posterior, blocks), solutions(monkeypatch)
+    rows = [X[asked.block_of(X) == index] for index in range(len(blocks))]
+    first = [asked.predict(each) for each in rows]
+    assert len(solved) == len(blocks)
+    again = []
+    for each in reversed(rows):
+        before = len(solved)
+        np.testing.assert_array_equal(asked.predict(each), first.pop())
+        again.append(len(solved) > before)
+    assert 0 < sum(again) < len(blocks)
+    assert again == sorted(again)
+
+
+def solutions(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows whenever a block is solved."""
+    solved: list[object] = []
+    solve = refinement_module.cho_solve
+
+    def counted(*arguments: object, **settings: object) -> object:
+        solved.append(arguments)
+        return solve(*arguments, **settings)
+
+    monkeypatch.setattr(refinement_module, "cho_solve", counted)
+    return solved
 
 
 @SOME

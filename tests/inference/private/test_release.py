@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
@@ -94,6 +95,20 @@ def test_a_release_without_noise_is_the_weighted_sum() -> None:
     assert sums.target_power == pytest.approx(float(weights @ y**2))
     assert sums.uncovered == pytest.approx(float(weights @ (prior - np.vecdot(Phi, Phi))))
     assert sums.mean_power == pytest.approx(float(weights @ prior) / 60)
+
+
+@pytest.mark.parametrize(("features", "scales"), CASES)
+def test_threads_change_nothing_but_the_last_digits(features: Features, scales: Scales) -> None:
+    """Each adds its share of every chunk's rows."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 4))
+    Y = targets_for(scales, len(X), random)
+    chunks = [(X[:7], Y[:7]), (X[7:], Y[7:])]
+    with threadpool_limits(1, user_api="blas"):
+        alone = local_release(chunks, features, scales)
+    with threadpool_limits(3, user_api="blas"):
+        shared = local_release(chunks, features, scales)
+    np.testing.assert_allclose(shared, alone, rtol=1e-9, atol=1e-12)
 
 
 def test_the_noise_of_each_part_is_known() -> None:

@@ -17,6 +17,7 @@ from edge_node.config.names import AGGREGATOR
 from edge_node.errors import NetworkError, RefusedError
 from edge_node.federation.plan import Plan
 from edge_node.federation.report import Phase, Report
+from edge_node.network.discovery import pauses
 from edge_node.network.discovery.client import DiscoveryClient, ask_clock
 from edge_node.network.tree.feed import PlanFeed
 from edge_node.network.tree.records import RecordStore
@@ -107,12 +108,6 @@ async def calling(client: DiscoveryClient) -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "discovery")
-
-
-@pytest.fixture(scope="module")
 def node(authority: Authority) -> Identity:
     """The calling node's identity."""
     return issue(authority, "a")
@@ -151,10 +146,9 @@ def plan(mesh: Mesh, epoch: int) -> Plan:
 
 
 @pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """A peer to make plans of."""
-    async with Mesh(authority, tmp_path / "mesh") as made:
-        yield await made.start({"a"})
+    return await mesh.start({"a"})
 
 
 def answer(plan: Plan | None = None, waiting: str = "") -> discovery_pb2.HeartbeatReply:
@@ -256,20 +250,19 @@ async def test_what_cannot_wait(
         await until(lambda: not client.feed.behind.is_set())
 
 
-@pytest.mark.parametrize(("random", "seconds"), [(0.0, 75.0), (0.5, 100.0), (1.0, 125.0)])
-async def test_pauses_are_varied(
-    client: DiscoveryClient, monkeypatch: pytest.MonkeyPatch, random: float, seconds: float
-) -> None:
-    """By a quarter in each direction."""
-    waited: list[float] = []
+async def test_pauses_are_varied(aggregator: Aggregator, client: DiscoveryClient) -> None:
+    """By the node's own random numbers."""
+    paused: list[float] = []
 
-    async def wait(waiters: list[Any], **limits: Any) -> None:
-        waited.append(limits["timeout"])
+    async def rest(seconds: float, *news: asyncio.Event) -> None:
+        paused.append(seconds)
+        await pauses.rest(0.01, *news)
 
-    monkeypatch.setattr(asyncio, "wait", wait)
-    client.heartbeat, client.random = 100.0, lambda: random
-    await client._pause()
-    assert waited == [seconds]
+    numbers = iter((0.0, 0.5, 1.0))
+    client.heartbeat, client.random, client.rest = 100.0, lambda: next(numbers, 0.0), rest
+    async with up(aggregator), calling(client):
+        await until(lambda: len(paused) > 2)
+    assert paused[:3] == [75.0, 100.0, 125.0]
 
 
 async def test_another_members_certificate_is_not_the_aggregators(
@@ -284,11 +277,10 @@ async def test_another_members_certificate_is_not_the_aggregators(
 
 
 async def test_why_it_cannot_be_reached_is_explained(
-    aggregator: Aggregator, client: DiscoveryClient, tmp_path: Path
+    aggregator: Aggregator, client: DiscoveryClient, foreign_authority: Authority
 ) -> None:
     """By what is wrong with its certificate, not in gRPC's words; forgotten when it answers."""
-    stranger = Authority.create(tmp_path / "foreign", "discovery")
-    aggregator.identity, own = identity_of_aggregator(stranger), aggregator.identity
+    aggregator.identity, own = identity_of_aggregator(foreign_authority), aggregator.identity
     async with up(aggregator), calling(client):
         await until(lambda: client.trouble)
         assert "issued by another authority" in client.trouble

@@ -1,14 +1,12 @@
 """Edges of the tree while certificates change: none is refused on the way, the denied ones are."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_node.network.base import Network
-from edge_node.security.pki.authority import Authority
+from edge_node.network.tree.exchange_client import Backoff
 from edge_node.step import Step
 from tests.mesh import Mesh, copy_of, issue, until
 
@@ -17,20 +15,13 @@ pytestmark = pytest.mark.timeout(60)
 STAR = {"a": "", "b": "a", "c": "a"}
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "trees")
-
-
 @pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """Three peers that have summed once under the plan of epoch 1."""
-    async with Mesh(authority, tmp_path) as made:
-        await made.start(STAR)
-        made.offer(made.plan(1, STAR))
-        await made.run(lambda network: network.sum(Step("first"), np.ones(3)))
-        yield made
+    await mesh.start(STAR)
+    mesh.offer(mesh.plan(1, STAR))
+    await mesh.run(lambda network: network.sum(Step("first"), np.ones(3)))
+    return mesh
 
 
 async def again(network: Network) -> list[float]:
@@ -72,7 +63,6 @@ async def test_a_parent_that_renewed_is_reached_before_it_knows_the_plan(mesh: M
     assert not mesh.peers["b"].link.unreachable | mesh.peers["c"].link.unreachable
     renewed.tell("a")
     await running
-    assert mesh.peers["b"].link._former is not None
     renewed.peer.identity = issue(mesh.authority, "a")  # one that no plan ever named
     await mesh.peers["b"].link.close()
     task = asyncio.ensure_future(mesh.run(third, ["b"]))
@@ -105,12 +95,18 @@ async def test_a_child_that_renewed_hears_from_its_parent_that_there_is_a_plan(m
     await running
 
 
+async def calling(mesh: Mesh) -> "asyncio.Task[dict[str, list[float]]]":
+    """The next step at b alone, whose call of a is open and stays so: a has not begun."""
+    heard = mesh.peers["a"].traffic.edges["b"].received
+    task = asyncio.ensure_future(mesh.run(again, ["b"]))
+    await until(lambda: mesh.peers["a"].traffic.edges["b"].received > heard)
+    return task
+
+
 async def test_a_denied_child_is_cut_off_in_the_middle_of_a_call(mesh: Mesh) -> None:
     """Its open call ends at once; so does each later one, and it is told why."""
     a, b = mesh.peers["a"], mesh.peers["b"]
-    b.link._reached = False
-    task = asyncio.ensure_future(mesh.run(again, ["b"]))
-    await until(lambda: b.link._reached)
+    task = await calling(mesh)
     a.service.denylist.replace([b.identity.fingerprint])
     await until(lambda: "PERMISSION_DENIED" in b.link.trouble)
     assert "the certificate was denied by the federation's operator" in b.link.trouble
@@ -120,18 +116,31 @@ async def test_a_denied_child_is_cut_off_in_the_middle_of_a_call(mesh: Mesh) -> 
     assert await task
 
 
+class Attempts:
+    """Counts a link's attempts: after each there is a pause, which takes no time."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    async def sleep(self, _seconds: float) -> None:
+        """The pause."""
+        self.made += 1
+        await asyncio.sleep(0)
+
+
 async def test_a_denied_parent_is_not_called(mesh: Mesh) -> None:
     """The open call ends at once, and no other one is made until a plan comes without it."""
     a, b = mesh.peers["a"], mesh.peers["b"]
-    b.link._reached = False
-    task = asyncio.ensure_future(mesh.run(again, ["b"]))
-    await until(lambda: b.link._reached)
+    attempts = Attempts()
+    b.link.backoff = Backoff(sleep=attempts.sleep)
+    task = await calling(mesh)
     b.link.denylist.replace([a.identity.fingerprint])
     await until(lambda: "denied" in b.link.trouble)
-    sent = b.traffic.edges["a"].sent
-    await asyncio.sleep(0.3)  # several attempts
+    await until(lambda: a.service.broken == {"b"})
+    sent, made = b.traffic.edges["a"].sent, attempts.made
+    await until(lambda: attempts.made > made + 5)
     assert b.traffic.edges["a"].sent == sent
-    assert b.link._channel is None
     b.link.denylist.replace([])
+    await until(lambda: b.traffic.edges["a"].sent > sent)
     assert await mesh.run(again, ["a", "c"])
     assert await task

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,6 @@ class Office(discovery_pb2_grpc.DiscoveryServicer):  # type: ignore[misc]
     def sign(self, csr: bytes) -> bytes:
         """A certificate that is not due for renewal in any test."""
         return self.authority.issue(csr, node="a", lifetime=10 * DAY)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "renewals")
 
 
 @dataclass
@@ -140,47 +134,94 @@ async def test_an_answer_that_is_no_certificate(scene: Scene, answer: Any, error
     assert await renew(scene.address, scene.ring) is not None
 
 
+class Clock:
+    """Stands still, and so do those who rest by it, until it is put forward."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.resting = False
+        self._moved = asyncio.Event()
+
+    async def rest(self, seconds: float, asked: asyncio.Event) -> None:
+        """As `pauses.rest`, in this clock's seconds."""
+        end = self.now + timedelta(seconds=seconds)
+        while self.now < end and not asked.is_set():
+            self._moved.clear()
+            self.resting = True
+            waiters = [asyncio.ensure_future(each.wait()) for each in (self._moved, asked)]
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+            for waiter in waiters:
+                waiter.cancel()
+        self.resting = False
+
+    async def put(self, now: datetime) -> None:
+        """Put the clock forward, and return when everything that is due by then has been done."""
+        await until(lambda: self.resting)
+        self.now, self.resting = now, False
+        self._moved.set()
+        await until(lambda: self.resting)
+
+
+@dataclass
+class Renewing:
+    """A node that renews, the clock it does so by, and the certificates it was told of."""
+
+    renewal: Renewal
+    clock: Clock
+    told: list[Identity]
+
+
 @asynccontextmanager
-async def renewing(scene: Scene, *, at: float) -> AsyncIterator[tuple[Renewal, list[Identity]]]:
+async def renewing(scene: Scene, *, at: float) -> AsyncIterator[Renewing]:
     """While a node renews; its clock stands at that share of its certificate's life."""
     told: list[Identity] = []
     ring = scene.ring
+    clock = Clock(share(ring.current, at))
     renewal = Renewal(
         scene.address,
         Membership(ring, Denylist()),
         lambda: told.append(ring.newest),
-        clock=lambda: now,
+        clock=lambda: clock.now,
         random=lambda: 0.5,
+        rest=clock.rest,
     )
-    now = ring.current.life[0] + at * ring.current.lifetime
     task = asyncio.ensure_future(renewal.run())
     try:
-        yield renewal, told
+        yield Renewing(renewal, clock, told)
         assert not task.done(), task.exception()
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
+def share(identity: Identity, share: float) -> datetime:
+    """When so much of a certificate's life is over."""
+    return identity.life[0] + share * identity.lifetime
+
+
 async def test_not_before_half_life(scene: Scene) -> None:
     """And a little later, so that nodes don't come all at once; then once only."""
-    async with renewing(scene, at=0.51) as (_, told):
-        await asyncio.sleep(0.2)
-        assert scene.office.requests == []
-    async with renewing(scene, at=0.53) as (_, told):
-        await until(lambda: told)
-        await asyncio.sleep(0.2)
-        assert told == [scene.ring.renewed]
-        assert len(scene.office.requests) == 1
+    old = scene.ring.current
+    async with renewing(scene, at=0.3) as node:
+        for at in (0.49, 0.5, 0.52):
+            await node.clock.put(share(old, at))
+            assert scene.office.requests == []
+        await node.clock.put(share(old, 0.53))
+        assert node.told == [scene.ring.renewed]
+        for at in (0.53, 0.9, 2.0):
+            await node.clock.put(share(old, at))
+            assert len(scene.office.requests) == 1
+        await node.clock.put(share(node.told[0], 0.53))
+        assert len(scene.office.requests) == 2
 
 
 async def test_at_once_when_asked(scene: Scene) -> None:
     """When a new authority takes over, for instance."""
-    async with renewing(scene, at=0.1) as (renewal, told):
-        await asyncio.sleep(0.1)
+    async with renewing(scene, at=0.1) as node:
+        await node.clock.put(share(scene.ring.current, 0.2))
         assert scene.office.requests == []
-        renewal.membership.renew_now.set()
-        await until(lambda: told)
+        node.renewal.membership.renew_now.set()
+        await until(lambda: node.told)
 
 
 @pytest.mark.parametrize(("at", "level"), [(0.6, logging.WARNING), (0.9, logging.ERROR)])
@@ -189,14 +230,15 @@ async def test_failures_are_told_and_repeated(
 ) -> None:
     """Louder as the end comes nearer; the next attempt succeeds."""
     scene.office.answers = [grpc.StatusCode.INTERNAL]
-    async with renewing(scene, at=at) as (renewal, told):
+    async with renewing(scene, at=at) as node:
+        renewal = node.renewal
         await until(lambda: renewal.trouble)
         assert "as told" in renewal.trouble
         (record,) = [r for r in caplog.records if "could not be renewed" in r.message]
         assert record.levelno == level
         assert f"ends in {1 - at:.1f} days" in record.message
-        renewal.membership.renew_now.set()  # rather than wait for the pause to end
-        await until(lambda: told)
+        await node.clock.put(share(scene.ring.current, (1 + at) / 2))
+        assert node.told
         assert renewal.trouble == ""
 
 
@@ -247,8 +289,9 @@ async def test_a_full_disk(scene: Scene, tmp_path: Path, caplog: pytest.LogCaptu
 async def test_trouble_is_over_when_it_was_renewed_by_hand(scene: Scene) -> None:
     """`edge-node renew` in another process; the node doesn't go on complaining."""
     scene.office.answers = [grpc.StatusCode.INTERNAL]
-    async with renewing(scene, at=0.9) as (renewal, _):
-        await until(lambda: renewal.trouble)
+    async with renewing(scene, at=0.9) as node:
+        await until(lambda: node.renewal.trouble)
         assert await renew(scene.address, scene.ring) is not None
-        renewal.membership.renew_now.set()  # rather than wait for the pause to end
-        await until(lambda: not renewal.trouble)
+        await node.clock.put(share(scene.ring.current, 0.95))
+        assert not node.renewal.trouble
+        assert len(scene.office.requests) == 2

@@ -1,16 +1,15 @@
 """A sum over the cohort of a count is formed of exactly that cohort, or never."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
 from edge_node.network.base import CohortChanged, Network
 from edge_node.network.memory import MemoryFederation
+from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import parse_record
-from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
 from tests.mesh import Mesh, Peer, copy_of, until
 
@@ -21,19 +20,12 @@ SMALLER = {"a": "b", "b": "", "c": "b"}
 SMALLEST = {"a": "", "b": "a"}
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "counted")
-
-
 @pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """Four peers with a plan."""
-    async with Mesh(authority, tmp_path) as made:
-        await made.start(STAR)
-        made.offer(made.plan(1, STAR))
-        yield made
+    await mesh.start(STAR)
+    mesh.offer(mesh.plan(1, STAR))
+    return mesh
 
 
 async def counted(network: Network) -> list[tuple[str, float]]:
@@ -58,9 +50,15 @@ def start(peer: Peer) -> "asyncio.Task[list[tuple[str, float]]]":
     return asyncio.ensure_future(counted(peer.network()))
 
 
-async def lose_d(mesh: Mesh) -> dict[str, "asyncio.Task[list[tuple[str, float]]]"]:
-    """All count; d takes no part in the sum, and a new plan leaves it out."""
-    networks = {name: peer.network() for name, peer in mesh.peers.items()}
+def networks_of(mesh: Mesh) -> dict[str, TreeNetwork]:
+    """Each peer's view of the run."""
+    return {name: peer.network() for name, peer in mesh.peers.items()}
+
+
+async def lose_d(
+    mesh: Mesh, networks: Mapping[str, TreeNetwork]
+) -> dict[str, "asyncio.Task[list[tuple[str, float]]]"]:
+    """All count; d takes no part in the sum, and ends."""
     tasks = {n: asyncio.ensure_future(counted(networks[n])) for n in SMALLER}
     await networks["d"].sum(Step("counts/0"), np.ones(1))
     await until(lambda: networks["a"].progress.step == "sums/0")
@@ -71,7 +69,7 @@ async def lose_d(mesh: Mesh) -> dict[str, "asyncio.Task[list[tuple[str, float]]]
 
 async def test_a_node_that_is_lost_after_the_count_is_counted_out(mesh: Mesh) -> None:
     """The first sum is of nobody; the second count and sum are of the three that are left."""
-    tasks = await lose_d(mesh)
+    tasks = await lose_d(mesh, networks_of(mesh))
     mesh.offer(mesh.plan(2, SMALLER))
     results = await asyncio.gather(*tasks.values())
     assert all(each == results[0] for each in results)
@@ -84,11 +82,13 @@ async def test_a_node_that_is_lost_after_the_count_is_counted_out(mesh: Mesh) ->
 
 async def test_another_loss_while_it_is_counted_again(mesh: Mesh) -> None:
     """Each further loss costs a count and a sum of nobody; everybody tells the same story."""
-    tasks = await lose_d(mesh)
+    networks = networks_of(mesh)
+    tasks = await lose_d(mesh, networks)
     await mesh.peers["c"].stop()
     tasks.pop("c").cancel()
-    mesh.offer(mesh.plan(2, SMALLER))  # the newest plan still has c: nothing can be completed
-    await asyncio.sleep(0.05)
+    mesh.offer(mesh.plan(2, SMALLER))  # it still has c, so nothing can be completed
+    await until(lambda: networks["b"].progress.waiting_for == ("c",))
+    assert not any(task.done() for task in tasks.values())
     mesh.offer(mesh.plan(3, SMALLEST))
     results = await asyncio.gather(*tasks.values())
     assert results[0] == results[1]
@@ -98,7 +98,7 @@ async def test_another_loss_while_it_is_counted_again(mesh: Mesh) -> None:
 @pytest.mark.parametrize("hears_of_the_middle", [True, False])
 async def test_a_restart_tells_the_same_story(mesh: Mesh, hears_of_the_middle: bool) -> None:
     """From the records on disk; also one who was away while the others found it out."""
-    tasks = await lose_d(mesh)
+    tasks = await lose_d(mesh, networks_of(mesh))
     tasks.pop("c").cancel()
     await mesh.peers["c"].stop()
     if hears_of_the_middle:

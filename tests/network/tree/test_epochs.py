@@ -1,8 +1,7 @@
 """Neighbours that hold plans of different epochs, and members that are done before the others."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from edge_node.network.base import Network
 from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
-from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
 from tests.mesh import DEADLINE, Mesh, Peer, copy_of, until
 
@@ -20,19 +18,6 @@ pytestmark = pytest.mark.timeout(60)
 
 PAIR = {"a": "", "b": "a"}
 STAR = {"a": "", "b": "a", "c": "a"}
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "epochs")
-
-
-@pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
-    """No peers yet."""
-    async with Mesh(authority, tmp_path) as made:
-        yield made
 
 
 def give(peer: Peer, plan: Plan) -> None:

@@ -1,7 +1,6 @@
 """Sums between sites with guards: what each says of itself, and what none of them lets pass."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -29,20 +28,13 @@ FIVE = {"a": "", "b": "a", "c": "a", "d": "b", "e": "b"}
 FOUR = {"a": "", "b": "a", "c": "a", "d": "b"}
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "guarded")
-
-
 @pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """Five sites, each with a guard and a ledger of its own."""
-    async with Mesh(authority, tmp_path) as made:
-        await made.start(FIVE)
-        for peer in made.peers.values():
-            guard(peer)
-        yield made
+    await mesh.start(FIVE)
+    for peer in mesh.peers.values():
+        guard(peer)
+    return mesh
 
 
 def guard(peer: Peer, *, kind: type[SiteGuard] = SiteGuard, version: str = "") -> Ledger:

@@ -23,18 +23,6 @@ ZEROS = np.zeros((4, 2), dtype=np.uint64)
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "keys")
-
-
-@pytest.fixture(scope="module")
-def foreign(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority of the same name that somebody else has made."""
-    return Authority.create(tmp_path_factory.mktemp("foreign"), "keys")
-
-
-@pytest.fixture(scope="module")
 def identities(authority: Authority) -> dict[str, Identity]:
     """Three nodes that the authority has certified."""
     return {node: issue(authority, node) for node in NODES}
@@ -79,13 +67,17 @@ def test_masks_of_a_cohort_cancel(
 def test_a_certificate_of_the_planners_own_making_is_refused(
     keys: dict[str, MaskingKey],
     identities: dict[str, Identity],
-    foreign: Authority,
+    foreign_authority: Authority,
 ) -> None:
     """Its fingerprint is in the plan and its signature is right; the authority never saw it.
 
     Otherwise an aggregator without the authority's key could pose as all peers of a node.
     """
-    invented = {**identities, "b": issue(foreign, "b"), "c": issue(foreign, "c")}
+    invented = {
+        **identities,
+        "b": issue(foreign_authority, "b"),
+        "c": issue(foreign_authority, "c"),
+    }
     plan = plan_of(invented)
     payload = everybody(keys, invented, plan)
     with pytest.raises(IdentityError, match="issued by another authority"):
@@ -114,7 +106,7 @@ def test_an_expired_certificate_is_refused(
         lifetime=timedelta(days=1),
         now=datetime.now(UTC) - timedelta(days=3),
     )
-    old = Identity("b", "keys", key, certificate, authority.certificate_pem)
+    old = Identity("b", authority.federation, key, certificate, authority.certificate_pem)
     invented = {**identities, "b": old}
     plan = plan_of(invented)
     with pytest.raises(IdentityError, match="expired"):

@@ -3,8 +3,6 @@
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -18,7 +16,6 @@ from edge_node.errors import IdentityError
 from edge_node.network.base import Network
 from edge_node.network.tree import epoch, tree
 from edge_node.network.tree.keys import masked_cohort
-from edge_node.security.pki.authority import Authority
 from edge_node.step import Content, Step
 from tests.mesh import Mesh
 
@@ -29,12 +26,11 @@ SWITCHES = re.compile("mask|secure|plain|encrypt|unsafe|debug")
 
 
 @pytest.fixture
-async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """Three peers with a plan."""
-    async with Mesh(Authority.create(tmp_path / "ca", "masks"), tmp_path) as made:
-        await made.start(TRIANGLE)
-        made.offer(made.plan(1, TRIANGLE))
-        yield made
+    await mesh.start(TRIANGLE)
+    mesh.offer(mesh.plan(1, TRIANGLE))
+    return mesh
 
 
 async def test_records_say_whose_keys_masked_a_sum(mesh: Mesh) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from edge_node.config import Level, PrivacyPolicy
 from edge_node.errors import RefusedError
 from edge_node.network.base import Network
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.security.pki.authority import Authority
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import Entry, PrivacyLedger, read_ledger
 from edge_node.step import Step
@@ -25,10 +23,9 @@ NOISE = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=100)
 
 
 @pytest.fixture
-async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(mesh: Mesh) -> Mesh:
     """Three peers, which have not heard of a plan."""
-    async with Mesh(Authority.create(tmp_path / "ca", "noise"), tmp_path) as made:
-        yield await made.start(STAR)
+    return await mesh.start(STAR)
 
 
 async def add_up(network: Network) -> bytes:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,19 +23,6 @@ STAR = {"a": "", "b": "a", "c": "a", "d": "a", "e": "a"}
 CHAIN = {"a": "b", "b": "c", "c": "d", "d": "e", "e": ""}
 BRANCHED = {"a": "c", "b": "c", "c": "", "d": "c", "e": "d"}
 TRIANGLE = {"a": "", "b": "a", "c": "b"}
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The federation's authority."""
-    return Authority.create(tmp_path_factory.mktemp("ca"), "trees")
-
-
-@pytest.fixture
-async def mesh(authority: Authority, tmp_path: Path) -> AsyncIterator[Mesh]:
-    """No peers yet."""
-    async with Mesh(authority, tmp_path) as made:
-        yield made
 
 
 def vector_of(node: str, step: str = "s") -> np.ndarray:
@@ -245,11 +231,10 @@ async def test_a_caller_with_another_certificate_is_refused(
 
 
 async def test_a_caller_of_a_foreign_authority_is_not_answered(
-    mesh: Mesh, pair: Callable[[], "asyncio.Task[bytes]"], tmp_path: Path
+    mesh: Mesh, pair: Callable[[], "asyncio.Task[bytes]"], foreign_authority: Authority
 ) -> None:
     """The connection fails: no byte of a message reaches the service."""
-    foreign = Authority.create(tmp_path / "foreign-ca", "trees")
-    mesh.peers["b"].identity = issue(foreign, "b")
+    mesh.peers["b"].identity = issue(foreign_authority, "b")
     pair()
     await until(lambda: mesh.peers["b"].link.trouble)
     assert "UNAVAILABLE" in mesh.peers["b"].link.trouble

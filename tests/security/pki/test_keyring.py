@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from edge_node.errors import IdentityError, MachineError
-from edge_node.security import files
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.keyring import Keyring
 
@@ -93,15 +92,16 @@ def killed_after(patch: pytest.MonkeyPatch, step: int) -> list[str]:
 
     counted("replace")
     counted("unlink")
-    write = files._write
+    make = os.open
 
-    def written(path: Path, data: bytes, mode: int) -> None:
-        done.append("write")
-        if len(done) >= step:
-            raise SystemExit
-        write(path, data, mode)
+    def made(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            done.append("write")
+            if len(done) >= step:
+                raise SystemExit
+        return make(path, flags, *mode)
 
-    patch.setattr(files, "_write", written)
+    patch.setattr(os, "open", made)
     return done
 
 
@@ -175,7 +175,7 @@ def test_a_full_disk_changes_nothing(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files, "_write", full)
+    monkeypatch.setattr(os, "open", full)
     with pytest.raises(MachineError, match="No space left"):
         ring.keep(new)
     assert ring.newest == old

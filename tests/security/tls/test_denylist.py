@@ -67,25 +67,45 @@ async def test_work_goes_on_while_its_peer_is_allowed() -> None:
         await held.while_allowed("a", A, fail())
 
 
-@pytest.mark.parametrize("when", ["before", "meanwhile"])
-async def test_work_ends_as_soon_as_its_peer_is_denied(when: str) -> None:
-    """Also work that was begun before."""
+async def test_work_with_a_denied_peer_does_not_begin() -> None:
+    """Not even to its first pause."""
+    held, begun = Denylist(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+
+    await held.while_allowed("a", A, work())
+    assert begun.is_set()  # it would
+    begun.clear()
+    held.replace([A])
+    with pytest.raises(IdentityError, match="denied"):
+        await held.while_allowed("a", A, work())
+    assert not begun.is_set()
+
+
+async def test_work_ends_as_soon_as_its_peer_is_denied() -> None:
+    """Also work that was begun before; another peer's denial doesn't touch it."""
     held, ended = Denylist(), asyncio.Event()
+    asked, answered = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
     async def work() -> None:
         try:
-            await asyncio.sleep(60)
+            while True:
+                await asked.acquire()
+                answered.release()
         finally:
             ended.set()
 
-    if when == "before":
-        held.replace([A])
+    async def goes_on() -> None:
+        asked.release()
+        await asyncio.wait_for(answered.acquire(), 5)
+
     task = asyncio.ensure_future(held.while_allowed("a", A, work()))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await goes_on()
     held.replace([B])
-    assert when == "before" or not task.done()
+    for _ in range(5):
+        await goes_on()
     held.replace([A, B])
     with pytest.raises(IdentityError, match="denied"):
         await asyncio.wait_for(task, 5)
-    assert when == "before" or ended.is_set()
+    assert ended.is_set()
