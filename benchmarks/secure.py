@@ -24,7 +24,7 @@ from benchmarks.statistics import measure_statistics
 from edge_node.arrays import Vector
 from edge_node.federation.plan import Plan
 from edge_node.network.base import Terms
-from edge_node.network.tree.guard import Unguarded
+from edge_node.network.epoch.guard import Unguarded
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority

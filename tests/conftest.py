@@ -26,8 +26,8 @@ settings.load_profile("untimed")
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Everything that is handed to gRPC from here on, message by message."""
-    from edge_node.network.tree import exchange_client as link
-    from edge_node.network.tree import exchange_server as exchange
+    from edge_node.network.exchange import exchange_client as link
+    from edge_node.network.exchange import exchange_server as exchange
     from edge_node.network.wire import framing
 
     captured: list[bytes] = []

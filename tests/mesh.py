@@ -10,12 +10,12 @@ from typing import TypeVar
 from edge_node.config import Level
 from edge_node.federation.plan import Member, Plan
 from edge_node.network.base import Network
-from edge_node.network.tree.exchange_client import Backoff, ParentLink
-from edge_node.network.tree.exchange_server import ExchangeServer, ExchangeService
-from edge_node.network.tree.feed import PlanFeed
-from edge_node.network.tree.guard import Guard, Unguarded
-from edge_node.network.tree.records import RecordStore
-from edge_node.network.tree.sweep import Board
+from edge_node.network.epoch.guard import Guard, Unguarded
+from edge_node.network.exchange.exchange_client import Backoff, ParentLink
+from edge_node.network.exchange.exchange_server import ExchangeServer, ExchangeService
+from edge_node.network.exchange.feed import PlanFeed
+from edge_node.network.exchange.records import RecordStore
+from edge_node.network.exchange.sweep import Board
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import Traffic
 from edge_node.network.wire.plan import PlanCopies

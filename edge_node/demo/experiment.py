@@ -20,8 +20,8 @@ from edge_node.demo.federation import LocalFederation
 from edge_node.demo.refusals import Refusals
 from edge_node.errors import DataError, NumericalError
 from edge_node.model.model import Model
-from edge_node.network.tree.keys import masked_cohort
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.epoch.keys import masked_cohort
+from edge_node.network.exchange.records import RecordStore
 from edge_node.program.simulation import simulate
 from edge_node.serving import client
 from edge_node.serving.client import NodeStatus

@@ -25,7 +25,7 @@ from edge_node.errors import (
 )
 from edge_node.model.model import Model
 from edge_node.network.discovery.client import ask_clock, read_address
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.exchange.records import RecordStore
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.disclosure.policy import check_privacy, check_task
 from edge_node.security.files import make_private_directory, remove, write_atomically

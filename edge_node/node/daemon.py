@@ -26,9 +26,9 @@ from edge_node.federation.report import Phase, Report
 from edge_node.network.discovery.client import DiscoveryClient, read_address
 from edge_node.network.discovery.membership import Membership
 from edge_node.network.discovery.renewal import Renewal
-from edge_node.network.tree.feed import PlanFeed
-from edge_node.network.tree.records import RecordStore
-from edge_node.network.tree.relay import Progress
+from edge_node.network.exchange.feed import PlanFeed
+from edge_node.network.exchange.records import RecordStore
+from edge_node.network.exchange.relay import Progress
 from edge_node.node.participation import Participation
 from edge_node.node.transport import Transport
 from edge_node.security.disclosure.departure import Departure

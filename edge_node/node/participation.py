@@ -17,11 +17,11 @@ from edge_node.errors import CohortRefusedError, DataError, RefusedError, Tangen
 from edge_node.federation.plan import Plan
 from edge_node.federation.report import Phase
 from edge_node.model.model import Model
+from edge_node.network.exchange.feed import PlanFeed
+from edge_node.network.exchange.records import RecordStore
+from edge_node.network.exchange.relay import Progress
 from edge_node.network.threaded import ThreadedNetwork
 from edge_node.network.tree.agreement import confirm
-from edge_node.network.tree.feed import PlanFeed
-from edge_node.network.tree.records import RecordStore
-from edge_node.network.tree.relay import Progress
 from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.program import infer
 from edge_node.security.disclosure.guard import SiteGuard

@@ -23,7 +23,7 @@ from edge_node.network.discovery.client import read_address
 from edge_node.network.discovery.enrolment import enrol
 from edge_node.network.discovery.leaving import leave
 from edge_node.network.discovery.renewal import renew
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.exchange.records import RecordStore
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.files import make_private_directory, remove, write_atomically
 from edge_node.security.pki.keyring import Keyring, request_key

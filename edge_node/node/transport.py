@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from edge_node.config import FederationSpec, NodeConfig
 from edge_node.config.names import split_address
-from edge_node.network.tree.exchange_client import ParentLink
-from edge_node.network.tree.exchange_server import ExchangeServer, ExchangeService
-from edge_node.network.tree.feed import PlanFeed
-from edge_node.network.tree.guard import Guard
-from edge_node.network.tree.records import RecordStore
-from edge_node.network.tree.sweep import Board
+from edge_node.network.epoch.guard import Guard
+from edge_node.network.exchange.exchange_client import ParentLink
+from edge_node.network.exchange.exchange_server import ExchangeServer, ExchangeService
+from edge_node.network.exchange.feed import PlanFeed
+from edge_node.network.exchange.records import RecordStore
+from edge_node.network.exchange.sweep import Board
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import Traffic
 from edge_node.security.pki.identity import Identity

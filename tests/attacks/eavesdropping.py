@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.exchange_client import ParentLink
+from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.wire.operation import Kind, Operation
 
 __all__ = ["Heard", "listening"]

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.exchange_client import ParentLink
-from edge_node.network.tree.exchange_server import EPOCH_KEY, ExchangeService
+from edge_node.network.exchange.exchange_client import ParentLink
+from edge_node.network.exchange.exchange_server import EPOCH_KEY, ExchangeService
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import chunks
 from edge_node.network.wire.operation import Operation, parse_record

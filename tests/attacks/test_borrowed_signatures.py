@@ -14,9 +14,9 @@ import pytest
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
+from edge_node.network.epoch.claims import cohort_of
+from edge_node.network.epoch.keys import announcement, pairwise_masks
 from edge_node.network.tree.agreement import check_testimonies
-from edge_node.network.tree.claims import cohort_of
-from edge_node.network.tree.keys import announcement, pairwise_masks
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.masks import MaskingKey

@@ -7,8 +7,8 @@ import pytest
 
 from edge_node.errors import IdentityError, NetworkError, TangentMeshError
 from edge_node.network.base import Network, decide
+from edge_node.network.exchange.records import RunRecords
 from edge_node.network.tree.agreement import confirm
-from edge_node.network.tree.records import RunRecords
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import gathered, parse_gathered

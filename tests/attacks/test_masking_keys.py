@@ -10,7 +10,7 @@ import pytest
 
 from edge_node.errors import TangentMeshError
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.keys import announcement
+from edge_node.network.epoch.keys import announcement
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation

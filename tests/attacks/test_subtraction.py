@@ -10,7 +10,7 @@ from edge_node.config import SitePolicy
 from edge_node.errors import CohortRefusedError
 from edge_node.federation.plan import Plan
 from edge_node.network.base import Network
-from edge_node.network.tree.exchange_client import ParentLink
+from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.wire.operation import Operation
 from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Ledger

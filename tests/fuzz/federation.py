@@ -24,7 +24,7 @@ from google.protobuf.message import Message
 from benchmarks.federations import regression_spec, write_rows
 from edge_node.demo.federation import LocalFederation
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.exchange.records import RecordStore
 from edge_node.network.wire.framing import chunks
 from edge_node.network.wire.operation import Operation, parse_record
 from edge_node.network.wire.plan import receive_plan

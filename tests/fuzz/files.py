@@ -10,7 +10,7 @@ from edge_node.config import Task, load_node_config, parse_spec, to_toml
 from edge_node.config.names import split_address
 from edge_node.data.sources.source import open_source
 from edge_node.model.model import Model
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.exchange.records import RecordStore
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.certificates import parse_certificate, parse_certificates, subject_of

@@ -12,9 +12,9 @@ import numpy as np
 from aggregator.services.heartbeat import read_report
 from edge_node.federation.plan import Member, Plan
 from edge_node.network.base import Network, decide
+from edge_node.network.epoch.claims import claim_of, cohort_of
+from edge_node.network.epoch.keys import announcement, pairwise_masks
 from edge_node.network.tree.agreement import check_testimonies, testimony
-from edge_node.network.tree.claims import claim_of, cohort_of
-from edge_node.network.tree.keys import announcement, pairwise_masks
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import RecordUnion, RingSum, Union, gathered, parse_gathered
 from edge_node.network.wire.framing import CHUNK_BYTES, chunks, read_header, read_payload

@@ -11,7 +11,7 @@ from edge_node.config import Differencing, SitePolicy, Task, load_node_config, l
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import open_source
 from edge_node.errors import ConfigurationError
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.exchange.records import RecordStore
 from edge_node.node.doctor import Finding, examine
 from edge_node.node.setup import create_node
 from edge_node.program.simulation import simulate

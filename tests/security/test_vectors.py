@@ -13,8 +13,8 @@ import pytest
 from edge_node import errors
 from edge_node.federation.plan import Member, Plan
 from edge_node.network.base import Network
-from edge_node.network.tree.keys import pairwise_masks
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.epoch.keys import pairwise_masks
+from edge_node.network.exchange.records import RecordStore
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import RingSum, gathered
 from edge_node.network.wire.operation import Operation

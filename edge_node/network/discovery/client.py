@@ -18,7 +18,7 @@ from edge_node.errors import ConfigurationError, NetworkError
 from edge_node.federation.report import Report
 from edge_node.network.discovery.membership import Membership
 from edge_node.network.discovery.pauses import Rest, rest, varied
-from edge_node.network.tree.feed import PlanFeed
+from edge_node.network.exchange.feed import PlanFeed
 from edge_node.network.wire.report import report_message
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.pki.identity import Identity

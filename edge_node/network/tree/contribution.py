@@ -7,7 +7,7 @@ for one epoch.
 
 from edge_node.arrays import Vector
 from edge_node.errors import RefusedError
-from edge_node.network.tree.records import RunRecords
+from edge_node.network.exchange.records import RunRecords
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Operation
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian

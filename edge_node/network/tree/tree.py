@@ -17,14 +17,14 @@ from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
 from edge_node.federation.plan import Plan
 from edge_node.network.base import CohortChanged, Steps, Terms, check_next, demanded_cohort
+from edge_node.network.epoch.epoch import Epoch
+from edge_node.network.epoch.guard import Guard
+from edge_node.network.exchange.exchange_client import ParentLink
+from edge_node.network.exchange.feed import EpochOver, PlanFeed
+from edge_node.network.exchange.records import RecordStore, RunRecords
+from edge_node.network.exchange.relay import Progress, Relay, wholly
+from edge_node.network.exchange.sweep import Board
 from edge_node.network.tree.contribution import fixed_words, noisy_words
-from edge_node.network.tree.epoch import Epoch
-from edge_node.network.tree.exchange_client import ParentLink
-from edge_node.network.tree.feed import EpochOver, PlanFeed
-from edge_node.network.tree.guard import Guard
-from edge_node.network.tree.records import RecordStore, RunRecords
-from edge_node.network.tree.relay import Progress, Relay, wholly
-from edge_node.network.tree.sweep import Board
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import Combination, RingSum, Union, gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class SiteGuard:
-    """Implements `edge_node.network.tree.guard.Guard`.
+    """Implements `edge_node.network.epoch.guard.Guard`.
 
     Args:
         node: the site's name.

@@ -19,8 +19,8 @@ from edge_node.federation.plan import Plan
 from edge_node.federation.report import Phase, Report
 from edge_node.network.discovery import pauses
 from edge_node.network.discovery.client import DiscoveryClient, ask_clock
-from edge_node.network.tree.feed import PlanFeed
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.exchange.feed import PlanFeed
+from edge_node.network.exchange.records import RecordStore
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import generate_key

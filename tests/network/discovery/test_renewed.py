@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_node.network.base import Network
-from edge_node.network.tree.exchange_client import Backoff
+from edge_node.network.exchange.exchange_client import Backoff
 from edge_node.step import Step
 from tests.mesh import Mesh, copy_of, issue, until
 

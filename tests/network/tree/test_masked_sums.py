@@ -14,8 +14,9 @@ from edge_node.cli import cli as edge_node_cli
 from edge_node.config import FederationSpec, ModelSpec, NodeConfig, SitePolicy, TimingSpec
 from edge_node.errors import IdentityError
 from edge_node.network.base import Network
-from edge_node.network.tree import epoch, tree
-from edge_node.network.tree.keys import masked_cohort
+from edge_node.network.epoch import epoch
+from edge_node.network.epoch.keys import masked_cohort
+from edge_node.network.tree import tree
 from edge_node.step import Content, Step
 from tests.mesh import Mesh
 

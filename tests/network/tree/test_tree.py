@@ -9,8 +9,8 @@ import pytest
 from edge_node.errors import NumericalError
 from edge_node.federation.plan import Plan
 from edge_node.network.base import Network, decide
+from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.memory import MemoryFederation
-from edge_node.network.tree.exchange_client import ParentLink
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority

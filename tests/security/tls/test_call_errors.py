@@ -137,7 +137,7 @@ def test_codes_are_read_here_only() -> None:
         if "StatusCode" in path.read_text(encoding="utf-8")
     }
     assert found == {
-        "network/tree/exchange_server.py",
+        "network/exchange/exchange_server.py",
         "security/tls/call_errors.py",
         "security/tls/unreadable_requests.py",
         "serving/server.py",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_node.errors import MachineError, NetworkError, RefusedError
-from edge_node.network.tree.records import RecordStore, RunRecords
+from edge_node.network.exchange.records import RecordStore, RunRecords
 from edge_node.network.wire.operation import Kind, Operation, parse_record
 from tangentmesh.v1 import discovery_pb2, exchange_pb2
 
@@ -186,7 +186,7 @@ def test_an_unwritable_directory_leaves_the_frontier(
     def full(path: Path, *data: bytes) -> None:
         raise MachineError("the file can't be written", where=str(path))
 
-    monkeypatch.setattr("edge_node.network.tree.checked_file.write_atomically", full)
+    monkeypatch.setattr("edge_node.network.exchange.checked_file.write_atomically", full)
     with pytest.raises(MachineError):
         kept.commit(record(step(0)))
     assert kept.frontier == 0

@@ -21,7 +21,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from edge_node.errors import NetworkError, RefusedError
-from edge_node.network.tree.checked_file import (
+from edge_node.network.exchange.checked_file import (
     DIGEST_BYTES,
     forget_content,
     holds_other_content,

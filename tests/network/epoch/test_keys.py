@@ -9,7 +9,7 @@ import pytest
 
 from edge_node.errors import IdentityError, NetworkError, TangentMeshError
 from edge_node.federation.plan import Member, Plan
-from edge_node.network.tree.keys import announcement, pairwise_masks
+from edge_node.network.epoch.keys import announcement, pairwise_masks
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.security.masks import MaskingKey
 from edge_node.security.pki.authority import Authority

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.exchange_client import ParentLink
-from edge_node.network.tree.records import RunRecords
-from edge_node.network.tree.step_log import log_step
-from edge_node.network.tree.sweep import Board, Sweep
+from edge_node.network.exchange.exchange_client import ParentLink
+from edge_node.network.exchange.records import RunRecords
+from edge_node.network.exchange.step_log import log_step
+from edge_node.network.exchange.sweep import Board, Sweep
 from edge_node.network.wire.combine import Combination
 from edge_node.network.wire.operation import Operation, parse_record
 from tangentmesh.v1 import exchange_pb2

@@ -15,9 +15,9 @@ import grpc
 
 from edge_node.errors import IdentityError, MachineError, NetworkError
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.feed import EpochOver, PlanFeed
-from edge_node.network.tree.records import RecordStore
-from edge_node.network.tree.sweep import Abandoned, Board, Sweep
+from edge_node.network.exchange.feed import EpochOver, PlanFeed
+from edge_node.network.exchange.records import RecordStore
+from edge_node.network.exchange.sweep import Abandoned, Board, Sweep
 from edge_node.network.wire.framing import Traffic, chunks, read_header, read_payload
 from edge_node.network.wire.operation import Operation
 from edge_node.security.pki.identity import Identity

@@ -2,8 +2,8 @@
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.records import RunRecords
-from edge_node.network.tree.signed import heard, said
+from edge_node.network.epoch.signed import heard, said
+from edge_node.network.exchange.records import RunRecords
 from edge_node.network.wire.combine import parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
 from edge_node.security.masks import PUBLIC_BYTES, MaskingKey, PairwiseMasks

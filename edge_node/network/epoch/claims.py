@@ -9,7 +9,7 @@ import msgspec
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.signed import heard, said
+from edge_node.network.epoch.signed import heard, said
 from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim, Cohort
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose

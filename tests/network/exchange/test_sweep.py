@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_node.errors import NetworkError
-from edge_node.network.tree.sweep import Abandoned, Board, Sweep
+from edge_node.network.exchange.sweep import Abandoned, Board, Sweep
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import (
     Combination,

@@ -16,8 +16,8 @@ import grpc
 
 from edge_node.errors import IdentityError, NetworkError
 from edge_node.federation.plan import Member, Plan
-from edge_node.network.tree.exchange_server import EPOCH_KEY
-from edge_node.network.tree.feed import PlanFeed
+from edge_node.network.exchange.exchange_server import EPOCH_KEY
+from edge_node.network.exchange.feed import PlanFeed
 from edge_node.network.wire.framing import Traffic, chunks, read_header, read_payload
 from edge_node.network.wire.operation import Operation
 from edge_node.security.pki.identity import Identity

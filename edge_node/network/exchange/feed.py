@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from edge_node.errors import NetworkError
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.records import RecordStore
+from edge_node.network.exchange.records import RecordStore
 from edge_node.network.wire.plan import receive_plan
 from tangentmesh.v1 import discovery_pb2
 

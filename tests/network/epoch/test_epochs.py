@@ -8,7 +8,7 @@ import pytest
 
 from edge_node.federation.plan import Plan
 from edge_node.network.base import Network
-from edge_node.network.tree.exchange_client import ParentLink
+from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.step import Step

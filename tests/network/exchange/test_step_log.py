@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_node.network.base import Network
-from edge_node.network.tree.step_log import log_step
+from edge_node.network.exchange.step_log import log_step
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
@@ -78,7 +78,7 @@ async def test_every_step_is_logged_at_every_node(
                 await asyncio.sleep(0.3)
             await network.sum(Step(step), np.ones(3))
 
-    caplog.set_level(logging.INFO, logger="edge_node.network.tree.step_log")
+    caplog.set_level(logging.INFO, logger="edge_node.network.exchange.step_log")
     await mesh.run(program)
     logged = [vars(record) for record in caplog.records if record.msg == "a step is complete"]
     steps = [(each["sequence"], each["step"]) for each in logged]

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_node.federation.plan import Plan
-from edge_node.network.tree.claims import claim_of, cohort_of
-from edge_node.network.tree.guard import Guard
-from edge_node.network.tree.keys import announcement, masking_key, pairwise_masks
-from edge_node.network.tree.relay import Relay, wholly
+from edge_node.network.epoch.claims import claim_of, cohort_of
+from edge_node.network.epoch.guard import Guard
+from edge_node.network.epoch.keys import announcement, masking_key, pairwise_masks
+from edge_node.network.exchange.relay import Relay, wholly
 from edge_node.network.wire.combine import RecordUnion, Union, gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
 from edge_node.security.disclosure.cohort import Cohort

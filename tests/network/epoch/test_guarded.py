@@ -11,7 +11,7 @@ from edge_node.config import SitePolicy
 from edge_node.errors import CohortRefusedError, IdentityError, NetworkError
 from edge_node.federation.plan import Plan
 from edge_node.network.base import Network
-from edge_node.network.tree.claims import claim_of, cohort_of
+from edge_node.network.epoch.claims import claim_of, cohort_of
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.disclosure.cohort import Claim, Cohort
