@@ -131,7 +131,7 @@ def memory(rows: int, landmarks: int, as_json: bool) -> None:
 @click.option("--nodes", default=16, show_default=True)
 @click.option("--landmarks", default=1000, show_default=True)
 @click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
-@click.option("--sweeps", default=3, show_default=True, help="Of the metric, at most.")
+@click.option("--repetitions", default=3, show_default=True, help="Of the metric, at most.")
 @click.option("--depth", "depths", multiple=True, type=int, default=[1, 2], show_default=True)
 @click.option(
     "--landmark-kind",
@@ -153,7 +153,7 @@ def accuracy(
     nodes: int,
     landmarks: int,
     block_rows: int,
-    sweeps: int,
+    repetitions: int,
     depths: tuple[int, ...],
     kinds: tuple[str, ...],
     ways: tuple[str, ...],
@@ -165,7 +165,7 @@ def accuracy(
         landmarks=landmarks,
         landmark_kinds=tuple(map(LandmarkKind, kinds)),
         depths=depths,
-        metric_sweeps=sweeps,
+        metric_repetitions=repetitions,
         site_block_rows=block_rows,
         site_rows=max(8000, block_rows),
     )
@@ -196,19 +196,19 @@ def accuracy(
 @click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
 @click.option("--landmarks", default=600, show_default=True)
 @click.option("--indicator/--no-indicator", default=True, help="Whether the hospital is an input.")
-@click.option("--sweeps", default=12, show_default=True, help="For the classifier; 0: one in all.")
+@click.option("--steps", default=12, show_default=True, help="Of the classifier; 0: one sum.")
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
 @console.json_option
 def hospitals(
-    *, data: Path, landmarks: int, indicator: bool, sweeps: int, file: Path | None, as_json: bool
+    *, data: Path, landmarks: int, indicator: bool, steps: int, file: Path | None, as_json: bool
 ) -> None:
     """Heart disease at four hospitals: a federation, each hospital alone, and pooled peers."""
     model = ModelSpec(
         kernels=(KernelKind.NTK, KernelKind.NNGP),
         landmarks=landmarks,
         landmark_kinds=(LandmarkKind.GAUSSIAN,),
-        metric_sweeps=0,
-        newton_steps=sweeps,
+        metric_repetitions=0,
+        newton_steps=steps,
     )
     rows = measure_hospitals(data, model, indicator=indicator)
     if file is not None:

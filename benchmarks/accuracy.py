@@ -127,7 +127,7 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
             yield "site", _by_owner(case, models, Which.AUTO)
     if "plain" in ways and not regression:
         spec = msgspec.structs.replace(
-            case.spec, model=msgspec.structs.replace(case.model, metric_sweeps=0)
+            case.spec, model=msgspec.structs.replace(case.model, metric_repetitions=0)
         )
         model = next(iter(learn(spec, case.parts()).values()))
         yield "plain", _figures(case, [model.predict(case.test)], [...])

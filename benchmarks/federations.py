@@ -35,7 +35,7 @@ def regression_spec(landmarks: int, nodes: int) -> FederationSpec:
             depths=(1,),
             biases=(1.0,),
             landmark_kinds=(LandmarkKind.KMEANS,),
-            metric_sweeps=0,
+            metric_repetitions=0,
             site_refinement=False,
         ),
         timing=TimingSpec(heartbeat=0.5, liveness=60.0, settle=1.0, step=600.0),

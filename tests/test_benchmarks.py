@@ -86,7 +86,7 @@ def test_hospitals_by_flambys_protocol() -> None:
         kernels=(KernelKind.NNGP,),
         landmarks=200,
         landmark_kinds=(LandmarkKind.GAUSSIAN,),
-        metric_sweeps=0,
+        metric_repetitions=0,
     )
     found = {row["way"]: row for row in measure_hospitals(SHARED, model, indicator=True)}
     assert found["federated"]["sums"] <= 12

@@ -171,7 +171,7 @@ def _landmark_complaints(spec: FederationSpec) -> dict[str, bool]:
 def _metric_complaints(model: ModelSpec) -> dict[str, bool]:
     shrinkages = model.metric_shrinkages
     return {
-        "`model.metric_sweeps` must not be negative": model.metric_sweeps < 0,
+        "`model.metric_repetitions` must not be negative": model.metric_repetitions < 0,
         "`model.metric_shrinkages` must be distinct numbers, at least 0 and below 1": (
             not shrinkages
             or len(set(shrinkages)) != len(shrinkages)

@@ -156,7 +156,7 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     public_landmarks_sha256: str = ""  # of the file's bytes, in hexadecimal digits
     min_rows_per_landmark: int = 5
     kmeans_iterations: int = 2  # each uses rows of its own, twice as many as the one before
-    metric_sweeps: int = 3  # at most; 0 keeps the inputs as they are
+    metric_repetitions: int = 3  # at most; 0 keeps the inputs as they are
     metric_shrinkages: tuple[float, ...] = (0.0, 0.5)  # towards the identity; 0: not at all
     cross_validation_rows: int = 2000  # with fewer rows held-out scores choose the metric
     newton_steps: int = 12  # at most; classification stops when it has converged. 0: one sweep

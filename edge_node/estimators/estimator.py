@@ -64,7 +64,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         landmark_kinds: Sequence[str] = ("auto",),
         min_rows_per_landmark: int = 5,
         kmeans_iterations: int = 2,
-        metric_sweeps: int = 3,
+        metric_repetitions: int = 3,
         metric_shrinkages: Sequence[float] = (0.0, 0.5),
         cross_validation_rows: int = 2000,
         newton_steps: int = 12,
@@ -88,7 +88,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.landmark_kinds = landmark_kinds
         self.min_rows_per_landmark = min_rows_per_landmark
         self.kmeans_iterations = kmeans_iterations
-        self.metric_sweeps = metric_sweeps
+        self.metric_repetitions = metric_repetitions
         self.metric_shrinkages = metric_shrinkages
         self.cross_validation_rows = cross_validation_rows
         self.newton_steps = newton_steps

@@ -38,7 +38,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         landmark_kinds: of "gaussian", "kmeans"; or "auto", which is both.
         min_rows_per_landmark: fewest rows that a k-means landmark averages.
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
-        metric_sweeps: passes at most to learn a metric on the inputs; 0 keeps them as they are.
+        metric_repetitions: at most so often a metric is learnt; 0 keeps the inputs as they are.
         metric_shrinkages: of the metric towards the identity.
         cross_validation_rows: with fewer rows held-out scores choose the metric, not the evidence.
         newton_steps: passes at most for a classifier; a regressor needs none.

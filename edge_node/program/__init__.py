@@ -18,12 +18,15 @@ from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model, Provenance
 from edge_node.network.base import Network
+from edge_node.program.candidates import Fit
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_encoding
 from edge_node.program.landmarks import agree_landmarks
 from edge_node.program.metric import learn_features
 from edge_node.program.private import infer_privately
+from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.regression import agree_posteriors
+from edge_node.step import Step
 
 __all__ = ["infer"]
 
@@ -80,20 +83,43 @@ async def infer(
     else:
         fit = await learn_features(census, rows, encoder.rows, landmarks, spec.model)
         posterior, refinement, learnt_in = await agree_posteriors(census, rows, fit, spec.model)
-    provenance = Provenance(
+    provenance = _provenance(
+        census,
+        fit,
+        spec,
+        run=run,
+        rows=encoder.rows,
+        learnt_in=learnt_in,
+        log_evidence=posterior.log_evidence,
+    )
+    return Model(spec.data, encoder, posterior, provenance, refinement)
+
+
+def _provenance(
+    census: RecountingNetwork,
+    fit: Fit,
+    spec: FederationSpec,
+    *,
+    run: int,
+    rows: int,
+    learnt_in: Step,
+    log_evidence: float,
+) -> Provenance:
+    """Where the model comes from; ``census`` has taken its steps."""
+    completed = [step for step, nodes in census.steps.items() if nodes]
+    return Provenance(
         federation=spec.name,
         spec_hash=spec.digest().hex(),
         run=run,
-        cohorts={str(step): nodes for step, nodes in census.steps.items() if nodes},
+        cohorts={str(step): census.steps[step] for step in completed},
         learnt_in=str(census.attempt(learnt_in)),
-        rows=encoder.rows,
-        sums=sum(step.is_sum for step, nodes in census.steps.items() if nodes),
+        rows=rows,
+        sums=sum(step.is_sum for step in completed),
         traversals=len(census.steps),
         kernel=str(fit.candidate.kernel),
         landmark_kind=fit.candidate.landmark_kind,
         landmarks=len(fit.features.landmarks),
-        log_evidence=posterior.log_evidence,
+        log_evidence=log_evidence,
         uncovered_share=fit.statistics.uncovered_share,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return Model(spec.data, encoder, posterior, provenance, refinement)

@@ -73,7 +73,7 @@ async def learn_features(
     ]
     (fits,) = await agree_fits(network, "0", [(rows, grid)])
     fit = best(fits)
-    if not (model.metric_sweeps and fit.candidate.kernel.differentiable):
+    if not (model.metric_repetitions and fit.candidate.kernel.differentiable):
         return fit
     if count >= model.cross_validation_rows:
         return await _by_evidence(network, rows, fit, model)
@@ -84,7 +84,7 @@ async def learn_features(
 
 async def _by_evidence(network: Network, rows: AnyRows, fit: Fit, model: ModelSpec) -> Fit:
     """Repeat until the evidence falls."""
-    for i in range(1, model.metric_sweeps + 1):
+    for i in range(1, model.metric_repetitions + 1):
         start = _Trajectory(rows, fit, (fit,))
         (tried,) = await _advance(network, i, [start], model.metric_shrinkages)
         improved = best(tried.fits)
@@ -111,7 +111,7 @@ async def _by_folds(network: Network, rows: AnyRows, fit: Fit, model: ModelSpec)
     ]
     tried: list[Fit] = []
     scores: list[Vector] = []
-    for i in range(1, model.metric_sweeps + 1):
+    for i in range(1, model.metric_repetitions + 1):
         trajectories = [everything, *without]
         everything, *without = await _advance(network, i, trajectories, model.metric_shrinkages)
         tried += everything.fits

@@ -140,7 +140,7 @@ def run_program(directory: Path) -> Run:
             depths=(2,),
             biases=(1.0,),
             landmark_kinds=(LandmarkKind.GAUSSIAN,),
-            metric_sweeps=0,
+            metric_repetitions=0,
         ),
     )
     sources = {}

@@ -38,7 +38,7 @@ SMALL: dict[str, Any] = {
     "depths": (1,),
     "biases": (1.0,),
     "landmark_kinds": ("gaussian",),
-    "metric_sweeps": 0,
+    "metric_repetitions": 0,
     "site_block_rows": 50,
 }
 REGRESSION = load_diabetes(return_X_y=True)

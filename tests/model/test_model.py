@@ -157,7 +157,7 @@ def test_a_file_of_another_format_is_refused(models: list[Model], tmp_path: Path
 
 def test_a_classifier_has_one_posterior_in_one_sweep_if_need_be(tmp_path: Path) -> None:
     """Label regression's sums are all it needs; probabilities still are some."""
-    spec = spec_for(Task.CLASSIFICATION, 3, newton_steps=0, metric_sweeps=0)
+    spec = spec_for(Task.CLASSIFICATION, 3, newton_steps=0, metric_repetitions=0)
     batch = rows_for(spec, 90, 5)
     models = list(
         learn(spec, [part(batch, rows) for rows in np.array_split(np.arange(90), 3)]).values()

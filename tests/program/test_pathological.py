@@ -33,7 +33,7 @@ def spec_for(inputs: int, classes: int = 0, **model: object) -> FederationSpec:
         "biases": (1.0,),
         "min_rows_per_landmark": 1,
         "kmeans_iterations": 1,
-        "metric_sweeps": 1,
+        "metric_repetitions": 1,
         "site_rows": 40,
         "site_block_rows": 15,
     }

@@ -134,7 +134,9 @@ def test_public_landmarks_give_the_pooled_posterior(task: Task) -> None:
     """As other kinds do; they are the given rows, the first of them if there are too many."""
     kinds = (LandmarkKind.PUBLIC,)
     digest = 64 * "0"  # who reads the file compares it
-    spec = spec_for(task, landmark_kinds=kinds, public_landmarks_sha256=digest, metric_sweeps=0)
+    spec = spec_for(
+        task, landmark_kinds=kinds, public_landmarks_sha256=digest, metric_repetitions=0
+    )
     batch, public = rows_for(spec, 60, 5), rows_for(spec, 20, 6)
     (pooled,) = learn(spec, [batch], public).values()
     parts = [part(batch, rows) for rows in np.array_split(np.arange(60), [1, 30])]
@@ -148,7 +150,7 @@ def test_public_landmarks_give_the_pooled_posterior(task: Task) -> None:
 
 def test_auto_tries_every_kind_there_is() -> None:
     """Public landmarks where the function varies win; ones from far away lose, without a trace."""
-    spec = spec_for(Task.REGRESSION, depths=(1,), metric_sweeps=0)
+    spec = spec_for(Task.REGRESSION, depths=(1,), metric_repetitions=0)
     batch = rows_for(spec, 60, 7)
     far = replace(batch, numeric=np.full_like(batch.numeric, 3e10))
     model = msgspec.structs.replace(spec.model, public_landmarks_sha256=64 * "0")
@@ -169,7 +171,7 @@ def test_a_byte_budget_is_the_largest_message(task: Task, classes: int, spare: i
         "depths": (1,),
         "biases": (1.0,),
         "landmark_kinds": (LandmarkKind.GAUSSIAN,),
-        "metric_sweeps": 0,
+        "metric_repetitions": 0,
         "newton_steps": 1,
     }
     budget = message_bytes(9, max(1, classes - 1)) + spare

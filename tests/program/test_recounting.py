@@ -42,7 +42,7 @@ def spec_for(task: Task, **changes: int) -> FederationSpec:
     classes = ("no", "yes") if task is Task.CLASSIFICATION else ()
     data = DataSpec(task=task, target="y", columns=columns, classes=classes)
     model = ModelSpec(
-        landmarks=12, depths=(1,), biases=(1.0,), metric_sweeps=1, min_rows_per_landmark=3
+        landmarks=12, depths=(1,), biases=(1.0,), metric_repetitions=1, min_rows_per_landmark=3
     )
     return FederationSpec(name="census", data=data, model=model, **changes)
 

@@ -27,7 +27,7 @@ def spec_of(task: Task) -> FederationSpec:
     """A federation that is told where rows are from."""
     classes = ("low", "high") if task is Task.CLASSIFICATION else ()
     data = DataSpec(task=task, target="y", columns=COLUMNS, classes=classes)
-    model = ModelSpec(landmarks=25, depths=(1,), metric_sweeps=0, site_refinement=False)
+    model = ModelSpec(landmarks=25, depths=(1,), metric_repetitions=0, site_refinement=False)
     return FederationSpec(name="clinics", data=data, model=model)
 
 

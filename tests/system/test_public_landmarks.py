@@ -39,7 +39,7 @@ SPEC = FederationSpec(
         landmark_kinds=(LandmarkKind.PUBLIC,),
         public_landmarks_sha256=hashlib.sha256(PUBLIC.encode()).hexdigest(),
         depths=(1,),
-        metric_sweeps=0,
+        metric_repetitions=0,
         site_refinement=False,
     ),
     timing=TimingSpec(heartbeat=0.2, liveness=5.0, settle=0.5, step=60.0),

@@ -82,7 +82,7 @@ class VariationalState:
         kept: the best approximation so far.
         bound: its F, nats; -inf before the first sweep.
         prior_scale: the mean of k(x, x).
-        sweeps: expansions used so far; the first came from labels.
+        expansions: how many were used so far; the first came from labels.
         converged: ``kept`` is the result. It is one at any time, with ``bound`` a valid bound.
     """
 
@@ -90,7 +90,7 @@ class VariationalState:
     kept: Approximation
     bound: float
     prior_scale: float
-    sweeps: int = 0
+    expansions: int = 0
     converged: bool = False
 
     @classmethod
@@ -101,7 +101,7 @@ class VariationalState:
 
     def choose(self, expansion: Expansion) -> Step:
         """What to do with the federation's ``expansion`` at ``trial``: the root's part."""
-        first = self.sweeps == 0
+        first = self.expansions == 0
         bound = -np.inf if first else expansion.log_likelihood - self.trial.divergence
         if bound < self.bound - BOUND_TOLERANCE:
             halfway = float(np.sqrt(self.kept.amplitude * self.trial.amplitude))
@@ -116,7 +116,9 @@ class VariationalState:
 
     def advance(self, expansion: Expansion, step: Step) -> Self:
         """The next state. An approximation that lost is drawn halfway back to the one kept."""
-        after = replace(self, bound=step.bound, sweeps=self.sweeps + 1, converged=step.converged)
+        after = replace(
+            self, bound=step.bound, expansions=self.expansions + 1, converged=step.converged
+        )
         if step.converged:
             return replace(after, kept=self.trial if step.accepted else self.kept)
         if step.accepted:

@@ -70,7 +70,7 @@ def test_breast_cancer() -> None:
     posterior, state = pooled(X, y.astype(float), features)
     probabilities = posterior.predict_proba(queries)
     assert state.converged
-    assert state.sweeps <= 13  # the first needs no sweep
+    assert state.expansions <= 13  # the first needs no sweep
     assert accuracy(labels, probabilities) >= 0.96
     assert log_loss(labels, probabilities) <= 0.12
     assert ece(labels, probabilities) <= 0.05
@@ -141,7 +141,7 @@ def test_any_partition_gives_the_pooled_posterior(sites: int, seed: int, classes
     counts = np.bincount(y.astype(int))
     one, offsets = learn([[(X, y)]], counts)
     many, _ = learn(split(np.random.default_rng(seed), X, y, sites), counts)
-    assert many.sweeps == one.sweeps
+    assert many.expansions == one.expansions
     assert many.kept.amplitude == pytest.approx(one.kept.amplitude, rel=1e-9)
     queries = normal(9, 20, 3)
     expected, found = (
