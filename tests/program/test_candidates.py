@@ -9,6 +9,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.inference.messages.statistics import Statistics
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.candidates import agree_statistics, grouped
+from edge_node.step import Step
 from tests.inference.problems import features_on, normal, regression, statistics_of
 
 MAPS = [features_on(normal(i, 8 + i, 3)) for i in range(3)]
@@ -37,7 +38,7 @@ def test_rows_are_read_once_for_all_their_candidates() -> None:
         return [(first, MAPS), (second, MAPS[1:])]
 
     found = asyncio.run(
-        federation.run(lambda network: agree_statistics(network, "s", work(network.node)))
+        federation.run(lambda network: agree_statistics(network, Step("s"), work(network.node)))
     )
     assert [each.passes for own in rows.values() for each in own] == [1, 1, 1, 1]
     for totals in found.values():
