@@ -22,6 +22,7 @@ from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.signing_requests import signing_request
+from edge_node.step import Step
 from tangentmesh.v1.discovery_pb2 import Plan
 
 SPEC = """
@@ -84,7 +85,7 @@ def test_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger.open(paths.ledger, paths.ledger_key, new=True)
     cohort = Cohort(1, 1, "a", {name: Claim(bytes(32)) for name in "abc"})
     for sequence, step in enumerate("st"):
-        ledger.contribute(cohort, sequence, step)
+        ledger.contribute(cohort, sequence, Step(step))
     assert finding(paths, "ledger").text == "whole: 2 contributions to 2 steps"
     paths.ledger.write_bytes(paths.ledger.read_bytes().replace(b'"t"', b'"u"'))
     assert finding(paths, "ledger").exit_code == 7
