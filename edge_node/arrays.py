@@ -1,6 +1,6 @@
-"""The names of arrays, and what all who compute with them share: rounding that forgets partitions.
+"""Names for arrays, and rounding that makes results the same however rows are split over nodes.
 
-A leaf that `data`, `inference` and `network` stand on without knowing each other.
+A leaf: `data`, `inference` and `network` stand on it without knowing each other.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,10 @@ order; a chunk is small enough to fit in memory whatever the number of rows."""
 
 
 def round_absolute(values: NDArray[np.float64], bits: int = 32) -> NDArray[np.float64]:
-    """Each value, rounded to a multiple of 2^-bits: for values of the order of one that may have
-    cancelled to next to nothing, such as means and covariances.
+    """Each value, rounded to a multiple of 2^-bits.
+
+    For values of the order of one that may have cancelled to next to nothing, such as means and
+    covariances.
     """
     rounded: NDArray[np.float64] = np.ldexp(np.rint(np.ldexp(values, bits)), -bits)
     return rounded + 0.0  # no negative zero
@@ -30,8 +32,8 @@ def round_absolute(values: NDArray[np.float64], bits: int = 32) -> NDArray[np.fl
 def round_significant(values: NDArray[np.float64], bits: int = 32) -> NDArray[np.float64]:
     """Each value, rounded to ``bits`` significant binary digits.
 
-    Sums over other partitions of the same rows differ in their last places; means, scales and
-    landmarks made of them are rounded far above that, and so are equal but for rare ties.
+    Sums over other partitions of the same rows differ in their last places. Means, scales and
+    landmarks are rounded far above that, and so are equal but for rare ties.
     """
     mantissa, exponent = np.frexp(values)
     rounded: NDArray[np.float64] = np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)

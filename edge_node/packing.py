@@ -4,7 +4,7 @@ The vectors of all nodes are added number by number, so each node must lay out t
 the same order. A layout says which these are, once, for packing and unpacking alike. Symmetric
 matrices take one triangle: half the words on the wire.
 
-Like `edge_node.arrays` this is a leaf that `data`, `inference` and `program` stand on.
+A leaf, like `edge_node.arrays`: `data`, `inference` and `program` stand on it.
 """
 
 from collections.abc import Iterator, Mapping

@@ -10,11 +10,11 @@ __all__ = ["Content", "Step"]
 
 
 class Content(enum.StrEnum):
-    """What the nodes give to a step."""
+    """What the nodes contribute to a step."""
 
-    COUNTS = "counts"  # how many rows there are of each kind, and nothing else
+    COUNTS = "counts"  # numbers of rows of each kind, and nothing else
     STATISTICS = "statistics"  # any other sum over rows
-    CHOICE = "choice"  # nothing that depends on anybody's rows: it is gathered, never summed
+    CHOICE = "choice"  # what all may know, such as a decision from totals: gathered, not summed
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Step:
 
     Attributes:
         name: what the program calls it.
-        content: what is given to it. What isn't said to be counts is taken for statistics, about
-            which a guard is stricter. It is no part of the step's identity: on the wire there is
-            the text alone.
+        content: what the nodes contribute. The default is statistics, with which a guard is
+            stricter than with counts. It doesn't identify the step: the wire has the name and the
+            attempt only.
         attempt: how often the step was taken before.
     """
 
@@ -48,8 +48,8 @@ class Step:
         """The step whose totals this one's must be compared with, over all runs.
 
         All attempts at a step are the same sum, so the first stands for them. A repeated count
-        stands for itself: after a crash the others may count who is left, although the difference
-        from the first count tells the counts of those who are gone.
+        stands for itself: after a crash the remaining nodes may count again, although the
+        difference from the first count reveals the counts of the nodes that are gone.
         """
         return self if self.content is Content.COUNTS else replace(self, attempt=0)
 

@@ -1,7 +1,7 @@
 """Names of nodes and federations, and the addresses at which nodes are dialled.
 
 A node's name is a DNS label: gRPC compares it with the DNS name in the node's certificate. It is
-also a folder's name and part of a URI. ``aggregator`` is reserved: a node of that name could pose
+also a folder's name and part of a URI. ``aggregator`` is reserved: a node with that name could pose
 as the discovery service. A federation's name is free text.
 """
 

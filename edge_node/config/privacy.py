@@ -14,7 +14,7 @@ class Level(enum.StrEnum):
     SITE = "site"
 
     def covers(self, demanded: "Level") -> bool:
-        """Whether this level hides what is demanded: who hides a site hides each of its rows."""
+        """Whether this level hides what is demanded: hiding a site hides each of its rows."""
         return self is Level.SITE or demanded is Level.RECORD
 
 
@@ -25,13 +25,13 @@ class PrivacySpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         level: whose presence is hidden.
-        epsilon: of one release. A sum that is repeated without a lost node is another release.
+        epsilon: of one release. A sum repeated after a node was lost is another release.
         delta: of one release; far below one over the number of rows (or sites).
         target_bounds: a regression's least and largest target. A target beyond them counts as the
             nearer one.
         rows_per_site: at level "site", the most rows that a site takes part with.
-        curious_members: how many members may put together what they know of their own noise. The
-            noise of all others is then still enough.
+        curious_members: how many members may pool what they know about their own noise. The noise
+            of all others must still be enough.
     """
 
     level: Level

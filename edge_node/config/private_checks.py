@@ -1,4 +1,4 @@
-"""What a spec with differential privacy must say by itself.
+"""What a spec with differential privacy must state.
 
 Without `[privacy]`, ranges, categories and the best kernel are found by sums. Each such sum would
 cost privacy, so with `[privacy]` the spec has to name them.
@@ -99,14 +99,14 @@ def _model_complaints(model: ModelSpec) -> dict[str, bool]:
     return {
         "with `[privacy]` the grid must hold one kernel (`model.kernels`, `.activations`, "
         "`.depths`, `.biases`, `.lengthscales`): choosing among several would cost privacy": (
-            _kernels(model) != 1
+            _kernel_count(model) != 1
         ),
         'with `[privacy]` `model.landmark_kinds` must be ["gaussian"] or ["public"]: other kinds, '
         "and a choice of kinds, depend on rows": model.landmark_kinds not in _PRIVATE_LANDMARKS,
     }
 
 
-def _kernels(model: ModelSpec) -> int:
+def _kernel_count(model: ModelSpec) -> int:
     """How many kernels the grid holds."""
     networks = len(model.activations) * len(model.depths)
     counts = {

@@ -55,8 +55,8 @@ class ColumnKind(enum.StrEnum):
 class KernelKind(enum.StrEnum):
     """Which kernel.
 
-    That of an infinitely wide network, trained (NTK) or with random weights (NNGP); a classical one
-    of the distance (Matern 3/2, RBF); that of a trained convolutional network, for images.
+    An infinitely wide network's, trained (NTK) or with random weights (NNGP); a classical function
+    of the distance (Matern 3/2, RBF); a trained convolutional network's, for images (CONV_NTK).
     """
 
     NTK = "ntk"
@@ -75,7 +75,7 @@ class Activation(enum.StrEnum):
 
 
 class Which(enum.StrEnum):
-    """Which posterior answers: the shared one, it refined with this site's rows, or the better."""
+    """Which posterior answers: the shared one, the site's refined one, or whichever is better."""
 
     AUTO = "auto"
     GLOBAL = "global"
@@ -83,7 +83,7 @@ class Which(enum.StrEnum):
 
 
 class LandmarkKind(enum.StrEnum):
-    """Where landmarks come from: none is anybody's row. ``auto`` tries every kind there is."""
+    """Where landmarks come from; none is anybody's row. ``auto`` tries every kind there is."""
 
     GAUSSIAN = "gaussian"
     KMEANS = "kmeans"
@@ -113,8 +113,8 @@ class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The schema that every node's file must fit. ``classes`` are the target's labels, in order.
 
-    ``min_rows_per_category`` is the fewest rows that a sum may be over: rows of a category or of a
-    class, rows without a value, values of a column. At most one column has ``kind = "site"``.
+    ``min_rows_per_category`` is the fewest rows that a sum may be taken over: rows of a category or
+    of a class, rows without a value, values of a column. At most one column has ``kind = "site"``.
     """
 
     task: Task
@@ -158,10 +158,10 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kmeans_iterations: int = 2  # each uses rows of its own, twice as many as the one before
     metric_repetitions: int = 3  # at most; 0 keeps the inputs as they are
     metric_shrinkages: tuple[float, ...] = (0.0, 0.5)  # towards the identity; 0: not at all
-    cross_validation_rows: int = 2000  # with fewer rows held-out scores choose the metric
+    cross_validation_rows: int = 2000  # with fewer rows, held-out scores choose the metric
     newton_steps: int = 12  # at most; classification stops when it has converged. 0: one sweep
     site_refinement: bool = True  # regression: refine the posterior with a site's own rows
-    site_block_rows: int = 2000  # rows of a block; within it, a site keeps how rows depend
+    site_block_rows: int = 2000  # rows of a block, within which a site models how rows depend
     site_rows: int = 8000  # rows that a site keeps in all blocks, on disk beside the model
     seed: int = 0
 
@@ -192,7 +192,7 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timing: TimingSpec = TimingSpec()
     privacy: PrivacySpec | None = None
     minimum_nodes: int = SMALLEST_COHORT  # the first run starts when this many have registered
-    minimum_rows: int = 20  # fewest of the federation: a total over fewer tells much of each row
+    minimum_rows: int = 20  # of the federation: a total over fewer rows says much about each
 
     @property
     def outputs(self) -> int:

@@ -1,9 +1,9 @@
-"""An encoding that no row has decided: from the bounds and categories that a private spec states.
+"""An encoding that depends on no row: it is made of a private spec's bounds and categories.
 
-Where the survey would find means and deviations, the spec's bounds stand in: a number is encoded as
-if it were uniform between them, with mean zero and unit variance, and one beyond them counts as at
-them. Categories count as equally frequent; of a column whose cells may be missing, one in ten
-counts as missing. These are only scales and landmarks: a wrong guess costs accuracy, not privacy.
+Bounds stand in for means and deviations: a number is encoded as if it were uniform between them,
+with mean zero and unit variance. A number beyond a bound counts as the bound. Categories count as
+equally frequent; where cells may be missing, one in ten counts as missing. These guesses decide
+scales and landmarks only: a wrong one costs accuracy, not privacy.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ def bounded_encoder(spec: FederationSpec) -> Encoder:
 
 
 def presumed_covariance(encoder: Encoder) -> NDArray[np.float64]:
-    """The covariance (d, d) of inputs that are as the encoder presumes: for landmarks."""
+    """The covariance (d, d) of the inputs, if they are as the encoder presumes; for landmarks."""
     blocks = [np.eye(len(encoder.numeric))]
     for feature in encoder.categorical:
         shares = np.array(feature.shares)

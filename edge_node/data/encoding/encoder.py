@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_node.arrays import Matrix, Vector
 from edge_node.config import ColumnKind
 from edge_node.data.sources.source import Batch, Source
 from edge_node.errors import DataError
@@ -27,15 +28,13 @@ __all__ = [
     "is_missing",
 ]
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
-
 _FARTHEST = 1e150  # standard deviations: sums of squares stay finite
 
 
 class NumericFeature(msgspec.Struct, frozen=True):
-    """Input (x - location) / scale of the numeric column at ``index``; one beyond ``most`` in
-    absolute value counts as at it.
+    """Input (x - location) / scale of the numeric column at ``index``.
+
+    ``most`` bounds its absolute value: an input beyond it counts as the bound.
     """
 
     name: str
@@ -46,8 +45,10 @@ class NumericFeature(msgspec.Struct, frozen=True):
 
 
 class CategoricalFeature(msgspec.Struct, frozen=True):
-    """Inputs [x = label] - share of the categorical column at ``index``. ``joined`` labels are
-    common, but have no input: they hide rows of rare ones, or without a value.
+    """Inputs [x = label] - share of the categorical column at ``index``.
+
+    ``joined`` labels are common, but have no input: their rows hide those of rare labels, or those
+    without a value.
     """
 
     name: str
@@ -110,8 +111,8 @@ class Encoder(msgspec.Struct, frozen=True):
         return self.target_location + self.target_scale * mean, self.target_scale * sd
 
     def warnings_for(self, batch: Batch) -> list[str]:
-        """Which labels of a batch the federation doesn't know, in how many rows; and how many
-        numbers are beyond their bounds.
+        """A sentence for each column with labels that the federation doesn't know, or with numbers
+        beyond their bounds: how many rows have them.
         """
         found = []
         for category in self.categorical:
@@ -147,8 +148,8 @@ class Encoder(msgspec.Struct, frozen=True):
 class EncodedRows:
     """A source as the mathematics sees it: chunks (X (n, d), y (n,)), again and again.
 
-    Few rows are read and encoded once and kept; more than ``most_bytes`` of numbers are read anew
-    in each pass, so that memory doesn't grow with them.
+    The first pass keeps the encoded rows, if they take at most ``most_bytes``. More rows are read
+    and encoded anew in each pass, so that memory doesn't grow with them.
     """
 
     source: Source
@@ -194,7 +195,7 @@ def _standardised(values: Vector, number: NumericFeature) -> Vector:
 
 
 def _beyond(values: Vector, number: NumericFeature) -> NDArray[np.bool_]:
-    """Which values (n,) the encoder moves to a bound; with a little room for rounding."""
+    """Which values (n,) the encoder moves to a bound, allowing for rounding."""
     most = np.inf if number.most is None else number.most * (1.0 + 1e-9)
     beyond: NDArray[np.bool_] = np.abs(values - number.location) > most * number.scale
     return beyond

@@ -1,7 +1,7 @@
 """Which groups of rows have an input of their own: none so small that a sum gives its rows away.
 
-A column divides the rows into those of each label, those without a value, and the rest. Sums over
-all rows less sums over groups are sums over the rest: so it must not be small, either.
+A column divides the rows into those of each label, those without a value, and the rest. The sum
+over all rows less the groups' sums is a sum over the rest, so the rest must not be small, either.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ MISSING = None
 def kept_groups(
     rows: int, labels: Mapping[str, int], missing: int, fewest: int
 ) -> frozenset[Group]:
-    """The groups that are told apart; the smallest joins the rest, as long as that is too small.
+    """The groups that are told apart. While the rest is too small, the smallest group joins it.
 
     Args:
-        rows: of the federation.
-        labels: of the column, with their rows.
-        missing: rows without a value.
-        fewest: rows that each group, and the rest unless it is empty, must have.
+        rows: how many rows the federation has.
+        labels: how many rows have each label of the column.
+        missing: how many rows have no value.
+        fewest: how many rows each group must have, and the rest, unless it is empty.
     """
     groups: list[tuple[Group, int]] = [*labels.items(), (MISSING, missing)]
     kept = {group: size for group, size in groups if size >= fewest}

@@ -1,8 +1,8 @@
-"""A file that has no schema yet: each cell as text, as a number and as a time, where it is one.
+"""A file that has no schema yet: each cell as text and, where it is one, as a number or a time.
 
-Cells are read by the node's rules (`duck`), so what is found here is what a node would find; and
-once there is a schema, `Cells.check` searches the same file with the node's checker. Rows keep
-their numbers in the file, so that errors name the reader's own rows.
+Cells are read by the node's rules (`duck`), so a node would find the same. Once there is a schema,
+`Cells.check` checks the same file as a node would. Rows keep their numbers in the file, so that
+errors name the rows that a person sees there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -101,7 +101,7 @@ class Cells:
     number: str
 
     def check(self, data: DataSpec) -> None:
-        """Search the file with the node's checker; rows without a target are left out.
+        """Check the file as a node would; rows without a target are left out.
 
         Raises:
             DataError: the first cell that doesn't fit the schema, with its row in the file.
@@ -153,7 +153,11 @@ def check_named(wanted: Sequence[str], names: Sequence[str], path: Path) -> None
 
 
 def _view(
-    path: Path, names: Sequence[str], types: Mapping[str, str], missing: Sequence[str], number: str
+    path: Path,
+    names: Sequence[str],
+    types: Mapping[str, str],
+    missing: Sequence[str],
+    number_name: str,
 ) -> str:
     """SQL: rows in the file's order, numbered."""
     known = ", ".join(literal(text) for text in missing)
@@ -162,7 +166,8 @@ def _view(
         text = as_text(name, types)
         cell = f"CASE WHEN {text} NOT IN ({known}) THEN {text} END" if missing else text
         cells.append(f", {cell} AS {quoted(name)}")
-    return f"SELECT row_number() OVER () AS {number}{''.join(cells)} FROM {relation(path)}"  # noqa: S608 - quoted
+    numbered = f"row_number() OVER () AS {number_name}"
+    return f"SELECT {numbered}{''.join(cells)} FROM {relation(path)}"  # noqa: S608 - quoted
 
 
 def _query(view: str, names: Sequence[str], number_name: str) -> str:

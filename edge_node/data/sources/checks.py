@@ -1,4 +1,4 @@
-"""What no row of a file may be, as conditions that DuckDB searches for in one pass."""
+"""The checks of a file's rows, as conditions that DuckDB searches for in one pass."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from edge_node.errors import DataError
 __all__ = ["LARGEST", "Rows", "count_rows"]
 
 LARGEST = 1e120
-"""In absolute value; what is beyond can't be summed."""
+"""The largest absolute value of a number: larger ones can't be summed."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def count_rows(
     *,
     with_target: bool,
 ) -> int:
-    """How many rows there are, all of which fit the schema: one pass, whatever the columns.
+    """Check every row against the schema and count them, in one pass for all columns.
 
     Raises:
         DataError: a column of the wrong type, or the first cell that doesn't fit.
@@ -128,7 +128,7 @@ def _problems(data: DataSpec, types: Mapping[str, str], *, with_target: bool) ->
 
 
 def _label_problem(column: Column, types: Mapping[str, str], *, agreed_on: bool) -> _Problem:
-    """Also for listed categories: so every column is read, and text that is no UTF-8 is found."""
+    """Listed categories are checked, too: so every column is read, and broken UTF-8 is found."""
     text = as_text(column.name, types)
     return _Problem(
         column.name,

@@ -4,7 +4,7 @@ This is the only module that calls DuckDB, so its exceptions become ours here. A
 cells; a cell is read as a number or as text by one rule each, whatever the file's type:
 
 - a number is what DuckDB casts to DOUBLE, but for digits grouped by underscores;
-- a text is what is written, without surrounding space. Numbers that a Parquet file holds as such
+- a text is what is written, without surrounding space. A Parquet file's numbers, read as text,
   have one spelling: whole ones print like integers.
 """
 

@@ -1,7 +1,7 @@
 """Public landmarks: rows that are nobody's, from a file that every node of the federation has.
 
 The spec names the file by the SHA-256 of its bytes, so that all nodes take the same points. It has
-the schema's columns; a target is not looked at.
+the schema's columns; a target is ignored.
 """
 
 import hashlib

@@ -31,7 +31,7 @@ def categorical_columns(data: DataSpec) -> list[Column]:
 
 
 def unlisted_columns(data: DataSpec) -> list[int]:
-    """Positions, among the categorical columns, of those whose categories the spec doesn't list."""
+    """Positions among the categorical columns: those whose categories the spec doesn't list."""
     return [i for i, column in enumerate(categorical_columns(data)) if not column.categories]
 
 

@@ -1,7 +1,7 @@
 """The site column: an input that says where a row is from. Each node fills it with its own name.
 
-Rows that have the column already are taken as they are: so one file can hold the rows of several
-sites, and any node can be asked about another site's.
+Rows that already have the column keep it. So one file can hold the rows of several sites, and any
+node can predict another site's rows.
 """
 
 from collections.abc import Iterable

@@ -1,9 +1,8 @@
 """Rows of a CSV or Parquet file, checked against the schema and streamed in batches.
 
-DuckDB reads the file. It is checked once, when it is opened, so that what is wrong can be named by
-column and row before anything is sent; then it is streamed, in the file's order, as often as the
-program passes over it, and must be the same file each time. Memory doesn't grow with the number of
-rows.
+DuckDB reads the file. It is checked once, when it is opened, so that an error names the column and
+the row before anything is sent. Then the program streams it as often as it needs, in the file's
+order. It must be the same file each time. Memory doesn't grow with the number of rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,10 +179,10 @@ def open_source(
 def batch_from_rows(
     rows: Sequence[Mapping[str, float | str | None]], data: DataSpec, *, site: str | None = None
 ) -> Batch:
-    """Rows by column name, as a program sends them; the target, if given, is not looked at.
+    """Rows by column name, as a program sends them; a target, if there is one, is ignored.
 
     Args:
-        rows: the cells of each.
+        rows: each row's cells by column name.
         data: the schema.
         site: fills the schema's site column in rows that lack it.
 

@@ -23,7 +23,7 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """The file's present stamp. Raises DataError if it can't be had."""
+        """The file's present stamp. Raises DataError if the file can't be read."""
         try:
             facts = path.stat()
         except OSError as error:
@@ -36,7 +36,7 @@ class Stamp:
         return cls(facts.st_size, facts.st_mtime_ns)
 
     def check(self, path: Path) -> None:
-        """Raise DataError if the file has another stamp by now."""
+        """Raise DataError if the file's stamp has changed."""
         now = Stamp.of(path)
         if now != self:
             raise changed(path, expected=str(self), found=str(now))
@@ -48,7 +48,7 @@ class Stamp:
 
 
 def changed(path: Path, *, expected: str, found: str) -> DataError:
-    """That a file is not the one that was checked."""
+    """The error for a file that is not the one that was checked."""
     return DataError(
         "the file has changed since it was checked",
         where=str(path),

@@ -4,8 +4,8 @@ Rows; missing cells of each column; rows of each class and of each listed catego
 column, and a regression's target, a histogram of binary exponents; rows of each hash bucket where
 categories are not listed. All are integers, so the total is the same bytes however rows are split.
 
-Sums are fixed-point further on: the histogram gives every column a power-of-two unit that brings
-its largest value near one, and that no single node chose.
+Later sums are fixed-point. So the histogram gives every column a power-of-two unit that brings its
+largest value near one, and that no single node chose.
 """
 
 from collections import Counter
@@ -38,8 +38,9 @@ _BINS = (_HIGHEST - _LOWEST) // _BIN
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What is known after the first sum. ``present`` and ``units`` are those of the numeric columns
-    and then, for regression, of the target.
+    """What is known after the first sum.
+
+    ``present`` and ``units`` run over the numeric columns and then, for regression, the target.
     """
 
     rows: int
@@ -48,7 +49,7 @@ class Counts(msgspec.Struct, frozen=True):
     listed: tuple[tuple[int, ...], ...]  # per categorical column; rows of each category of the spec
     present: tuple[int, ...]
     units: tuple[float, ...]  # a power of two that no value exceeds
-    buckets: tuple[float, ...]  # of `labels.label_counts`, of the columns that aren't listed
+    buckets: tuple[float, ...]  # `labels.label_counts` of the columns that aren't listed
 
     @property
     def census(self) -> Vector:
@@ -62,7 +63,7 @@ class LocalCounts:
 
     vector: Vector
     tallies: tuple[Tally, ...]
-    census: Vector  # of these, rows and rows of each class
+    census: Vector  # the part of it that is rows, and rows of each class
 
 
 def local_counts(source: Source, data: DataSpec) -> LocalCounts:
@@ -178,7 +179,7 @@ def _top(place: int) -> int:
 
 
 def _check_numbers(values: Vector, name: str) -> None:
-    """Raise DataError for infinities, and numbers whose squares nobody can sum; NaN is missing."""
+    """Raise DataError for numbers too large to be squared and summed; NaN is a missing value."""
     if (large := values[np.abs(values) > LARGEST]).size:
         raise DataError(
             "a number is too large",
@@ -190,7 +191,7 @@ def _check_numbers(values: Vector, name: str) -> None:
 
 
 def _class_counts(batch: Batch, data: DataSpec) -> Vector:
-    """Rows of each class. Raises DataError for a target that is missing, or no class's index."""
+    """Rows of each class. Raises DataError for a target that is missing or no class index."""
     target = np.empty(0) if batch.target is None else batch.target
     wrong, expected = np.isnan(target), "a number"
     if data.task is Task.CLASSIFICATION:

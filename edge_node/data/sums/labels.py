@@ -1,16 +1,16 @@
 """The federation's category lists, from sums only; rare labels are not in any sum of their bytes.
 
 Every column has 40 tables of hash buckets, in which rows are counted over the whole federation. A
-label is common only if its bucket is in each of the tables (a count-min sketch: Cormode &
-Muthukrishnan 2005); nodes add up the bytes of common labels and of no others. A label that is rare
-itself gets through only where others fill its buckets in all tables. The shares of buckets that
-are not empty are known, so this has a known bound: unless their product is at most 2^-40, no byte
-is summed, and larger tables are tried.
+label counts as common if its bucket has enough rows in every table (a count-min sketch: Cormode &
+Muthukrishnan 2005). Nodes add up the bytes of common labels and of no others. A rare label gets
+through only if other labels share its bucket in every table. The probability of that is at most
+the product of the tables' shares of occupied buckets, which all nodes know: unless it is at most
+2^-40, no byte is summed, and larger tables are tried.
 
-Bytes are summed per bucket of the first three tables, with rows and a checksum. A bucket with one
-label gives it away: bytes over rows. Its sums are taken out of its other two buckets, and so on
-until nothing is left (peeling, as in an invertible Bloom table: Goodrich & Mitzenmacher 2011). If
-something is left, larger tables are tried.
+Bytes are summed per bucket of the first three tables, with rows and a checksum. A bucket with a
+single label reveals it: bytes over rows. The label's sums are then taken out of its other two
+buckets, and so on until nothing is left (peeling, as in an invertible Bloom table: Goodrich &
+Mitzenmacher 2011). If something is left, larger tables are tried.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ _TABLES = 40
 _BUCKETS = 128  # of each table at first; each further attempt has eight times as many
 _LEAK = 2.0**-40  # the largest probability with which a rare label's bytes may be summed
 _COPIES = 3  # tables in whose buckets bytes are summed
-_MOST = 1 << 16  # labels of a column at one node: more don't fit the largest tables
+_MOST = 1 << 16  # labels of a column at one node: more wouldn't fit the largest tables
 _WORDS = 2 + LONGEST_LABEL  # of a bucket: rows, checksum, bytes
 
 
@@ -103,8 +103,8 @@ class Sieve:
 
         Args:
             total: the federation's sum of ``label_counts``.
-            columns: as there.
-            attempt: as there.
+            columns: as for ``label_counts``.
+            attempt: as for ``label_counts``.
             min_rows: fewest rows of a common label.
         """
         counts = total.reshape(len(columns), _TABLES, _buckets(attempt))
@@ -115,7 +115,7 @@ class Sieve:
 
     @cached_property
     def _slots(self) -> NDArray[np.int64]:
-        """Where the bytes of a common bucket are summed: (columns, 3, buckets)."""
+        """The slot in which a common bucket's bytes are summed: (columns, 3, buckets)."""
         common = self.common[:, :_COPIES]
         slots: NDArray[np.int64] = np.cumsum(common).reshape(common.shape) - 1
         return slots
@@ -154,7 +154,7 @@ def read_labels(total: Vector, sieve: Sieve, min_rows: int) -> dict[int, dict[st
 
     Args:
         total: the federation's sum of ``label_bytes``.
-        sieve: as there.
+        sieve: as for ``label_bytes``.
         min_rows: a label with fewer rows in this sum (a node was lost since) is not listed.
     """
     left = total.reshape(-1, _WORDS).copy()
@@ -222,7 +222,7 @@ def _utf8(label: str, column: str) -> bytes:
 
 
 def too_many(columns: str, found: str) -> DataError:
-    """That no list of categories can be found."""
+    """The error for columns whose categories can't be listed."""
     return DataError(
         "too many different categories to be agreed on by sums",
         where=f"column {columns}",

@@ -1,8 +1,8 @@
-"""The second sum: around what each column's numbers lie.
+"""The second sum: the mean of each numeric column, and of a regression's target.
 
-A sum over all values that a column has, in the column's own unit and on two grids on which
-additions are exact: so means have all their digits, and are the same bytes however rows are split.
-A column with fewer values than a category must have rows isn't summed.
+A column's values are summed in its own unit, on two grids on which additions are exact. So means
+have all their digits, and are the same bytes however rows are split. A column with fewer values
+than `min_rows_per_category` isn't summed.
 """
 
 import math
@@ -23,7 +23,7 @@ _COARSE, _FINE = 2.0**26, 2.0**53  # grids on which 2^26 rows add up exactly
 
 
 def is_summed(counts: Counts, data: DataSpec) -> NDArray[np.bool_]:
-    """Which of the numeric columns and the target have values enough to be summed."""
+    """Which of the numeric columns and the target have enough values to be summed."""
     return np.array(counts.present) >= data.min_rows_per_category
 
 

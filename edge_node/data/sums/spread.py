@@ -2,11 +2,12 @@
 
 Moments are taken around the means, so that nothing cancels. They come with their own counts of
 rows, of present cells and of classes. One-hot inputs and indicators of missing cells are centred
-here. Numbers are summed over all rows and over no category's: of indicators there are counts, of
-pairs too, and their covariances with numbers are taken as zero.
+here. Numbers are summed over all rows only, never over those of one category. So an indicator is
+counted, alone and together with each other indicator, and its covariance with a number is taken as
+zero.
 
-What becomes a part of the model is rounded (`edge_node.arrays`): the same rows, split otherwise
-over nodes, give the same encoder.
+Whatever goes into the model is rounded (`edge_node.arrays`): the same rows give the same encoder,
+however they are split over nodes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,7 @@ __all__ = ["Agreed", "local_spread", "read_spread"]
 _GAIN_BITS = 14
 _GAIN = 2.0**_GAIN_BITS
 _GRID = GRID_BITS - _GAIN_BITS  # bits: of deviations, multiples of 2^-30, sums resolve products
-_CONSTANT = 2.0**-55  # variance, in gained units, that is rounding only
+_CONSTANT = 2.0**-55  # a variance, in gained units, that is nothing but rounding
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Agreed:
     Attributes:
         counts: the first sum's.
         means: the second sum's, of the numeric columns and then of a regression's target.
-        labels: of each categorical column, with their rows.
+        labels: how many rows have each label, by categorical column.
     """
 
     counts: Counts
@@ -56,8 +57,10 @@ class Agreed:
 
 
 def local_spread(source: Source, data: DataSpec, agreed: Agreed) -> Vector:
-    """Counts of rows, of present numbers and of classes; first and second moments around the means,
-    of the target and of the numbers; rows with each indicator, and with each pair of them.
+    """A node's counts and moments, as `_layout` packs them.
+
+    Counts of rows, of present numbers and of classes; first and second moments of the target and of
+    the numbers, around the means; how many rows have each indicator, and each pair of indicators.
     """
     raw = _raw_encoder(data, agreed)
     numbers, size = len(raw.numeric), len(raw.feature_names)
@@ -114,13 +117,13 @@ def read_spread(
     Args:
         total: the federation's ``local_spread``.
         data: the schema.
-        agreed: as there.
-        pixels: the numeric columns are an image's. They keep their places, also those that are
-            constant, and share one scale: a margin that hardly varies must not become loud.
+        agreed: as for ``local_spread``.
+        pixels: the numeric columns are an image's. All keep their places, even constant ones, and
+            share one scale: a margin that hardly varies must not be blown up.
 
     Raises:
         DataError: the target is constant, or all inputs are.
-        NumericalError: another vector.
+        NumericalError: the total has another length, or is not finite.
     """
     raw = _raw_encoder(data, agreed)
     numbers, size = len(raw.numeric), len(raw.feature_names)
@@ -152,7 +155,7 @@ def read_spread(
 
 
 def _one_scale(variance: Vector, raw: Encoder) -> Vector:
-    """What all numbers are divided by to share one scale, each in its own gained unit."""
+    """What each number is divided by, in its own gained unit, so that all share one scale."""
     units = np.array([number.scale for number in raw.numeric])
     scales: Vector = round_significant(np.sqrt(np.mean(variance * units**2))) / units
     return scales
@@ -172,11 +175,14 @@ def _target_scale(moments: Vector, data: DataSpec, raw: Encoder) -> float:
 
 
 def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
-    """Numbers around their means, in gained units instead of standard deviations; indicators of
-    labels and of missing cells as they are. What has too few rows or values has no input.
+    """The encoder before scales and shares are known.
+
+    Numbers lie around their means, in gained units instead of standard deviations; indicators of
+    labels and of missing cells are not centred. A column with too few values, or a label with too
+    few rows, has no input.
 
     Raises:
-        DataError: no column has values enough.
+        DataError: no column has enough values.
     """
     counts, summed = agreed.counts, is_summed(agreed.counts, data)
     scales = [unit / _GAIN for unit in counts.units]
@@ -208,7 +214,7 @@ def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
 
 
 def _listed(data: DataSpec, agreed: Agreed) -> Iterator[CategoricalFeature]:
-    """Each categorical column's labels that have an input, and those that have joined the rest."""
+    """Each categorical column: the labels with an input, and those that have joined the rest."""
     numbers, fewest = len(numeric_columns(data)), data.min_rows_per_category
     for i, column in enumerate(categorical_columns(data)):
         labels, missing = agreed.labels[i], agreed.counts.missing[numbers + i]
@@ -219,7 +225,7 @@ def _listed(data: DataSpec, agreed: Agreed) -> Iterator[CategoricalFeature]:
 
 
 def _missing(data: DataSpec, agreed: Agreed) -> Iterator[MissingFeature]:
-    """The columns whose missing cells are told apart."""
+    """An indicator for each column whose missing cells are told apart."""
     counts = agreed.counts
     names = [column.name for column in numeric_columns(data) + categorical_columns(data)]
     labels: list[Mapping[str, int]] = [{} for _ in numeric_columns(data)]
@@ -231,7 +237,7 @@ def _missing(data: DataSpec, agreed: Agreed) -> Iterator[MissingFeature]:
 
 
 def _scaled(raw: Encoder, mean: Vector, scale: Vector, varies: NDArray[np.bool_]) -> Encoder:
-    """Without the inputs that are constant; numbers in standard deviations, shares known."""
+    """The final encoder: numbers in standard deviations, shares known, no constant inputs."""
     if not varies.any():
         raise DataError(
             "every input is constant over the whole federation", found=", ".join(raw.feature_names)
