@@ -1,5 +1,5 @@
 """Classification: a Gaussian that approximates the posterior under a softmax likelihood.
 
 Read `classes` (labels as numbers), `likelihood` (one row), `approximation` (the Gaussian),
-`expansion` (what is summed), `variational` (the steps towards it).
+`expansion` (what is summed), `variational` (the steps towards it), `posterior` (probabilities).
 """

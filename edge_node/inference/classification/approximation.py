@@ -19,7 +19,7 @@ __all__ = ["Approximation"]
 
 @dataclass(frozen=True)
 class Approximation:
-    """A Gaussian q(U): the data's message times the prior N(0, a I).
+    """A Gaussian q(U): the rows' message times the prior N(0, a I).
 
     Attributes:
         message: Lambda (q r, q r) and eta (q r,) over vec U.

@@ -31,7 +31,7 @@ __all__ = ["Expansion", "local_expansion"]
 
 @dataclass(frozen=True)
 class Expansion:
-    """What a sweep sums: the averaged log likelihood to second order; disjoint rows' add.
+    """What a sweep sums: the averaged log likelihood to second order. Disjoint rows' add up.
 
     Attributes:
         log_likelihood: sum of E_q log p(y | g), nats.

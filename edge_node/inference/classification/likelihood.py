@@ -2,7 +2,7 @@
 
 With g ~ N(mean, covariance) the contrasts of one row and p = softmax(offsets + Q g):
 
-    E log p_y,     E p = its gradient's subtrahend,     E Q' (diag p - p p') Q = minus its curvature
+    E log p_y,     E p (in its gradient),     E Q' (diag p - p p') Q (minus its curvature)
 
 Two classes: closed form. The logistic function is a mixture of eight normal distribution functions
 to 3e-9 (Monahan & Stefanski 1992), whose integrals against a Gaussian are known, so all three are
@@ -105,8 +105,11 @@ def softmax_curvature(p: Matrix) -> Matrix:
 
 
 def _average_logistic(mean: Vector, variance: Vector) -> Expectations:
-    """For a difference of logits f ~ N(mean, variance), both (n,): with z = kappa mean,
-    E s(f) = sum w Phi(z), and E log s(f) = -E s's integral at -f.
+    """Averages over a difference of logits f ~ N(mean, variance), both (n,).
+
+    With s the logistic function, z = kappa mean, and N and Phi the normal density and distribution,
+    E s(f) = sum w Phi(z), E s'(f) = sum w kappa N(z) and
+    E log s(f) = -sum w [N(z) - z Phi(-z)] / kappa.
     """
     kappa = _SLOPES / np.sqrt(1.0 + _SLOPES**2 * variance[:, None])
     z = kappa * mean[:, None]

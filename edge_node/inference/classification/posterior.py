@@ -29,7 +29,7 @@ class ClassPosterior:
         approximation: q(U) over the weights of q = C - 1 contrasts.
         offsets: fixed means of the logits (C,).
         log_evidence: the bound, nats.
-        allowance: so much of k(x, x) - phi'phi the approximation has accounted for already, as
+        allowance: how much of k(x, x) - phi'phi the approximation has already accounted for, as
             noise of the labels (`edge_node.inference.private.noisy_classification`).
     """
 

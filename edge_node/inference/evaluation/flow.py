@@ -17,10 +17,10 @@ which 1 / (w + 1) stands in place of (1 - exp(-t w)) / w. At t = 1 no direction 
 by the posterior's mean, nor more than 1.3 times as much; t is a prior of variance about t (Ali,
 Kolter & Tibshirani 2019). For t to infinity f_t is least squares without regularisation.
 
-There is no evidence to choose t by. The prior under which f_t were a posterior mean has a variance
-(exp(t w) - 1) / w along V: it depends on the rows, so its marginal likelihood compares nothing. And
-with a prior that does not, the evidence has spoken: it chose s2, and t = 1. So ``best_time`` looks
-at rows that were held out: sums again, one number for each t.
+No evidence can choose t. The prior under which f_t would be a posterior mean has the variance
+(exp(t w) - 1) / w along V. It depends on the rows, so its marginal likelihood compares nothing. And
+with a prior that doesn't, the evidence has already chosen: s2, and t = 1. So ``best_time`` looks at
+rows that were held out: sums again, one number for each t.
 """
 
 from collections.abc import Sequence
@@ -106,7 +106,7 @@ def local_scores(rows: Rows, flow: GradientFlow, times: Sequence[float] = TIMES)
 def choose_time(total: Vector, times: Sequence[float] = TIMES) -> float:
     """The time with the least error, from the sum of all nodes' ``local_scores``.
 
-    Of times that differ by rounding only, as they do when all is learnt, it is the first.
+    Among times whose errors differ by rounding only, as they do when all is learnt, the first.
 
     Raises:
         NumericalError: no rows were held out, or the scores are not those of ``times``.
@@ -123,10 +123,10 @@ def choose_time(total: Vector, times: Sequence[float] = TIMES) -> float:
     return times[int(np.argmax(errors <= errors.min() * (1 + 1e-9)))]
 
 
-def best_time(rows: Rows, flow: GradientFlow, times: Sequence[float] = TIMES) -> float:
-    """The time that predicts held-out ``rows`` best; ``local_scores`` and ``choose_time`` in one.
+def best_time(rows: Rows, flow: GradientFlow) -> float:
+    """The time of ``TIMES`` that predicts held-out ``rows`` best.
 
     Raises:
         NumericalError: there are no rows.
     """
-    return choose_time(local_scores(rows, flow, times), times)
+    return choose_time(local_scores(rows, flow))

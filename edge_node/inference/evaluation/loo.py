@@ -8,8 +8,8 @@ h = phi'(I + Lambda)^-1 phi,
     variance = a [h / (1 - w h) + u + s2]
 
 of y without its row, exactly (Sherman & Morrison 1950; Rasmussen & Williams 2006, section 5.4.2).
-What all rows chose together stays as it is: encoding, landmarks, s2, a. So the scores flatter
-where a metric or landmarks were fitted to few rows.
+What all rows chose together stays: encoding, landmarks, s2, a. So the scores flatter where a metric
+or landmarks were fitted to few rows.
 
 A site scores its own rows by itself and sends nothing.
 """

@@ -9,7 +9,7 @@ from edge_node.errors import DataError
 
 __all__ = ["accuracy", "coverage", "ece", "log_loss", "nll", "rmse"]
 
-SMALLEST = float(np.finfo(np.float64).tiny)
+_SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 def rmse(y: Vector, mean: Vector) -> float:
@@ -59,7 +59,7 @@ def log_loss(y: Vector, probabilities: Matrix) -> float:
     """
     labels = _check_classes(y, probabilities)
     chosen = probabilities[np.arange(len(labels)), labels]
-    return float(-np.mean(np.log(np.maximum(chosen, SMALLEST))))
+    return float(-np.mean(np.log(np.maximum(chosen, _SMALLEST))))
 
 
 def ece(y: Vector, probabilities: Matrix, bins: int = 15) -> float:

@@ -1,12 +1,12 @@
 """Joint draws from a posterior: functions, seen at some inputs.
 
-A mean and an sd say nothing of how errors at two inputs go together; draws do. In regression
+A mean and an sd don't say how errors at two inputs are related; draws do. In regression
 
     f(X) = Phi u + e,    u ~ N(mu, a (I + Lambda)^-1),    e ~ N(0, a [K(X, X) - Phi Phi'])
 
-and its covariance is the posterior's, between inputs, too: the residual e that landmarks don't
-cover is independent of u, and independent of the rows' residuals, but not from one input to the
-next (the conditional of u is exact at queries: Quinonero-Candela & Rasmussen 2005, section 6).
+and its covariance is the posterior's, between inputs, too. The residual e, which the landmarks
+don't cover, is independent of u and of the rows' residuals, but not from one input to the next (the
+conditional is exact at queries: Quinonero-Candela & Rasmussen 2005, section 6).
 Contrasts of class logits have the same two parts; softmax makes probabilities of them.
 
 The residual's covariance is singular at landmarks and for equal inputs. Its root is taken by

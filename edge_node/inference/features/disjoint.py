@@ -1,7 +1,7 @@
 """Shares of the rows that have no row in common, by a hash of the row.
 
-What moves landmarks is summed over a share of its own each time. Were two such sums of the same
-rows, the difference of two totals could be a single row: one that has changed its landmark.
+Each time that landmarks are moved, a new share of the rows is summed. If the same rows were summed
+twice, the difference of two totals could be a single row: one whose nearest landmark has changed.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ __all__ = ["DisjointSubset"]
 
 _SALT = 1  # shares have nothing to do with folds
 _PARTS = 16
-"""Of which one is in no share: all rows' sum less all shares' sums is a sum over that part, too."""
+"""One part is in no share: the sum over all rows less the shares' sums is a sum over that part, so
+it must hold enough rows, too."""
 
 
 @dataclass(frozen=True)

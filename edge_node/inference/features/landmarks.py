@@ -2,9 +2,9 @@
 
 They are points drawn from a Gaussian with the federation's covariance, or centroids moved by
 federated k-means: counts are summed first, then rows, for landmarks with enough rows only. Every
-function is the same, bit for bit, however rows are split into nodes and chunks: ties go to the
-lowest index, distances that decide are functions of two rows alone, and sums are of numbers on a
-grid, which add up without rounding.
+result is the same, bit for bit, however rows are split into nodes and chunks: ties go to the
+lowest index, distances that decide are functions of two rows alone, and numbers are summed on a
+grid, where they add up without rounding.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from edge_node.arrays import Matrix, Rows, Vector, round_significant
 from edge_node.errors import NumericalError
 from edge_node.inference.kernels.kernel import Kernel
-from edge_node.inference.numerics.distances import pair_distances
+from edge_node.inference.numerics.distances import Indices, pair_distances
 
 __all__ = [
     "gaussian_landmarks",
@@ -29,11 +29,9 @@ __all__ = [
     "kmeans_update",
 ]
 
-Indices = NDArray[np.intp]
-
 _DEPENDENT = 1e-7  # share of a column's variance below which it depends on those before it
 _GRID = 2.0**30  # rows are summed in multiples of 2^-30: exact up to a total of 8 million
-_APPROACH = 0.3  # the part of the way that is left
+_APPROACH = 0.3  # a landmark is brought to this share of its distance from a crowded one
 _VALUES_AT_ONCE = 1 << 20  # distances computed at a time
 
 
@@ -94,11 +92,12 @@ def kmeans_counts(rows: Rows, landmarks: Matrix) -> Vector:
 def kmeans_eligible(counts: Vector, left: float, min_rows: int) -> NDArray[np.bool_]:
     """Which landmarks (m,) have enough rows in the whole federation to be summed.
 
-    None has where too few rows would be left that never were: they are all rows' sum less the rest.
+    The rows that are never summed must be enough, too: the sum over all rows less all other sums is
+    a sum over them. Where they would be too few, no landmark is eligible.
 
     Args:
         counts: (m,), the federation's total of ``kmeans_counts``.
-        left: rows of the federation that were not summed so far, these among them.
+        left: how many of the federation's rows have not been summed yet, these included.
         min_rows: fewest rows of a sum.
     """
     eligible: NDArray[np.bool_] = counts >= min_rows
@@ -149,10 +148,11 @@ def kmeans_update(landmarks: Matrix, total: Vector, min_rows: int) -> Matrix:
 
 
 def kmeans_spread(landmarks: Matrix, counts: Vector, min_rows: int) -> Matrix:
-    """Bring landmarks without a row to those that have many, for the next rows to divide.
+    """Bring landmarks without rows to crowded ones, which share the next rows with them.
 
-    They are handed out one by one, each to the landmark with the most rows a head (D'Hondt), while
-    those are enough for two; each goes most of the way, so that they lie on all sides of it.
+    They are handed out one by one. Each goes to the crowd with the most rows per landmark in it
+    (D'Hondt's method), as long as those rows are enough for two. It goes most of the way only, so
+    that a crowd's landmarks lie on all sides.
 
     Args:
         landmarks: (m, d), after an update.
@@ -202,11 +202,11 @@ def _nearest(X: Matrix, Z: Matrix) -> Indices:
 
 
 def independent_landmarks(kernel: Kernel, landmarks: Matrix, tolerance: float = 1e-10) -> Indices:
-    """Which landmarks carry something of their own: pivoted Cholesky of K_ZZ (LAPACK's dpstrf).
+    """Which landmarks add something to the others: pivoted Cholesky of K_ZZ (LAPACK's dpstrf).
 
     Pivoting takes, again and again, the landmark with the largest variance given those taken, until
-    none has more than ``tolerance`` of the largest prior variance. To be decided at one node and
-    shared: near the tolerance it hangs on rounding.
+    none has more than ``tolerance`` of the largest prior variance. One node decides for all: near
+    the tolerance the result depends on rounding.
 
     Args:
         kernel: the kernel.

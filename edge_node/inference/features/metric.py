@@ -1,8 +1,7 @@
 """A metric on the inputs, learnt from the posterior's own gradients.
 
-A network of infinite width doesn't learn features. What a finite one does to its inputs is, to a
-good part, this: it stretches the directions in which its function varies. With f the posterior's
-mean over the inputs x,
+A network of infinite width doesn't learn features. A finite one does, for a good part by stretching
+the directions in which its function varies. With f the posterior's mean over the inputs x,
 
     M = sum over rows of grad f(x) grad f(x)'        (d, d),     T = M^1/2
 
@@ -32,7 +31,7 @@ def gradient_outer_product(rows: Rows, features: Features, weights: Matrix) -> M
     """M (d, d) of this node's rows, in one pass.
 
     Args:
-        rows: chunks (X (n, d), y); the targets are not looked at.
+        rows: chunks (X (n, d), y); the targets are ignored.
         features: phi, r of them; their metric, if they have one, is accounted for.
         weights: the mean of u, (r,) or (r, q): f(x) = weights' phi(x), q outputs.
     """
@@ -40,7 +39,8 @@ def gradient_outer_product(rows: Rows, features: Features, weights: Matrix) -> M
     A = solve_triangular(features.cholesky.T, columns, check_finite=False)
     size = features.landmarks.shape[1]
     total = SymmetricSum(size)
-    for X, _ in blocks(rows):  # exactly: a row's rounding turns its direction to a landmark near it
+    for X, _ in blocks(rows):
+        # Exactly: next to a landmark, a row's rounding would turn its direction to that landmark.
         placed = place_exactly(X, features.metric)
         gradients = features.kernel.gradient(placed, features.landmarks, A)
         total.add(gradients.reshape(-1, size))

@@ -25,7 +25,7 @@ from edge_node.inference.numerics.blas import solve_rows
 __all__ = ["Arrays", "Features", "check_finite"]
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
-"""What is in a NumPy archive, by name."""
+"""The arrays of a NumPy archive, by name."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ Summed as they are, they leave rounding of that size in every entry of K'K, and 
 measured, posteriors lose from 3 to 13 digits.
 
 So the few directions in which all landmarks agree are first turned onto coordinates of their own,
-by a reflection H = I - W W' (H = H' = H^-1): the columns of K H are as large as what they add, and
-so are the entries and the errors of the Gram matrix (K H)'(K H). With M = L^-1 H,
+by a reflection H = I - W W' (H = H' = H^-1). Each column of K H is then only as large as what it
+adds, and so are the entries of the Gram matrix (K H)'(K H) and their errors. With M = L^-1 H,
 
     Phi'Phi = M (K H)'(K H) M',    Phi'Y = M (K H)'Y.
 
@@ -29,8 +29,8 @@ from edge_node.inference.numerics.symmetric import mirror
 __all__ = ["Whitening", "reflector", "whitening"]
 
 _DIRECTIONS = (4, 16)
-"""How many directions are turned: the first number that is enough. More cost digits again, because
-directions that matter less are known less well; 16 were best for 13 of 16 kernels."""
+"""How many directions are turned: the first number that is enough. Turning more costs digits again,
+because directions that matter less are known less well; 16 were best for 13 of 16 kernels."""
 
 _SWEEPS = 4  # of subspace iteration: the directions needn't be exact
 _FEW = 128  # landmarks that cost little row by row
@@ -81,15 +81,15 @@ class _RowByRow:
     cholesky: Matrix
 
     def turn(self, K: Matrix) -> None:
-        """Phi in place of K (n, r)."""
+        """Overwrite K (n, r) with Phi."""
         solve_rows(self.cholesky, K)
 
     def gram(self, turned: Matrix) -> Matrix:
-        """The same."""
+        """The sum as it is."""
         return turned
 
     def shift(self, turned: Vector) -> Vector:
-        """The same."""
+        """The sum as it is."""
         return turned
 
 
@@ -106,7 +106,7 @@ class _AfterTheSum:
     reflector: Matrix
 
     def turn(self, K: Matrix) -> None:
-        """K H in place of K (n, r)."""
+        """Overwrite K (n, r) with K H."""
         subtract_product(K @ self.reflector, self.reflector, K)
 
     def gram(self, turned: Matrix) -> Matrix:

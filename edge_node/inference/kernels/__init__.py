@@ -3,5 +3,5 @@
 Read `activations` (one nonlinearity), `layers` (a network of them), `dense` (the kernel that the
 project exists for), and `kernel` (the protocol and the grid). `homogeneous` makes a ReLU network
 one function of one number; `gradients` differentiates; `stationary` and `convolutional` are the
-others; `oracle` asks neural-tangents.
+others, `ranges` checks all kernels' parameters, and `oracle` asks neural-tangents.
 """

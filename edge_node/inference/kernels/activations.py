@@ -57,12 +57,12 @@ class Nonlinearity:
 
 
 def sine(xp: ModuleType, gap: Any) -> Any:
-    """Sin of the angle whose cosine is 1 - ``gap``."""
+    """The sine of the angle whose cosine is 1 - ``gap``."""
     return xp.sqrt(gap * (2.0 - gap))
 
 
 def _relu(xp: ModuleType, signals: Signals) -> tuple[Signals, Any]:
-    """Phi = max(u, 0) (Cho & Saul 2009, eq. 4-6).
+    """ReLU, phi(u) = max(u, 0) (Cho & Saul 2009, eq. 4-6).
 
     With t the angle, 1 - J(t) / pi = gap - (sin t - t cos t) / pi.
     """
@@ -75,7 +75,7 @@ def _relu(xp: ModuleType, signals: Signals) -> tuple[Signals, Any]:
 
 
 def _relu_partials(xp: ModuleType, signals: Signals) -> Partials:
-    """D gap' / d gap = 2 Sdot; d Sdot / dt = -1 / (2 pi), of which gap = 0 has none: zero."""
+    """ReLU: d gap' / d gap = 2 Sdot and d Sdot / dt = -1 / (2 pi), taken as zero at gap = 0."""
     opposite = sine(xp, signals.gap)
     angle = xp.arctan2(opposite, 1.0 - signals.gap)
     return Partials(
@@ -88,7 +88,7 @@ def _relu_partials(xp: ModuleType, signals: Signals) -> Partials:
 
 
 def _erf(xp: ModuleType, signals: Signals) -> tuple[Signals, Any]:
-    """Phi = erf(u) (Williams 1997, eq. 11), neural-tangents' ``Erf(a=1, b=1)``.
+    """The error function, phi(u) = erf(u) (Williams 1997, eq. 11), as neural-tangents' ``Erf``.
 
     arcsin(2 S / sqrt((1 + 2p)(1 + 2q))) as an arctan2, whose other side is free of cancellation:
     (1 + 2p)(1 + 2q) - 4 S^2 = 1 + 2p + 2q + 4 p q gap (2 - gap).
@@ -107,7 +107,7 @@ def _erf_root(xp: ModuleType, signals: Signals) -> Any:
 
 
 def _erf_partials(xp: ModuleType, signals: Signals) -> Partials:
-    """With R the root, R^2 = (1 + 2p)(1 + 2q) - 4 S^2, from S' = (2 / pi) arcsin and Sdot."""
+    """From S' = (2 / pi) arcsin(...) and Sdot, with the root R^2 = (1 + 2p)(1 + 2q) - 4 S^2."""
     p, q, _ = signals
     S, root = signals.covariance(xp), _erf_root(xp, signals)
     cube = root * root * root
@@ -123,7 +123,7 @@ def _erf_partials(xp: ModuleType, signals: Signals) -> Partials:
 
 
 def _gelu(xp: ModuleType, signals: Signals) -> tuple[Signals, Any]:
-    """Phi = u Prob(N(0, 1) < u) (Tsuchida et al. 2021, section 3.2), neural-tangents' ``Gelu``.
+    """GELU, phi(u) = u Prob(N(0, 1) < u) (Tsuchida et al. 2021, section 3.2), as ``Gelu``.
 
     With a = 1 + p, b = 1 + q, D^2 = a b - S^2 (free of cancellation) and t = arctan(S / D),
 
@@ -155,7 +155,7 @@ def _gelu_power(xp: ModuleType, p: Any) -> Any:
 
 
 def _gelu_partials(xp: ModuleType, signals: Signals) -> Partials:
-    """``_gelu``'s formulas differentiated; p' changes with both p and S of S'."""
+    """The derivatives of ``_gelu``'s formulas. p' is S' at p = q = S: each of them has a term."""
     p, q, gap = signals
     a, b = 1.0 + p, 1.0 + q
     S, D = signals.covariance(xp), _gelu_root(xp, signals)

@@ -1,9 +1,9 @@
 """Kernels of infinitely wide convolutional networks with pooling, for rows that are images.
 
-Computed by neural-tangents (`oracle`), which is an extra: nothing but a spec that asks for
-`conv-ntk` imports this module (`kernel`). Pooling makes a network blind to where in
-an image something is, and its kernel dear: each pair of rows takes the covariances of all pairs of
-pixels through the layers, (height x width)^2 numbers. It is for small images and few landmarks.
+Computed by neural-tangents (`oracle`), which is an extra: this module is imported only for a spec
+that asks for `conv-ntk` (`kernel`). Pooling makes a network blind to where in an image something
+is. It also makes the kernel expensive: each pair of rows takes the covariances of all pairs of
+pixels through the layers, (height x width)^2 numbers. So it is for small images and few landmarks.
 """
 
 import math
@@ -84,7 +84,7 @@ class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
         return values
 
     def gradient(self, X: Matrix, Z: Matrix, A: Matrix) -> NoReturn:
-        """It has none here. Raises ConfigurationError."""
+        """Not available: raises ConfigurationError."""
         raise ConfigurationError(
             "a convolutional kernel has no gradients here",
             where=str(self),
@@ -108,6 +108,6 @@ class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
 
 
 def _pieces(rows: int, at_most: int) -> Iterator[slice]:
-    """Powers of two, which fill what is compiled for them."""
+    """Slices of a power of two rows: full pieces have the shape that was compiled."""
     step = 1 << (at_most.bit_length() - 1)
     return (slice(start, start + step) for start in range(0, rows, step))

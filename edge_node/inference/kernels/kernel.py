@@ -1,6 +1,6 @@
 """What a kernel is, and the grid of kernels that the evidence chooses from.
 
-``convolutional`` takes an extra. It is imported where a spec or a model asks for it.
+``convolutional`` needs an extra, so it is imported only where a spec or a model asks for it.
 """
 
 from collections.abc import Iterator
@@ -99,6 +99,6 @@ def kernel_from_json(text: str) -> Kernel:
 
 
 class _Tag(msgspec.Struct):
-    """Which kernel JSON is of."""
+    """The type that a kernel's JSON names."""
 
     type: str

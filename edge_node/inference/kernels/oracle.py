@@ -1,8 +1,8 @@
 """neural-tangents: an oracle for dense kernels, and the source of convolutional ones.
 
-The only module that imports it. neural-tangents 0.6.5 imports TensorFlow for one experimental
-corner; an empty module stands in for that corner, and TensorFlow is never needed. It works on JAX
-0.5.3. Dense kernels are compared with it, and never computed by it.
+No other module imports neural-tangents. Its version 0.6.5 imports TensorFlow for one experimental
+corner; an empty module stands in for that corner, so TensorFlow is never needed. It works on JAX
+0.5.3. Dense kernels are compared with it, but never computed by it.
 """
 
 import importlib

@@ -12,7 +12,7 @@ def check_ranges(kernel: object, ranges: Mapping[str, tuple[str, bool]]) -> None
 
     Args:
         kernel: the kernel, whose attributes are its parameters.
-        ranges: by a parameter's name what is expected of it, in words, and whether that is so.
+        ranges: for each parameter's name, its range in words, and whether the value fits.
 
     Raises:
         ConfigurationError: a parameter is not as expected.

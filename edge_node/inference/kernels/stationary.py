@@ -1,7 +1,7 @@
 """Classical kernels of the distance between rows: Matern-3/2 and the squared exponential (RBF).
 
 They are baselines, in the same machinery. The distance is measured in units of l sqrt(d), for a
-lengthscale l and d inputs: of standardised inputs two random rows are sqrt(2 d) apart, so that
+lengthscale l and d inputs: two random rows of standardised inputs are sqrt(2 d) apart, so that
 l = 1 is a sensible length whatever the number of inputs.
 """
 
@@ -88,18 +88,18 @@ class StationaryKernel(msgspec.Struct, frozen=True, tag="stationary"):
         return float(self.lengthscale**2 * X.shape[1])
 
     def _scaled(self, X: Matrix, Z: Matrix) -> Matrix:
-        """S (n, m)."""
+        """The scaled squared distances s (n, m)."""
         return squared_distances(X, Z) / self._unit(X)
 
     def _value(self, s: Matrix) -> Matrix:
-        """K (n, m)."""
+        """The kernel (n, m), a function of s."""
         if self.kind is KernelKind.RBF:
             return np.exp(-0.5 * s)
         root = np.sqrt(3.0 * s)
         return (1.0 + root) * np.exp(-root)
 
     def _pull(self, s: Matrix) -> Matrix:
-        """W = -2 dk / ds (n, m)."""
+        """The weights w = -2 dk / ds (n, m)."""
         if self.kind is KernelKind.RBF:
             return np.exp(-0.5 * s)
         return 3.0 * np.exp(-np.sqrt(3.0 * s))

@@ -11,9 +11,9 @@ over columns,
     R(s2) = tr Y'Y - sum c2 / (w + s2),      a = R / (n q s2)   (closed form),
     F     = -1/2 [n q (log(2 pi R / (n q)) + 1) + q sum log(1 + w / s2) + q t / s2],
 
-so one eigendecomposition serves every s2. The derivative in log s2 is as cheap: the noise is a
-root of it, found to rounding, so that two machines (or one, and a federation) agree on it far
-more closely than on the place of a flat maximum.
+so one eigendecomposition serves every s2. The derivative in log s2 is as cheap. The noise is its
+root, found to rounding: two machines agree on a root far more closely than on the place of a flat
+maximum.
 """
 
 from collections.abc import Callable
@@ -26,17 +26,26 @@ from edge_node.arrays import Vector, round_significant
 from edge_node.errors import NumericalError
 from edge_node.inference.messages.statistics import Statistics
 
-__all__ = ["Evidence", "Spectrum", "best_evidence", "maximum"]
+__all__ = [
+    "LEAST_RESIDUAL",
+    "NOISE_RANGE",
+    "Evidence",
+    "Spectrum",
+    "best_evidence",
+    "maximum",
+]
 
 NOISE_RANGE = (1e-6, 1e4)
 """The s2 considered, in units of the mean prior variance k(x, x). The floor bounds the condition
 number of G + s2 I by about 1e6 n: noise-free data get a standard error of 1e-3 prior sd."""
 
 LEAST_RESIDUAL = 2.0**-26
-"""Share of the targets' power below which what a model leaves of it can't be told from rounding (a
-difference of sums keeps eight digits of it at best). Taken for that much, a smaller noise explains
-no more: noise-free targets get a noise of 1.2e-4 of their own sd, the same however rows are split.
-"""
+"""Share of the targets' power below which a residual can't be told from rounding, because it is a
+difference of sums, good to eight digits of the power at best. A smaller residual counts as this
+much, so that a smaller noise explains no more. Noise-free targets get a noise of 1.2e-4 of their
+own sd, the same however rows are split."""
+
+_GRID_POINTS = 81  # eight a decade of the noise's range
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ class Spectrum:
 
 
 def best_evidence(statistics: Statistics) -> Evidence:
-    """Choose the noise, and with it the amplitude, that the targets speak for.
+    """The noise, and with it the amplitude, under which the targets are most likely.
 
     Args:
         statistics: the whole federation's.
@@ -135,7 +144,7 @@ def best_evidence(statistics: Statistics) -> Evidence:
     scale = statistics.prior_power / statistics.count
     lower, upper = (scale * end for end in NOISE_RANGE)
     noise = maximum(lambda s2: spectrum.evidence(s2).log_evidence, spectrum.slope, lower, upper)
-    if noise > lower and spectrum.exhausted(0.999 * noise):  # no root, and known to a few digits
+    if noise > lower and spectrum.exhausted(0.999 * noise):  # a kink, known to a few digits only
         noise = scale * float(round_significant(np.array(noise / scale), 10))
     return spectrum.evidence(noise)
 
@@ -145,17 +154,15 @@ def maximum(
     slope: Callable[[float], float],
     lower: float,
     upper: float,
-    *,
-    points: int = 81,
 ) -> float:
-    """Where ``value`` is greatest between two positive numbers.
+    """The place between two positive numbers where ``value`` is greatest.
 
-    A grid, even in the logarithm, finds the best neighbourhood; a root of ``slope`` (the
-    derivative in the logarithm) finds the place in it to rounding.
+    A grid, even in the logarithm, finds the neighbourhood. In it, a root of ``slope`` (the
+    derivative in the logarithm) is the place, found to rounding.
     """
-    grid = np.geomspace(lower, upper, points)
+    grid = np.geomspace(lower, upper, _GRID_POINTS)
     best = int(np.argmax([value(float(x)) for x in grid]))
-    left, right = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, points - 1)])
+    left, right = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, _GRID_POINTS - 1)])
     if slope(left) <= 0 or slope(right) >= 0:
         return float(grid[best])  # at an end of the range, or flat to rounding
     root = brentq(lambda t: slope(float(np.exp(t))), np.log(left), np.log(right), xtol=1e-13)

@@ -1,8 +1,8 @@
 """Cross-validation over rows that nobody sees together.
 
 A row's fold is a hash of its encoded inputs: the same wherever the row lies, and one for all its
-duplicates. Sums of each fold's rows add like all others; what a fold's rows say about a model that
-was learnt without them are two more numbers.
+duplicates. Sums over a fold's rows add up like all others. A model that was learnt without a fold
+is scored on that fold's rows by two more numbers, which add up, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ class FoldRows:
     Attributes:
         rows: chunks (X, y) of all.
         fold: 0 to FOLDS - 1.
-        inside: take the fold's own.
+        inside: True for the fold's own rows, False for all others.
     """
 
     rows: Rows
@@ -78,10 +78,10 @@ class Predictor:
     evidence: Evidence
 
     def log_density(self, X: Matrix, y: Matrix) -> Vector:
-        """Of targets (n,) or (n, q) at X (n, d), in nats: (n,), up to a constant.
+        """The log density (n,) of targets (n,) or (n, q) at X (n, d), in nats, up to a constant.
 
-        The variance is the noise's and that of the residual process; the weights' own, which is
-        small where rows outnumber features, is left out.
+        The variance is that of the noise and of the residual process. The weights' variance, which
+        is small where rows outnumber features, is left out.
         """
         Phi = self.features(X)
         uncovered = self.features.prior_variance(X) - np.square(Phi).sum(axis=1)
@@ -94,11 +94,11 @@ class Predictor:
 
 
 def local_scores(rows: Rows, reference: Predictor, others: Sequence[Predictor]) -> Vector:
-    """How much better than ``reference`` each of the others predicts rows it has not seen.
+    """How much better than ``reference`` each of k others predicts rows that none has seen.
 
     Returns:
-        Shape (1 + 2 k,): n, then per predictor the sum of the log densities' differences and of
-        their squares.
+        Shape (1 + 2 k,): n, then for each predictor the sum of its gains in log density over the
+        reference, and the sum of their squares.
     """
     totals = np.zeros(1 + 2 * len(others))
     for X, y in blocks(rows):
@@ -110,9 +110,9 @@ def local_scores(rows: Rows, reference: Predictor, others: Sequence[Predictor]) 
 
 
 def best_score(totals: Vector) -> int | None:
-    """Which predictor is the best, from the federation's sum of ``local_scores``.
+    """The index of the best predictor, from the federation's sum of ``local_scores``.
 
-    None where no gain over the reference exceeds its own standard error: few rows can't tell.
+    None where its mean gain over the reference doesn't exceed the gain's standard error.
     """
     count, sums = totals[0], totals[1:].reshape(-1, 2)
     if not (count > 1 and len(sums)):

@@ -5,7 +5,7 @@ shift eta. A product of messages is the sum of their parameters; that is all a f
 to add. A message need not be normalisable: a site with fewer rows than features sends a
 semi-definite Lambda. Several outputs that share one precision are kept as columns of eta.
 
-Gaussian belief propagation on a spanning tree is this and no more. Each node has a copy of u, and
+Gaussian belief propagation on a spanning tree is no more than this. Each node has a copy of u, and
 the copies are equal. So what a node sends to its parent is its own message times its children's
 (``network.sum`` adds the parameters on the way up), and what comes back down is the product of all
 messages. Times the prior (``with_prior``), that is every node's belief: exact on a tree, means and
@@ -53,7 +53,7 @@ class Gaussian:
 
     @classmethod
     def flat(cls, size: int, outputs: int | None = None) -> Self:
-        """The message that says nothing: the product's neutral element."""
+        """The message of no rows: the product's neutral element."""
         shape = (size,) if outputs is None else (size, outputs)
         return cls(np.zeros((size, size)), np.zeros(shape))
 
@@ -69,8 +69,8 @@ class Gaussian:
     def with_prior(self, variance: float = 1.0) -> Self:
         """The product with the prior N(0, variance I): from all rows' message, the posterior.
 
-        The prior counts once. It is in no message that is summed; whoever holds the total
-        multiplies it in.
+        The prior must count once. So no summed message contains it; it is multiplied into the
+        total.
         """
         precision = self.precision.copy()
         precision[np.diag_indices(self.size)] += 1.0 / variance

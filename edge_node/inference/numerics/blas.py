@@ -1,8 +1,9 @@
 """BLAS routines that run while other threads run Python.
 
-SciPy's wrappers keep the interpreter's lock, so that threads take turns. The routines themselves
-are reached through the addresses that SciPy publishes for Cython (``scipy.linalg.cython_blas``);
-ctypes lets the lock go. Matrices are float64 in C order, to BLAS the transposes of what they are.
+SciPy's wrappers keep the interpreter's lock, so that threads take turns. Here the routines are
+called at the addresses that SciPy publishes for Cython (``scipy.linalg.cython_blas``), by ctypes,
+which releases the lock. Matrices are float64 in C order; BLAS, which counts in columns, sees their
+transposes.
 """
 
 import ctypes
@@ -73,7 +74,7 @@ def solve_rows(L: Matrix, A: Matrix) -> None:
 
 
 def _shape(matrix: Matrix, name: str, expected: tuple[int | None, int | None]) -> tuple[int, int]:
-    """What an address can't say, checked: the matrix's shape."""
+    """The matrix's shape, checked: an address says nothing of shape, type and order."""
     fits = matrix.ndim == 2 and all(
         wanted in (None, found) for wanted, found in zip(expected, matrix.shape, strict=True)
     )

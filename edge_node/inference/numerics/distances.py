@@ -1,8 +1,8 @@
 """Distances and angles between rows, without cancellation where it would matter.
 
-A matrix product gives all pairs at the speed of BLAS, but to 1e-16 of the rows' lengths only. For
-close pairs that is nothing: they are listed, and computed again from differences. A pair's number
-then depends on its two rows alone, however rows are chunked.
+A matrix product gives all pairs at the speed of BLAS, but only to 1e-16 of the rows' lengths. A
+close pair's distance is lost in that. So close pairs are listed and computed again from
+differences: such a pair's distance depends on its two rows alone, however rows are chunked.
 """
 
 from collections.abc import Iterator

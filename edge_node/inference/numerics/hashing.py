@@ -13,8 +13,9 @@ _BITS = 20
 def row_hashes(X: Matrix, salt: int = 0) -> NDArray[np.uint64]:
     """A hash (n,) of each row of X (n, d); another ``salt`` gives unrelated ones.
 
-    Multiply and xor-shift over the bits of its numbers (the finaliser of MurmurHash3), which are
-    rounded to six digits: a column in another unit has other last digits, and the same hashes.
+    Multiply and xor-shift over the bits of its numbers (the finaliser of MurmurHash3). Numbers are
+    rounded to six digits first: a column in another unit differs in the last digits only, and
+    must give the same hashes.
     """
     state = np.full(len(X), X.shape[1] + (salt << 32), dtype=np.uint64)
     for column in round_absolute(np.ascontiguousarray(X.T), _BITS).view(np.uint64):

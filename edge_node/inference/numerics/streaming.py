@@ -1,9 +1,9 @@
-"""Sums over rows with all cores: each core adds blocks of rows to a sum that no other adds to.
+"""Sums over rows with all cores: each core adds blocks of rows to a sum of its own.
 
-A core's blocks are small enough for the caches, and its BLAS calls take no other thread. Where sums
-are fewer than cores, each is taken in parts, over shares of the rows, and its parts are added once,
-at the end. Which rows go to which part depends on the chunks, the number of sums and the number of
-threads alone, and so do the digits of the result.
+A core's blocks are small enough for the caches, and its BLAS calls take no other thread. Where
+there are fewer sums than cores, each is taken in parts, over shares of the rows, and its parts are
+added at the end. Which rows go to which part, and so the digits of the result, depends on the
+chunks, the number of sums and the number of threads alone.
 """
 
 import threading
@@ -45,13 +45,13 @@ _MOST_THREADS = 8
 
 
 class Scratch:
-    """A thread's memory for blocks, used again: new memory costs time, and leaves holes."""
+    """A thread's memory for blocks, used again: new memory costs time and fragments the heap."""
 
     def __init__(self) -> None:
         self._memory = aligned_empty((0, 1))
 
     def blocks(self, count: int, rows: int, columns: int) -> NDArray[np.float64]:
-        """Some blocks (count, rows, columns) of numbers without meaning, until the next call."""
+        """Uninitialised blocks (count, rows, columns), valid until the next call."""
         size = count * rows * columns
         if size > len(self._memory):
             self._memory = aligned_empty((size, 1))
@@ -62,7 +62,7 @@ class RunningSum(Protocol):
     """Something that rows are added to."""
 
     def add(self, X: Matrix, y: Vector, scratch: Scratch) -> None:
-        """Add a block of rows X (n, d), y (n,) or (n, q); ``scratch`` is memory to be used."""
+        """Add a block of rows X (n, d), y (n,) or (n, q); ``scratch`` is memory to work in."""
         ...
 
     def merge(self, other: Self) -> None:
@@ -82,7 +82,7 @@ def accumulate(rows: Rows, new: Callable[[], Sequence[Sum]], columns: int) -> Se
     Args:
         rows: chunks (X (n, d), y (n,) or (n, q)).
         new: makes the sums, one or more, empty.
-        columns: numbers that a sum computes for each row: rows come in blocks that fit the cache.
+        columns: how many numbers a sum computes for each row; decides how many rows make a block.
 
     Returns:
         Sums in the order of ``new``. The same chunks and threads give the same bits.
@@ -101,10 +101,10 @@ def accumulate(rows: Rows, new: Callable[[], Sequence[Sum]], columns: int) -> Se
 def in_parts(
     function: Callable[[Matrix], tuple[Vector, ...]], X: Matrix, size: int = BLOCK_ROWS
 ) -> tuple[Vector, ...]:
-    """``function`` of all rows of X (n, d): of some at a time, on all cores, joined in order.
+    """``function`` of all rows of X (n, d), some at a time, on all cores, joined in order.
 
     Args:
-        function: of rows (k, d), k > 0, unless n = 0; gives arrays of k rows.
+        function: from rows (k, d) to arrays of k rows; k = 0 only if n = 0.
         X: (n, d).
         size: rows at a time, at most.
     """
@@ -124,7 +124,7 @@ def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]
 
 
 def _share(rows: Rows, parts: Sequence[Sequence[RunningSum]], size: int, threads: int) -> None:
-    """Each chunk in equal shares to the parts of every sum; the next chunk is read meanwhile."""
+    """Deal each chunk out to the parts of every sum; meanwhile the next chunk is read."""
     memory, running = [Scratch() for _ in range(threads)], list[Future[None]]()
     with ThreadPoolExecutor(threads) as pool:
         for X, y in rows:
@@ -140,7 +140,7 @@ def _share(rows: Rows, parts: Sequence[Sequence[RunningSum]], size: int, threads
 
 
 def _add(part: RunningSum, chunk: tuple[Matrix, Vector], size: int, memory: list[Scratch]) -> None:
-    """Add a chunk; of ``memory`` there is one for each thread, and this one takes what is free."""
+    """Add a chunk, in a ``memory`` that no other thread uses: there is one for each."""
     scratch = memory.pop()
     try:
         for X, y in blocks([chunk], size):
@@ -165,7 +165,7 @@ class _Blas:
 
     @contextmanager
     def one_thread(self) -> Iterator[int]:
-        """As the function of that name."""
+        """See the module's function of this name."""
         with self._lock:
             self._users += 1
             if self._users == 1:
@@ -182,8 +182,10 @@ class _Blas:
 
 
 def _set_threads(numbers: Sequence[int]) -> None:
-    """For each library. Newer versions of threadpoolctl obey the first thread that sets a number,
-    and nobody else until that is done; here, whoever holds the lock may.
+    """Set each library's number of threads; the caller holds the lock.
+
+    Newer versions of threadpoolctl let only the first thread that set a number set another one.
+    Here any thread may, so that claim is cleared before and after.
     """
     free = getattr(OpenBLASController, "clear_controlling_thread", lambda *, force: None)
     free(force=True)
@@ -201,9 +203,9 @@ _blas = _Blas()
 
 
 def one_thread() -> AbstractContextManager[int]:
-    """Inside, each BLAS call of the process takes one thread: where calls are small, those of two
-    libraries take turns, or other programs want the cores, threads cost more than they bring.
+    """Inside, each BLAS call of the process takes one thread.
 
-    Yields how many a call might take outside.
+    More threads cost more than they bring where calls are small, where two BLAS libraries take
+    turns, or where other programs want the cores. Yields how many threads a call may take outside.
     """
     return _blas.one_thread()

@@ -1,6 +1,6 @@
 """Symmetric matrices: kept as one triangle while they are summed, mirrored to be used.
 
-They are sent as one triangle, too: `edge_node.packing`.
+On the wire they are one triangle, too: `edge_node.packing`.
 """
 
 from typing import Self

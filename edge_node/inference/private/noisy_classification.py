@@ -1,18 +1,18 @@
 """A classifier from noisy sums: label regression, and what its noise says of probabilities.
 
 Targets are (onehot(y) - 1/C) Q, contrasts of the classes at equal probabilities. Regression of
-them (`noisy`) estimates contrasts h of the probabilities, and its noise variance kappa is what is
-left of a label once they are known: the mean of Q' (diag p - p p') Q, the curvature of the softmax
-likelihood. With one curvature for all rows, Newton's step from equal probabilities (`expansion`)
-arrives at logits g = h / kappa.
+them (`noisy_regression`) estimates contrasts h of the probabilities. Its noise variance kappa is
+what is left of a label once h is known: the mean of Q' (diag p - p p') Q, the curvature of the
+softmax likelihood. With one curvature for all rows, Newton's step from equal probabilities
+(`classification.expansion`) arrives at logits g = h / kappa.
 
-At kappa = 1/C, the curvature at equal probabilities, that is the one-sweep classifier, which never
-says more than exp(C) to 1. Where classes separate well, kappa is small, and probabilities are as
+At kappa = 1/C, the curvature at equal probabilities, this is the one-sweep classifier, whose odds
+never exceed exp(C) to 1. Where classes separate well, kappa is small, and probabilities are as
 sure as they may be: if h is Gaussian within each of two classes, g is the logit exactly (the
 residual variance takes Fisher's place; least squares is linear discriminant analysis).
 
-What landmarks leave uncovered of h is a part of kappa, on average. So predictions add to the
-variance of g only what an input has more of it: twice counted, it makes probabilities timid
+Kappa includes, on average, what landmarks leave uncovered of h. So predictions add to the variance
+of g only what an input has beyond that average: counted twice, it makes probabilities timid
 (stations' PM2.5 above a limit, epsilon 8: log loss .38 instead of .34, ECE .10 instead of .02).
 """
 
@@ -37,7 +37,7 @@ def noisy_class_posterior(
     Args:
         sums: of targets (n, q), contrasts of the classes.
         features: phi, r of them.
-        evidence: label regression's noise and amplitude, of ``noisy.noisy_evidence``.
+        evidence: label regression's noise and amplitude, from ``noisy_evidence``.
 
     Raises:
         NumericalError: Lambda + I / a is not positive definite.

@@ -1,23 +1,23 @@
-"""The posterior that noisy sums leave, which answers for their noise, too.
+"""The posterior given noisy sums, which accounts for their noise.
 
-Given is not G = Phi'Phi and b = Phi'y but G~ = G + E and b~ = b + e, with independent Gaussian
-noise of known size. Taken for G and b, they give a posterior that is too sure by far, or none.
-(Bernstein & Sheldon 2019 integrate the noise out by sampling; here it is done in closed form.) From
-b = G u + Phi'(noise of the targets),
+Instead of G = Phi'Phi and b = Phi'y we are given G~ = G + E and b~ = b + e, with independent
+Gaussian noise of known size. Taken for G and b, they give a posterior that is far too sure,
+or none. (Bernstein & Sheldon 2019 integrate the noise out by sampling; here that is done in closed
+form.) From b = G u + Phi'(noise of the targets),
 
     b~ = G~ u - E u + Phi'(noise) + e,      b~ | u ~ N(G~ u, s G~ + tau^2 I)   approximately,
     tau^2 = sigma_b^2 + sigma_o^2 a (r + 1),
 
-the last term being the mean of (E u)(E u)' under the prior u ~ N(0, a I), with sigma_o the
-deviation off E's diagonal, on which it is sqrt(2) sigma_o: it has no preferred basis. In the
+the last term being the mean of (E u)(E u)' under the prior u ~ N(0, a I). E's entries deviate by
+sigma_o off the diagonal and by sqrt(2) sigma_o on it, so E has no preferred basis. In the
 eigenbasis of G~ everything is a number. A direction of eigenvalue w has the message of precision
 w^2 / (s w + tau^2): that of ordinary regression, w / s, without noise, and nothing where noise is
 all there is.
 
 G~'s own eigenvalues are not G's. Noise alone fills the range up to 2 sigma_o sqrt(r) (Wigner's
-semicircle); directions in there are left to the prior. Above, an eigenvalue w of G appears as
-w + sigma_o^2 r / w, and is taken back: the square root of w~^2 - 4 sigma_o^2 r (Benaych-Georges &
-Nadakuditi 2011, theorem 2.1; the best for the Frobenius norm, Gavish & Donoho 2017).
+semicircle); directions within it are left to the prior. Above it, an eigenvalue w of G appears as
+w~ = w + sigma_o^2 r / w (Benaych-Georges & Nadakuditi 2011, theorem 2.1), and is shrunk to the
+square root of w~^2 - 4 sigma_o^2 r (the best for the Frobenius norm: Gavish & Donoho 2017).
 
 Noise and amplitude are judged by how likely they make b~ and the noisy y'y. With a total noise
 s = a (mean uncovered part + s2), what landmarks leave uncovered is neither lost nor counted twice.
@@ -54,7 +54,7 @@ class NoisySpectrum:
 
     Attributes:
         sums: the noisy sums.
-        eigenvalues: w (k,), taken back to what they are without noise; positive.
+        eigenvalues: w (k,), positive, shrunk towards what they are without noise.
         vectors: V (r, k), orthonormal.
         projections: V'b~ (k, q).
         rest: the trace of G outside these directions, not negative.
@@ -83,11 +83,11 @@ class NoisySpectrum:
 
     @cached_property
     def uncovered(self) -> float:
-        """The mean of what landmarks don't cover, of a row's prior variance."""
+        """The mean over rows of the prior variance that landmarks don't cover."""
         return max(self.sums.uncovered, 0.0) / self.sums.count
 
     def variance(self, amplitude: float) -> float:
-        """tau^2, that of a projection around what G~ u says it is."""
+        """tau^2, the variance of a projection of b~ around that of G~ u."""
         crossing = _entry_variance(self.sums) * amplitude * (self.size + 1)
         return self.sums.deviations[3] ** 2 + crossing
 
@@ -110,8 +110,8 @@ class NoisySpectrum:
     def power_likelihood(self, noise_variance: float, amplitude: float) -> float:
         """The log likelihood of the noisy tr Y'Y given b~, in nats.
 
-        In each direction b'b / w of it is explained, known as far as tau^2 allows; the others hold
-        s each, and a on what is left of G. The sum is taken for Gaussian.
+        Each kept direction explains b'b / w of the power, known as far as tau^2 allows. The other
+        n - k directions hold s each, and a times the rest of G. The sum counts as Gaussian.
         """
         w, s, tau2 = self.eigenvalues, noise_variance, self.variance(amplitude)
         sums, q = self.sums, self.projections.shape[1]
@@ -133,14 +133,14 @@ class NoisySpectrum:
 
 
 def noisy_evidence(sums: NoisySums) -> Evidence:
-    """The noise and amplitude of regression, as the noisy sums speak for them.
+    """The noise and amplitude of regression: their posterior means, given the noisy sums.
 
-    Their posterior means, for a prior under which the target's variance is uniform between zero and
-    its bound, and the signal's share of it uniform between none and all. Where there is much noise
-    in the sums, the most likely value says little: it may well be no variance at all.
+    The prior takes the target's variance as uniform between zero and its bound, and the signal's
+    share of it as uniform between none and all. The most likely values would say little where the
+    sums are noisy: the likeliest variance may well be zero.
 
     Raises:
-        NumericalError: noise hides that there are rows at all.
+        NumericalError: noise hides that there are any rows.
     """
     scale = sums.mean_power
     spectrum = NoisySpectrum.of(sums)
@@ -204,7 +204,7 @@ class _Table:
 
 
 def _tabulate(density: Callable[[float, float], float], first: Vector, second: Vector) -> _Table:
-    """The log density on a grid between two bounds each; the grid closes in on what matters."""
+    """The log density on a grid within bounds; the grid closes in on where the density is."""
     box = np.stack([first, second])
     for _ in range(_ZOOMS):
         axes = np.linspace(box[:, 0], box[:, 1], _GRID_POINTS).T

@@ -1,12 +1,12 @@
 """What a row may add to a sum with noise, and what the noisy sum says.
 
-A row (x, y) is taken with the weight w = min(1, R / sqrt k(x, x)), so that no row has more than R^2
-of prior variance: rows beyond count as noisier observations, which leaves regression unbiased. With
-targets of norm at most B and the uncovered part t = k(x, x) - |phi|^2,
+A row (x, y) has the weight w = min(1, R / sqrt k(x, x)), so that no row has more than R^2 of prior
+variance: rows beyond that count as noisier observations, which leaves regression unbiased. With
+targets of norm at most B and the uncovered part t = k(x, x) - |phi|^2, a row adds
 
     s_n,  s_y w^2 |y|^2 / B^2,  s_t w^2 t / R^2,  s_b w^2 phi y' / (R B),  s_G w^2 phi phi' / R^2
 
-is what it adds. Off-diagonal entries of phi phi' stand once and count sqrt(2), so that norms are
+to the sum. Each off-diagonal entry of phi phi' is there once, times sqrt(2), so that norms are
 kept. The shares s are numbers with s_n^2 + s_y^2 + s_b^2 + s_G^2 = 1 and s_t <= s_G: because t and
 |phi|^2 add up to k(x, x),
 
@@ -36,7 +36,7 @@ _TINY = float(np.finfo(float).tiny)
 
 @dataclass(frozen=True)
 class Scales:
-    """In which units a release is: those in which a row's vector is no longer than one.
+    """The units of a release, in which no row's vector is longer than one.
 
     Attributes:
         size: r, how many features there are.

@@ -12,7 +12,7 @@ from edge_node.inference.numerics.distances import Indices
 __all__ = ["Block", "LaterRows", "first_blocks", "nearest_block"]
 
 _ROUNDING = 1e-12
-"""A metric puts a row elsewhere by its rounding, which depends on the rows placed with it."""
+"""Relative error of a row's place: a matrix product's rounding depends on the rows beside it."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def _halved(X: Matrix, rows: Indices, size: int) -> Iterator[Indices]:
 def nearest_block(X: Matrix, blocks: Sequence[Block]) -> Indices:
     """The index (n,) of the block that each row of X (n, d) belongs to, -1 for none.
 
-    It is the one whose centre is nearest, of those that have rows as far from it as this one: so
-    a block's own rows belong to some block.
+    It is the one whose centre is nearest, among the blocks whose radius reaches the row. So each of
+    a block's own rows belongs to some block.
     """
     distances = np.column_stack(
         [np.sqrt(np.square(X - block.centre).sum(axis=1)) for block in blocks]

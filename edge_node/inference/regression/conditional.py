@@ -1,4 +1,4 @@
-"""Messages of rows that answer for what the landmarks don't cover.
+"""Messages in which each row has the variance that the landmarks don't cover.
 
 The collapsed bound of ``evidence`` charges the uncovered prior variance to the noise. Here each
 row keeps its own: with Phi (n, r), u_i = k(x_i, x_i) - |phi_i|^2 and R = diag(u) + s2 I,
@@ -13,7 +13,7 @@ mu = (I + Lambda)^-1 eta and Q = y'R^-1 y - eta'mu,
     a            = Q / n                                      (closed form)
     log evidence = -1/2 [n (log(2 pi Q / n) + 1) + log|I + Lambda| + log|R|]
 
-which is exact for the model, for one s2. (Q is taken no smaller than can be told from rounding:
+which is exact for the model, for one s2. (Q is no smaller than what can be told from rounding:
 ``evidence.LEAST_RESIDUAL``.) Several s2 are several messages of one sweep. ``posterior`` answers
 from the product. Measured against the posterior that the bound leaves (six regression sets,
 m = 1000): an RMSE 1 to 10 % lower, and 95 % intervals that cover 94 to 97 % instead of up to 99 %
@@ -64,7 +64,7 @@ class ConditionalStatistics:
         )
 
     def evidence(self, noise: float) -> Evidence:
-        """The log evidence of s2 = ``noise``, for which they were made, with the best amplitude.
+        """The log evidence of s2 = ``noise``, which they were made for, with the best amplitude.
 
         Raises:
             NumericalError: the statistics are not those of a proper model.
@@ -168,7 +168,7 @@ class _NoiseSum:
         self._count, self._quadratic, self._log_determinant = 0, 0.0, 0.0
 
     def add(self, Phi: Matrix, uncovered: Vector, y: Vector, scaled: Matrix) -> None:
-        """Add rows; ``scaled`` is memory like Phi's."""
+        """Add rows; ``scaled`` is memory of Phi's shape."""
         R = uncovered + self._noise
         np.divide(Phi, np.sqrt(R)[:, None], out=scaled)
         self._precision.add(scaled)

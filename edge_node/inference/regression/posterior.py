@@ -1,7 +1,7 @@
 """The regression posterior that every node ends up with: predictions with an uncertainty, anywhere.
 
 With u ~ N(0, a I) the weights of the features phi, and (Lambda, eta) the product of all rows'
-messages in units that include the noise (DESIGN section 1),
+messages in units that include the noise (docs/model.md),
 
     u | rows    ~ N(mu, a (I + Lambda)^-1),      mu = (I + Lambda)^-1 eta,
     mean(x)     = phi'mu
@@ -10,11 +10,11 @@ messages in units that include the noise (DESIGN section 1),
 Both parts of the variance are computed as nonnegative numbers, so it is never negative. The first
 is what the landmarks don't cover, the second what the rows leave open.
 
-Who makes the messages decides which model this is the posterior of. With those of ``conditional``
+Which model this is the posterior of depends on the messages. With those of ``conditional``
 (Lambda = Phi'R^-1 Phi, R the diagonal of what the landmarks don't cover, plus s2) it is the fully
 independent training conditional, FITC (Snelson & Ghahramani 2006; Quinonero-Candela & Rasmussen
 2005, eq. 24): the global posterior. With those of ``refinement`` (R with whole blocks of a site's
-rows) it is the part of PIC that all sites share. `inference.private` makes messages of noisy sums.
+rows) it is the part of PIC that all sites share. Those of `inference.private` come of noisy sums.
 """
 
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ class Posterior:
         return mean, self.amplitude * variance
 
     def _quickly(self, fast: FastPredictor, X: Matrix) -> tuple[Vector, Vector]:
-        """Mean and variance for a = 1."""
+        """Mean and variance for a = 1, exactly where the fast way loses digits."""
         mean, variance, kept = fast(X)
         if not kept.all():
             mean[~kept], variance[~kept] = self._exactly(X[~kept])
@@ -109,7 +109,7 @@ class Posterior:
 
     @cached_property
     def _fast(self) -> FastPredictor | None:
-        """Where it keeps its digits."""
+        """The fast way, where it keeps its digits; else None."""
         return FastPredictor.of(self.features, self.mean, self.factor)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:

@@ -7,9 +7,9 @@ With phi = L^-1 k for k = k(Z, x), a posterior's mean and variance (``posterior`
              = a [k** - |Gamma k|^2],           Gamma'Gamma = L^-T (I - (I + Lambda)^-1) L^-1,
 
 with a lower triangular Gamma: half the work of two triangular solves. The first form of the
-variance is a sum of two parts that can't be negative, the second a difference. It is used where
-that costs no digits that matter: landmarks well apart, and a variance above 1e-5 of the prior's
-(1e-3 where rows are fewer than landmarks). All other predictions take the first form.
+variance is a sum of two parts that can't be negative, the second a difference. The second is used
+where that costs no digits that matter: landmarks well apart, and a variance above 1e-5 of the
+prior's (1e-3 with fewer rows than landmarks). All other predictions take the first form.
 """
 
 from collections.abc import Iterator
@@ -25,15 +25,15 @@ from edge_node.inference.features.nystrom import Features
 __all__ = ["FastPredictor"]
 
 _SHIFTS = (0.0, 1e-12)
-"""Added to I - (I + Lambda)^-1: singular to rounding where rows are fewer than landmarks."""
+"""Added to I - (I + Lambda)^-1, which is singular to rounding with fewer rows than landmarks."""
 
 _ROUNDING = 1e-14  # of the prior's variance; measured 4e-15 with 1000 landmarks
 
 _DIGITS = 1e9
-"""How much larger than its error a variance is at least."""
+"""How many times its error a variance must be."""
 
 _LARGEST_INVERSE = 1e7
-"""Largest tr K_ZZ^-1 for a prior variance of one: alpha then costs 1e-11 of the mean's scale."""
+"""Largest tr K_ZZ^-1 for a prior variance of one: alpha then costs the mean 1e-11 of its scale."""
 
 _STRIP_ROWS = 128
 
@@ -46,7 +46,7 @@ class FastPredictor:
         features: phi, r of them.
         alpha: (r,).
         strips: Gamma, some rows at a time, each (rows, columns), without the zeros to the right.
-        least: a variance that has kept nine digits, as a share of the prior's.
+        least: the least variance that has kept nine digits, as a share of the prior's.
     """
 
     features: Features
@@ -87,7 +87,7 @@ class FastPredictor:
 
 
 def _strips(lower: Matrix) -> Iterator[Matrix]:
-    """The rows of a lower triangular matrix (r, r)."""
+    """The rows of a lower triangular matrix (r, r), some at a time, without the zeros."""
     for start in range(0, len(lower), _STRIP_ROWS):
         stop = min(start + _STRIP_ROWS, len(lower))
         yield np.ascontiguousarray(lower[start:stop, :stop])

@@ -10,18 +10,19 @@ a block's rows still are one Gaussian message,
 
     Lambda_B = Phi_B' R^-1 Phi_B,   eta_B = Phi_B' R^-1 y_B,
 
-and its evidence that of ``conditional``, of which this is the case of larger blocks. Messages are
-summed over all sites, so that each site's answer uses all rows; R stays where the rows are. With
+with the evidence of ``conditional``, which is the case of blocks of one row. Messages are summed
+over all sites, so that each site's answer uses all rows; R stays where the rows are. With
 mu and I + Lambda the product's, as in ``posterior``, and x in block B,
 
     r = k(X_B, x) - Phi_B phi,      q = phi - Phi_B' R^-1 r
     mean     = phi'mu + r'R^-1 (y_B - Phi_B mu)
     variance = a [k(x, x) - phi'phi - r'R^-1 r + q'(I + Lambda)^-1 q].
 
-Its own noise is chosen by its own evidence: with less left unexplained, it is smaller.
+The refined posterior has a noise of its own, chosen by its own evidence. It is smaller, because
+less is left unexplained.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Self
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 
 from edge_node.arrays import Matrix, Rows, Vector
-from edge_node.inference.features.nystrom import Features
+from edge_node.inference.features.nystrom import Arrays, Features
 from edge_node.inference.messages.gaussian import Gaussian, cholesky
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
 from edge_node.inference.regression.blocks import Block, nearest_block
@@ -40,10 +41,8 @@ from edge_node.inference.regression.posterior import Posterior
 
 __all__ = ["Refinement", "local_refinement"]
 
-Arrays = Mapping[str, NDArray[Any]]
-
 _MOST_SOLVED = 8  # blocks, of 64 MB each at 2,000 rows, that are kept solved
-_solving = Lock()  # a daemon's queries come from several threads: a block is solved by one of them
+_solving = Lock()  # a daemon's queries come from several threads; one of them solves a block
 
 
 def local_refinement(
@@ -99,7 +98,7 @@ class _Residual:
 
 @dataclass(frozen=True)
 class _SolvedBlock:
-    """A block under a posterior: what its answers need, and no more (R itself isn't kept).
+    """A block under a posterior: what predictions need, and no more (R itself isn't kept).
 
     Attributes:
         block: the rows.
@@ -167,7 +166,7 @@ class Refinement:
         return self.posterior.noise_variance
 
     def block_of(self, X: Matrix) -> NDArray[np.intp]:
-        """The block (n,) that answers for each row of X (n, d); -1: none, the row is too far."""
+        """The block (n,) that answers for each row of X (n, d); -1 where all are too far."""
         if not self.blocks:
             return np.full(len(X), -1, dtype=np.intp)
         return nearest_block(self.posterior.features.place(X), self.blocks)
@@ -175,8 +174,8 @@ class Refinement:
     def predict(self, X: Matrix) -> tuple[Vector, Vector, NDArray[np.bool_]]:
         """Mean (n,) and variance (n,) of f at X (n, d), and whether a block answers for the row.
 
-        Noise is not included. Where no block answers, both are NaN: the posterior that all share
-        knows better.
+        Noise is not included. Where no block answers, both are NaN: the caller asks the posterior
+        that all share.
         """
         mean, variance = np.full(len(X), np.nan), np.full(len(X), np.nan)
         owner = self.block_of(X)
@@ -186,7 +185,7 @@ class Refinement:
         return mean, variance, owner >= 0
 
     def _solve(self, index: int) -> _SolvedBlock:
-        """The block at ``index``, solved when it is first asked; those asked last are kept."""
+        """The block at ``index``, solved when it is first asked; the last ones asked are kept."""
         with _solving:
             solved = self._solved.pop(index, None)
             if solved is None:
