@@ -3,20 +3,28 @@
 It reads as mathematics. The only thing that happens between nodes is ``await network.sum`` and
 ``decide``; everything else is a pure function of a node's own rows or of totals that all share.
 docs/design.md lists the steps, docs/model.md derives what they compute.
+
+Read `infer` here, then its parts in the order of a run: `encoding`, `landmarks`, `metric` (with
+`candidates`), and `regression` or `classification`. `private` is the program of a spec with
+differential privacy. `recounting` keeps sums over counted nodes, `together` puts several into one
+sweep, `root_decisions` reads the root's choices, `provenance` says where a model comes from.
+`simulation` runs a whole federation in this process.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from edge_node.config import FederationSpec, SitePolicy, Task
+from edge_node.arrays import Matrix
+from edge_node.config import FederationSpec, LandmarkKind, SitePolicy, Task
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.source import Batch, Source
 from edge_node.inference.classification.classes import LabelRows, class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
-from edge_node.model.model import Model, Provenance
+from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.program.candidates import Fit
 from edge_node.program.classification import agree_classifier
@@ -24,6 +32,7 @@ from edge_node.program.encoding import agree_encoding
 from edge_node.program.landmarks import agree_landmarks
 from edge_node.program.metric import learn_features
 from edge_node.program.private import infer_privately
+from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.regression import agree_posteriors
 from edge_node.step import Step
@@ -47,7 +56,7 @@ async def infer(
         source: the node's own rows.
         spec: what the federation agreed on.
         public: public landmarks, as rows, where the spec has any: the same at every node.
-        policy: what this node's site demands, here of the federation's rows; None: nothing.
+        policy: this site's; its `minimum_rows` is demanded of the federation. None: no demand.
         run: the number of this run, for the model's provenance.
 
     Returns:
@@ -71,55 +80,62 @@ async def infer(
     )
     rows = EncodedRows(source, encoder)
     landmarks = await agree_landmarks(census, rows, covariance, spec, public)
-    posterior: Posterior | ClassPosterior
-    refinement: Refinement | None = None
-    if spec.data.task is Task.CLASSIFICATION:
-        offsets = class_offsets(np.array(encoder.class_counts), spec.data.classes)
-        labels = LabelRows(rows, offsets)
-        fit = await learn_features(census, labels, encoder.rows, landmarks, spec.model)
-        posterior, learnt_in = await agree_classifier(
-            census, rows, fit, offsets, most_steps=spec.model.newton_steps
-        )
-    else:
-        fit = await learn_features(census, rows, encoder.rows, landmarks, spec.model)
-        posterior, refinement, learnt_in = await agree_posteriors(census, rows, fit, spec.model)
-    provenance = _provenance(
+    learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
+    learnt = await learn(census, rows, landmarks, spec)
+    provenance = provenance_of(
         census,
-        fit,
         spec,
+        learnt.fit.candidate,
         run=run,
+        learnt_in=census.attempt(learnt.step),
         rows=encoder.rows,
-        learnt_in=learnt_in,
-        log_evidence=posterior.log_evidence,
+        landmarks=len(learnt.fit.features.landmarks),
+        log_evidence=learnt.posterior.log_evidence,
+        uncovered_share=learnt.fit.statistics.uncovered_share,
     )
-    return Model(spec.data, encoder, posterior, provenance, refinement)
+    return Model(spec.data, encoder, learnt.posterior, provenance, learnt.refinement)
 
 
-def _provenance(
+@dataclass(frozen=True)
+class _Learnt:
+    """What a task's part of the program gives.
+
+    Attributes:
+        fit: the feature map, and what the federation's rows say in it.
+        posterior: the one that all nodes share.
+        step: the step whose total the posterior is made of.
+        refinement: this site's own (regression).
+    """
+
+    fit: Fit
+    posterior: Posterior | ClassPosterior
+    step: Step
+    refinement: Refinement | None = None
+
+
+async def _classifier(
     census: RecountingNetwork,
-    fit: Fit,
+    rows: EncodedRows,
+    landmarks: Mapping[LandmarkKind, Matrix],
     spec: FederationSpec,
-    *,
-    run: int,
-    rows: int,
-    learnt_in: Step,
-    log_evidence: float,
-) -> Provenance:
-    """Where the model comes from; ``census`` has taken its steps."""
-    completed = [step for step, nodes in census.steps.items() if nodes]
-    return Provenance(
-        federation=spec.name,
-        spec_hash=spec.digest().hex(),
-        run=run,
-        cohorts={str(step): census.steps[step] for step in completed},
-        learnt_in=str(census.attempt(learnt_in)),
-        rows=rows,
-        sums=sum(step.is_sum for step in completed),
-        traversals=len(census.steps),
-        kernel=str(fit.candidate.kernel),
-        landmark_kind=fit.candidate.landmark_kind,
-        landmarks=len(fit.features.landmarks),
-        log_evidence=log_evidence,
-        uncovered_share=fit.statistics.uncovered_share,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+) -> _Learnt:
+    """Features from label regression, then natural-gradient steps."""
+    encoder, model = rows.encoder, spec.model
+    offsets = class_offsets(np.array(encoder.class_counts), spec.data.classes)
+    fit = await learn_features(census, LabelRows(rows, offsets), encoder.rows, landmarks, model)
+    posterior, step = await agree_classifier(
+        census, rows, fit, offsets, most_steps=model.newton_steps
     )
+    return _Learnt(fit, posterior, step)
+
+
+async def _regression(
+    census: RecountingNetwork,
+    rows: EncodedRows,
+    landmarks: Mapping[LandmarkKind, Matrix],
+    spec: FederationSpec,
+) -> _Learnt:
+    """Features, then the global posterior and this site's refinement of it."""
+    fit = await learn_features(census, rows, rows.encoder.rows, landmarks, spec.model)
+    posterior, refinement, step = await agree_posteriors(census, rows, fit, spec.model)
+    return _Learnt(fit, posterior, step, refinement)

@@ -1,4 +1,4 @@
-"""Agreeing on a model among candidates: their feature maps, their sums, and their evidence."""
+"""Agreeing on candidates: their feature maps, their sums, and their evidence."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Fit:
         candidate: the candidate.
         features: its feature map, on landmarks that are independent.
         statistics: the federation's sums.
-        evidence: the noise and amplitude that they speak for.
+        evidence: the noise and amplitude that the sums make most likely.
         step: the step in which they were summed.
     """
 
@@ -145,7 +145,7 @@ async def agree_statistics(
 async def agree_evidence(
     network: Network, step: str, totals: Sequence[Statistics]
 ) -> list[Evidence]:
-    """The noise, amplitude and evidence of each, found once."""
+    """The noise, amplitude and evidence of each total, found at the root."""
     found = await decide(
         network, step, lambda: msgspec.json.encode([vars(best_evidence(each)) for each in totals])
     )
@@ -159,7 +159,7 @@ async def agree_fits(
 
     Args:
         network: the network.
-        suffix: what tells these steps from those of other candidates.
+        suffix: tells these steps from those of other candidates.
         work: this node's rows, with the candidates to be tried on them.
 
     Returns:
@@ -182,7 +182,7 @@ def best(fits: Sequence[Fit]) -> Fit:
 
 
 def grouped(values: Iterable[T], groups: Sequence[Sequence[object]]) -> list[list[T]]:
-    """A flat list's values, in groups of the same sizes as ``groups``."""
+    """A flat list's values, in groups as long as ``groups``."""
     left = iter(values)
     return [list(islice(left, len(group))) for group in groups]
 

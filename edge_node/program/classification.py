@@ -1,4 +1,4 @@
-"""Agreeing on a classifier's posterior: natural-gradient steps, a sweep each; the root chooses."""
+"""Agreeing on a classifier's posterior: natural-gradient steps, each from one sweep."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.variational import VariationalState
 from edge_node.network.base import Network, decide
 from edge_node.program.candidates import Fit
-from edge_node.program.root_decisions import read_step
+from edge_node.program.root_decisions import read_sweep_choice
 from edge_node.step import Step
 
 __all__ = ["agree_classifier"]
@@ -41,7 +41,7 @@ async def agree_classifier(
     for i in range(most_steps + 1):
         asked = f"newton/{i}/step"
         chosen = await decide(network, asked, partial(_choose, state, expansion))
-        taken = read_step(chosen, first=i == 0, step=asked)
+        taken = read_sweep_choice(chosen, first=i == 0, step=asked)
         before, state = state, state.advance(expansion, taken)
         kept_in = kept_in if state.kept is before.kept else trial_in
         trial_in = step

@@ -39,23 +39,24 @@ async def agree_encoding(
 ) -> tuple[RecountingNetwork, Encoder, Matrix]:
     """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes.
 
-    Counts come first, and what they allow is summed over the same nodes: where one is lost in
-    between, all begins again with the others' counts.
+    Counts come first, and the sums that they allow are taken over the same nodes. If one is lost in
+    between, everything begins again with the counts of the others.
 
     Args:
         network: the node's view of the federation.
         source: the node's own rows.
         data: the schema.
         pixels: the numeric columns are an image's: all are kept, at one scale.
-        minimum_rows: who demands how many rows of the federation.
+        minimum_rows: the fewest rows of the federation, by who demands them.
 
     Returns:
-        The network, to be used from here on: it counts again whenever a node is lost.
+        The network to use from here on, which counts again whenever a node is lost; the encoder;
+        and the covariance.
 
     Raises:
         DataError: this node's rows don't fit the schema; the federation's are too few, or all the
             same; a column has too many different labels.
-        CohortRefusedError: somebody demands more rows; or a class has some, but too few.
+        CohortRefusedError: fewer rows than demanded; or a class has some, but too few.
     """
     local = local_counts(source, data)
 
@@ -70,7 +71,7 @@ async def agree_encoding(
     while True:
         counts, counted = read_counts(census.total, data), census.newest
         try:
-            labels = await agree_labels(census, local.tallies, counts, data, cohort_of=counted)
+            labels = await _agree_labels(census, local.tallies, counts, data, cohort_of=counted)
             sums = local_means(source, data, counts)
             means = read_means(await census.sum(Step("means"), sums, cohort_of=counted), counts)
             agreed = Agreed(counts, means, labels)
@@ -95,7 +96,7 @@ def _check_minimum(rows: float, minimum_rows: Mapping[str, int]) -> None:
             )
 
 
-async def agree_labels(
+async def _agree_labels(
     network: Network,
     tallies: Sequence[Tally],
     counts: Counts,
@@ -103,13 +104,14 @@ async def agree_labels(
     *,
     cohort_of: Step,
 ) -> list[dict[str, int]]:
-    """Each categorical column's list, with the rows of each label: the spec's, or the labels that
-    enough rows hold.
+    """How many rows have each label, for each categorical column.
+
+    The labels are the spec's, or those that enough rows of the federation have.
 
     Args:
         network: the node's view of the federation.
         tallies: this node's rows per label, of each column that the spec doesn't list.
-        counts: the federation's.
+        counts: the federation's counts.
         data: the schema.
         cohort_of: the step of the counts.
 

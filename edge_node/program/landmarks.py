@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.config import FederationSpec, LandmarkKind
-from edge_node.data.encoding.encoder import EncodedRows
+from edge_node.data.encoding.encoder import EncodedRows, Encoder
 from edge_node.data.sources.source import Batch
 from edge_node.errors import ConfigurationError
 from edge_node.inference.features.disjoint import DisjointSubset
@@ -24,7 +24,7 @@ from edge_node.inference.features.landmarks import (
 from edge_node.network.base import CohortChanged, Network
 from edge_node.step import Content, Step
 
-__all__ = ["agree_centroids", "agree_landmarks"]
+__all__ = ["agree_centroids", "agree_landmarks", "encode_public"]
 
 
 async def agree_landmarks(
@@ -51,11 +51,7 @@ async def agree_landmarks(
     gaussian = gaussian_landmarks(covariance, spec.landmark_count, model.seed)
     landmarks = {LandmarkKind.GAUSSIAN: gaussian}
     if LandmarkKind.PUBLIC in kinds:
-        if public is None:
-            raise ConfigurationError(
-                "the federation's public landmarks are not given", where=f"node {network.node}"
-            )
-        landmarks[LandmarkKind.PUBLIC] = rows.encoder.encode(public)[: spec.landmark_count]
+        landmarks[LandmarkKind.PUBLIC] = encode_public(network.node, rows.encoder, spec, public)
     if LandmarkKind.KMEANS in kinds:
         landmarks[LandmarkKind.KMEANS] = await agree_centroids(
             network,
@@ -68,14 +64,29 @@ async def agree_landmarks(
     return {kind: landmarks[kind] for kind in kinds}
 
 
+def encode_public(
+    node: str, encoder: Encoder, spec: FederationSpec, public: Batch | None
+) -> Matrix:
+    """The public landmarks (m, d): the first rows of ``public``, as many as the spec asks for.
+
+    Raises:
+        ConfigurationError: none are given.
+    """
+    if public is None:
+        raise ConfigurationError(
+            "the federation's public landmarks are not given", where=f"node {node}"
+        )
+    return encoder.encode(public)[: spec.landmark_count]
+
+
 async def agree_centroids(
     network: Network, rows: Rows, centroids: Matrix, *, left: float, iterations: int, min_rows: int
 ) -> Matrix:
     """Lloyd's k-means over the whole federation, from sums only, each row in one sum at most.
 
     Every iteration has a share of the rows for itself, and takes two sums: counts, and then rows,
-    of the same nodes and of centroids with enough rows only. Where a node is lost in between, it
-    is counted again.
+    over the same nodes and for centroids with enough rows only. If a node is lost in between, rows
+    are counted again.
 
     Args:
         network: the network; it lets a step be repeated
@@ -83,7 +94,7 @@ async def agree_centroids(
         rows: this node's.
         centroids: (m, d), from which to start.
         left: how many rows the federation has.
-        iterations: how many.
+        iterations: how many iterations.
         min_rows: fewest rows that a centroid may be an average of.
     """
     for i in range(iterations):

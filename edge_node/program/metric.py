@@ -1,10 +1,9 @@
 """Agreeing on a feature map: a candidate of the grid, then the metric that its gradients ask for.
 
-Each repetition takes one small sweep of gradients and one of statistics. Where rows are many, the
-evidence says when to stop. Where they are few, the evidence doesn't notice that the metric has seen
-the same rows. There, models are also learnt without each fold of the rows, and scored on that fold.
-Landmarks stay where they are: moved once more, they would be sums over rows that were summed
-before.
+Each repetition takes one small sweep of gradients and one of statistics. With many rows, the
+evidence says when to stop. With few, the evidence doesn't notice that the metric has seen the same
+rows. Then models are also learnt without each fold of the rows, and scored on that fold. Landmarks
+stay where they are: moving them once more would sum rows that were summed before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,8 +45,8 @@ from edge_node.step import Content, Step
 __all__ = ["learn_features"]
 
 _FOLD_LANDMARKS = 4
-"""A fold must hold at least as many rows as this many landmarks' averages: sums of a few rows are
-rows. Where one holds fewer, the inputs are kept as they are."""
+"""A fold must have the rows that so many landmarks' averages need: a sum over fewer would reveal
+too much of each. Where a fold has fewer, no metric is learnt."""
 
 
 async def learn_features(
@@ -57,7 +56,7 @@ async def learn_features(
     landmarks: Mapping[LandmarkKind, Matrix],
     model: ModelSpec,
 ) -> Fit:
-    """The feature map that the federation's rows ask for, and what they say in it.
+    """The best candidate, with the metric that the federation's rows ask for.
 
     Args:
         network: the network.
@@ -95,9 +94,9 @@ async def _by_evidence(network: Network, rows: AnyRows, fit: Fit, model: ModelSp
 
 
 async def _by_folds(network: Network, rows: AnyRows, fit: Fit, model: ModelSpec) -> Fit:
-    """Repeat with all rows and without each fold, side by side; take what predicts the folds.
+    """Repeat with all rows and without each fold, side by side; take what predicts the folds best.
 
-    Models that were learnt without a fold serve to score a metric on that fold, and are dropped.
+    Models learnt without a fold are dropped; only their scores on that fold are kept.
     """
     folds = [_fold(rows, fold, inside=True) for fold in range(FOLDS)]
     fewest = _FOLD_LANDMARKS * model.min_rows_per_landmark
@@ -123,12 +122,12 @@ async def _by_folds(network: Network, rows: AnyRows, fit: Fit, model: ModelSpec)
 async def _without_folds(
     network: Network, rows: AnyRows, folds: Sequence[AnyRows], fit: Fit, fewest: int
 ) -> list[Fit]:
-    """Fits without each fold under the same features: sums of the other folds' sums.
+    """A fit without each fold, under the same features: the other folds' sums, added up.
 
-    There are none where a fold has too few rows: many rows may be few different ones, and
-    duplicates share a fold. Nor where a node was lost since ``fit`` was summed: the other nodes'
-    folds, taken from that sum, would leave the lost node's own. Nor where all targets that differ
-    from zero lie in one fold: no model learns from the rest.
+    The list is empty in three cases. A fold has too few rows, as when many rows are duplicates,
+    which share a fold. Or a node was lost since ``fit`` was summed: that sum less the remaining
+    nodes' folds would be the lost node's own. Or all targets that differ from zero lie in one
+    fold, so that nothing can be learnt from the others.
     """
     counts = await network.sum(Step("folds", Content.COUNTS), fold_counts(rows))
     if counts.min() < fewest:
@@ -154,13 +153,13 @@ async def _without_folds(
 
 @dataclass(frozen=True)
 class _Trajectory:
-    """What some rows say, from one metric to the next.
+    """Fits to the same rows, from one metric to the next.
 
     Attributes:
         rows: this node's.
-        start: their fit before any metric.
-        fits: their newest: at first ``start`` alone, then one for each shrinkage. Each shrinkage
-            goes on from its own.
+        start: the fit before any metric.
+        fits: the newest fits: at first ``start`` alone, then one for each shrinkage, which goes on
+            from there.
     """
 
     rows: AnyRows
@@ -171,7 +170,7 @@ class _Trajectory:
 async def _advance(
     network: Network, i: int, trajectories: Sequence[_Trajectory], shrinkages: Sequence[float]
 ) -> list[_Trajectory]:
-    """Each trajectory after its ``i``-th repetition. The sums of all ride in the same sweeps."""
+    """Each trajectory after its ``i``-th repetition; all their sums share the same sweeps."""
     candidates = await _agree_metrics(network, i, trajectories, shrinkages)
     work = [(each.rows, own) for each, own in zip(trajectories, candidates, strict=True)]
     fits = await agree_fits(network, f"{i}", work)
@@ -183,7 +182,7 @@ async def _agree_metrics(
 ) -> list[list[Candidate]]:
     """Each trajectory's next candidates, one for each shrinkage.
 
-    One sweep of gradients; the root takes the matrices' roots, since rounding differs.
+    One sweep sums gradients. The root takes the matrices' square roots, since rounding differs.
     """
     size = trajectories[0].start.candidate.landmarks.shape[1]
     local = [
@@ -210,7 +209,7 @@ async def _agree_metrics(
 def _trials(
     fits: Sequence[Fit], sums: Sequence[Matrix], shrinkages: Sequence[float]
 ) -> list[tuple[Candidate, Matrix, float]]:
-    """For each shrinkage the candidate that it goes on from, and the sum of its gradients."""
+    """For each shrinkage: the candidate to go on from, the sum of its gradients, the shrinkage."""
     origins = [(fit.candidate, M) for fit, M in zip(fits, sums, strict=True)]
     if len(origins) == 1:  # the first repetition: all go on from the same
         origins *= len(shrinkages)
@@ -218,10 +217,10 @@ def _trials(
 
 
 def _scores(folds: Sequence[AnyRows], without: Sequence[_Trajectory]) -> Vector:
-    """How much better each trial predicts the folds than no metric does: of this node's rows.
+    """How much better each trial predicts this node's rows than no metric does.
 
     Args:
-        folds: the folds.
+        folds: the rows of each fold.
         without: for each fold, the trajectory that has not seen it.
     """
     scores = [

@@ -1,17 +1,14 @@
-"""The program of a spec with differential privacy: one sum, with noise, and nothing else of rows.
+"""The program of a spec with differential privacy: rows are used in one sum only, which has noise.
 
-Encoding, landmarks and kernel come from the spec; what a run without privacy would find out by
-sums, it must state. The sum's noise is drawn by the nodes together
-(`security.privacy.discrete_gaussian`), and the posterior answers for it
+Encoding, landmarks and kernel come from the spec, which must state what a run without privacy
+would find out by sums. The nodes draw the sum's noise together
+(`security.privacy.discrete_gaussian`), and the posterior accounts for it
 (`inference.private.noisy_regression`). docs/privacy.md derives all of it.
 """
-
-from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
 
-from edge_node.arrays import Matrix
 from edge_node.config import FederationSpec, LandmarkKind, Level, PrivacySpec, Task
 from edge_node.data.encoding.bounds import bounded_encoder, bounded_rows, presumed_covariance
 from edge_node.data.encoding.encoder import EncodedRows, Encoder
@@ -27,9 +24,11 @@ from edge_node.inference.private.noisy_classification import noisy_class_posteri
 from edge_node.inference.private.noisy_regression import noisy_evidence, noisy_posterior
 from edge_node.inference.private.release import NoisySums, Scales, local_release
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.model.model import Model, Provenance
+from edge_node.model.model import Model
 from edge_node.network.base import Network, decide
 from edge_node.program.candidates import AnyRows, Candidate, agree_features
+from edge_node.program.landmarks import encode_public
+from edge_node.program.provenance import provenance_of
 from edge_node.program.root_decisions import read_noisy_evidence
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_cost import noise_multiplier
@@ -66,22 +65,16 @@ async def infer_privately(
         rows = LabelRows(rows, np.full(classes, -np.log(classes)))
     sums = await _agree_release(network, rows, features, classes, privacy)
     posterior, evidence = await _agree_posterior(network, sums, features, spec.data.task)
-    provenance = Provenance(
-        federation=spec.name,
-        spec_hash=spec.digest().hex(),
+    provenance = provenance_of(
+        network,
+        spec,
+        candidate,
         run=run,
-        cohorts={str(step): nodes for step, nodes in network.steps.items()},
-        learnt_in=str(_RELEASE),
+        learnt_in=_RELEASE,
         rows=round(sums.count),
-        sums=sum(step.is_sum for step in network.steps),
-        traversals=len(network.steps),
-        kernel=str(candidate.kernel),
-        landmark_kind=candidate.landmark_kind,
         landmarks=len(features.landmarks),
         log_evidence=evidence.log_evidence,
         uncovered_share=_uncovered_share(sums),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        privacy=privacy,
     )
     encoder = msgspec.structs.replace(encoder, rows=round(sums.count))
     return Model(spec.data, encoder, posterior, provenance)
@@ -90,15 +83,10 @@ async def infer_privately(
 def _candidate(
     node: str, encoder: Encoder, spec: FederationSpec, public: Batch | None
 ) -> Candidate:
-    """The spec's kernel, and landmarks that no row has moved."""
+    """The spec's kernel, and landmarks that don't depend on rows."""
     (kernel,), (kind,) = kernel_grid(spec.model), spec.model.landmark_kinds
-    if kind is LandmarkKind.PUBLIC and public is None:
-        raise ConfigurationError(
-            "the federation's public landmarks are not given", where=f"node {node}"
-        )
-    landmarks: Matrix
-    if public is not None:
-        landmarks = encoder.encode(public)[: spec.landmark_count]
+    if kind is LandmarkKind.PUBLIC:
+        landmarks = encode_public(node, encoder, spec, public)
     else:
         presumed = presumed_covariance(encoder)
         landmarks = gaussian_landmarks(presumed, spec.landmark_count, spec.model.seed)
@@ -108,7 +96,7 @@ def _candidate(
 async def _agree_release(
     network: Network, rows: AnyRows, features: Features, classes: int, privacy: PrivacySpec
 ) -> NoisySums:
-    """The sum, with noise, of everything that the rows say."""
+    """The one sum over rows, with noise."""
     outputs = classes - 1 if classes else None
     target = float(np.sqrt(1.0 - 1.0 / classes)) if classes else 1.0
     scales = Scales.of(features, target, outputs)
@@ -137,5 +125,5 @@ async def _agree_posterior(
 
 
 def _uncovered_share(sums: NoisySums) -> float:
-    """As far as noise allows to tell."""
+    """The share of the prior variance that landmarks don't cover, between 0 and 1 despite noise."""
     return float(np.clip(sums.uncovered / (sums.mean_power * sums.count), 0.0, 1.0))

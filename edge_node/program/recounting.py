@@ -1,4 +1,4 @@
-"""A network whose every sum is over nodes whose rows were counted."""
+"""A network that sums over counted nodes only."""
 
 from collections.abc import Callable
 from typing import Unpack
@@ -11,20 +11,20 @@ __all__ = ["RecountingNetwork"]
 
 
 class RecountingNetwork(NetworkLayer):
-    """Counts once more whenever a node was lost, before anything else is summed.
+    """Counts again whenever a node was lost, before anything else is summed.
 
-    Groups of rows were found large enough among certain nodes; without one of them they may be too
-    small. So no sum holds fewer nodes than the newest count, and a step that would is taken again.
-    The same step may be given here several times; the network below gets it with its attempt.
+    Groups of rows were found large enough among certain nodes. Without one of these nodes, a group
+    may be too small. So every sum is over the nodes of the newest count, and a step that lost one
+    is taken again. A step may be asked for several times here; the network below sees each attempt.
 
     Args:
         network: the network.
         counts: what this node counts.
-        check: is given every total of the counts; raises if it is too small for further sums.
+        check: called with every total of the counts; raises if it is too small for further sums.
 
     Attributes:
         total: of the newest count.
-        newest: its step, as ``cohort_of`` for what its total has decided.
+        newest: the step of that count, for ``cohort_of``.
     """
 
     total: Vector
@@ -35,28 +35,27 @@ class RecountingNetwork(NetworkLayer):
         self._counts = counts
         self._check = check
         self._next = Step("counts", Content.COUNTS)
-        self._attempts: dict[Step, Step] = {}  # by the first attempt: the newest
+        self._attempts: dict[Step, Step] = {}  # the newest attempt, by the first
 
     def attempt(self, step: Step) -> Step:
         """The newest attempt at a step."""
         return self._attempts.get(step, step)
 
     def narrow(self, counts: Vector, check: Callable[[Vector], None]) -> None:
-        """Count other things from the next time on: only what later sums depend on."""
+        """From the next count on, count only what later sums depend on."""
         self._counts, self._check = counts, check
 
-    async def count(self) -> Vector:
-        """Count, and check the total; the first thing to be done. Raises what ``check`` raises."""
+    async def count(self) -> None:
+        """Count, and check the total; needed before any sum. Raises what ``check`` raises."""
         self.newest, self._next = self._next, self._next.again
         self.total = await super().sum(self.newest, self._counts)
         self._check(self.total)
-        return self.total
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's, over the nodes of the newest count.
 
         Raises:
-            CohortChanged: some nodes of ``cohort_of`` are gone; all others are counted anew.
+            CohortChanged: some nodes of ``cohort_of`` are gone; the others have been counted again.
         """
         counted = terms.get("cohort_of")
         while counted is None or self._is_of_newest(counted):

@@ -1,8 +1,8 @@
 """Agreeing on a regression's posteriors, the global one and the sites' refinement, and their noise.
 
-Both let what the landmarks don't cover be explained row by row or block by block instead of by the
-noise. So each asks for a smaller noise than the candidates' evidence, the bound, did. A message is
-made for one noise: a coarse grid of noises rides in one sweep, two more around the best in another.
+Both explain what the landmarks don't cover row by row or block by block, instead of by the noise.
+So each has a smaller noise than the bound that compared the candidates. A message is made for one
+noise: one sweep takes a coarse grid of noises, another two more around the best.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,10 +38,10 @@ class _Search:
     """The search for one posterior's noise.
 
     Attributes:
-        message: this node's statistics for each of several noises.
+        message: gives this node's statistics for each of several noises.
+        step: the step of the best sum so far; at first the candidate's.
         evidence: the best noise's so far.
-        packed: the federation's statistics for it, as they were summed.
-        step: the step of the sum; at first the candidate's.
+        packed: the federation's statistics for that noise, as they were summed.
     """
 
     message: Callable[[Sequence[float]], list[ConditionalStatistics]]
@@ -50,15 +50,15 @@ class _Search:
     packed: Vector = field(default_factory=lambda: np.empty(0))
 
     def consider(self, evidence: Evidence, packed: Vector, step: Step) -> None:
-        """Keep it if it is better, or of fewer rows: a node was lost since, and evidences of
-        different rows don't compare.
+        """Keep this evidence if it is better, or if a node was lost since the best one was found:
+        evidences of different rows don't compare.
         """
         worse = self.evidence is not None and evidence.log_evidence <= self.evidence.log_evidence
         if not worse or packed[0] != self.packed[0]:
             self.evidence, self.packed, self.step = evidence, packed.copy(), step
 
     def found(self) -> Evidence:
-        """The best. Raises NumericalError if there is none."""
+        """The best evidence. Raises NumericalError if there is none."""
         if self.evidence is None:
             raise NumericalError(
                 "no noise explains the targets",
@@ -69,7 +69,7 @@ class _Search:
         return self.evidence
 
     def posterior(self, features: Features) -> Posterior:
-        """The best noise's."""
+        """The posterior for the best noise."""
         statistics = ConditionalStatistics.unpack(self.packed, len(features.landmarks))
         return Posterior.of(statistics.message, features, self.found())
 
@@ -77,7 +77,7 @@ class _Search:
 async def agree_posteriors(
     network: Network, rows: Rows, fit: Fit, model: ModelSpec
 ) -> tuple[Posterior, Refinement | None, Step]:
-    """The global posterior, this site's refinement, and the step that the former is a sum of.
+    """The global posterior, this site's refinement, and the step whose total the former is made of.
 
     Raises:
         NumericalError: no noise explains the targets.
@@ -108,7 +108,7 @@ async def _agree_evidence(
     grids: Sequence[Sequence[float]],
     size: int,
 ) -> None:
-    """One sweep with every search's messages for its grid of noises."""
+    """One sweep with every search's messages for its grid; each search keeps its best."""
     local = [
         message.pack()
         for search, noises in zip(searches, grids, strict=True)

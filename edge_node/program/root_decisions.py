@@ -1,9 +1,9 @@
-"""The root's decisions, as every node reads them: nothing that a root can't have chosen.
+"""The root's decisions, as every node reads them: only what a root can have chosen.
 
 A choice arrives as bytes from another node. It is read here, and checked against what this node
-knows by itself (the totals, the candidates, the grid), before anything is computed with it: a root
-that lies, or another version, ends the run with a sentence instead of a model made of nonsense.
-Which of the possible choices is the best isn't checked: that is the root's to say.
+knows by itself (the totals, the candidates, the grid), before anything is computed with it. So a
+root that lies, or runs another version, ends the run with an error instead of a model made of
+nonsense. Whether a choice is the best isn't checked: that is for the root to decide.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_node.arrays import Matrix
 from edge_node.errors import NetworkError
-from edge_node.inference.classification.variational import Step
+from edge_node.inference.classification.variational import SweepChoice
 from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
 from edge_node.inference.messages.statistics import Statistics
 from edge_node.inference.private.release import NoisySums
@@ -25,7 +25,7 @@ __all__ = [
     "read_judgements",
     "read_metrics",
     "read_noisy_evidence",
-    "read_step",
+    "read_sweep_choice",
     "read_trial",
 ]
 
@@ -42,7 +42,7 @@ class _Chosen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amplitude: float
 
     def evidence(self) -> Evidence | None:
-        """The evidence; None if its numbers can't be one's."""
+        """The evidence; None if no evidence has such numbers."""
         sound = np.isfinite([self.log_evidence, self.noise, self.amplitude]).all()
         if not sound or self.noise <= 0 or self.amplitude <= 0:
             return None
@@ -84,8 +84,8 @@ def read_evidences(content: bytes, totals: Sequence[Statistics], *, step: str) -
 
 
 def read_noisy_evidence(content: bytes, sums: NoisySums, *, step: str) -> Evidence:
-    """The evidence of sums with noise: a noise that is searched, and no more signal than targets
-    can have.
+    """The evidence of noisy sums: a noise in the range that is searched, and an amplitude that
+    targets within their bounds can have.
     """
     evidence = _sound(_read(content, _Chosen, step), step)
     scale = sums.mean_power
@@ -135,8 +135,8 @@ def read_trial(content: bytes, count: int, *, step: str) -> int | None:
     return chosen
 
 
-def read_step(content: bytes, *, first: bool, step: str) -> Step:
-    """A classifier's next step; only before the ``first`` sweep has it no bound."""
+def read_sweep_choice(content: bytes, *, first: bool, step: str) -> SweepChoice:
+    """A classifier's choice from a sweep; only the ``first`` one may have no bound."""
     _demand(len(content) == 32, step, "four numbers", f"{len(content)} bytes")
     accepted, converged, bound, amplitude = np.frombuffer(content).tolist()
     flags = accepted in (0.0, 1.0) and converged in (0.0, 1.0)
@@ -145,7 +145,7 @@ def read_step(content: bytes, *, first: bool, step: str) -> Step:
     _demand(bool(known), step, "a finite bound", f"{bound:.3g}")
     sound = 0.0 < amplitude < np.inf
     _demand(sound, step, "a positive, finite amplitude", f"{amplitude:.3g}")
-    return Step.unpack(np.frombuffer(content))
+    return SweepChoice.unpack(np.frombuffer(content))
 
 
 def _sound(chosen: _Chosen, step: str) -> Evidence:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Report = Callable[[str, float], None]
 """Called with the step that is complete and the seconds since the start."""
 
-_SIGNALS = 0.2  # seconds; an interrupt that comes just before a wait is heard only after it
+_SIGNALS = 0.2  # seconds: an interrupt just before a wait is noticed only after it
 
 
 def simulate(
@@ -77,7 +77,7 @@ def completed(work: Coroutine[Any, Any, T]) -> T:
     except RuntimeError:
         return asyncio.run(work)
     with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as pool:
-        pool.submit(int).result()  # interrupted while it starts a thread, a pool forgets it
+        pool.submit(int).result()  # the pool's thread: an interrupt while it starts would lose it
         task = loop.create_task(work)
         try:
             future = pool.submit(loop.run_until_complete, task)

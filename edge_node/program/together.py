@@ -20,7 +20,7 @@ async def sum_together(
     Args:
         network: the node's view of the federation.
         step: the sum.
-        vectors: this node's, one or more; of the same lengths, in the same order, at every node.
+        vectors: this node's, one or more, with the same lengths in the same order at every node.
         terms: what is demanded of the total.
 
     Raises:

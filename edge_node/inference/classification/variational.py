@@ -10,9 +10,9 @@ p = softmax(offsets + Q g). The posterior of U is approximated by the Gaussian q
 landmarks don't cover costs evidence. A natural-gradient step of length one multiplies the prior by
 the Gaussian message of ``expansion`` (Khan & Lin 2017). It costs what Newton's method for Laplace's
 approximation costs, and calibrates better: Laplace's mode lies nearer zero than the posterior's
-mean, so its averaged probabilities are too timid, by far where classes separate well.
+mean, so its averaged probabilities are too timid, and far too timid where classes separate well.
 
-The amplitude is chosen on the way, for nothing: with messages fixed, F depends on it as
+The amplitude is chosen on the way, at no cost: with messages fixed, F depends on it as
 
     1/2 eta' (H + I/a)^-1 eta - 1/2 log|I + a H| - a u,    u = the expansion's ``uncovered``
 
@@ -31,25 +31,25 @@ from edge_node.inference.classification.expansion import Expansion
 from edge_node.inference.messages.evidence import maximum
 from edge_node.inference.messages.gaussian import Gaussian
 
-__all__ = ["Step", "VariationalState"]
+__all__ = ["SweepChoice", "VariationalState"]
 
 AMPLITUDE_RANGE = (1e-4, 1e4)
 """Prior variances of a contrast considered; the ceiling (100 logits) is for separable data."""
 
 BOUND_TOLERANCE = 0.1
-"""Nats. A sweep that gains less is the last; one that loses more is taken back halfway."""
+"""Nats. A sweep that gains less is the last; one that loses more goes back halfway."""
 
 LONGEST_LEAP = 4.0
-"""The factor by which one sweep may change a: messages are made for the one they were made with."""
+"""The factor by which one sweep may change a: a sweep's messages are good near its own a only."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """The choice made from one sweep: once, at the root, and shared.
+class SweepChoice:
+    """What the root decides from one sweep, for all nodes.
 
     Attributes:
         accepted: the approximation that was swept is kept.
-        converged: and it is the last.
+        converged: there is no further sweep.
         bound: F of the approximation kept, nats.
         amplitude: a of the next approximation.
     """
@@ -68,7 +68,7 @@ class Step:
     def unpack(cls, vector: Vector) -> Self:
         """The inverse of ``pack``. Raises NumericalError."""
         if np.shape(vector) != (4,):
-            raise NumericalError("a step has four numbers", found=str(np.shape(vector)))
+            raise NumericalError("a choice has four numbers", found=str(np.shape(vector)))
         accepted, converged, *numbers = np.asarray(vector).tolist()
         return cls(bool(accepted), bool(converged), *numbers)
 
@@ -83,7 +83,7 @@ class VariationalState:
         bound: its F, nats; -inf before the first sweep.
         prior_scale: the mean of k(x, x).
         expansions: how many were used so far; the first came from labels.
-        converged: ``kept`` is the result. It is one at any time, with ``bound`` a valid bound.
+        converged: ``kept`` is the result. (Before that, too, ``bound`` is a valid bound of it.)
     """
 
     trial: Approximation
@@ -99,37 +99,37 @@ class VariationalState:
         nothing = Approximation(Gaussian.flat(size * outputs), 1.0 / prior_scale, outputs)
         return cls(nothing, nothing, -np.inf, prior_scale)
 
-    def choose(self, expansion: Expansion) -> Step:
+    def choose(self, expansion: Expansion) -> SweepChoice:
         """What to do with the federation's ``expansion`` at ``trial``: the root's part."""
         first = self.expansions == 0
         bound = -np.inf if first else expansion.log_likelihood - self.trial.divergence
         if bound < self.bound - BOUND_TOLERANCE:
             halfway = float(np.sqrt(self.kept.amplitude * self.trial.amplitude))
-            return Step(False, False, self.bound, halfway)
+            return SweepChoice(False, False, self.bound, halfway)
         if bound < self.bound + BOUND_TOLERANCE:
             better = bound > self.bound
             kept = self.trial if better else self.kept
-            return Step(better, True, max(bound, self.bound), kept.amplitude)
+            return SweepChoice(better, True, max(bound, self.bound), kept.amplitude)
         now, best = self.trial.amplitude, self._best_amplitude(expansion)
         leap = np.inf if first else LONGEST_LEAP
-        return Step(True, False, bound, float(np.clip(best, now / leap, now * leap)))
+        return SweepChoice(True, False, bound, float(np.clip(best, now / leap, now * leap)))
 
-    def advance(self, expansion: Expansion, step: Step) -> Self:
-        """The next state. An approximation that lost is drawn halfway back to the one kept."""
+    def advance(self, expansion: Expansion, choice: SweepChoice) -> Self:
+        """The next state. A trial that lost is drawn halfway back to the approximation kept."""
         after = replace(
-            self, bound=step.bound, expansions=self.expansions + 1, converged=step.converged
+            self, bound=choice.bound, expansions=self.expansions + 1, converged=choice.converged
         )
-        if step.converged:
-            return replace(after, kept=self.trial if step.accepted else self.kept)
-        if step.accepted:
+        if choice.converged:
+            return replace(after, kept=self.trial if choice.accepted else self.kept)
+        if choice.accepted:
             message = expansion.message(self.trial.weights)
-            trial = Approximation(message, step.amplitude, self.trial.outputs)
+            trial = Approximation(message, choice.amplitude, self.trial.outputs)
             return replace(after, trial=trial, kept=self.trial)
         back, forth = self.kept.message, self.trial.message
         middle = Gaussian(
             0.5 * (back.precision + forth.precision), 0.5 * (back.shift + forth.shift)
         )
-        return replace(after, trial=replace(self.trial, message=middle, amplitude=step.amplitude))
+        return replace(after, trial=replace(self.trial, message=middle, amplitude=choice.amplitude))
 
     def _best_amplitude(self, expansion: Expansion) -> float:
         """The a that maximises the bound with the messages fixed."""

@@ -19,7 +19,11 @@ from edge_node.inference.classification.classes import LabelRows, class_offsets,
 from edge_node.inference.classification.expansion import Expansion, local_expansion
 from edge_node.inference.classification.likelihood import average
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.variational import BOUND_TOLERANCE, Step, VariationalState
+from edge_node.inference.classification.variational import (
+    BOUND_TOLERANCE,
+    SweepChoice,
+    VariationalState,
+)
 from edge_node.inference.evaluation.metrics import accuracy, ece, log_loss
 from edge_node.inference.features.landmarks import gaussian_landmarks
 from edge_node.inference.features.nystrom import Features
@@ -39,8 +43,8 @@ def learn(sites, counts, features: Features = FEATURES, most: int = 12):
     state = VariationalState.start(size, q, statistics.prior_power / statistics.count)
     expansion = Expansion.from_labels(statistics, offsets)
     for _ in range(most + 1):
-        step = Step.unpack(state.choose(expansion).pack())
-        state = state.advance(expansion, step)
+        choice = SweepChoice.unpack(state.choose(expansion).pack())
+        state = state.advance(expansion, choice)
         if state.converged:
             break
         local = [local_expansion(rows, features, state.trial, offsets).pack() for rows in sites]
@@ -208,9 +212,9 @@ def test_a_step_that_loses_is_drawn_halfway_back() -> None:
     assert not state.converged
     good = local_expansion(rows, FEATURES, state.trial, offsets)
     bad = replace(good, log_likelihood=good.log_likelihood - 1000.0)
-    step = state.choose(bad)
-    assert (step.accepted, step.converged, step.bound) == (False, False, state.bound)
-    after = state.advance(bad, step)
+    choice = state.choose(bad)
+    assert (choice.accepted, choice.converged, choice.bound) == (False, False, state.bound)
+    after = state.advance(bad, choice)
     assert after.kept is state.kept
     halfway = 0.5 * (state.kept.message.precision + state.trial.message.precision)
     np.testing.assert_allclose(after.trial.message.precision, halfway)
@@ -223,9 +227,9 @@ def test_a_step_that_loses_is_drawn_halfway_back() -> None:
     assert last.bound == state.bound
 
 
-def test_a_step_round_trips() -> None:
+def test_a_choice_round_trips() -> None:
     """Four numbers, bit for bit."""
-    step = Step(True, False, -12.5, 0.3)
-    assert Step.unpack(step.pack()) == step
+    choice = SweepChoice(True, False, -12.5, 0.3)
+    assert SweepChoice.unpack(choice.pack()) == choice
     with pytest.raises(NumericalError, match="four numbers"):
-        Step.unpack(np.zeros(3))
+        SweepChoice.unpack(np.zeros(3))
