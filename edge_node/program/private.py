@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 
 from edge_node.config import FederationSpec, LandmarkKind, Level, PrivacySpec, Task
-from edge_node.data.encoding.bounds import bounded_encoder, bounded_rows, presumed_covariance
+from edge_node.data.encoding.bounds import bounded_encoder, presumed_covariance
 from edge_node.data.encoding.encoder import EncodedRows, Encoder
+from edge_node.data.sources.limited import limited_rows
 from edge_node.data.sources.source import Batch, Source
 from edge_node.errors import ConfigurationError
 from edge_node.inference.classification.classes import LabelRows
@@ -60,7 +61,7 @@ async def infer_privately(
     encoder = bounded_encoder(spec)
     candidate = _candidate(network.node, encoder, spec, public)
     (features,) = await agree_features(network, "basis", [candidate])
-    rows: AnyRows = EncodedRows(bounded_rows(source, spec), encoder)
+    rows: AnyRows = EncodedRows(limited_rows(source, spec), encoder)
     if classes := len(spec.data.classes):
         rows = LabelRows(rows, np.full(classes, -np.log(classes)))
     sums = await _agree_release(network, rows, features, classes, privacy)

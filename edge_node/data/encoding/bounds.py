@@ -6,10 +6,7 @@ equally frequent; where cells may be missing, one in ten counts as missing. Thes
 scales and landmarks only: a wrong one costs accuracy, not privacy.
 """
 
-import hashlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +19,8 @@ from edge_node.data.encoding.encoder import (
     NumericFeature,
 )
 from edge_node.data.sources.schema import categorical_columns, numeric_columns
-from edge_node.data.sources.source import Batch, Source
 
-__all__ = ["SomeRows", "bounded_encoder", "bounded_rows", "presumed_covariance"]
+__all__ = ["bounded_encoder", "presumed_covariance"]
 
 _WIDTH = math.sqrt(3.0)  # half the range of a uniform distribution of unit variance
 _MISSING = 0.1
@@ -70,48 +66,6 @@ def presumed_covariance(encoder: Encoder) -> NDArray[np.float64]:
     for block, end in zip(blocks, np.cumsum(sizes), strict=True):
         covariance[end - len(block) : end, end - len(block) : end] = block
     return covariance
-
-
-def bounded_rows(source: Source, spec: FederationSpec) -> Source:
-    """The rows with which a site takes part: all of them, or so many as the spec allows a site."""
-    most = spec.privacy.rows_per_site if spec.privacy is not None else None
-    return source if most is None else SomeRows(source, most, spec.model.seed)
-
-
-@dataclass(frozen=True)
-class SomeRows:
-    """At most so many rows of a source, taken from all over it; the same ones each time.
-
-    A row's place decides, by a hash with the public seed: neither its content nor chance, so that a
-    restart contributes the same.
-
-    Attributes:
-        source: the source.
-        most: how many rows.
-        seed: the spec's.
-    """
-
-    source: Source
-    most: int
-    seed: int
-
-    def batches(self) -> Iterator[Batch]:
-        """The chosen rows, in the source's order; batches without any are empty."""
-        chosen = self._chosen()
-        start = 0
-        for batch in self.source.batches():
-            inside = chosen[(chosen >= start) & (chosen < start + len(batch))] - start
-            target = None if batch.target is None else batch.target[inside]
-            yield Batch(batch.numeric[inside], batch.categorical[inside], target)
-            start += len(batch)
-
-    def _chosen(self) -> NDArray[np.intp]:
-        """The places of the chosen rows, ascending: those whose hashes are lowest."""
-        rows = sum(len(batch) for batch in self.source.batches())
-        key = hashlib.sha256(f"tangentmesh/v1/rows/{self.seed}".encode()).digest()
-        hashes = np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "big")))
-        order = np.argsort(hashes.random(rows), kind="stable")
-        return np.sort(order[: self.most])
 
 
 def _centre(bounds: tuple[float, float]) -> tuple[float, float]:

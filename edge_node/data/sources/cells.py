@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from edge_node.arrays import Vector
 from edge_node.config import DataSpec
-from edge_node.data.sources.checks import Rows, count_rows
+from edge_node.data.sources.checks import FileRows, count_rows
 from edge_node.data.sources.duck import as_text, columns, literal, number, opened, quoted, relation
+from edge_node.data.sources.source import BATCH_ROWS
 from edge_node.errors import DataError
 
 __all__ = ["CellColumn", "Cells", "Mask", "check_named", "read_cells"]
 
 Mask = NDArray[np.bool_]
-_BATCH_ROWS = 8192
 _TEXT = "VARCHAR"
 
 
@@ -110,7 +110,7 @@ class Cells:
         types = dict.fromkeys(self.columns, _TEXT)
         with opened(self.path) as connection:
             count_rows(
-                connection, Rows(self.path, rows, self.number), data, types, with_target=True
+                connection, FileRows(self.path, rows, self.number), data, types, with_target=True
             )
 
 
@@ -133,7 +133,7 @@ def read_cells(path: Path, *, ignore: Sequence[str] = (), missing: Sequence[str]
         names = [name for name in types if name not in ignore]
         number_name = quoted(_unused("row", names))
         view = _view(path, names, types, missing, number_name)
-        table = connection.sql(_query(view, names, number_name)).to_arrow_reader(_BATCH_ROWS)
+        table = connection.sql(_query(view, names, number_name)).to_arrow_reader(BATCH_ROWS)
         read = table.read_all()
     if not read.num_rows:
         raise DataError("the file has no rows", where=str(path), expected="at least one")

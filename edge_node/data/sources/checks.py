@@ -20,15 +20,15 @@ from edge_node.data.sources.duck import (
 from edge_node.data.sources.schema import LONGEST_LABEL, categorical_columns, numeric_columns
 from edge_node.errors import DataError
 
-__all__ = ["LARGEST", "Rows", "count_rows"]
+__all__ = ["LARGEST", "FileRows", "count_rows"]
 
 LARGEST = 1e120
 """The largest absolute value of a number: larger ones can't be summed."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows to be checked, and where a person finds them.
+class FileRows:
+    """A file's rows, to be checked, and where a person finds them.
 
     Attributes:
         path: the file that errors name.
@@ -59,7 +59,7 @@ class _Problem:
 
 def count_rows(
     connection: duckdb.DuckDBPyConnection,
-    rows: Rows,
+    rows: FileRows,
     data: DataSpec,
     types: Mapping[str, str],
     *,
@@ -87,7 +87,7 @@ def count_rows(
 
 
 def _error(
-    connection: duckdb.DuckDBPyConnection, rows: Rows, wrong: _Problem, row: int
+    connection: duckdb.DuckDBPyConnection, rows: FileRows, wrong: _Problem, row: int
 ) -> DataError:
     query = (
         f"SELECT cell FROM (SELECT {rows.number} AS row, {quoted(wrong.column)} AS cell "  # noqa: S608 - quoted

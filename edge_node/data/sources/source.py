@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.config import DataSpec, Task
-from edge_node.data.sources.checks import LARGEST, Rows, count_rows
+from edge_node.data.sources.checks import LARGEST, FileRows, count_rows
 from edge_node.data.sources.duck import as_number, as_text, columns, opened, relation
 from edge_node.data.sources.schema import (
     categorical_columns,
@@ -170,7 +170,7 @@ def open_source(
         filled = place_to_fill(data, types, site)
         held = without_site(data) if filled else data
         check_columns(list(types), held, ignore=ignore, with_target=with_target, where=str(path))
-        rows = count_rows(connection, Rows.of(path), held, types, with_target=with_target)
+        rows = count_rows(connection, FileRows.of(path), held, types, with_target=with_target)
     if rows == 0:
         raise DataError("the file has no rows", where=str(path), expected="at least one")
     return FileSource(path, held, rows, with_target, types, stamp, filled)

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from edge_node.config import parse_spec
-from edge_node.data.encoding.bounds import (
-    SomeRows,
-    bounded_encoder,
-    bounded_rows,
-    presumed_covariance,
-)
-from edge_node.data.encoding.encoder import EncodedRows, Encoder
-from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.data.encoding.bounds import bounded_encoder, presumed_covariance
+from edge_node.data.encoding.encoder import Encoder
+from edge_node.data.sources.source import Batch
 from tests.config.test_private_spec import GOOD
 
 SPEC = parse_spec(GOOD)
@@ -76,33 +71,3 @@ def test_landmarks_are_spread_as_the_bounds_presume() -> None:
     np.testing.assert_allclose(covariance[2:4, 2:4], [[0.25, -0.25], [-0.25, 0.25]])
     assert covariance[4, 4] == pytest.approx(0.09)
     np.testing.assert_array_equal(covariance[:2, 2:], 0)
-
-
-def rows_of(count: int, size: int) -> MemorySource:
-    """Numbered rows, some at a time."""
-    rows = [(float(i), 100.0, "north", 1.0) for i in range(count)]
-    return MemorySource(tuple(batch_of(*rows[i : i + size]) for i in range(0, count, size)))
-
-
-def test_a_site_takes_part_with_so_many_rows() -> None:
-    """From all over the file, the same ones however it is read, and each at most once."""
-    chosen = [
-        np.concatenate([b.numeric[:, 0] for b in SomeRows(rows_of(100, size), 30, 7).batches()])
-        for size in (100, 7, 1)
-    ]
-    assert len(chosen[0]) == len(set(chosen[0])) == 30
-    assert chosen[0].tolist() == chosen[1].tolist() == chosen[2].tolist() == sorted(chosen[0])
-    assert chosen[0].min() < 20
-    assert chosen[0].max() > 80
-    other = [b.numeric[:, 0] for b in SomeRows(rows_of(100, 100), 30, 8).batches()]
-    assert set(other[0]) != set(chosen[0])
-
-
-def test_fewer_rows_are_all_taken() -> None:
-    """And where the spec sets no limit, the source is used as it is."""
-    source = rows_of(10, 4)
-    assert sum(len(batch) for batch in SomeRows(source, 30, 7).batches()) == 10
-    assert bounded_rows(source, SPEC) is source
-    site = parse_spec(GOOD.replace('"record"', '"site"\nrows_per_site = 3'))
-    rows = EncodedRows(bounded_rows(source, site), bounded_encoder(site))
-    assert sum(len(X) for X, _ in rows) == 3
