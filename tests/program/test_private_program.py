@@ -23,7 +23,7 @@ from edge_node.config import (
 )
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import ConfigurationError, NetworkError, NumericalError
-from edge_node.inference.private.release import NoisySums
+from edge_node.inference.private.release import Deviations, NoisySums
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
 from edge_node.network.base import Network, Terms
 from edge_node.network.memory import MemoryFederation
@@ -264,7 +264,8 @@ def test_classes_are_predicted_by_their_names() -> None:
 )
 def test_a_root_that_lies_ends_the_run(lie: dict[str, float | None]) -> None:
     """A noise or amplitude that can't have been found is not used."""
-    sums = NoisySums(100.0, 50.0, 10.0, np.zeros((2, 1)), 45.0 * np.eye(2), 1.0, (1.0,) * 5)
+    noise = Deviations(*(1.0,) * 5)
+    sums = NoisySums(100.0, 50.0, 10.0, np.zeros((2, 1)), 45.0 * np.eye(2), 1.0, noise)
     honest = {"log_evidence": -3.0, "noise": 0.5, "amplitude": 0.5}
     assert read_noisy_evidence(msgspec.json.encode(honest), sums, step="choice").noise == 0.5
     with pytest.raises(NetworkError, match="the root's choice can't be used"):

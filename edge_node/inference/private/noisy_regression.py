@@ -89,7 +89,7 @@ class NoisySpectrum:
     def variance(self, amplitude: float) -> float:
         """tau^2, the variance of a projection of b~ around that of G~ u."""
         crossing = _entry_variance(self.sums) * amplitude * (self.size + 1)
-        return self.sums.deviations[3] ** 2 + crossing
+        return self.sums.deviations.shift**2 + crossing
 
     def message(self, noise_variance: float, amplitude: float) -> Gaussian:
         """What the sums say of u: Lambda (r, r) and eta (r, q), for a total noise s and a."""
@@ -125,8 +125,8 @@ class NoisySpectrum:
             (4.0 * known * open_ + 2.0 * q * open_**2).sum()
             + 2.0 * s**2 * max(others, 1.0)
             + 2.0 * rest**2 / (q * max(self.size - len(w), 1))
-            + sums.deviations[1] ** 2
-            + (q * s * sums.deviations[0]) ** 2
+            + sums.deviations.target_power**2
+            + (q * s * sums.deviations.rows) ** 2
         )
         excess = (sums.target_power - mean) ** 2 / variance
         return float(-0.5 * (np.log(2.0 * np.pi * variance) + excess))
@@ -175,7 +175,7 @@ def noisy_posterior(sums: NoisySums, features: Features, evidence: Evidence) -> 
 
 def _entry_variance(sums: NoisySums) -> float:
     """sigma_o^2, of an entry of G~ off the diagonal."""
-    return sums.deviations[4] ** 2 / 2.0
+    return sums.deviations.gram**2 / 2.0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ and no row's vector is longer than one: that is the sum's sensitivity to a row.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from edge_node.inference.numerics.streaming import Scratch, accumulate
 from edge_node.inference.numerics.symmetric import SymmetricSum
 from edge_node.packing import Layout, Symmetric
 
-__all__ = ["NoisySums", "Scales", "local_release"]
+__all__ = ["Deviations", "NoisySums", "Scales", "local_release"]
 
 _COUNT, _POWER, _SHIFT = 0.1, 0.2, 0.5  # shares s_n, s_y, s_b; most is left for Phi'Phi
 _GRAM = float(np.sqrt(1.0 - _COUNT**2 - _POWER**2 - _SHIFT**2))
@@ -90,6 +90,19 @@ class Scales:
         )
 
 
+class Deviations(NamedTuple):
+    """Standard deviations of the noise in each of the `NoisySums`.
+
+    ``gram`` is that on the Gram matrix's diagonal; off the diagonal it is 1 / sqrt(2) of that.
+    """
+
+    rows: float
+    target_power: float
+    uncovered: float
+    shift: float
+    gram: float
+
+
 @dataclass(frozen=True)
 class NoisySums:
     """Sums over all rows, with Gaussian noise of known size in each.
@@ -101,8 +114,7 @@ class NoisySums:
         shift: b = Phi'W^2 Y, (r, q).
         gram: G = Phi'W^2 Phi (r, r), symmetric; with noise it may have negative eigenvalues.
         largest_power: B^2, the most that a row adds to the target power.
-        deviations: standard deviations of the noise of count, target power, uncovered part, shift
-            and the gram matrix's diagonal; off its diagonal it is 1 / sqrt(2) of that.
+        deviations: the noise's size in each.
     """
 
     count: float
@@ -111,7 +123,7 @@ class NoisySums:
     shift: Matrix
     gram: Matrix
     largest_power: float
-    deviations: tuple[float, float, float, float, float]
+    deviations: Deviations
 
     @classmethod
     def read(cls, total: Vector, scales: Scales, sigma: float) -> Self:
@@ -122,7 +134,7 @@ class NoisySums:
         """
         sums, units = scales.layout.unpack(total), scales.layout.unpack(scales.units)
         first = (unit.flat[0] for unit in units.values())  # the Gram matrix's is on its diagonal
-        count, power, uncovered, shift, gram = (float(sigma * unit) for unit in first)
+        deviations = Deviations(*(float(sigma * unit) for unit in first))
         return cls(
             (sums["count"] * units["count"]).item(),
             (sums["power"] * units["power"]).item(),
@@ -130,18 +142,19 @@ class NoisySums:
             sums["shift"] * units["shift"],
             sums["gram"] * units["gram"],
             scales.target**2,
-            (count, power, uncovered, shift, gram),
+            deviations,
         )
 
     @property
     def mean_power(self) -> float:
         """The mean of w^2 k(x, x). Raises NumericalError where noise hides that there are rows."""
         power, rows = self.uncovered + float(np.trace(self.gram)), self.count
+        noise = self.deviations.rows
         if not (rows >= 1.0 and power > 0.0):
             raise NumericalError(
                 "the noise hides all there is",
                 where="release",
-                expected=f"many more rows than the noise in their number, {self.deviations[0]:.3g}",
+                expected=f"many more rows than the noise in their number, {noise:.3g}",
                 found=f"{rows:.4g} rows with noise",
                 remedy="More rows, fewer landmarks, or a larger `privacy.epsilon`",
             )
