@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from benchmarks.accuracy import WAYS, measure_accuracy, summarise, write_csv, write_short
+from benchmarks.accuracy import WAYS, measure_accuracy, summarise
 from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS
+from benchmarks.figures import shortened, write_csv
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
@@ -19,7 +20,6 @@ from benchmarks.privacy import (
     draw_privacy,
     measure_privacy,
     summarise_privacy,
-    write_privacy,
 )
 from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
@@ -181,7 +181,7 @@ def accuracy(
         tell=console.explain,
     ):
         rows.append(row)
-        console.explain("  " + "  ".join(f"{k} {v}" for k, v in write_short(row).items()))
+        console.explain("  " + "  ".join(f"{k} {v}" for k, v in shortened(row).items()))
     if file is not None:
         write_csv(rows, file, _command())
     summary = summarise(rows)
@@ -252,7 +252,7 @@ def privacy(
         )
     )
     if file is not None:
-        write_privacy(rows, file, _command())
+        write_csv(rows, file, _command())
     summary = summarise_privacy(rows)
     if plot is not None:
         draw_privacy(summary, plot)
@@ -269,7 +269,7 @@ def _command() -> str:
 
 def _cells(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     fields = tuple(dict.fromkeys(key for row in rows for key in row))
-    return fields, [tuple(str(write_short(row).get(f, "")) for f in fields) for row in rows]
+    return fields, [tuple(str(shortened(row).get(f, "")) for f in fields) for row in rows]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ random shares (``iid``), or over the data's own sites. Every way runs the daemon
 Figures are on test rows; regression targets are in units of the training rows' sd.
 """
 
-import csv
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import Problem, Split, load, take
+from benchmarks.figures import Row, scaled_scores
 from edge_node.config import FederationSpec, ModelSpec, Task, Which
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import TangentMeshError
@@ -39,15 +39,12 @@ __all__ = [
     "learn_alone",
     "measure_accuracy",
     "summarise",
-    "write_csv",
-    "write_short",
 ]
 
 WAYS = ("federated", "site", "plain", "pooled", "alone", "sklearn")
 
-_SKLEARN_ROWS = 1500  # its likelihood costs the cube, some fifty times
+_SKLEARN_ROWS = 1500  # beyond, the peer takes too long: its likelihood costs n^3, some fifty times
 
-Row = dict[str, Any]
 Labels = NDArray[np.object_]
 
 
@@ -147,7 +144,7 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
 
 
 def learn(spec: FederationSpec, parts: Mapping[str, Batch]) -> dict[str, Model]:
-    """Run the program over one node a part; each node's model."""
+    """Run the program with one node for each part; returns each node's model."""
     return simulate(spec, {name: MemorySource((part,)) for name, part in parts.items()})
 
 
@@ -178,27 +175,14 @@ def _figures(case: _Case, answers: Sequence[Predictions], rows: Sequence[Any]) -
         for answer, own in zip(answers, rows, strict=True):
             assert isinstance(answer, ClassPredictions)  # noqa: S101 - as the first
             probabilities[own] = answer.probabilities
-        return {
-            "accuracy": metrics.accuracy(y, probabilities),
-            "log_loss": metrics.log_loss(y, probabilities),
-            "ece": metrics.ece(y, probabilities),
-        }
+        return metrics.class_scores(y, probabilities)
     mean, sd = np.full(len(y), np.nan), np.full(len(y), np.nan)  # until a node answers
     for answer, own in zip(answers, rows, strict=True):
         assert not isinstance(answer, ClassPredictions)  # noqa: S101 - as the first
         mean[own], sd[own] = answer.mean, answer.sd
     train = case.train.target
     assert train is not None  # noqa: S101 - training rows have targets
-    return _regression_figures(y, mean, sd, float(train.std()))
-
-
-def _regression_figures(y: Any, mean: Any, sd: Any, unit: float) -> Row:
-    y, mean, variance = y / unit, mean / unit, (sd / unit) ** 2
-    return {
-        "rmse": metrics.rmse(y, mean),
-        "nll": metrics.nll(y, mean, variance),
-        "coverage95": metrics.coverage(y, mean, variance),
-    }
+    return scaled_scores(y, mean, sd, float(train.std()))
 
 
 def _spread(problem: Problem, split: Split, nodes: int, how: str) -> tuple[Labels, Labels]:
@@ -236,17 +220,13 @@ def _sklearn(case: _Case) -> Row:
     if case.problem.data.task is Task.CLASSIFICATION:
         classifier = GaussianProcessClassifier(ConstantKernel() * RBF(lengths[0]), random_state=0)
         probabilities = classifier.fit(X, y).predict_proba(X_test)
-        return {
-            "accuracy": metrics.accuracy(y_test, probabilities),
-            "log_loss": metrics.log_loss(y_test, probabilities),
-            "ece": metrics.ece(y_test, probabilities),
-        }
+        return metrics.class_scores(y_test, probabilities)
     kernel = ConstantKernel() * Matern(lengths, nu=1.5) + WhiteKernel(0.1)
     unit = float(y.std())
     with warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):  # long lengths
         process = GaussianProcessRegressor(kernel, random_state=0).fit(X, (y - y.mean()) / unit)
     mean, sd = process.predict(X_test, return_std=True)
-    return _regression_figures((y_test - y.mean()) / unit, mean, sd, 1.0)
+    return scaled_scores((y_test - y.mean()) / unit, mean, sd, 1.0)
 
 
 def summarise(rows: Iterable[Row]) -> list[Row]:
@@ -269,19 +249,3 @@ def _averages(group: Sequence[Row]) -> Row:
         if len(values) > 1 and key not in ("seconds", "sums"):
             figures[f"{key}_se"] = float(values.std(ddof=1) / np.sqrt(len(values)))
     return figures
-
-
-def write_csv(rows: Sequence[Row], path: Path, command: str) -> None:
-    """The rows, under a comment with the command that makes them."""
-    fields = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(f"# {command}\n")
-        writer = csv.DictWriter(file, fields, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(write_short(row))
-
-
-def write_short(row: Row) -> Row:
-    """Numbers to five digits."""
-    return {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}

@@ -52,7 +52,7 @@ _CLASSIFICATION = [
 
 @dataclass(frozen=True)
 class Split:
-    """Which rows are learnt from, and which predictions are judged by."""
+    """The rows to learn from, and the rows to judge predictions by."""
 
     name: str
     train: Indices
@@ -61,7 +61,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows, splits, and where rows have natural sites, those (n,)."""
+    """Rows and splits; ``sites`` (n,), if the rows have natural ones."""
 
     name: str
     data: DataSpec
@@ -140,7 +140,7 @@ def _patients(folder: Path) -> Problem:
 
 
 def _with_sites(name: str, dataset: Dataset, split: Split) -> Problem:
-    """Rows that know their site: it is an input, too, as a site column makes it."""
+    """Rows with sites, which are an input, too, like a site column."""
     sites, batch = _sites(dataset), _batch(dataset)
     column = Column(name="site", kind=ColumnKind.CATEGORICAL)
     data = msgspec.structs.replace(dataset.data, columns=(*dataset.data.columns, column))

@@ -1,4 +1,4 @@
-"""Federations of real processes to be measured, on synthetic rows."""
+"""A spec and synthetic rows for federations to be measured."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _INPUTS = 8
 
 
 def regression_spec(landmarks: int, nodes: int) -> FederationSpec:
-    """One candidate, as it is: depth 1, k-means landmarks, no metric, no refinement."""
+    """A single candidate: depth 1, k-means landmarks, no metric, no refinement."""
     return FederationSpec(
         name="benchmark",
         data=DataSpec(

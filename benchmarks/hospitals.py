@@ -6,13 +6,13 @@ ones are: in Zurich and Basel no cholesterol was measured, and all but a few pat
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import learn, learn_alone
 from benchmarks.datasets import take
+from benchmarks.figures import Row
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch
 from edge_node.demo.data.csv_file import load_csv
@@ -24,7 +24,6 @@ __all__ = ["measure_hospitals"]
 _CATEGORIES = {"chest_pain_type": ("2", "3", "4"), "resting_ecg": ("1", "2")}  # the first dropped
 _SEED = 43
 
-Row = dict[str, Any]
 Indices = NDArray[np.intp]
 
 
@@ -118,7 +117,7 @@ def _answer(model: Model, batch: Batch) -> NDArray[np.float64]:
 
 
 def _alone(spec: FederationSpec, part: Batch, test: Batch) -> NDArray[np.float64]:
-    """A hospital by itself; one that has seen a single class goes by the rule of succession."""
+    """A hospital by itself; if it has a single class, by the rule of succession."""
     if model := learn_alone(spec, part):
         return _answer(model, test)
     counts = np.bincount(np.asarray(part.target, dtype=int), minlength=2) + 1.0
@@ -126,7 +125,7 @@ def _alone(spec: FederationSpec, part: Batch, test: Batch) -> NDArray[np.float64
 
 
 def _logistic(model: Model, train: Batch, tests: list[Batch]) -> list[NDArray[np.float64]]:
-    """The textbook's way, on the same encoded inputs."""
+    """Logistic regression, the textbook's peer, on the same encoded inputs."""
     from sklearn.linear_model import LogisticRegression
 
     encode = model.encoder.encode

@@ -1,7 +1,7 @@
 """Peak memory of a process that streams a large file into a node's statistics.
 
 A Parquet file of random numbers is written group by group, and read by a process of its own: data
-source, encoder, features, sums, as in a node. The figure is the largest resident set it had.
+source, encoder, features, sums, as in a node. The figure is its largest resident set.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A model to be asked: learnt by the program from synthetic rows, on disk as a node keeps it."""
+"""A model on disk, as a node keeps it, learnt by the program from synthetic rows."""
 
 from pathlib import Path
 

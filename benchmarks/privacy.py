@@ -1,26 +1,24 @@
 """What differential privacy costs: accuracy against epsilon, and the ordinary program beside it.
 
-Two sets with many rows, three questions:
+Three questions about two sets with many rows:
 
     dust        PM2.5 at twelve stations (each a node), last year held out; bounds are those of
-                deploy/examples/private.toml, which no row has decided
+                deploy/examples/private.toml, which don't depend on rows
     polluted    the same, as classes: above 75 ug/m3, or not
-    kegg        metabolic networks, a tenth held out, 16 nodes; the set has no units that bounds
-                could be known by, so they are the rows' own 1 and 99 % quantiles: a real federation
-                must not do that
+    kegg        metabolic networks, a tenth held out, 16 nodes; the set has no units from which
+                bounds could be known, so they are the rows' own 1 and 99 % quantiles: a real
+                federation must not do that
 
 Each run is the daemons' program over an in-process network, with noise drawn anew. Epsilon 100 is
 the largest that a spec may name, and next to no noise. "None" is the ordinary program with the same
 kernel and number of landmarks: its own scales, k-means landmarks, metric and sweeps.
 """
 
-import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -28,6 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy import learn
 from benchmarks.datasets import Problem, load, take
+from benchmarks.figures import Row, scaled_scores
 from edge_node.config import (
     ColumnKind,
     DataSpec,
@@ -50,7 +49,6 @@ __all__ = [
     "draw_privacy",
     "measure_privacy",
     "summarise_privacy",
-    "write_privacy",
 ]
 
 EPSILONS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 100.0)
@@ -58,8 +56,6 @@ _DELTA = 1e-6
 _EXAMPLE = Path(__file__).parents[1] / "deploy" / "examples" / "private.toml"
 _LIMIT = 75.0  # ug/m3
 _NODES = 16
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -124,18 +120,6 @@ def summarise_privacy(rows: Sequence[Row]) -> list[Row]:
     return summary
 
 
-def write_privacy(rows: Sequence[Row], path: Path, command: str) -> None:
-    """All rows as CSV, after the command that made them."""
-    fields = tuple(dict.fromkeys(field for row in rows for field in row))
-    with path.open("w", newline="") as file:
-        file.write(f"# {command}\n")
-        writer = csv.DictWriter(file, fields, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
-        )
-
-
 def _figures(question: _Question, epsilon: float | None) -> Row:
     """One run."""
     if epsilon is None:
@@ -151,18 +135,10 @@ def _figures(question: _Question, epsilon: float | None) -> Row:
     assert y is not None  # noqa: S101 - load gives it
     seconds = time.monotonic() - started
     if isinstance(predicted, ClassPredictions):
-        return {
-            "accuracy": metrics.accuracy(y, predicted.probabilities),
-            "log_loss": metrics.log_loss(y, predicted.probabilities),
-            "ece": metrics.ece(y, predicted.probabilities),
-            "seconds": seconds,
-        }
-    return {
-        "rmse": metrics.rmse(y, predicted.mean) / question.scale,
-        "nll": metrics.nll(y, predicted.mean, predicted.sd**2) - float(np.log(question.scale)),
-        "coverage95": metrics.coverage(y, predicted.mean, predicted.sd**2),
-        "seconds": seconds,
-    }
+        scores = metrics.class_scores(y, predicted.probabilities)
+    else:
+        scores = scaled_scores(y, predicted.mean, predicted.sd, question.scale)
+    return {**scores, "seconds": seconds}
 
 
 def _dust(folder: Path) -> _Question:

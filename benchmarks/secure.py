@@ -2,9 +2,9 @@
 
 The plain sum exists here only: float64 numbers, 8 bytes each, added along the same tree, over the
 same mutual TLS, with the same records on disk. Both sums are of a node's statistics, m (m + 1) / 2
-+ m + 5 numbers; all nodes run in this process, so wall times are those of one machine that works
-for everybody. A *round* is what all sites do for one total: the statistics of their rows (timed for
-one site, times their number), then the sum.
++ m + 5 numbers. All nodes run in this process, so wall times are those of one machine that does
+everybody's work. A *round* is what all sites do for one total: the statistics of their rows (timed
+for one site, times their number), then the sum.
 """
 
 import asyncio
@@ -40,11 +40,10 @@ _WARM_UP = 2  # sums: connections, keys, first use of memory
 def measure_secure(landmarks: int, nodes: Sequence[int], rows: int, repeats: int) -> dict[str, Any]:
     """What a secure sum costs beside a plain one, for each number of nodes.
 
-    ``bytes_ratio`` and ``wall_ratio`` of ten nodes (or of the first number that is asked for) are
-    told apart from the others. ``bytes_ratio`` is over all tree edges in both directions, for all
-    that an epoch with one sum needs, masking keys among it; ``wall_ratio`` over a round;
-    ``transport_wall_ratio`` and ``transport_cpu_ratio`` over the sum alone, by the best of
-    interleaved repeats.
+    ``bytes_ratio`` and ``wall_ratio`` are those of ten nodes, or of the first number asked for.
+    ``bytes_ratio`` counts all tree edges in both directions, and everything that an epoch with one
+    sum needs, masking keys included. ``wall_ratio`` is over a round. ``transport_wall_ratio`` and
+    ``transport_cpu_ratio`` are over the sum alone, by the best of interleaved repeats.
     """
     statistics = measure_statistics(rows, landmarks, 2)["figure"]
     length = landmarks * (landmarks + 1) // 2 + landmarks + 5

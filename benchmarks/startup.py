@@ -1,7 +1,7 @@
 """From the shell to the first answer: a fresh `edge-node predict` on a small file.
 
 The figure is the whole process: interpreter, imports, the model from disk, the file's check, the
-answer. It is held against the time after which a person at a prompt has begun to wait.
+answer. The limit is the time after which a person at a prompt notices the wait.
 """
 
 import subprocess

@@ -51,7 +51,7 @@ def measure_wire(rows: int, landmarks: int) -> dict[str, Any]:
 
 
 class _Tally(MemoryFederation):
-    """Counts the numbers that a node contributes to sums; what is gathered is shared choices."""
+    """Counts the numbers that a node contributes to sums; gathers hold choices, and don't count."""
 
     numbers = 0
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy import WAYS, measure_accuracy, summarise, write_csv
+from benchmarks.accuracy import WAYS, measure_accuracy, summarise
 from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS, load
+from benchmarks.figures import write_csv
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
@@ -16,7 +17,6 @@ from benchmarks.privacy import (
     draw_privacy,
     measure_privacy,
     summarise_privacy,
-    write_privacy,
 )
 from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
@@ -175,7 +175,7 @@ def test_privacy_costs_accuracy(tmp_path: Path) -> None:
     assert found["kegg", 0.25]["rmse"] > found["kegg", 100.0]["rmse"] > found["kegg", None]["rmse"]
     assert found["polluted", 0.25]["log_loss"] > found["polluted", 100.0]["log_loss"]
     assert all(0.9 < row["coverage95"] < 1.0 for row in summary if "coverage95" in row)
-    write_privacy(rows, tmp_path / "privacy.csv", "python -m benchmarks privacy")
+    write_csv(rows, tmp_path / "privacy.csv", "python -m benchmarks privacy")
     assert len((tmp_path / "privacy.csv").read_text().splitlines()) == 2 + len(rows)
     draw_privacy(summary, tmp_path / "privacy.png")
     assert (tmp_path / "privacy.png").stat().st_size > 1000

@@ -33,18 +33,10 @@ def evaluate(
         probabilities = np.array(
             [[row["probabilities"][c] for c in data.classes] for row in predictions]
         )
-        return {
-            "accuracy": metrics.accuracy(labels, probabilities),
-            "log_loss": metrics.log_loss(labels, probabilities),
-            "ece": metrics.ece(labels, probabilities),
-        }
+        return metrics.class_scores(labels, probabilities)
     target = np.array(truth, dtype=float)
     mean, sd = (np.array([row[name] for row in predictions]) for name in ("mean", "sd"))
-    return {
-        "rmse": metrics.rmse(target, mean),
-        "nll": metrics.nll(target, mean, sd**2),
-        "coverage95": metrics.coverage(target, mean, sd**2, level=0.95),
-    }
+    return metrics.regression_scores(target, mean, sd**2)
 
 
 def averaged(several: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What can be said of a saved model: what matters to it, and how well it predicts known rows."""
+"""Reports on a saved model: which inputs matter, how well it predicts known rows, and draws."""
 
 import io
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ __all__ = ["draw_relevance", "explain", "sample_file", "score_file", "score_own"
 Row = dict[str, Any]
 
 _PICTURES = ("png", "svg", "pdf")
+_BARS = 25
 
 
 def explain(paths: NodePaths) -> list[Row]:
@@ -44,8 +45,8 @@ def explain(paths: NodePaths) -> list[Row]:
     return sorted(rows, key=lambda row: -row["share"])
 
 
-def draw_relevance(rows: Sequence[Row], path: Path, *, most: int = 25) -> None:
-    """A bar chart of the ``most`` relevant inputs, as PNG, SVG or PDF by the file's name.
+def draw_relevance(rows: Sequence[Row], path: Path) -> None:
+    """A bar chart of the most relevant inputs, as PNG, SVG or PDF by the file's name.
 
     Raises:
         DataError: the file's name has another ending.
@@ -66,7 +67,7 @@ def draw_relevance(rows: Sequence[Row], path: Path, *, most: int = 25) -> None:
             found=str(error),
             remedy="Install the extra: pip install 'tangent-mesh[demo]'",
         ) from error
-    shown = list(rows[:most])[::-1]
+    shown = list(rows[:_BARS])[::-1]
     figure = Figure(figsize=(6.4, 1.2 + 0.28 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh([row["input"] for row in shown], [row["share"] for row in shown], color="#2563eb")
@@ -81,7 +82,7 @@ def score_file(paths: NodePaths, file: Path) -> list[Row]:
 
     Returns:
         A row for each posterior. Regression: ``rmse`` and ``nll`` in the target's unit,
-        ``coverage95``, and for the global one ``best_time`` (`inference.evaluation.flow`).
+        ``coverage95``, and for the global posterior ``best_time`` (`inference.evaluation.flow`).
         Classification: ``accuracy, log_loss, ece``.
 
     Raises:
@@ -103,23 +104,12 @@ def _figures(model: Model, source: FileSource, which: Which) -> Row:
     answers = [model.predict(batch, which=which) for batch in batches]
     if model.data.task is Task.CLASSIFICATION:
         parts = [each.probabilities for each in answers if isinstance(each, ClassPredictions)]
-        probabilities = np.concatenate(parts)
-        return {
-            "rows": len(y),
-            "accuracy": metrics.accuracy(y, probabilities),
-            "log_loss": metrics.log_loss(y, probabilities),
-            "ece": metrics.ece(y, probabilities),
-        }
+        return {"rows": len(y), **metrics.class_scores(y, np.concatenate(parts))}
     intervals = [each for each in answers if isinstance(each, IntervalPredictions)]
     mean, sd = (
         np.concatenate([getattr(each, name) for each in intervals]) for name in ("mean", "sd")
     )
-    return {
-        "rows": len(y),
-        "rmse": metrics.rmse(y, mean),
-        "nll": metrics.nll(y, mean, sd**2),
-        "coverage95": metrics.coverage(y, mean, sd**2),
-    }
+    return {"rows": len(y), **metrics.regression_scores(y, mean, sd**2)}
 
 
 def _targets(batch: Batch) -> Vector:
@@ -130,8 +120,8 @@ def _targets(batch: Batch) -> Vector:
 def score_own(paths: NodePaths) -> list[Row]:
     """How well the global posterior predicts each of this node's rows without that row.
 
-    From a posterior with differential privacy no row can be taken out: noise hides what each row
-    did. So all rows are scored as they are.
+    A posterior with differential privacy is scored on the rows as they are: noise hides what each
+    row did, so no row can be taken out.
 
     Raises:
         DataError: there is no posterior yet, it is a classifier's, or the node's rows have changed.

@@ -7,9 +7,36 @@ from scipy.special import ndtri
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import DataError
 
-__all__ = ["accuracy", "coverage", "ece", "log_loss", "nll", "rmse"]
+__all__ = [
+    "accuracy",
+    "class_scores",
+    "coverage",
+    "ece",
+    "log_loss",
+    "nll",
+    "regression_scores",
+    "rmse",
+]
 
 _SMALLEST = float(np.finfo(np.float64).tiny)
+
+
+def regression_scores(y: Vector, mean: Vector, variance: Vector) -> dict[str, float]:
+    """``rmse``, ``nll`` and ``coverage95`` of predictions N(mean, variance) of y, (n,) each."""
+    return {
+        "rmse": rmse(y, mean),
+        "nll": nll(y, mean, variance),
+        "coverage95": coverage(y, mean, variance),
+    }
+
+
+def class_scores(y: Vector, probabilities: Matrix) -> dict[str, float]:
+    """``accuracy``, ``log_loss`` and ``ece`` of probabilities (n, C) of class indices y (n,)."""
+    return {
+        "accuracy": accuracy(y, probabilities),
+        "log_loss": log_loss(y, probabilities),
+        "ece": ece(y, probabilities),
+    }
 
 
 def rmse(y: Vector, mean: Vector) -> float:

@@ -1,0 +1,33 @@
+"""Rows of figures: scores in units of the target's deviation, short numbers, CSV files."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from edge_node.arrays import Vector
+from edge_node.inference.evaluation import metrics
+
+__all__ = ["Row", "scaled_scores", "shortened", "write_csv"]
+
+Row: TypeAlias = dict[str, Any]
+
+
+def scaled_scores(y: Vector, mean: Vector, sd: Vector, unit: float) -> Row:
+    """The scores of predictions (n,) of y (n,), with all three measured in ``unit``."""
+    return metrics.regression_scores(y / unit, mean / unit, (sd / unit) ** 2)
+
+
+def shortened(row: Row) -> Row:
+    """Numbers to five digits."""
+    return {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
+
+
+def write_csv(rows: Sequence[Row], path: Path, command: str) -> None:
+    """The rows, under a comment with the command that makes them."""
+    fields = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(f"# {command}\n")
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(shortened, rows))
