@@ -1,8 +1,10 @@
 """scikit-learn estimators: the federation's program in this process, for notebooks and pipelines.
 
-The nodes that ``fit(X, y, sites=...)`` makes run the program that daemons run, under the same kind
-of spec, so what is found here holds there; and a model that a daemon has learnt loads into the same
-objects.
+The nodes that ``fit(X, y, sites=...)`` makes run the same program as daemons, under the same kind
+of spec, so results here hold there. A model that a daemon has learnt loads into the same objects.
+
+Read `regressor`, which documents the parameters, and `classifier`; then `estimator` (what both
+share) and `tables` (data frames as the program's rows).
 """
 
 try:

@@ -1,4 +1,4 @@
-"""The classifier."""
+"""The classifier; `regressor` explains the parameters."""
 
 from typing import Any, Self
 

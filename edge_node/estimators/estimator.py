@@ -40,7 +40,7 @@ from edge_node.estimators.tables import (
 from edge_node.model.model import Model
 from edge_node.program.simulation import simulate
 
-__all__ = ["Estimator"]
+__all__ = ["Estimator", "warn"]
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type hints
@@ -232,7 +232,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
 
 
 def _sharing(model: Model, first: Model) -> Model:
-    """A site's model with what all models have in common held once."""
+    """A site's model, which shares with ``first`` the posteriors that all sites have."""
     own = model.refinement
     if own is not None and first.refinement is not None:
         own = replace(own, posterior=first.refinement.posterior)
@@ -249,6 +249,6 @@ def _plain(value: Any) -> Any:
 
 
 def warn(messages: Sequence[str]) -> None:
-    """What a caller should know about the rows that were answered."""
+    """Warn the caller of an estimator's method about the rows that were answered."""
     for message in messages:
         warnings.warn(message, UserWarning, stacklevel=3)

@@ -1,4 +1,4 @@
-"""The regressor."""
+"""The regressor, whose docstring explains the parameters of both estimators."""
 
 from typing import Any, Literal, Self, overload
 
@@ -32,15 +32,15 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
             side; it takes neural-tangents.
         weight_variance: of the infinite network; None: critical.
         bias_variance: as ``weight_variance``.
-        landmarks: how many points span the model, at most; time grows with their square, times
+        landmarks: how many points span the model, at most; time grows with their square times the
             rows.
         landmark_bytes: at most so many bytes of a candidate's largest message (None: any).
         landmark_kinds: of "gaussian", "kmeans"; or "auto", which is both.
         min_rows_per_landmark: fewest rows that a k-means landmark averages.
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
-        metric_repetitions: at most so often a metric is learnt; 0 keeps the inputs as they are.
+        metric_repetitions: how often the metric is improved, at most; 0: the inputs as they are.
         metric_shrinkages: of the metric towards the identity.
-        cross_validation_rows: with fewer rows held-out scores choose the metric, not the evidence.
+        cross_validation_rows: with fewer rows, held-out scores choose the metric, not the evidence.
         newton_steps: passes at most for a classifier; a regressor needs none.
         site_refinement: whether each site refines the posterior with its own rows (regressor).
         site_block_rows: rows whose dependence a site keeps, per block.
@@ -94,10 +94,10 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         Args:
             X: rows as in `fit`.
             return_std: also the standard deviation (n,) of a new observation, noise included.
-            site: answer as the node of this site would. None: as a single node, or a loaded one,
-                would; or, learnt at several sites, with the posterior that they share.
-            which: posterior: "global", which all nodes share; "site", refined with the rows of the
-                node that answers; or "auto", the one with the higher evidence.
+            site: answer as this site's node would. None: as the only node, or the loaded one; with
+                several sites, by the posterior that they share.
+            which: the posterior: "global", which all nodes share; "site", refined with the rows of
+                the node that answers; or "auto", the one with the higher evidence.
 
         Raises:
             NotFittedError: neither fitted nor loaded.

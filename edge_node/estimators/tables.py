@@ -91,7 +91,7 @@ def _kind(field: pa.Field) -> ColumnKind:
 
 
 def rows_of(table: pa.Table, columns: Sequence[Column]) -> Batch:
-    """The rows of a table, whose columns are read as the schema says.
+    """The rows of a table, read as the schema says.
 
     Raises:
         InputError: text, or a number that is too large, in a numeric column; a column of neither
@@ -114,7 +114,7 @@ def rows_of(table: pa.Table, columns: Sequence[Column]) -> Batch:
 
 
 def rows_of_numbers(X: NDArray[np.float64], columns: Sequence[Column]) -> Batch:
-    """The rows of an array (n, d) under a schema of numeric columns, of which there are d.
+    """The rows of an array (n, d) under a schema of d numeric columns.
 
     Raises:
         InputError: a number is too large.
@@ -167,7 +167,7 @@ def _labels(cells: pa.ChunkedArray) -> NDArray[np.object_]:
 
 
 def sources_of(batch: Batch, sites: ArrayLike | None) -> Mapping[str, MemorySource]:
-    """Each site's rows, in their order; all of them at one node for no ``sites``.
+    """Each site's rows, in their order; without ``sites``, all of them at one node.
 
     Args:
         batch: all rows, with their targets.

@@ -1,8 +1,8 @@
 """What a node holds when the program has run: encoder, posterior, and where they come from.
 
-A model answers queries by itself, with the aggregator and all peers down. On disk it is a NumPy
-archive without pickles, replaced atomically; a site's own rows, which refine it, lie in a second
-one beside it, and are for this site alone.
+A model answers queries by itself, even with the aggregator and all peers down. On disk it is a
+NumPy archive without pickles, replaced atomically. The site's own rows, which refine the model, lie
+in a second archive beside it, and are for this site alone.
 """
 
 import io
@@ -53,10 +53,10 @@ _DAMAGE = (
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Whose sums a model was made of, and which choices were taken on the way.
 
-    ``traversals`` says how often the tree was traversed, up and down, for the program: once for
-    each sum, for each gather, and for each sum that was given up because a node was lost. What an
-    epoch begins with (frontier, catch-up, claims, keys) and the comparison of transcripts at the
-    end of a run don't count: they belong to the tree, not to the program.
+    ``traversals`` says how often the program traversed the tree, up and down: once for each sum,
+    for each gather, and for each sum that was given up because a node was lost. The start of an
+    epoch (frontier, catch-up, claims, keys) and the comparison of transcripts at the end of a run
+    don't count: they belong to the tree, not to the program.
     """
 
     federation: str
@@ -145,10 +145,10 @@ class Model:
         """Predict a batch's targets.
 
         Args:
-            batch: raw rows, as `data.sources.source` reads them; the target is not looked at.
+            batch: raw rows, as `data.sources.source` reads them; a target is ignored.
             level: probability that an interval holds a new observation (regression).
-            which: the posterior that answers; by default the one with the higher evidence. For
-                rows far from all of the site's own the global one always does.
+            which: the posterior that answers; by default the one with the higher evidence. Rows
+                far from all of the site's own are always answered by the global one.
 
         Raises:
             DataError: ``level`` is not strictly between 0 and 1, or this node has no refinement.
@@ -183,7 +183,7 @@ class Model:
         return mean[:, None], np.sqrt(variance)[:, None]
 
     def _answering(self, which: Which) -> Refinement | None:
-        """The refinement, where it is asked for or better."""
+        """The refinement, if it is asked for or has the higher evidence; else None."""
         refinement = self.refinement
         if which is Which.SITE and refinement is None:
             raise DataError(
@@ -211,9 +211,9 @@ class Model:
         return mean, variance
 
     def save(self, path: Path) -> None:
-        """Write the model beside what is this site's alone, atomically. Raises MachineError.
+        """Write the model and, beside it, the site's refinement, atomically. Raises MachineError.
 
-        Where there is nothing of the site's own, what an earlier model left is removed.
+        Without a refinement, one that an earlier model left is removed.
         """
         header = {
             "format": _FORMAT,
