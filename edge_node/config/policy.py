@@ -27,7 +27,7 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
         peers: the only nodes to sum with; empty: any of the federation.
         tasks: the only tasks to take part in; empty: any.
         minimum_rows: fewest rows of the federation. When they have been counted, this site goes on
-            only if there are at least so many.
+            only if there are at least that many.
         differencing: whether others may learn this site's sums by subtracting totals.
         privacy: the differential privacy that it demands; None: it demands none.
     """

@@ -34,7 +34,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         bias_variance: as ``weight_variance``.
         landmarks: how many points span the model, at most; time grows with their square times the
             rows.
-        landmark_bytes: at most so many bytes of a candidate's largest message (None: any).
+        landmark_bytes: limit of a candidate's largest message, in bytes; None: no limit.
         landmark_kinds: of "gaussian", "kmeans"; or "auto", which is both.
         min_rows_per_landmark: fewest rows that a k-means landmark averages.
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.

@@ -96,7 +96,7 @@ class IntervalPredictions:
     warnings: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dictionary a row."""
+        """A dictionary for each row."""
         columns = (self.mean.tolist(), self.sd.tolist(), self.lower.tolist(), self.upper.tolist())
         return [
             {"mean": mean, "sd": sd, "lower": lower, "upper": upper}
@@ -113,7 +113,7 @@ class ClassPredictions:
     warnings: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dictionary a row."""
+        """A dictionary for each row."""
         return [
             {
                 "label": self.classes[int(np.argmax(row))],

@@ -45,8 +45,8 @@ from edge_node.step import Content, Step
 __all__ = ["learn_features"]
 
 _FOLD_LANDMARKS = 4
-"""A fold must have the rows that so many landmarks' averages need: a sum over fewer would reveal
-too much of each. Where a fold has fewer, no metric is learnt."""
+"""A fold must have as many rows as the averages of four landmarks: a sum over fewer would reveal
+too much of each row. Where a fold has fewer, no metric is learnt."""
 
 
 async def learn_features(

@@ -25,7 +25,6 @@ __all__ = [
     "Encoder",
     "MissingFeature",
     "NumericFeature",
-    "is_missing",
 ]
 
 _FARTHEST = 1e150  # standard deviations: sums of squares stay finite
@@ -97,7 +96,7 @@ class Encoder(msgspec.Struct, frozen=True):
             held = batch.categorical[:, category.index]
             pairs = zip(category.labels, category.shares, strict=True)
             columns.extend(_centred(held == label, share) for label, share in pairs)
-        columns.extend(_centred(is_missing(batch, m.kind, m.index), m.share) for m in self.missing)
+        columns.extend(_centred(batch.is_missing(m.kind, m.index), m.share) for m in self.missing)
         return np.column_stack(columns)
 
     def targets(self, batch: Batch) -> Vector:
@@ -204,10 +203,3 @@ def _beyond(values: Vector, number: NumericFeature) -> NDArray[np.bool_]:
 def _centred(indicator: NDArray[np.bool_], share: float) -> Vector:
     centred: Vector = indicator.astype(np.float64) - share
     return centred
-
-
-def is_missing(batch: Batch, kind: ColumnKind, index: int) -> NDArray[np.bool_]:
-    """Which rows (n,) of a batch have no value in a column."""
-    if kind is ColumnKind.NUMERIC:
-        return np.isnan(batch.numeric[:, index])
-    return np.array([value is None for value in batch.categorical[:, index]], dtype=bool)

@@ -1,4 +1,4 @@
-"""At most so many rows of a source: a private spec may limit those with which a site takes part."""
+"""Some of a source's rows: a private spec may limit how many a site takes part with."""
 
 import hashlib
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ def limited_rows(source: Source, spec: FederationSpec) -> Source:
 
 @dataclass(frozen=True)
 class LimitedRows:
-    """At most so many rows of a source, taken from all over it; the same ones each time.
+    """A limited number of a source's rows, taken from all over it; the same ones each time.
 
     A row is chosen by a hash of its place and the public seed. Neither its content nor chance
     decides, so that a restart contributes the same rows.
 
     Attributes:
         source: the source.
-        most: how many rows.
+        most: how many rows at most.
         seed: the spec's.
     """
 

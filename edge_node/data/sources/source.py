@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_node.config import DataSpec, Task
+from edge_node.config import ColumnKind, DataSpec, Task
 from edge_node.data.sources.checks import LARGEST, FileRows, count_rows
 from edge_node.data.sources.duck import as_number, as_text, columns, opened, relation
 from edge_node.data.sources.schema import (
@@ -55,6 +55,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.numeric)
+
+    def is_missing(self, kind: ColumnKind, index: int) -> NDArray[np.bool_]:
+        """Which rows (n,) have no value in the column at ``index`` among those of a kind."""
+        if kind is ColumnKind.NUMERIC:
+            return np.isnan(self.numeric[:, index])
+        return np.array([value is None for value in self.categorical[:, index]], dtype=bool)
 
 
 class Source(Protocol):

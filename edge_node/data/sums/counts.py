@@ -18,7 +18,6 @@ import numpy as np
 
 from edge_node.arrays import Vector
 from edge_node.config import DataSpec, Task
-from edge_node.data.encoding.encoder import is_missing
 from edge_node.data.sources.checks import LARGEST
 from edge_node.data.sources.schema import (
     categorical_columns,
@@ -80,7 +79,7 @@ def local_counts(source: Source, data: DataSpec) -> LocalCounts:
     tallies: tuple[Tally, ...] = tuple(Counter() for _ in unlisted)
     for batch in source.batches():
         rows += len(batch)
-        missing += [is_missing(batch, *each).sum() for each in places(data)]
+        missing += [batch.is_missing(*each).sum() for each in places(data)]
         classes += _class_counts(batch, data)
         for histogram, (name, values) in zip(magnitudes, number_columns(batch, data), strict=True):
             _check_numbers(values, name)

@@ -64,7 +64,7 @@ def add_labels(tally: Tally, values: NDArray[np.object_], column: str) -> None:
 
 
 def count_length(columns: int, attempt: int) -> int:
-    """How many numbers ``label_counts`` of so many columns has."""
+    """How many numbers ``label_counts`` has for this many columns."""
     return columns * _TABLES * _buckets(attempt)
 
 
