@@ -5,19 +5,13 @@ NumPy archive without pickles, replaced atomically. The site's own rows, which r
 in a second archive beside it, and are for this site alone.
 """
 
-import io
-import struct
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from edge_node.arrays import Matrix, Vector
@@ -29,25 +23,10 @@ from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
-from edge_node.security.files import remove, write_atomically
+from edge_node.model.archive import FORMAT, read_archive, refusing_damage, write_archive
+from edge_node.security.files import remove
 
 __all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
-
-_FORMAT = 3
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    msgspec.MsgspecError,
-)
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,15 +195,15 @@ class Model:
         Without a refinement, one that an earlier model left is removed.
         """
         header = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "data": msgspec.to_builtins(self.data),
             "encoder": self.encoder.to_dict(),
             "provenance": msgspec.to_builtins(self.provenance),
         }
         text = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
         if self.refinement is not None:
-            _write(_site_path(path), {"header": text, **self.refinement.to_arrays()})
-        _write(path, {"header": text, **self.posterior.to_arrays()})
+            write_archive(_site_path(path), {"header": text, **self.refinement.to_arrays()})
+        write_archive(path, {"header": text, **self.posterior.to_arrays()})
         if self.refinement is None:
             remove(_site_path(path))  # an earlier model's rows
 
@@ -235,41 +214,20 @@ class Model:
         Raises:
             DataError: there is none, or the file is damaged or of another version.
         """
-        with _refusing_damage(path):
-            arrays = _read(path)
+        with refusing_damage(path):
+            arrays = read_archive(path)
             text = arrays.pop("header").tobytes()
             header = msgspec.json.decode(text)
-            if header["format"] != _FORMAT:
+            if header["format"] != FORMAT:
                 raise ValueError(f"format {header['format']}")
             data = msgspec.convert(header["data"], DataSpec)
             kind = ClassPosterior if data.task is Task.CLASSIFICATION else Posterior
             posterior = kind.from_arrays(arrays)
             encoder = Encoder.from_dict(header["encoder"])
             provenance = msgspec.convert(header["provenance"], Provenance)
-        with _refusing_damage(_site_path(path)):
+        with refusing_damage(_site_path(path)):
             refinement = _read_refinement(_site_path(path), text, posterior.features)
         return cls(data, encoder, posterior, provenance, refinement)
-
-
-@contextmanager
-def _refusing_damage(path: Path) -> Iterator[None]:
-    """What can be wrong with a file, as a DataError that names it."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DataError(
-            "this node holds no posterior yet",
-            where=str(path),
-            remedy="Run `edge-node run` until `edge-node status` says complete",
-        ) from error
-    except _DAMAGE as error:
-        raise DataError(
-            "the posterior file is damaged or of another version",
-            where=str(path),
-            expected=f"a model of format {_FORMAT}",
-            found=str(error),
-            remedy="Delete it; the node learns it again in the next run",
-        ) from error
 
 
 def _site_path(path: Path) -> Path:
@@ -281,17 +239,6 @@ def _read_refinement(path: Path, header: bytes, features: Features) -> Refinemen
     """The site's part, if there is one and it belongs to the model with this header."""
     if not path.exists():
         return None
-    arrays = _read(path)
+    arrays = read_archive(path)
     own = arrays.pop("header").tobytes() == header
     return Refinement.from_arrays(arrays, features) if own else None
-
-
-def _write(path: Path, arrays: Mapping[str, Any]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomically(path, buffer.getvalue())
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
