@@ -232,6 +232,19 @@ def test_public_landmarks_need_no_row_either() -> None:
         learn(spec, batch)
 
 
+def test_the_landmark_kind_decides_whether_public_rows_are_taken() -> None:
+    """Gaussian landmarks are the same whether or not somebody hands in public rows."""
+    spec = spec_for(Task.REGRESSION)
+    batch, public = rows_for(spec, 3000, 8), rows_for(spec, 40, 9)
+    without, given = (
+        next(iter(learn(spec, batch, public=rows).values())) for rows in (None, public)
+    )
+    assert spec.model.landmark_kinds == (LandmarkKind.GAUSSIAN,)
+    np.testing.assert_array_equal(
+        given.posterior.features.landmarks, without.posterior.features.landmarks
+    )
+
+
 def test_without_a_promise_there_is_no_private_program() -> None:
     """A caller that asks for it by name gets no other."""
     spec = msgspec.structs.replace(spec_for(Task.REGRESSION), privacy=None)

@@ -155,7 +155,7 @@ def _gelu_power(xp: ModuleType, p: Any) -> Any:
 
 
 def _gelu_partials(xp: ModuleType, signals: Signals) -> Partials:
-    """The derivatives of ``_gelu``'s formulas. p' is S' at p = q = S: each of them has a term."""
+    """The derivatives of ``_gelu``'s formulas; p' is S' at p = q = S, a term for each of them."""
     p, q, gap = signals
     a, b = 1.0 + p, 1.0 + q
     S, D = signals.covariance(xp), _gelu_root(xp, signals)
