@@ -10,8 +10,9 @@
                                  the old certificate is about to end; same run, same nodes
     the aggregator restarted     wait until it has heard everyone it remembers, `liveness` at most
     too few survivors            wait for the lost nodes, or for enough others to start a new run
-    members refuse the cohort    it is not planned again; a new run starts when others are here, or
-                                 nodes were restarted; until then the complete posterior stands
+    members refuse the cohort    wait a quiet `settle` for the others' answers. That cohort is not
+                                 planned again; a new run starts when others are here, or nodes
+                                 were restarted; until then the complete posterior stands
     a member leaves              next epoch, next run, without it
 
 A run *starts* with `minimum_nodes` nodes (or all that are left, if members have left since the
@@ -118,17 +119,16 @@ def _after_refusal(snapshot: Snapshot, plan: Plan) -> Decision:
 
 def _start(snapshot: Snapshot, before: Plan | None, reason: str) -> Decision:
     """A new run with everyone who is alive and willing, if they are enough and it is quiet."""
-    rules, alive = snapshot.rules, snapshot.willing
-    if len(alive) < snapshot.least:
+    rules, willing = snapshot.rules, snapshot.willing
+    if len(willing) < snapshot.least:
         return Decision(waiting=snapshot.not_enough(), history=snapshot.history)
-    quiet_since = max(max(each.joined, each.changed) for each in alive.values())
-    if snapshot.now < quiet_since + rules.settle:
-        here = f"{len(alive)} nodes are here; the next run starts"
+    if snapshot.now < snapshot.quiet_since + rules.settle:
+        here = f"{len(willing)} nodes are here; the next run starts"
         return Decision(
             waiting=f"{here} after {rules.settle:g} s in which none joins",
             history=snapshot.history,
         )
-    return _draw(snapshot, alive, before, Obstacles(), reason, run_anew=True)
+    return _draw(snapshot, willing, before, Obstacles(), reason, run_anew=True)
 
 
 def _renew(snapshot: Snapshot, plan: Plan) -> Decision:

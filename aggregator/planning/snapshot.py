@@ -134,6 +134,15 @@ class Snapshot:
         return max(self.rules.fewest, min(self.rules.minimum_nodes, len(self.everyone)))
 
     @property
+    def quiet_since(self) -> float:
+        """When a node last joined or reached another phase; at least one node must be alive.
+
+        Nodes that refuse count. Members refuse a cohort one after the other, so those that have not
+        answered yet only seem willing: a cohort without the first to refuse would be refused, too.
+        """
+        return max(max(each.joined, each.changed) for each in self.alive.values())
+
+    @property
     def newcomers(self) -> list[str]:
         """Nodes that could take part in the plan's run and don't."""
         return sorted(self.alive.keys() - self.here.keys())
