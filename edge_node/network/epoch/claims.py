@@ -1,8 +1,8 @@
 """What the nodes of an epoch say of their own contributions: gathered before its first sum, signed.
 
 Whether a total would isolate a site depends on whose rows have changed, and on who consents
-(`security.disclosure.guard`). Each node says it of itself, for this epoch and plan, and signs it:
-no node between them, and no aggregator, can say it for another.
+(`security.disclosure.guard`). Each node speaks for itself, for this epoch and plan, and signs it:
+no node between them, and no aggregator, can speak for it.
 """
 
 import msgspec
@@ -39,7 +39,7 @@ def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
         payload: all that was gathered.
 
     Raises:
-        NetworkError: a certificate has not the fingerprint in the plan.
+        NetworkError: a certificate is not the planned one.
         IdentityError: a claim is missing, malformed or not signed by its node for this plan.
     """
     bodies = heard(payload, Purpose.CLAIM, identity, plan)

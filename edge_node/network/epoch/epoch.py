@@ -48,9 +48,9 @@ class Epoch:
     _agreed: tuple[Cohort, PairwiseMasks] | None = field(default=None, repr=False)
 
     async def begin(self, plan: Plan) -> None:
-        """Bring all nodes to the same step: whoever lacks a total is given the first one.
+        """Bring all nodes to the same step: nodes that lack a total are given it.
 
-        Nothing is done where the plan's epoch has begun. Raises NetworkError, MachineError.
+        Does nothing if the plan's epoch has begun here. Raises NetworkError, MachineError.
         """
         if self.number == plan.epoch:
             return
@@ -72,10 +72,10 @@ class Epoch:
         self.number = plan.epoch
 
     async def agree(self, plan: Plan) -> tuple[Cohort, PairwiseMasks]:
-        """The epoch's cohort, from everybody's signed claim, and masks, from its signed key.
+        """The epoch's cohort, from all nodes' signed claims, and its masks, from their signed keys.
 
         Raises:
-            CohortRefusedError: the guard refuses the cohort; no key was told.
+            CohortRefusedError: the guard refuses the cohort; this node's key was not announced.
             IdentityError, NetworkError: a claim or key is not its node's.
         """
         if self._agreed is not None:

@@ -14,7 +14,7 @@ __all__ = ["announcement", "masked_cohort", "masking_key", "pairwise_masks"]
 
 
 def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
-    """The node's own key for the epoch, on disk before anybody hears of it. Raises MachineError.
+    """The node's own key for the epoch, on disk before it is announced. Raises MachineError.
 
     A node that restarts within the epoch goes on with it: its peers have its public key already.
     """
@@ -26,7 +26,7 @@ def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
 
 
 def masked_cohort(records: RunRecords, run: int, epoch: int) -> tuple[str, ...]:
-    """The nodes whose keys masked an epoch's sums, from this node's records; none: no sum was.
+    """The nodes whose keys masked an epoch's sums, from this node's records; empty if none was.
 
     Raises:
         NetworkError: the record was damaged.
@@ -49,7 +49,7 @@ def pairwise_masks(
     """The masks of ``identity.node`` in the plan's epoch, from everybody's announcement.
 
     Raises:
-        NetworkError: a certificate has not the fingerprint in the plan.
+        NetworkError: a certificate is not the planned one.
         IdentityError: a key is missing, malformed or not signed by its node, or a certificate is
             not the authority's, another node's, or out of date.
     """

@@ -1,10 +1,10 @@
 """What the members of a plan tell each other before its first sum, each signed by its node.
 
-A plan carries fingerprints of certificates, not certificates; so each node sends its own along. It
-is believed if it has the planned fingerprint, the federation's authority has issued it to that
-node, and the key in it has signed for this purpose, epoch and plan. The fingerprint alone would not
-do: whoever makes the plan could name certificates of its own making, and speak for all peers of an
-honest node.
+A plan carries fingerprints of certificates, not certificates, so each node sends its own with its
+statement. The statement is believed if the certificate has the planned fingerprint and was issued
+to that node by the federation's authority, and if its key has signed for this purpose, epoch and
+plan. The fingerprint alone would not do: an aggregator could plan with certificates of its own
+making, and speak for all peers of an honest node.
 """
 
 from edge_node.errors import IdentityError
@@ -33,8 +33,8 @@ def heard(payload: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> d
         plan: of the epoch.
 
     Raises:
-        NetworkError: a certificate has not the fingerprint in the plan.
-        IdentityError: somebody's part is missing, can't be read, or is not signed by that member
+        NetworkError: a certificate is not the planned one.
+        IdentityError: a member's part is missing, can't be read, or is not signed by that member
             for this purpose, epoch and plan.
     """
     parts = parse_gathered(payload)

@@ -24,7 +24,7 @@ from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.call_errors import final_error, summary, unreachable
 from edge_node.security.tls.credentials import channel_credentials, channel_options
 from edge_node.security.tls.denylist import Denylist
-from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
+from tangentmesh.v1 import exchange_pb2_grpc
 
 __all__ = ["Backoff", "ParentLink"]
 

@@ -126,7 +126,7 @@ class RunRecords:
         return tuple(self._steps)
 
     def transcript_before(self, sequence: int) -> bytes:
-        """The transcript of all steps before one: 32 bytes that depend on each bit this node was told.
+        """All that this node was told before a step, as 32 bytes: another bit gives other bytes.
 
         Args:
             sequence: the step's position in the run; at most the frontier.

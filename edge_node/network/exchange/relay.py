@@ -115,7 +115,7 @@ class Relay:
 
 
 async def wholly(work: Coroutine[Any, Any, T]) -> T:
-    """Do something that must not be left half done: a cancellation takes effect at its end.
+    """Do work that must not be left half done: a cancellation takes effect at its end.
 
     A total that is being written when a newer plan comes is complete, or not, before this node
     tells others how many steps it has completed.

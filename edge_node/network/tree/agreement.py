@@ -51,7 +51,7 @@ def check_testimonies(
 
     Args:
         testimonies: every node's, as they came down the tree.
-        nodes: whose must be among them.
+        nodes: those whose testimony must be among them.
         identity: this node's; its authority must have issued the others' certificates.
         run: the run.
         transcript: this node's.

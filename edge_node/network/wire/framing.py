@@ -77,7 +77,7 @@ async def read_header(
         proceed: called when the peer, before its own message, says that it wants ours.
 
     Raises:
-        NetworkError: it is no header.
+        NetworkError: it isn't a header.
     """
     chunk = await anext(stream, None)
     if proceed is not None and chunk is not None and chunk.WhichOneof("content") == "proceed":
