@@ -44,7 +44,7 @@ class Purpose(enum.StrEnum):
 
 
 class KeyHolder(Protocol):
-    """Whoever has a private key: an ``Identity`` or an ``Authority``."""
+    """An owner of a private key: an ``Identity`` or an ``Authority``."""
 
     @property
     def key_pem(self) -> bytes:

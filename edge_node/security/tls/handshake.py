@@ -16,7 +16,7 @@ from edge_node.security.pki.identity import Identity
 __all__ = ["explain_failure"]
 
 _SECONDS = 3.0
-_CLOCK = "both machines' clocks being right, its operator renews it"
+_CLOCK = "check both machines' clocks; if they are right, the peer's operator must renew it"
 
 
 def explain_failure(
