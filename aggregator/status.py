@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from aggregator.directory.layout import Directory, load_config, read_ports
+from aggregator.directory.config import load_config, read_ports
+from aggregator.directory.layout import Directory
 from aggregator.planning.snapshot import listed
 from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
 from edge_node.config import FederationSpec, load_spec

@@ -21,9 +21,7 @@ from edge_node.security.pki.renewal import check_renewal
 from edge_node.security.pki.signing_requests import requested_key
 from edge_node.security.tls.credentials import Caller
 
-__all__ = ["LEAF_LIFETIME", "Issuer"]
-
-LEAF_LIFETIME = timedelta(days=90)
+__all__ = ["Issuer"]
 
 
 @dataclass
@@ -40,7 +38,7 @@ class Issuer:
     members: Members
     authorities: Callable[[], Authorities]
     trust: NodesTrust
-    lifetime: timedelta = LEAF_LIFETIME
+    lifetime: timedelta
 
     async def enrol(self, digest: bytes, node: str, csr_pem: bytes) -> EnrolledNode | None:
         """Consume a token and issue a node's first certificate, in one transaction.

@@ -223,7 +223,7 @@ def retire(directory: "Directory", authority: Path | None, force: bool, as_json:
 
 def _offline(directory: "Directory", authority: Path | None) -> bool:
     """Whether the aggregator's directory lacks the key."""
-    from aggregator.directory.layout import load_config
+    from aggregator.directory.config import load_config
 
     return authority is None and load_config(directory).authority_offline
 
