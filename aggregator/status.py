@@ -109,7 +109,7 @@ def _problems(
     plan: Plan | None,
     now: float,
 ) -> list[str]:
-    """What somebody should look into."""
+    """What the operator should look into."""
     found = ((node.name, _problem(spec, node, beats.get(node.name), now)) for node in enrolled)
     problems = [f"{name} {problem}" for name, problem in found if problem]
     if plan is None or plan.spec_hash != spec.digest():
@@ -120,7 +120,9 @@ def _problems(
 def _departures(enrolled: list[EnrolledNode], plan: Plan | None) -> list[str]:
     """A sentence about members of the plan that have left the federation."""
     left = sorted(plan.by_node.keys() - {node.name for node in enrolled}) if plan else []
-    return [f"{listed(left)} left: the posterior still has that part, until a new run"] * bool(left)
+    if not left:
+        return []
+    return [f"{listed(left)} left: the posterior still has that part, until a new run"]
 
 
 def _problem(spec: FederationSpec, node: EnrolledNode, beat: Heartbeat | None, now: float) -> str:

@@ -94,8 +94,8 @@ class Issuer:
     def should_renew(self, peer: Caller, node: EnrolledNode) -> bool:
         """Whether a caller should renew at once.
 
-        It should if a renewed certificate lies here that it doesn't use, or if a new authority
-        takes over that all nodes trust.
+        It should if there is a renewed certificate here that it doesn't use, or if a new authority
+        that all nodes trust is taking over.
         """
         certificates, authorities = self.members.certificates, self.authorities()
         if node.name in certificates.renewals:

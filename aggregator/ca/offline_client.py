@@ -69,7 +69,7 @@ def export_requests(directory: Directory, file: Path) -> list[RequestEntry]:
 
 @dataclass(frozen=True)
 class Imported:
-    """Whose certificates were imported, and who keeps an old authority from its retirement."""
+    """Names of imported certificates, and of members that still need the old authority."""
 
     names: list[str]
     waiting: list[str]
@@ -148,7 +148,7 @@ def _own_request(directory: Directory, authorities: Authorities) -> list[Request
 
 @dataclass(frozen=True)
 class _Issued:
-    """A certificate that was checked, and whose it is."""
+    """A certificate that was checked, and the member that it names."""
 
     name: str
     der: bytes
@@ -183,7 +183,7 @@ def _keep_own(directory: Directory, identity: Identity) -> None:
 
 
 def _keep(registry: Registry, issued: _Issued) -> bool:
-    """Keep a certificate if its node has requested it. Whether it has."""
+    """Keep a certificate if its node has requested it, and say whether it has."""
     request = registry.requests.of(issued.name)
     certificate = parse_certificate(issued.der, where=issued.name)
     if request is None or requested_key(request.csr, issued.name) != certificate.public_key():

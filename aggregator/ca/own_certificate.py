@@ -72,7 +72,7 @@ class OwnCertificate:
         *,
         now: Callable[[], datetime] = _now,
     ) -> Self:
-        """Read authorities and identity; an identity whose life is over is replaced.
+        """Read authorities and identity; an expired identity is replaced.
 
         Raises:
             ConfigurationError: it has no certificate yet.
@@ -125,7 +125,7 @@ class OwnCertificate:
             self._trouble = str(error)
 
     def _reload(self) -> None:
-        """Read the authorities. They count only once one of them has issued the own certificate."""
+        """Read the authorities. They count once one of them has issued this certificate."""
         authorities = Authorities.load(
             self.directory.authority, offline=self.config.authority_offline
         )

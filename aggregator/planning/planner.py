@@ -46,9 +46,9 @@ class Decision:
     """What to do now.
 
     Args:
-        plan: the plan to issue; None: keep the one that is.
+        plan: the plan to issue; None: the newest one stays.
         reason: why it is due, for the log.
-        waiting: what is being waited for, for people; empty: nothing.
+        waiting: what is waited for, for people; empty: nothing.
         history: to be passed in next time.
     """
 
@@ -71,8 +71,8 @@ def decide(
 
     Args:
         rules: of the federation spec.
-        presences: every enrolled node that was ever heard, with this federation's spec. Nodes that
-            only an earlier process of the aggregator has heard are never planned.
+        presences: every enrolled node that was ever heard. A node that only an earlier process of
+            the aggregator has heard is never planned.
         plan: the newest plan; None: there was none yet.
         history: as the previous decision returned it; at first an empty one.
         now: the clock of the presences.
@@ -108,7 +108,7 @@ def _after_completion(snapshot: Snapshot, plan: Plan, departed: Collection[str])
 
 
 def _after_refusal(snapshot: Snapshot, plan: Plan) -> Decision:
-    """The same cohort is not tried again. Another is, as soon as one is willing."""
+    """The same cohort is not tried again. Another is, once it is quiet and enough are willing."""
     if not snapshot.nothing_new:
         decision = _start(snapshot, plan, "the cohort before was refused")
         if decision.plan:
@@ -255,7 +255,7 @@ def _barred(snapshot: Snapshot, plan: Plan) -> frozenset[tuple[str, bytes]]:
 
 
 def _latest(cohort: Mapping[str, Presence], before: Plan | None) -> tuple[int, int]:
-    """The greatest epoch and run that anybody knows of."""
+    """The greatest epoch and run that the plan before, or any node, speaks of."""
     reports = [each.report for each in cohort.values()]
     epochs = [report.epoch for report in reports] + [before.epoch if before else 0]
     runs = [report.run for report in reports] + [before.run if before else 0]

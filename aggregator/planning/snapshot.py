@@ -149,7 +149,7 @@ class Snapshot:
 
     @property
     def refusal(self) -> Refusal | None:
-        """Who refuses the plan's cohort; None: nobody."""
+        """The refusal of the plan's cohort; None: no node refuses it."""
         return self.history.refusals.of(self.plan)
 
     @property
@@ -164,7 +164,7 @@ class Snapshot:
         )
 
     def unwilling(self) -> str:
-        """`hospital-a refuses a cohort with hospital-d: ...`; empty: nobody refuses any."""
+        """`hospital-a refuses the cohort hospital-a, hospital-d: ...`; empty: no node refuses."""
         if not (known := self.history.refusals.known):
             return ""
         last = known[-1]
@@ -219,9 +219,9 @@ def listed(names: Iterable[str], separator: str = ", ") -> str:
 
 
 def _follows(presence: Presence, member: Member, plan: Plan) -> bool:
-    """Whether this is the member that the plan means.
+    """Whether this is the member that the plan means, and it follows the plan.
 
-    It isn't if it has enrolled again since, or is ahead of the plan, as happens when the registry
-    was restored from a backup.
+    It doesn't if it has enrolled again since, or is ahead of the plan: that happens when the
+    registry was restored from a backup.
     """
     return presence.fingerprint == member.fingerprint and presence.report.epoch <= plan.epoch

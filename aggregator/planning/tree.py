@@ -72,7 +72,7 @@ def draw_tree(
 
 
 def depth_limit(nodes: int, fan_out: int = FAN_OUT) -> int:
-    """The depth above which a repaired tree is drawn anew: twice the least, and two."""
+    """The depth above which a repaired tree is drawn anew: twice the least depth, plus two."""
     depth, room, level = 0, 1, 1
     while room < nodes:
         depth, level = depth + 1, level * fan_out
@@ -156,7 +156,7 @@ def _grow(
 
 
 class _Growth:
-    """A tree while it is drawn: who is in it how deep, and where there is room."""
+    """A tree while it is drawn: how deep each node is in it, and which nodes have room."""
 
     def __init__(self, ground: _Ground, earlier: Mapping[str, Iterable[str]]) -> None:
         self.parents: dict[str, str] = {}

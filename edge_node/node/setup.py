@@ -109,7 +109,7 @@ def enrol_node(
         timeout: seconds for each exchange with the aggregator.
 
     Returns:
-        What to tell the user. With ``pending`` the fingerprint is the key's, otherwise it is the
+        What to tell the user. While it is ``pending`` the fingerprint is the key's, afterwards the
         certificate's.
 
     Raises:
