@@ -22,14 +22,7 @@ from aggregator.server import serve
 from edge_node.errors import ConfigurationError, MachineError
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import load_identity
-
-SPEC = """
-name = "hospitals"
-[data]
-task = "regression"
-target = "y"
-columns = [{name = "x"}]
-"""
+from tests.aggregator.specs import SPEC
 
 
 @pytest.fixture

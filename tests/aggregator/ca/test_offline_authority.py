@@ -38,14 +38,8 @@ from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import Caller
+from tests.aggregator.specs import SPEC
 
-SPEC = """
-name = "hospitals"
-[data]
-task = "regression"
-target = "y"
-columns = [{name = "x"}]
-"""
 NOW = 1_800_000_000.0
 
 

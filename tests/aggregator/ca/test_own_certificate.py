@@ -16,15 +16,8 @@ from aggregator.setup import create
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.signing_requests import signing_request
+from tests.aggregator.specs import SPEC
 from tests.mesh import until
-
-SPEC = """
-name = "hospitals"
-[data]
-task = "regression"
-target = "y"
-columns = [{name = "x"}]
-"""
 
 
 @pytest.fixture
