@@ -87,7 +87,7 @@ def decide(
         return _after_refusal(snapshot, snapshot.plan)
     if snapshot.here and snapshot.completed == len(snapshot.here):
         return _after_completion(snapshot, snapshot.plan, departed)
-    if len(snapshot.here) < rules.fewest:
+    if len(snapshot.here) < rules.fewest_to_go_on:
         decision = _start(snapshot, plan, "the run before could not go on")
         return decision if decision.plan else replace(decision, waiting=snapshot.too_few())
     return _go_on(snapshot, snapshot.plan)
@@ -120,7 +120,7 @@ def _after_refusal(snapshot: Snapshot, plan: Plan) -> Decision:
 def _start(snapshot: Snapshot, before: Plan | None, reason: str) -> Decision:
     """A new run with everyone who is alive and willing, if they are enough and it is quiet."""
     rules, willing = snapshot.rules, snapshot.willing
-    if len(willing) < snapshot.least:
+    if len(willing) < snapshot.fewest_to_start:
         return Decision(waiting=snapshot.not_enough(), history=snapshot.history)
     if snapshot.now < snapshot.quiet_since + rules.settle:
         here = f"{len(willing)} nodes are here; the next run starts"
@@ -163,7 +163,7 @@ def _go_on(snapshot: Snapshot, plan: Plan) -> Decision:
     if not trouble:
         return Decision(waiting=snapshot.in_progress(), history=history)
     survivors = {name: each for name, each in snapshot.here.items() if name not in trouble.stalled}
-    if len(survivors) < rules.fewest:
+    if len(survivors) < rules.fewest_to_go_on:
         return Decision(waiting=f"{trouble}; {snapshot.too_few()}", history=history)
     obstacles = history.obstacles.without(trouble.moved) | trouble.obstacles
     return _draw(snapshot, survivors, plan, obstacles, str(trouble), run_anew=False)
@@ -187,7 +187,7 @@ def _draw(
     if tree is None:
         return Decision(waiting=_NOBODY_DIALS, history=snapshot.history)
     members = _members(tree, cohort)
-    if len(members) < snapshot.rules.fewest:
+    if len(members) < snapshot.rules.fewest_to_go_on:
         return Decision(waiting=f"{reason}; {snapshot.too_few()}", history=snapshot.history)
     epoch, run = _latest(cohort, before)
     plan = Plan(
@@ -198,7 +198,7 @@ def _draw(
         members=members,
         edges=neighbour_graph(tree, inbound, obstacles),
     )
-    return Decision(plan, reason, history=_learnt(snapshot, plan, cohort, obstacles))
+    return Decision(plan, reason, history=_history_after(snapshot, plan, cohort, obstacles))
 
 
 def _tree(
@@ -217,10 +217,10 @@ def _tree(
     )
 
 
-def _learnt(
+def _history_after(
     snapshot: Snapshot, plan: Plan, cohort: Mapping[str, Presence], obstacles: Obstacles
 ) -> PlanHistory:
-    """The history with a plan that is drawn now."""
+    """The history once a plan is drawn."""
     return replace(
         snapshot.history,
         obstacles=obstacles,

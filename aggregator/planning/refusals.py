@@ -40,13 +40,13 @@ class Refusals:
 
     known: tuple[Refusal, ...] = field(default=())
 
-    def learning(
+    def updated(
         self,
         plan: Plan | None,
         everyone: Mapping[str, Presence],
         planned: frozenset[tuple[str, bytes]],
     ) -> Self:
-        """With refusals of the newest plan, and without those about processes that have ended.
+        """With new refusals of the newest plan, without those about processes that have ended.
 
         ``planned`` are the processes that the plan was drawn for; empty: that was forgotten.
         """

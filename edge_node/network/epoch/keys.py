@@ -2,7 +2,7 @@
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
-from edge_node.network.epoch.signed import heard, said
+from edge_node.network.epoch.signed import sign_for_cohort, verify_from_cohort
 from edge_node.network.exchange.records import RunRecords
 from edge_node.network.wire.combine import parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
@@ -40,7 +40,7 @@ def masked_cohort(records: RunRecords, run: int, epoch: int) -> tuple[str, ...]:
 
 def announcement(key: MaskingKey, identity: Identity, plan: Plan) -> bytes:
     """The payload that tells the cohort this node's public key."""
-    return said(key.public, Purpose.MASKING_KEY, identity, plan)
+    return sign_for_cohort(key.public, Purpose.MASKING_KEY, identity, plan)
 
 
 def pairwise_masks(
@@ -53,7 +53,7 @@ def pairwise_masks(
         IdentityError: a key is missing, malformed or not signed by its node, or a certificate is
             not the authority's, another node's, or out of date.
     """
-    publics = heard(payload, Purpose.MASKING_KEY, identity, plan)
+    publics = verify_from_cohort(payload, Purpose.MASKING_KEY, identity, plan)
     for node, public in publics.items():
         if len(public) != PUBLIC_BYTES:
             raise IdentityError(

@@ -14,16 +14,18 @@ from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Fact, Purpose, SignedBody, Statement
 
-__all__ = ["heard", "said"]
+__all__ = ["sign_for_cohort", "verify_from_cohort"]
 
 
-def said(body: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
+def sign_for_cohort(body: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
     """The payload by which ``identity`` tells the cohort of a plan something."""
     statement = Statement(purpose, _context(identity.node, plan), body)
     return gathered({identity.node: SignedBody.of(statement, identity).encode()})
 
 
-def heard(payload: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> dict[str, bytes]:
+def verify_from_cohort(
+    payload: bytes, purpose: Purpose, identity: Identity, plan: Plan
+) -> dict[str, bytes]:
     """What each member of a plan has said, by node.
 
     Args:

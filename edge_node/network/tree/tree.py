@@ -22,7 +22,7 @@ from edge_node.network.epoch.guard import Guard
 from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.exchange.feed import EpochOver, PlanFeed
 from edge_node.network.exchange.records import RecordStore, RunRecords
-from edge_node.network.exchange.relay import Progress, Relay, wholly
+from edge_node.network.exchange.relay import Progress, Relay, uninterrupted
 from edge_node.network.exchange.sweep import Board
 from edge_node.network.tree.contribution import fixed_words, noisy_words
 from edge_node.network.wire import fixed_point
@@ -122,7 +122,9 @@ class TreeNetwork:
             if demanded is not None and plan.cohort != demanded:
                 return RingSum(0), b""
             cohort, masks = await self.epoch.agree(plan)
-            await wholly(asyncio.to_thread(self.guard.admit, cohort, operation.sequence, step))
+            await uninterrupted(
+                asyncio.to_thread(self.guard.admit, cohort, operation.sequence, step)
+            )
 
             def masked() -> bytes:
                 own = words if noise is None else self._with_noise(words, noise, plan, operation)
