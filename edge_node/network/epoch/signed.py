@@ -10,7 +10,6 @@ making, and speak for all peers of an honest node.
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
 from edge_node.network.wire.combine import gathered, parse_gathered
-from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Fact, Purpose, SignedBody, Statement
 
@@ -53,10 +52,7 @@ def verify_from_cohort(
 def _verified(node: str, part: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
     signed = SignedBody.decode(part, purpose, node=node)
     plan.check_certificate(node, signed.certificate)
-    check_certificate(
-        signed.certificate, identity.ca_pem, name=node, federation=identity.federation
-    )
-    return signed.verify(purpose, _context(node, plan))
+    return signed.verify(purpose, _context(node, plan), node=node, reader=identity)
 
 
 def _context(node: str, plan: Plan) -> tuple[Fact, ...]:
