@@ -26,7 +26,7 @@ __all__ = ["Issuer"]
 
 @dataclass
 class Issuer:
-    """One event loop calls all of it.
+    """Issues certificates to nodes. Only one event loop uses it.
 
     Attributes:
         members: who holds which certificate; they are told of new ones.

@@ -39,7 +39,7 @@ class AggregatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     @property
     def lifetime(self) -> timedelta:
-        """Of certificates."""
+        """How long a certificate is valid."""
         return timedelta(days=self.certificate_days)
 
 

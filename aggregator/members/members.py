@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Members:
-    """All enrolled nodes. One event loop calls all of it.
+    """All enrolled nodes. Only one event loop uses it.
 
     Attributes:
         registry: what must not be forgotten.

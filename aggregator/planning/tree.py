@@ -185,7 +185,7 @@ class _Growth:
         self.add(node, self.depths[parent] + 1)
 
     def place_for(self, node: str, preferred: Iterable[str]) -> str:
-        """The best parent: a stand-by neighbour, else the highest node with room; or none."""
+        """The best parent: a stand-by neighbour, else the highest node with room; empty: none."""
         for parent in sorted(preferred):
             if self._has_room(parent) and self._ground.usable(node, parent):
                 return parent

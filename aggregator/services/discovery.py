@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
-    """Hears nodes, and hands out plans, certificates and denylist. One event loop calls all of it.
+    """Hears nodes, and hands out plans, certificates and denylist. Only one event loop uses it.
 
     Attributes:
         federation: its name.

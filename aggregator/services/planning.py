@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Planning:
-    """The newest plan, and when the next one is due. One event loop calls all of it.
+    """The newest plan, and when the next one is due. Only one event loop uses it.
 
     Attributes:
         rules: what planning follows.

@@ -26,7 +26,7 @@ _UNDATED = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One node of the cohort: where it is dialled, how it is recognised, and whom it dials.
+    """One node of the cohort: where it is dialled, how it is recognised, and which node it dials.
 
     Args:
         node: its name.

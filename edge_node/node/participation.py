@@ -77,7 +77,7 @@ class Participation:
 
     @property
     def progress(self) -> Progress:
-        """Of the run in progress; empty where there is none."""
+        """How far the run in progress is; empty if there is none."""
         return self.network.progress if self.network else Progress()
 
     async def take_part(self) -> None:

@@ -236,7 +236,7 @@ class RunRecords:
         self._transcripts.append(hashlib.sha256(transcript).digest())
 
     def _forget_words(self, sequence: int) -> None:
-        """Of contributions that are no longer needed, keep the digest."""
+        """Keep only the digests of contributions that are no longer needed."""
         noisy = self._directory.glob(self._noisy_path("*", sequence).name)
         for path in (self._contribution_path(sequence), *noisy):
             forget_content(path)

@@ -1,4 +1,4 @@
-"""What a certificate says: whose it is, for how long, and its two encodings.
+"""What a certificate says: which member it names, for how long, and its two encodings.
 
 Nothing here says that it may be believed: that is for `security.pki.certificate_checks`.
 """
