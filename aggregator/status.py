@@ -23,9 +23,9 @@ _WRITING = 2.0  # heartbeats within which one is on disk, however busy the machi
 def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any]:
     """Everything the registry knows, for people and programs; times are UNIX seconds.
 
-    ``problems`` holds a sentence for each enrolled node that is missing, refuses or is late to
-    renew its certificate, unless it is denied; and one for a run that doesn't begin or go on. It is
-    empty if all is well.
+    ``problems`` holds a sentence for each enrolled node that is missing, refuses, is stalled or is
+    late to renew its certificate, unless it is denied; one if no run has begun; and one for nodes
+    that have left, until a new run. It is empty if all is well.
 
     Raises:
         ConfigurationError: there is no federation, or a file is wrong.
@@ -37,6 +37,7 @@ def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any
     with Registry.open(directory.registry) as registry:
         beats, plan = registry.heartbeats(), registry.latest_plan()
         enrolled, denied = registry.nodes(), {each.fingerprint for each in registry.denials()}
+    trusted = [node for node in enrolled if node.fingerprint not in denied]
     return {
         "federation": spec.name,
         "spec_hash": spec.digest().hex(),
@@ -48,9 +49,7 @@ def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any
         ],
         "plan": _plan(plan) if plan else None,
         "problems": [
-            *_problems(
-                spec, [e for e in enrolled if e.fingerprint not in denied], beats, plan, now
-            ),
+            *_problems(spec, trusted, beats, plan, now),
             *_departures(enrolled, plan),
         ],
     }
