@@ -21,14 +21,12 @@ from edge_node.security.pki.renewal import check_renewal
 from edge_node.security.pki.signing_requests import requested_key
 from edge_node.security.tls.credentials import Caller
 
-__all__ = ["LEAF_LIFETIME", "Issuer"]
-
-LEAF_LIFETIME = timedelta(days=90)
+__all__ = ["Issuer"]
 
 
 @dataclass
 class Issuer:
-    """One event loop calls all of it.
+    """Issues certificates to nodes. Only one event loop uses it.
 
     Attributes:
         members: who holds which certificate; they are told of new ones.
@@ -40,7 +38,7 @@ class Issuer:
     members: Members
     authorities: Callable[[], Authorities]
     trust: NodesTrust
-    lifetime: timedelta = LEAF_LIFETIME
+    lifetime: timedelta
 
     async def enrol(self, digest: bytes, node: str, csr_pem: bytes) -> EnrolledNode | None:
         """Consume a token and issue a node's first certificate, in one transaction.
@@ -96,8 +94,8 @@ class Issuer:
     def should_renew(self, peer: Caller, node: EnrolledNode) -> bool:
         """Whether a caller should renew at once.
 
-        It should if a renewed certificate lies here that it doesn't use, or if a new authority
-        takes over that all nodes trust.
+        It should if there is a renewed certificate here that it doesn't use, or if a new authority
+        that all nodes trust is taking over.
         """
         certificates, authorities = self.members.certificates, self.authorities()
         if node.name in certificates.renewals:

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Members:
-    """All enrolled nodes. One event loop calls all of it.
+    """All enrolled nodes. Only one event loop uses it.
 
     Attributes:
         registry: what must not be forgotten.
@@ -62,7 +62,7 @@ class Members:
                 self.presences[name] = remembered(name, fingerprint, report, now=now)
 
     def enrolled(self, node: EnrolledNode) -> None:
-        """A node has its first certificate, or one that makes those before void."""
+        """A node has its first certificate, or one that voids its earlier ones."""
         self.certificates = self.certificates.with_enrolled(node)
 
     def renewed(self, node: EnrolledNode) -> None:
@@ -80,7 +80,7 @@ class Members:
                 )
 
     def heard(self, peer: Caller, node: EnrolledNode, report: Report) -> None:
-        """A node has said something."""
+        """A node has sent a heartbeat."""
         before = self.presences.get(node.name)
         if before is None or before.report.session != report.session:
             _log.info("%s is here", node.name, extra={"address": report.address or "no inbound"})
@@ -94,9 +94,9 @@ class Members:
         self._unwritten[node.name] = Heartbeat(node.name, report, self.calendar())
 
     async def leave(self, peer: Caller, departure: Departure | None) -> None:
-        """Let the caller be no member any longer. Raises RefusedError, MachineError.
+        """End the caller's membership. Raises RefusedError, MachineError.
 
-        ``departure`` is what it says to the others; None: nothing.
+        ``departure`` is its consent, for the others; None: it gives none.
         """
         remove, now = self.registry.remove, self.calendar()
         await asyncio.to_thread(remove, peer.name, reason=HAS_LEFT, now=now, departure=departure)
@@ -146,7 +146,9 @@ class Members:
     async def _read(self) -> None:
         before = self.certificates
         found = await asyncio.to_thread(NodeCertificates.read, self.registry)
-        if self.certificates is before:  # or else what was read may be old: the next time
+        if (
+            self.certificates is before
+        ):  # otherwise what was read may be old; the next refresh reads again
             self.certificates = found
 
     def _with_renewal(self, presence: Presence, peer: Caller, node: EnrolledNode) -> Presence:

@@ -136,7 +136,7 @@ class Registry:
             put_request(cursor, request)
 
     def redeemed(self, digest: bytes) -> str:
-        """The node that has used a token; empty: nobody has."""
+        """The node that has used a token; empty: none has."""
         rows = self.database.read(
             "SELECT node FROM tokens WHERE hash = ? AND used_at IS NOT NULL", digest
         )
@@ -183,10 +183,10 @@ class Registry:
             node: its name, which is free from now on.
             reason: is told to its owner, and kept for the record.
             now: the clock.
-            departure: what it says to the others; None: nothing.
+            departure: its consent, for the others; None: it gives none.
 
         Returns:
-            Its certificates.
+            Its certificates, now denied.
 
         Raises:
             RefusedError: no node of this name is enrolled.
@@ -209,7 +209,7 @@ class Registry:
         return denials
 
     def departures(self) -> list[Departure]:
-        """What nodes that have left say to the others, by name."""
+        """The consents of nodes that have left, by name."""
         rows = self.database.read("SELECT * FROM departures ORDER BY node")
         return [Departure(*row) for row in rows]
 
@@ -251,7 +251,7 @@ class Registry:
         }
 
     def save_plan(self, plan: Plan) -> None:
-        """Keep a plan, before anybody hears of it; renewed certificates that it names are adopted.
+        """Keep a plan, before any node gets it; renewed certificates that it names are adopted.
 
         Raises:
             ValueError: its epoch is not greater than every epoch before.

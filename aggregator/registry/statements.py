@@ -36,7 +36,7 @@ class EnrolledNode:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A denied certificate, whose it is, and why it is denied."""
+    """A denied certificate, the node that it was issued to, and why it is denied."""
 
     fingerprint: bytes
     node: str
@@ -63,7 +63,7 @@ def use_token(cursor: sqlite3.Cursor, digest: bytes, node: str, now: float) -> N
 
 
 def put(cursor: sqlite3.Cursor, node: EnrolledNode, now: float) -> None:
-    """Keep a node's first certificate, or one that makes those before void."""
+    """Keep a node's first certificate, or one that voids its earlier ones."""
     reason = "another certificate was issued since, to a new key"
     deny(cursor, certificates(cursor, node.name, reason, now))
     cursor.execute("DELETE FROM nodes WHERE name = ?", (node.name,))
@@ -92,7 +92,7 @@ def deny(cursor: sqlite3.Cursor, denials: Iterable[Denial]) -> None:
 
 
 def adopt(cursor: sqlite3.Cursor, fingerprints: Iterable[bytes]) -> None:
-    """Let the renewed certificates among these replace those before."""
+    """Put the renewed certificates among these in force."""
     renewed = cursor.execute("SELECT fingerprint, certificate, node FROM renewals").fetchall()
     named = set(fingerprints)
     adopted = [row for row in renewed if row[0] in named]

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
-    """Hears nodes, and hands out plans, certificates and denylist. One event loop calls all of it.
+    """Hears nodes, and hands out plans, certificates and denylist. Only one event loop uses it.
 
     Attributes:
         federation: its name.
@@ -82,7 +82,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
     async def Leave(  # noqa: N802 - named by the protocol
         self, request: discovery_pb2.LeaveRequest, context: Any
     ) -> discovery_pb2.LeaveReply:
-        """Let the caller be no member any longer; asked again, it answers the same."""
+        """End the caller's membership; asked again, it answers the same."""
         async with errors_end(context):
             peer = self._caller(context)
             if not self.members.certificates.has_left(peer):
@@ -143,7 +143,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
     def _departure(
         self, peer: Caller, node: EnrolledNode, request: discovery_pb2.LeaveRequest
     ) -> Departure | None:
-        """What the caller says to the others. Raises IdentityError if it hasn't signed it."""
+        """The caller's consent, if it gives one. Raises IdentityError if it hasn't signed it."""
         if not request.signature:
             return None
         shown = self.members.certificates.shown(peer, node)

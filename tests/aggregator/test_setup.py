@@ -14,21 +14,15 @@ import pytest
 
 from aggregator import setup
 from aggregator.directory import draft
-from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.config import load_config
+from aggregator.directory.layout import Directory
 from aggregator.directory.lock import locked
 from aggregator.registry.registry import Registry
 from aggregator.server import serve
 from edge_node.errors import ConfigurationError, MachineError
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import load_identity
-
-SPEC = """
-name = "hospitals"
-[data]
-task = "regression"
-target = "y"
-columns = [{name = "x"}]
-"""
+from tests.aggregator.specs import SPEC
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ async def test_after_a_total_that_differs_there_is_no_other(mesh: Mesh) -> None:
     mislead(mesh.peers["b"], "c", "first", add_one)
     for error in (await outcomes(mesh, two_sums)).values():
         assert isinstance(error, NetworkError)
-        assert "the total is none" in str(error)
+        assert "the total is invalid" in str(error)
 
 
 @pytest.mark.usefixtures("masks_bound_to_nothing")
@@ -101,7 +101,7 @@ async def test_a_root_that_singles_out_a_node_is_given_noise(mesh: Mesh) -> None
     mislead(mesh.peers["a"], "b", "scale/0", say_zero)
     for error in (await outcomes(mesh, scaled)).values():
         assert isinstance(error, NetworkError)
-        assert "the total is none" in str(error)
+        assert "the total is invalid" in str(error)
 
 
 async def test_the_last_total_is_compared(mesh: Mesh) -> None:

@@ -1,8 +1,8 @@
 """What a message on a tree edge is for: one collective operation in one epoch.
 
 Two kinds are steps of the program (sum, gather) and numbered through the run. Four belong to an
-epoch: the frontier (how far is everybody), the catch-up (records that somebody lacks), the claims
-(what everybody says of its rows) and the masking keys. An operation is the key under which messages
+epoch: the frontier (how far each node is), the catch-up (records that some nodes lack), the claims
+(what each node says of its rows) and the masking keys. An operation is the key under which messages
 are replaced and records are found.
 """
 
@@ -105,7 +105,10 @@ class Operation:
         if theirs != self:
             raise programs_differ(self, theirs)
         if not record.cohort or list(record.cohort) != sorted(set(record.cohort)):
-            raise NetworkError("a completed step names no proper cohort", where=str(self))
+            raise NetworkError(
+                "a completed step must name its nodes, each once and sorted",
+                where=str(self),
+            )
 
     def __str__(self) -> str:
         return f"step {self.step} (run {self.run}, epoch {self.epoch})"

@@ -22,7 +22,8 @@ from aggregator.ca.offline_files import (
 )
 from aggregator.ca.own_certificate import OwnCertificate
 from aggregator.ca.trust import NodesTrust
-from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.config import load_config
+from aggregator.directory.layout import Directory
 from aggregator.members.members import Members
 from aggregator.registry.certificate_requests import RequestKind
 from aggregator.registry.registry import EnrolledNode, Registry
@@ -37,14 +38,8 @@ from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import Caller
+from tests.aggregator.specs import SPEC
 
-SPEC = """
-name = "hospitals"
-[data]
-task = "regression"
-target = "y"
-columns = [{name = "x"}]
-"""
 NOW = 1_800_000_000.0
 
 
@@ -73,7 +68,7 @@ class Apart:
         """Of an aggregator that starts."""
         authorities = Authorities.load(self.directory.authority, offline=True)
         members = Members(registry, 15.0, calendar=lambda: NOW)
-        return Issuer(members, lambda: authorities, NodesTrust(15.0))
+        return Issuer(members, lambda: authorities, NodesTrust(15.0), timedelta(days=90))
 
     def ask(self, node: str, key: bytes, *, token: str = "", replace: bool = False) -> str:
         """A node asks to enrol; the token, to come again."""

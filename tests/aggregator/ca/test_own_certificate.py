@@ -10,20 +10,14 @@ import pytest
 
 from aggregator.ca.authorities import Authorities
 from aggregator.ca.own_certificate import OwnCertificate, issue_own
-from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.config import load_config
+from aggregator.directory.layout import Directory
 from aggregator.setup import create
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.signing_requests import signing_request
+from tests.aggregator.specs import SPEC
 from tests.mesh import until
-
-SPEC = """
-name = "hospitals"
-[data]
-task = "regression"
-target = "y"
-columns = [{name = "x"}]
-"""
 
 
 @pytest.fixture
