@@ -25,15 +25,15 @@ from aggregator.ca.trust import NodesTrust
 from aggregator.directory.layout import Directory, load_config
 from aggregator.members.members import Members
 from aggregator.registry.certificate_requests import RequestKind
-from aggregator.registry.registry import EnrolledNode, Registry
+from aggregator.registry.registry import Denial, EnrolledNode, Registry
 from aggregator.setup import create, create_token
-from edge_node.errors import ConfigurationError, IdentityError
+from edge_node.errors import ConfigurationError, IdentityError, RefusedError
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.certificates import pem_of
+from edge_node.security.pki.certificates import parse_certificate, pem_of
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import renewal_request
-from edge_node.security.pki.signing_requests import signing_request
+from edge_node.security.pki.signing_requests import requested_key, signing_request
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import Caller
@@ -232,6 +232,35 @@ def test_a_lost_key_is_replaced_by_the_operators_of_both(apart: Apart) -> None:
     assert apart.carry("a") == ["a"]
     with Registry.open(apart.directory.registry) as registry:
         assert [each.fingerprint for each in registry.denials()] == [a.fingerprint]
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_a_node_that_was_denied_after_it_asked(apart: Apart, denied: bool) -> None:
+    """The authority doesn't know of it, and signs. What it has signed is not imported."""
+    stolen, thiefs = apart.member("a"), generate_key()
+    assert apart.renew(stolen, thiefs) is None
+    with Registry.open(apart.directory.registry) as registry:
+        if denied:
+            registry.deny([Denial(stolen.fingerprint, "a", "stolen", NOW)])
+        assert apart.carry() == ([] if denied else ["a"])
+        assert bool(registry.renewals()) is not denied
+        assert registry.requests.all() == []
+        registry.allow([stolen.fingerprint])
+    assert apart.renew(stolen, generate_key()) is None  # it may ask again
+
+
+def test_a_stolen_key_can_not_be_renewed_before_it_is_replaced(apart: Apart) -> None:
+    """The new key's request waits for the authority; the old key's doesn't take its place."""
+    stolen, key = apart.member("a"), generate_key()
+    apart.ask("a", key, replace=True)
+    with pytest.raises(RefusedError, match="a enrols anew, with another key"):
+        apart.renew(stolen, generate_key())
+    assert apart.carry("a") == ["a"]
+    with Registry.open(apart.directory.registry) as registry:
+        (node,) = registry.nodes()
+        assert parse_certificate(node.certificate, where="a").public_key() == requested_key(
+            signing_request(key, "a"), "a"
+        )
 
 
 def test_another_federations_requests(apart: Apart) -> None:

@@ -211,6 +211,39 @@ async def test_a_denied_node_is_refused_and_left_out(aggregator: Discovered) -> 
     await aggregator.beat("b", **RUNNING)
 
 
+@pytest.mark.parametrize("denied", [True, False])
+async def test_whoever_is_denied_renews_nothing_before_the_service_hears(
+    aggregator: Discovered, denied: bool
+) -> None:
+    """Another program writes the denial. A certificate that is issued now would outlive it."""
+    await aggregator.first_plan("a", "b", "c", "d")
+    if denied:
+        deny(aggregator, aggregator.identities["b"])
+        with pytest.raises(Aborted, match="denied or replaced in the meantime") as caught:
+            await aggregator.renew("b")
+        assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
+    else:
+        await aggregator.renew("b")
+    assert bool(aggregator.registry.renewals()) is not denied
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_key_that_is_being_replaced_renews_nothing(
+    aggregator: Discovered, replaced: bool
+) -> None:
+    """It asks while the machine that replaces it enrols. The one with the token wins."""
+    registry, held = aggregator.registry, aggregator.members.certificates
+    registry.add_token(b"again", "b", expires_at=aggregator.date, replace=True)
+    new = replace(held.nodes["b"], fingerprint=fingerprint_of(b"new"), certificate=b"new")
+    if replaced:
+        registry.enrol(b"again", "b", now=aggregator.date, issue=lambda: new)
+        with pytest.raises(Aborted, match="denied or replaced in the meantime"):
+            await aggregator.renew("b")
+    else:
+        await aggregator.renew("b")
+    assert bool(registry.renewals()) is not replaced
+
+
 async def test_a_replaced_certificate_is_denied(aggregator: Discovered) -> None:
     """Other nodes hear of it, too: whoever has the lost key can't use it anywhere."""
     lost = aggregator.identities["b"]
