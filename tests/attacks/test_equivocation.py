@@ -209,15 +209,30 @@ def earlier_without_c(record: exchange_pb2.Record) -> None:
     record.epoch -= 1
 
 
-@pytest.mark.parametrize("change", [without_c, earlier_without_c])
-async def test_a_record_of_another_cohort_is_refused(mesh: Mesh, change: Change) -> None:
-    """The reader's own part would not be in it."""
+def a_word_less(record: exchange_pb2.Record) -> None:
+    """Than the reader has given."""
+    record.payload = record.payload[:-16]
+
+
+UNFIT: list[tuple[Change, str]] = [
+    (without_c, "not of the plan's cohort"),
+    (earlier_without_c, "not of the plan's cohort"),
+    (a_word_less, "different lengths"),
+]
+
+
+@pytest.mark.parametrize(("change", "complaint"), UNFIT)
+async def test_a_record_that_can_not_be_the_total_is_refused(
+    mesh: Mesh, change: Change, complaint: str
+) -> None:
+    """The reader's own part would not be in it. Nothing of it is kept on disk."""
     await mesh.start(CHAIN)
     mesh.offer(mesh.plan(5, CHAIN))
     mislead(mesh.peers["b"], "c", "only", change)
     found = await outcomes(mesh, the_sum_alone)
     assert isinstance(found["c"], NetworkError)
-    assert "not of the plan's cohort" in str(found["c"])
+    assert complaint in str(found["c"])
+    assert mesh.peers["c"].store.run(1).frontier == 0
 
 
 async def the_sum_alone(network: TreeNetwork) -> float:
