@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import pytest
 
+from aggregator.ca.authorities import Authorities
 from aggregator.registry.registry import Denial
 from edge_node.security.pki.certificates import fingerprint_of
 from edge_node.security.pki.identity import Identity
@@ -178,6 +180,21 @@ async def test_only_the_owner_renews_and_with_a_new_key(aggregator: Discovered, 
     assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
     assert aggregator.registry.renewals() == {}
     await aggregator.beat("a")
+
+
+async def test_the_new_authority_issues_once_all_nodes_trust_it(
+    aggregator: Discovered, tmp_path: Path
+) -> None:
+    """Before that, a node that doesn't could not reach one with a certificate of the new one."""
+    aggregator.authority.save(tmp_path)
+    rolled = Authorities.load(tmp_path).rotate(tmp_path)
+    aggregator.service.issuer.authorities = lambda: rolled
+    both = list(rolled.fingerprints)
+    await aggregator.beat("b", authorities=both[:1])
+    assert not (await aggregator.beat("a", authorities=both)).renew
+    assert not rolled.newest_issued((await aggregator.renew("a")).certificate_der)
+    assert (await aggregator.beat("b", authorities=both)).renew
+    assert rolled.newest_issued((await aggregator.renew("b")).certificate_der)
 
 
 def deny(aggregator: Discovered, identity: Identity) -> None:
