@@ -71,7 +71,8 @@ class Issuer:
             The node with the new certificate; None: the offline authority has yet to sign it.
 
         Raises:
-            RefusedError: the caller is no member, or its renewed certificate waits for a plan.
+            RefusedError: the caller is no member, or its renewed certificate waits for a plan; or
+                its certificate was denied or replaced in the meantime.
             IdentityError: the request is broken, or not the old certificate's owner's.
             MachineError: the registry can't be written.
         """
@@ -82,11 +83,12 @@ class Issuer:
                 f"the certificate of {node.name} was renewed, and waits for the next plan",
             )
         check_renewal(node.name, node.certificate, csr_pem, proof)
-        renewed = certificates.renewals.get(node.name)
-        if renewed is None or not _is_for(renewed, csr_pem):
-            renewed = await asyncio.to_thread(
-                self._renew, node, csr_pem, proof, newest_trusted=self.newest_trusted
-            )
+        held = certificates.renewals.get(node.name)
+        if held is not None and _is_for(held, csr_pem):
+            return held
+        renewed = await asyncio.to_thread(
+            self._renew, node, csr_pem, proof, newest_trusted=self.newest_trusted
+        )
         if renewed is not None:
             self.members.renewed(renewed)
         return renewed
@@ -139,13 +141,12 @@ class Issuer:
         registry, authorities = self.members.registry, self.authorities()
         if authorities.offline:
             now = self.members.calendar()
-            registry.requests.put(
-                CertificateRequest(node.name, RequestKind.RENEWAL, csr_pem, proof, now)
-            )
+            request = CertificateRequest(node.name, RequestKind.RENEWAL, csr_pem, proof, now)
+            registry.request_renewal(request, before=node.fingerprint)
             return None
         signer = authorities.newest if newest_trusted else authorities.present
         renewed = self._issue(signer, node.name, csr_pem, node.enrolled_at)
-        registry.keep_renewal(renewed)
+        registry.keep_renewal(renewed, before=node.fingerprint)
         return renewed
 
     def _issue(

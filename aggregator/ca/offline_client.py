@@ -22,7 +22,7 @@ from aggregator.registry.certificate_requests import RequestKind
 from aggregator.registry.registry import EnrolledNode, Registry
 from edge_node.config import load_spec
 from edge_node.config.names import AGGREGATOR
-from edge_node.errors import ConfigurationError
+from edge_node.errors import ConfigurationError, RefusedError
 from edge_node.security.pki.certificate_checks import check_certificate, is_issued_by
 from edge_node.security.pki.certificates import (
     der_of,
@@ -183,7 +183,7 @@ def _keep_own(directory: Directory, identity: Identity) -> None:
 
 
 def _keep(registry: Registry, issued: _Issued) -> bool:
-    """Keep a certificate if its node has requested it, and say whether it has."""
+    """Keep a certificate if its node has requested it and may have it; say whether it was kept."""
     request = registry.requests.of(issued.name)
     certificate = parse_certificate(issued.der, where=issued.name)
     if request is None or requested_key(request.csr, issued.name) != certificate.public_key():
@@ -192,8 +192,13 @@ def _keep(registry: Registry, issued: _Issued) -> bool:
     node = EnrolledNode(issued.name, issued.der, fingerprint_of(issued.der), now)
     if request.kind is RequestKind.ENROLMENT:
         registry.keep_enrolment(node, now=now)
-    else:
-        registry.keep_renewal(node)
+        return True
+    before = {each.name: each.fingerprint for each in registry.nodes()}.get(node.name, b"")
+    try:
+        registry.keep_renewal(node, before=before)
+    except RefusedError:  # it was denied after it had asked
+        return False
+    finally:
         registry.requests.drop(node.name)
     return True
 

@@ -49,6 +49,7 @@ class Members:
     presences: dict[str, Presence] = field(init=False, default_factory=dict)
     news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _unwritten: dict[str, Heartbeat] = field(init=False, default_factory=dict)
+    _reading: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         """Read the registry. Raises MachineError."""
@@ -144,11 +145,13 @@ class Members:
             await self.write()
 
     async def _read(self) -> None:
-        before = self.certificates
-        found = await asyncio.to_thread(NodeCertificates.read, self.registry)
-        if (
-            self.certificates is before
-        ):  # otherwise what was read may be old; the next refresh reads again
+        async with self._reading:
+            before = self.certificates
+            found = await asyncio.to_thread(NodeCertificates.read, self.registry)
+            if self.certificates is not before:  # what was read may be old: the next time
+                # But for denials, which nothing else changes here: whoever is denied could put
+                # that off with changes of its own, one after another.
+                found = replace(self.certificates, denials=found.denials)
             self.certificates = found
 
     def _with_renewal(self, presence: Presence, peer: Caller, node: EnrolledNode) -> Presence:

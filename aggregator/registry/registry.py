@@ -16,6 +16,7 @@ from aggregator.registry.certificate_requests import (
     CertificateRequest,
     CertificateRequests,
     drop_request,
+    put_renewal_request,
     put_request,
 )
 from aggregator.registry.database import PATIENCE, Database
@@ -24,6 +25,7 @@ from aggregator.registry.statements import (
     EnrolledNode,
     adopt,
     certificates,
+    check_in_force,
     check_name,
     deny,
     put,
@@ -153,9 +155,26 @@ class Registry:
         rows = self.database.read("SELECT * FROM nodes ORDER BY name")
         return [EnrolledNode(*row) for row in rows]
 
-    def keep_renewal(self, renewed: EnrolledNode) -> None:
-        """Keep a certificate that will replace the one in force; an earlier such one is void."""
+    def request_renewal(self, request: CertificateRequest, *, before: bytes) -> None:
+        """Keep a request to renew for the offline authority, unless one for the same key is there.
+
+        ``before`` is the fingerprint of the certificate that is renewed.
+
+        Raises:
+            RefusedError: it is not in force any more, or denied; or its node enrols anew.
+        """
         with self.database.transaction() as cursor:
+            check_in_force(cursor, request.node, before)
+            put_renewal_request(cursor, request)
+
+    def keep_renewal(self, renewed: EnrolledNode, *, before: bytes) -> None:
+        """Keep a certificate that will replace the one in force; an earlier such one is void.
+
+        ``before`` is the fingerprint of the certificate that is renewed. Raises RefusedError if it
+        is not in force any more, or denied.
+        """
+        with self.database.transaction() as cursor:
+            check_in_force(cursor, renewed.name, before)
             cursor.execute(
                 "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?)",
                 (renewed.name, renewed.certificate, renewed.fingerprint),

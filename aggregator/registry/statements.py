@@ -15,6 +15,7 @@ __all__ = [
     "EnrolledNode",
     "adopt",
     "certificates",
+    "check_in_force",
     "check_name",
     "deny",
     "put",
@@ -98,6 +99,25 @@ def adopt(cursor: sqlite3.Cursor, fingerprints: Iterable[bytes]) -> None:
     adopted = [row for row in renewed if row[0] in named]
     cursor.executemany("UPDATE nodes SET fingerprint = ?, certificate = ? WHERE name = ?", adopted)
     cursor.executemany("DELETE FROM renewals WHERE fingerprint = ?", [(r[0],) for r in adopted])
+
+
+def check_in_force(cursor: sqlite3.Cursor, node: str, fingerprint: bytes) -> None:
+    """Check that a certificate is the one in force, and not denied. Raises RefusedError.
+
+    Another program may have denied it, or another machine enrolled in its place, since the caller
+    looked: what is renewed now would outlive that.
+    """
+    good = cursor.execute(
+        "SELECT 1 FROM nodes WHERE name = ?1 AND fingerprint = ?2"
+        " AND fingerprint NOT IN (SELECT fingerprint FROM denials)",
+        (node, fingerprint),
+    ).fetchone()
+    if not good:
+        raise RefusedError(
+            f"the certificate of {node} was denied or replaced in the meantime",
+            found=f"fingerprint {fingerprint.hex()[:16]}",
+            remedy="Ask the federation's operator (`aggregator denied` lists what is denied)",
+        )
 
 
 def check_name(cursor: sqlite3.Cursor, node: str, replace: bool) -> None:

@@ -233,9 +233,8 @@ class Node:
     def _take_departure(self, departure: Departure) -> None:
         """Note that a node that has left consents to sums without it."""
         try:
-            departure.check(self.identity.ca_pem, self.identity.federation)
             if self.participation.guard is not None:
-                self.participation.guard.take(departure)
+                self.participation.guard.take(departure, self.identity)
         except TangentMeshError as error:
             _log.error("a consent is not used: %s", error)
 

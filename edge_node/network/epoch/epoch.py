@@ -99,6 +99,7 @@ class Epoch:
         answer = await self.relay.operate(plan, operation, combination, own)
         for record in exchange_pb2.Records.FromString(answer.payload).records:
             if record.sequence >= records.frontier:
+                plan.check_cohort(record.epoch, record.cohort)
                 records.commit(record.SerializeToString(deterministic=True))
 
     async def _announced(self, plan: Plan, kind: Kind, own: bytes) -> bytes:

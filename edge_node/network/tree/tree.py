@@ -136,6 +136,7 @@ class TreeNetwork:
         if demanded is not None and tuple(record.cohort) != demanded:
             self._steps[step] = ()
             raise CohortChanged(step)
+        RingSum(words.nbytes).check(record.payload, frozenset(record.cohort))
         total = fixed_point.decode(fixed_point.from_bytes(record.payload))
         fixed_point.check_total(total, len(record.cohort))
         total.setflags(write=False)
@@ -145,10 +146,13 @@ class TreeNetwork:
         """Every node's bytes, by node name."""
         check_next(step, self._steps, node=self.node, is_sum=False)
 
+        choices = Union(_CHOICE_BYTES)
+
         async def message(_plan: Plan, _operation: Operation) -> _Message:
-            return Union(_CHOICE_BYTES), gathered({self.node: data})
+            return choices, gathered({self.node: data})
 
         record = await self._complete(step, Kind.KIND_GATHER, message)
+        choices.check(record.payload, frozenset(record.cohort))
         return parse_gathered(record.payload)
 
     async def hand_over(self, plan: Plan) -> None:

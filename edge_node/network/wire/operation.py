@@ -16,12 +16,12 @@ from google.protobuf.message import DecodeError
 from edge_node.errors import NetworkError
 from tangentmesh.v1 import exchange_pb2
 
-__all__ = ["EPOCH_KINDS", "Kind", "Operation", "parse_record", "programs_differ"]
+__all__ = ["EPOCH_KINDS", "STEP_KINDS", "Kind", "Operation", "parse_record", "programs_differ"]
 
 Kind = exchange_pb2.Kind
 
 _KIND_NAMES = {number: name for name, number in Kind.items()}
-_STEP_KINDS = {exchange_pb2.KIND_SUM, exchange_pb2.KIND_GATHER}
+STEP_KINDS = {exchange_pb2.KIND_SUM, exchange_pb2.KIND_GATHER}
 EPOCH_KINDS = {
     exchange_pb2.KIND_FRONTIER: "frontier",
     exchange_pb2.KIND_CATCH_UP: "catch-up",
@@ -53,7 +53,7 @@ class Operation:
     def from_header(cls, header: exchange_pb2.Header) -> Self:
         """What an arriving message says it is for. Raises NetworkError for an unknown kind."""
         operation = cls(header.run, header.epoch, header.kind, header.sequence, header.step)
-        known = header.kind in _STEP_KINDS or operation == cls(
+        known = header.kind in STEP_KINDS or operation == cls(
             header.run, header.epoch, header.kind, 0, EPOCH_KINDS.get(header.kind, "?")
         )
         if not known:
@@ -67,7 +67,7 @@ class Operation:
     @property
     def is_step(self) -> bool:
         """Whether it is a step of the program, and outlives its epoch."""
-        return self.kind in _STEP_KINDS
+        return self.kind in STEP_KINDS
 
     def header(self, plan_hash: bytes, payload: bytes) -> exchange_pb2.Header:
         """The first chunk of a message that carries ``payload``."""

@@ -20,6 +20,7 @@ from edge_node.security.disclosure.departure import Departure
 from edge_node.security.disclosure.differencing import Row, isolated
 from edge_node.security.disclosure.ledger import Contribution, Fate, Ledger
 from edge_node.security.disclosure.policy import check_cohort
+from edge_node.security.pki.identity import Identity
 from edge_node.step import Step
 
 __all__ = ["SiteGuard"]
@@ -109,15 +110,24 @@ class SiteGuard:
         with self._lock:
             self._ledger.settle(run, epoch, frontier, cohort)
 
-    def take(self, departure: Departure) -> bool:
-        """Note and log the consent of a node that has left, which the caller has checked.
+    def take(self, departure: Departure, identity: Identity) -> bool:
+        """Note and log the consent of a node that has left.
 
         The aggregator repeats a departure whenever this node starts, so most are not news.
 
+        Args:
+            departure: as the aggregator has handed it on.
+            identity: this node's; one of its authorities must have issued the other's certificate.
+
         Returns:
             Whether it was noted: it is news, and covers all that this node has summed with the
-            other. A consent from before the other came back covers less. Raises MachineError.
+            other. A consent from before the other came back covers less.
+
+        Raises:
+            IdentityError: the node in whose name it came has not signed it; nothing is noted.
+            MachineError: the ledger can't be written.
         """
+        departure.check(identity.ca_pem, identity.federation)
         with self._lock:
             outdated = departure.epoch < self._ledger.newest_epoch(departure.node)
             if outdated or self._ledger.consents.get(departure.node):
