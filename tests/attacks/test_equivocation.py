@@ -15,7 +15,7 @@ from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import Change, mislead, outcomes
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -19,7 +19,7 @@ from edge_node.security.pki.identity import Identity
 from edge_node.step import Content, Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import mislead, outcomes, tampering
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 

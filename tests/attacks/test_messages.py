@@ -19,7 +19,7 @@ from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import Answer, call, outcomes, tampering
-from tests.mesh import Mesh, issue, until
+from tests.support.mesh import Mesh, issue, until
 
 pytestmark = pytest.mark.timeout(60)
 

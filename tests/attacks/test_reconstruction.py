@@ -25,7 +25,7 @@ from edge_node.security.pki.authority import Authority
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.reconstruction import distances, invert_one_row, rows_in_span, targets_of
 from tests.inference.problems import features_on, normal, statistics_of
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 VICTIM = "c"
 FEW = 4  # rows of the victim

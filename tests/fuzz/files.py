@@ -21,8 +21,8 @@ from edge_node.security.pki.uri import parse_certificate_uri
 from edge_node.serving.server import _predict
 from tangentmesh.v1 import exchange_pb2, prediction_pb2
 from tests.fuzz.targets import Target
-from tests.mesh import issue
 from tests.program.test_program import learn, part, rows_for, spec_for
+from tests.support.mesh import issue
 
 __all__ = ["file_targets"]
 

@@ -34,7 +34,7 @@ from edge_node.security.pki.authority import Authority
 from edge_node.security.privacy import discrete_gaussian
 from edge_node.security.privacy.privacy_ledger import read_ledger
 from edge_node.step import Step
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 from tests.system.test_canary import Recording
 
 COLUMNS = (

@@ -25,7 +25,7 @@ from edge_node.program import infer
 from edge_node.security.masks import PairwiseMasks
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

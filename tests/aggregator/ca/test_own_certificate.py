@@ -15,7 +15,7 @@ from aggregator.setup import create
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.signing_requests import signing_request
-from tests.mesh import until
+from tests.support.mesh import until
 
 SPEC = """
 name = "hospitals"

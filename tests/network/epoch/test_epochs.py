@@ -12,7 +12,7 @@ from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.step import Step
-from tests.mesh import DEADLINE, Mesh, Peer, copy_of, until
+from tests.support.mesh import DEADLINE, Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -20,7 +20,7 @@ from edge_node.security.disclosure.ledger import Fate, Ledger
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 from edge_node.step import Step
-from tests.mesh import DEADLINE, Mesh, Peer, until
+from tests.support.mesh import DEADLINE, Mesh, Peer, until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -13,7 +13,7 @@ from edge_node.network.exchange.step_log import log_step
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 STEP = Operation(run=7, epoch=3, kind=Kind.KIND_SUM, sequence=5, step="moments")
 PARENTS = {"a": "", "b": "a", "c": "b"}

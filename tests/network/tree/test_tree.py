@@ -15,7 +15,7 @@ from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Content, Step
-from tests.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until
+from tests.support.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until
 
 pytestmark = pytest.mark.timeout(60)
 
