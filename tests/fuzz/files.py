@@ -26,6 +26,7 @@ from tests.support.mesh import issue
 
 __all__ = ["file_targets"]
 
+ROOT = Path(__file__).parents[2]
 NODE_FILE = b"""name = "a"
 data = "rows.csv"
 listen = "0.0.0.0:7710"
@@ -66,7 +67,7 @@ def _text(read: Callable[[str], object]) -> Callable[[bytes], None]:
 
 
 def _texts(directory: Path) -> Iterator[Target]:
-    example = Path("deploy/examples/federation.toml").read_bytes()
+    example = (ROOT / "deploy/examples/federation.toml").read_bytes()
     yield Target("spec", (to_toml(SPEC), example), _text(parse_spec), 30)
     node_file = directory / "node.toml"
 
