@@ -18,6 +18,7 @@ from edge_node.network.exchange.records import RecordStore
 from edge_node.network.exchange.sweep import Board
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import Traffic
+from edge_node.network.wire.operation import Operation
 from edge_node.network.wire.plan import PlanCopies
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
@@ -162,6 +163,22 @@ class Mesh:
         async with asyncio.timeout(DEADLINE):
             results = await asyncio.gather(*(program(self.peers[n].network()) for n in names))
         return dict(zip(names, results, strict=True))
+
+
+class LosesTheAnswer(ParentLink):
+    """The parent has answered the step; the answer never gets to the program."""
+
+    lost = False
+
+    async def exchange(
+        self, plan: Plan, operation: Operation, payload: bytes, limit: int, *, node: str
+    ) -> bytes:
+        """As usual, but for the first step's answer."""
+        content = await super().exchange(plan, operation, payload, limit, node=node)
+        if operation.is_step and not self.lost:
+            self.lost = True
+            await asyncio.Event().wait()
+        return content
 
 
 def copy_of(plan: Plan, receiver: str) -> discovery_pb2.Plan:
