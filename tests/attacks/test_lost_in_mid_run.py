@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Unpack
 
 import numpy as np
 
@@ -11,10 +10,9 @@ from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, Mod
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.messages.folds import FOLDS
 from edge_node.model.model import Model
-from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.step import Step
+from tests.support.networks import Watched
 
 LOST, LOST_ROWS = "d", 9
 SPEC = FederationSpec(
@@ -26,20 +24,6 @@ SPEC = FederationSpec(
         landmarks=12, depths=(1,), biases=(1.0,), landmark_kinds=(LandmarkKind.GAUSSIAN,)
     ),
 )
-
-
-class Watched(NetworkLayer):
-    """A network that remembers the totals of sums."""
-
-    def __init__(self, network: Network, totals: dict[str, Vector]) -> None:
-        super().__init__(network)
-        self._totals = totals
-
-    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
-        """As the network's."""
-        total = await super().sum(step, vector, **terms)
-        self._totals[str(step)] = total
-        return total
 
 
 def sources() -> dict[str, MemorySource]:

@@ -19,7 +19,8 @@ from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import Answer, call, outcomes, tampering
-from tests.support.mesh import Mesh, issue, until
+from tests.support.identities import issue
+from tests.support.mesh import Mesh, until
 
 pytestmark = pytest.mark.timeout(60)
 

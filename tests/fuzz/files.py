@@ -22,7 +22,7 @@ from edge_node.serving.server import _predict
 from tangentmesh.v1 import exchange_pb2, prediction_pb2
 from tests.fuzz.targets import Target
 from tests.program.test_program import learn, part, rows_for, spec_for
-from tests.support.mesh import issue
+from tests.support.identities import issue
 
 __all__ = ["file_targets"]
 

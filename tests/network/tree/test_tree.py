@@ -13,7 +13,8 @@ from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Content, Step
-from tests.support.mesh import DEADLINE, SPEC_HASH, LosesTheAnswer, Mesh, issue, until
+from tests.support.identities import issue
+from tests.support.mesh import DEADLINE, SPEC_HASH, LosesTheAnswer, Mesh, until
 
 pytestmark = pytest.mark.timeout(60)
 
