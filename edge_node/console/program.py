@@ -31,8 +31,8 @@ def main(
     A command's integer return value is its exit code. Otherwise 0 is success, 2 a command line
     that could not be parsed, 130 an interrupt, and each TangentMeshError has its own.
 
-    gRPC's core writes plain lines to standard error, in the midst of JSON logs. They say nothing
-    that isn't raised or logged, too, so they are turned off; set GRPC_VERBOSITY to see them.
+    gRPC's core writes plain lines to standard error, among JSON logs. They are turned off, because
+    everything they say is also raised or logged; set GRPC_VERBOSITY to see them.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported, which is later
     sys.exit(_exit_code(command, arguments, program))
