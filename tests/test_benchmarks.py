@@ -82,7 +82,7 @@ def test_accuracy_of_a_classification() -> None:
 
 @needs_data
 def test_hospitals_by_flambys_protocol() -> None:
-    """Its numbers of test rows, and better than each hospital alone, in few sweeps."""
+    """Its numbers of test rows, and better than each hospital alone, in few sums."""
     model = ModelSpec(
         kernels=(KernelKind.NNGP,),
         landmarks=200,

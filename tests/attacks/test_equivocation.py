@@ -95,7 +95,7 @@ async def test_a_root_could_single_out_a_node(mesh: Mesh) -> None:
 
 
 async def test_a_root_that_singles_out_a_node_is_given_noise(mesh: Mesh) -> None:
-    """Bound to the transcript, the masks of nodes that were told different scales stay."""
+    """Masks depend on the transcript: where nodes were told different scales, they don't cancel."""
     await mesh.start(STAR)
     mesh.offer(mesh.plan(1, STAR))
     mislead(mesh.peers["a"], "b", "scale/0", say_zero)

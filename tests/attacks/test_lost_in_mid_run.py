@@ -47,7 +47,7 @@ def learn(lost_at: str) -> tuple[Model, Mapping[str, Vector]]:
 
 
 def missing_rows(totals: Mapping[str, Vector]) -> float:
-    """How many rows the folds' statistics, added up, lack of the statistics of all.
+    """How many rows are in the statistics of all rows, but not in those of the folds.
 
     If there are any, the difference of both is the plain message of the node that was lost in
     between, and `test_reconstruction` makes rows of it.
@@ -65,7 +65,7 @@ def test_folds_are_summed_over_the_nodes_of_the_whole_or_not_at_all() -> None:
 
 
 def test_with_all_nodes_folds_add_up_to_the_whole() -> None:
-    """The control: that is why. Lost later, a node changes neither."""
+    """The control: the folds make up the whole. A node that is lost later changes neither."""
     for step in ("", "noise/0"):
         _, totals = learn(step)
         assert missing_rows(totals) == 0.0

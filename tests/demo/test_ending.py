@@ -39,7 +39,7 @@ def test_the_folder_goes(number: signal.Signals) -> None:
 
 
 def test_a_second_signal_does_not_cut_the_cleaning_short() -> None:
-    """As of somebody who is impatient."""
+    """Somebody who is impatient sends another: the cleaning is done to its end."""
     done = []
 
     def work() -> None:
