@@ -17,7 +17,7 @@ import click
 from edge_node import __version__
 from edge_node.errors import TangentMeshError
 
-__all__ = ["json_option", "main", "typed", "version_option"]
+__all__ = ["directory_option", "json_option", "main", "typed", "version_option"]
 
 _INTERRUPTED = 130
 _JSON = "edge_node.console.json"
@@ -48,6 +48,30 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
         callback=_remember_json,
         help="Print one JSON object for programs instead of text for people.",
     )(function)
+
+
+def directory_option(
+    parameter: str, variable: str, make: Callable[[Path], Any], *, text: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add ``--dir`` to a command.
+
+    Args:
+        parameter: the argument as which the command receives the directory.
+        variable: the environment variable that holds the default; without it, the current one.
+        make: makes of the path what the command receives.
+        text: the option's help.
+    """
+    return click.option(
+        "--dir",
+        "-d",
+        parameter,
+        envvar=variable,
+        default=".",
+        show_envvar=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        callback=lambda _context, _parameter, value: make(value),
+        help=text,
+    )
 
 
 def version_option(function: Callable[..., Any]) -> Callable[..., Any]:
