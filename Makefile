@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 STUBS := proto
-# of the base images that deploy/Dockerfile is for, whatever Python .venv has
+# the Python of the images that deploy/Dockerfile builds on, whichever .venv has
 IMAGE_PYTHON := 3.11
 SUPPORTED := import sys; version = sys.version_info[:2]; \
     (3, 11) <= version <= (3, 13) or sys.exit("make: expected Python 3.11, 3.12 or 3.13, found \
@@ -35,7 +35,7 @@ demo: setup ## Run the demonstration: an aggregator and five hospitals, one post
 test: setup ## Run all tests, and list the ten slowest
 	$(BIN)/pytest --durations=10
 
-fast: setup ## Run the tests that take no processes, no containers and little time
+fast: setup ## Run the tests that need no processes, no containers and little time
 	$(BIN)/pytest -m "not slow and not docker"
 
 fuzz: setup ## The long modes: a million inputs, ten thousand cohorts

@@ -29,7 +29,7 @@ from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 __all__ = ["measure_secure"]
 

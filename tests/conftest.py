@@ -10,8 +10,7 @@ from hypothesis import settings
 from edge_node.config.names import AGGREGATOR
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
-from edge_node.security.pki.private_keys import generate_key
-from edge_node.security.pki.signing_requests import signing_request
+from tests.support.identities import issue
 
 if TYPE_CHECKING:
     from tangentmesh.v1 import exchange_pb2
@@ -64,18 +63,9 @@ def member(authority: Authority) -> Callable[..., Identity]:
         now: datetime | None = None,
         lifetime: timedelta = timedelta(days=1),
     ) -> Identity:
-        key_pem = generate_key()
-        certificate_pem = authority.issue(
-            signing_request(key_pem, name),
-            node=name,
-            hosts=["localhost", "127.0.0.1"] if name == AGGREGATOR else [],
-            role="aggregator" if name == AGGREGATOR else "node",
-            lifetime=lifetime,
-            now=now,
-        )
-        return Identity(
-            name, authority.federation, key_pem, certificate_pem, authority.certificate_pem
-        )
+        its = {"role": "aggregator", "hosts": ["localhost", "127.0.0.1"]}
+        own = its if name == AGGREGATOR else {}
+        return issue(authority, name, now=now, lifetime=lifetime, **own)
 
     return make
 

@@ -23,7 +23,8 @@ from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
 from edge_node.config import KernelKind, LandmarkKind, ModelSpec
-from edge_node.errors import ConfigurationError, DataError
+from edge_node.errors import DataError
+from tests.support.libraries import needs_neural_tangents
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +82,7 @@ def test_accuracy_of_a_classification() -> None:
 
 @needs_data
 def test_hospitals_by_flambys_protocol() -> None:
-    """Its numbers of test rows, and better than each hospital alone, in few sweeps."""
+    """Its numbers of test rows, and better than each hospital alone, in few sums."""
     model = ModelSpec(
         kernels=(KernelKind.NNGP,),
         landmarks=200,
@@ -108,12 +109,10 @@ def test_statistics() -> None:
     assert found["ratio"] == found["figure"] / found["limit"] > 0
 
 
+@needs_neural_tangents
 def test_kernel_keeps_its_digits() -> None:
     """Against neural-tangents where rows are apart, in extended precision where they are not."""
-    try:
-        found = measure_kernel(700, 800, repeats=1)  # large enough for JAX
-    except ConfigurationError as error:
-        pytest.skip(str(error))
+    found = measure_kernel(700, 800, repeats=1)  # large enough for JAX
     assert found["ratio"] == found["figure"] / found["limit"] > 0
     assert found["error"] < 1e-9
     assert found["error_near"] < 1e-9

@@ -20,12 +20,17 @@ NUMERICAL = f"{HEAVY} numpy scipy duckdb pyarrow"
 )
 def test_it_loads_nothing_that_it_does_not_need(modules: str, unwanted: str) -> None:
     """Not even through others: a prompt that waits for JAX is no prompt."""
-    program = (
-        f"import sys, {modules}\n"
-        f"loaded = set({unwanted.split()}) & set(sys.modules)\n"
-        "sys.exit(f'imported: {loaded}' if loaded else 0)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
+    assert loaded_with(modules, unwanted) == ""
+
+
+def test_what_is_loaded_is_found() -> None:
+    """The control: every library, by the name that the test above looks for."""
+    assert loaded_with(", ".join(NUMERICAL.split()), NUMERICAL) == NUMERICAL
+
+
+def loaded_with(modules: str, names: str) -> str:
+    """Which of ``names`` a process has loaded after it has imported ``modules``."""
+    program = f"import sys, {modules}\nprint(*[n for n in {names.split()} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

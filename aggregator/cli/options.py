@@ -13,20 +13,19 @@ if TYPE_CHECKING:
 
 __all__ = ["authority_option", "directory_option", "typed"]
 
+_VARIABLE = "AGGREGATOR_DIR"
 
-def directory_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--dir``, passed as ``directory``."""
-    return click.option(
-        "--dir",
-        "-d",
-        "directory",
-        envvar="AGGREGATOR_DIR",
-        default=".",
-        show_envvar=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        callback=lambda _context, _parameter, value: _directory(value),
-        help="The aggregator's directory.",
-    )(function)
+
+def _directory(path: Path) -> "Directory":
+    from aggregator.directory.layout import Directory
+
+    return Directory(path)
+
+
+directory_option = console.directory_option(
+    "directory", _VARIABLE, _directory, text="The aggregator's directory."
+)
+"""Adds ``--dir``, passed as ``directory``."""
 
 
 def authority_option(*, required: bool, text: str) -> Callable[..., Any]:
@@ -42,10 +41,4 @@ def authority_option(*, required: bool, text: str) -> Callable[..., Any]:
 
 def typed(command: str, directory: "Directory") -> str:
     """A command as it must be typed to act on the directory."""
-    return console.typed(command, directory.path, "AGGREGATOR_DIR")
-
-
-def _directory(path: Path) -> "Directory":
-    from aggregator.directory.layout import Directory
-
-    return Directory(path)
+    return console.typed(command, directory.path, _VARIABLE)

@@ -1,7 +1,7 @@
 """The command line of a node: set it up, run it, ask it.
 
-A command parses its arguments, calls one function and prints its result. What is slow to import is
-imported by the command that needs it, so that a prompt doesn't wait for JAX.
+A command parses its arguments, calls one function and prints the result. It imports slow modules
+itself, so that `--help` doesn't wait for JAX.
 
 `setup` and `running` have the commands of a node's life, `ask` those that put questions to its
 posterior, `privacy` and `demo` one each; `options` is what they share.
@@ -48,7 +48,7 @@ def cli() -> None:
       edge-node score, explain        how good is the posterior, and which inputs matter to it?
       edge-node privacy               how much privacy was spent, where sums have noise
 
-    All commands work on one directory: --dir, or the variable EDGE_NODE_DIR, or the present one.
+    All commands work on one directory: --dir, or the variable EDGE_NODE_DIR, or the current one.
     """  # noqa: D301 - not raw: click looks for the character \b
 
 

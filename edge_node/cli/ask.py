@@ -40,22 +40,24 @@ __all__ = ["explain", "predict", "score"]
     help="The posterior that all nodes share, that refined by this site's rows, or the better.",
 )
 @click.option(
-    "--samples", type=click.IntRange(min=1), help="So many joint draws of the function, instead."
+    "--samples",
+    type=click.IntRange(min=1),
+    help="Print this many joint draws of the function instead.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the draws.")
 @click.option(
     "--time",
     type=click.FloatRange(min=0.0),
-    help="The network's mean after so much training, instead; 1 is near the posterior's mean.",
+    help="Print the mean of the network after this training time instead; 1 is near the posterior.",
 )
 @directory_option
 @console.json_option
 def predict(
     *, paths: NodePaths, file: Path | None, out: Path | None, as_json: bool, **options: Any
 ) -> None:
-    """Predict from the local posterior; works with the daemon, aggregator and all peers down.
+    """Predict from the local posterior; works while daemon, aggregator and all peers are down.
 
-    Prints CSV, a line for each row in its order. Regression: mean, sd, lower and upper of a new
+    Prints CSV, one line for each row, in order. Regression: mean, sd, lower and upper of a new
     observation. Classification: the label, and the probability of each class.
     """
     from edge_node.model.local import saved_input

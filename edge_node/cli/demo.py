@@ -46,7 +46,7 @@ _EXTRA = ("matplotlib", "networkx", "sklearn")  # of `tangent-mesh[demo]`, as th
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
-    help="[default: by the target's values]",
+    help="What the target is. [default: inferred from its values]",
 )
 @click.option("--nodes", default=5, show_default=True, help="How many nodes.")
 @click.option(

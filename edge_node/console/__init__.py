@@ -6,10 +6,11 @@
 
 from edge_node.console.logs import configure_logging
 from edge_node.console.output import emit, explain, show, table
-from edge_node.console.program import json_option, main, typed, version_option
+from edge_node.console.program import directory_option, json_option, main, typed, version_option
 
 __all__ = [
     "configure_logging",
+    "directory_option",
     "emit",
     "explain",
     "json_option",

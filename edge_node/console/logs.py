@@ -26,13 +26,13 @@ def configure_logging(
 ) -> None:
     """Send all logs to standard error, replacing earlier handlers; uncaught exceptions, too.
 
-    Libraries are heard from warnings on: JAX, for one, informs of every accelerator that this
-    machine doesn't have. Only with a ``level`` below INFO they say everything, too.
+    Of libraries' entries only warnings and errors are shown: JAX, for one, reports every
+    accelerator that this machine doesn't have. With a ``level`` below INFO all are shown.
 
     Args:
         level: the least severe level that is shown of this project's own entries.
-        as_json: one JSON object a line; by default, unless a terminal shows it.
-        stream: where to, instead of standard error.
+        as_json: whether to write one JSON object a line; default: unless ``stream`` is a terminal.
+        stream: where to write, instead of standard error.
     """
     target = sys.stderr if stream is None else stream
     in_json = not target.isatty() if as_json is None else as_json
@@ -52,10 +52,10 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _traceback(error: BaseException | None) -> str:
-    """Where an exception came from, and those before it: places and types, but no cell of a row.
+    """Where an exception came from, and its causes: places and types, but no cell of a row.
 
-    Libraries quote in their messages what they couldn't read. So only two kinds of error are given
-    with their text: the project's own, which never quote a row while a node runs, and the operating
+    Libraries' messages quote what they couldn't read. So only two kinds of error are logged with
+    their text: the project's own, which never quote a row while a node runs, and the operating
     system's.
     """
     told: list[str] = []

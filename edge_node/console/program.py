@@ -17,7 +17,7 @@ import click
 from edge_node import __version__
 from edge_node.errors import TangentMeshError
 
-__all__ = ["json_option", "main", "typed", "version_option"]
+__all__ = ["directory_option", "json_option", "main", "typed", "version_option"]
 
 _INTERRUPTED = 130
 _JSON = "edge_node.console.json"
@@ -31,8 +31,8 @@ def main(
     A command's integer return value is its exit code. Otherwise 0 is success, 2 a command line
     that could not be parsed, 130 an interrupt, and each TangentMeshError has its own.
 
-    gRPC's core writes plain lines to standard error, in the midst of JSON logs. They say nothing
-    that isn't raised or logged, too, so they are turned off; set GRPC_VERBOSITY to see them.
+    gRPC's core writes plain lines to standard error, among JSON logs. They are turned off, because
+    everything they say is also raised or logged; set GRPC_VERBOSITY to see them.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported, which is later
     sys.exit(_exit_code(command, arguments, program))
@@ -48,6 +48,30 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
         callback=_remember_json,
         help="Print one JSON object for programs instead of text for people.",
     )(function)
+
+
+def directory_option(
+    parameter: str, variable: str, make: Callable[[Path], Any], *, text: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add ``--dir`` to a command.
+
+    Args:
+        parameter: the argument as which the command receives the directory.
+        variable: the environment variable that holds the default; without it, the current one.
+        make: makes of the path what the command receives.
+        text: the option's help.
+    """
+    return click.option(
+        "--dir",
+        "-d",
+        parameter,
+        envvar=variable,
+        default=".",
+        show_envvar=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        callback=lambda _context, _parameter, value: make(value),
+        help=text,
+    )
 
 
 def version_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
 """How the demonstration ends: its folder goes, whatever ends it.
 
-The folder holds copies of rows. SIGTERM and SIGHUP would end the process without a word, so they
-become exceptions, as SIGINT does anyway; and no signal cuts the cleaning itself short.
+The folder holds copies of rows. SIGTERM and SIGHUP would end the process at once, so they become
+exceptions, as SIGINT does anyway. No signal interrupts the cleaning itself.
 """
 
 import shutil

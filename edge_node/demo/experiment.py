@@ -164,8 +164,8 @@ def _learn(spec: FederationSpec, file: Path) -> Model:
 def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]] | None:
     """How the site answers from its own rows; None: it can't, as where its target is constant.
 
-    A site that has seen a single class, or constant inputs, answers with class shares. Nothing is
-    hidden from the site itself: it may have few rows, or few of a class.
+    A site that has seen a single class, or constant inputs, answers with class shares. The minimum
+    numbers of rows protect rows from others, so none applies to a site that learns alone.
     """
     data = msgspec.structs.replace(federation.spec.data, min_rows_per_category=1)
     spec = msgspec.structs.replace(federation.spec, data=data, minimum_rows=0)

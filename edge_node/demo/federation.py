@@ -117,7 +117,7 @@ class LocalFederation:
 
     def start_aggregator(self) -> None:
         """``aggregator run``, and wait until it answers."""
-        self._spawn("aggregator", "aggregator", "run", "--dir", self._home("aggregator"))
+        self.spawn("aggregator", "aggregator", "run", "--dir", self._home("aggregator"))
         ports = json.loads(
             self.command("aggregator", "status", "--json", "--dir", self._home("aggregator"))
         )["ports"]
@@ -125,7 +125,7 @@ class LocalFederation:
 
     def start_node(self, node: str) -> None:
         """``edge-node run``."""
-        self._spawn(node, "edge_node", "run", "--dir", self._home(node))
+        self.spawn(node, "edge_node", "run", "--dir", self._home(node))
 
     def kill(self, process: str) -> None:
         """``kill -9``: no farewell of any kind."""
@@ -228,7 +228,8 @@ class LocalFederation:
     def _home(self, process: str) -> str:
         return str(self.directory / process)
 
-    def _spawn(self, name: str, module: str, *arguments: str) -> None:
+    def spawn(self, name: str, module: str, *arguments: str) -> None:
+        """Start a process whose output goes to its log."""
         with self.log(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(  # noqa: S603 - the project's own program
                 [sys.executable, "-m", module, *arguments],

@@ -1,4 +1,4 @@
-"""When nodes refuse to learn, and will not change their minds."""
+"""Notices when nodes refuse to learn and won't change their minds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,9 +14,9 @@ _SOME_SECONDS = 20.0
 class Refusals:
     """Watches nodes' statuses for a refusal that lasts.
 
-    A single node may refuse a cohort for a moment, when another was slow and was left out of it:
-    the next cohort may do. So some nodes' refusal counts after twenty seconds; but where all
-    refuse, nothing is going to happen, and half a second is enough to be sure.
+    A single node may refuse one cohort, because a slow node was left out of it, and accept the
+    next. So a refusal by some nodes counts only after twenty seconds. When all nodes refuse,
+    nothing more will happen, and half a second is enough to be sure.
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:

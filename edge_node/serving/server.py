@@ -14,7 +14,7 @@ import grpc
 from edge_node.config import Which
 from edge_node.data.sources.source import batch_from_rows
 from edge_node.errors import DataError, MachineError, TangentMeshError
-from edge_node.model.model import Model, Predictions
+from edge_node.model.model import Model
 from edge_node.security.files import make_private_directory
 from edge_node.security.tls.unreadable_requests import RefuseUnreadable
 from edge_node.serving.endpoint import socket_path, target
@@ -22,7 +22,7 @@ from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import prediction_pb2 as pb
 from tangentmesh.v1 import prediction_pb2_grpc as rpc
 
-__all__ = ["serve_local"]
+__all__ = ["answer", "serve_local"]
 
 _DEFAULT_LEVEL = 0.95
 _MOST_BYTES = 64 * 1024 * 1024  # of one request: about half a million rows of 16 numbers
@@ -99,14 +99,10 @@ class _Local(rpc.LocalServicer):
         assert model is not None  # noqa: S101 - abort has raised
         site = self._status().node if model.data.site_column else None
         try:
-            predictions = await asyncio.to_thread(_predict, model, request, site)
+            return await asyncio.to_thread(answer, model, request, site)
         except TangentMeshError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return pb.PredictReply(
-            predictions=[pb.Prediction(**row) for row in predictions.rows()],
-            warnings=predictions.warnings,
-            run=model.provenance.run,
-        )
+            raise  # never: abort has raised
 
     async def Status(  # noqa: N802 - named by the protocol
         self, request: pb.StatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"
@@ -114,13 +110,28 @@ class _Local(rpc.LocalServicer):
         return self._status().to_message()
 
 
-def _predict(model: Model, request: pb.PredictRequest, site: str | None) -> Predictions:
+def answer(model: Model, request: pb.PredictRequest, site: str | None) -> pb.PredictReply:
+    """The model's predictions for the rows of a request.
+
+    Args:
+        model: the newest one.
+        request: the rows, and which posterior is asked.
+        site: fills the site column of rows that don't have it; None: the spec has no such column.
+
+    Raises:
+        DataError: the request's rows or settings don't fit the model.
+    """
     rows = [{name: _value(cell) for name, cell in row.cells.items()} for row in request.rows]
     level, which = request.level or _DEFAULT_LEVEL, request.posterior or Which.AUTO
     if which not in list(Which):
         raise DataError("no such posterior", expected=", ".join(Which), found=which)
     batch = batch_from_rows(rows, model.data, site=site)
-    return model.predict(batch, level=level, which=Which(which))
+    predictions = model.predict(batch, level=level, which=Which(which))
+    return pb.PredictReply(
+        predictions=[pb.Prediction(**row) for row in predictions.rows()],
+        warnings=predictions.warnings,
+        run=model.provenance.run,
+    )
 
 
 def _value(cell: pb.Cell) -> float | str | None:

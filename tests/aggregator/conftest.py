@@ -1,10 +1,12 @@
-"""An aggregator and its nodes, in one process."""
+"""A federation's spec; and an aggregator and its nodes, in one process."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from edge_node.security.pki.authority import Authority
+from tests.aggregator.created import SPEC
 from tests.aggregator.discovered import Discovered, discovered
 
 
@@ -12,6 +14,14 @@ from tests.aggregator.discovered import Discovered, discovered
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The federation's authority."""
     return Authority.create(tmp_path_factory.mktemp("ca"), "discovery")
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    """A federation spec, outside any aggregator's directory."""
+    file = tmp_path / "spec.toml"
+    file.write_text(SPEC)
+    return file
 
 
 @pytest.fixture

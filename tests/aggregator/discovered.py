@@ -22,7 +22,8 @@ from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import renewal_request
 from tangentmesh.v1 import discovery_pb2
-from tests.mesh import SPEC_HASH, issue
+from tests.support.identities import issue
+from tests.support.mesh import SPEC_HASH
 
 RULES = Rules(minimum_nodes=3, liveness=15.0, settle=3.0, step=600.0, spec_hash=SPEC_HASH)
 SESSION = bytes(16)

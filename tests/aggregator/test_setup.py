@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,21 +21,7 @@ from aggregator.server import serve
 from edge_node.errors import ConfigurationError, MachineError
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import load_identity
-from tests.aggregator.specs import SPEC
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> Path:
-    """A federation spec, outside any aggregator's directory."""
-    file = tmp_path / "spec.toml"
-    file.write_text(SPEC)
-    return file
-
-
-def create(path: Path, spec: Path, **settings: Any) -> dict[str, Any]:
-    """``aggregator init``."""
-    usual = {"hosts": ("localhost",), "port": 0, "enrolment_port": 0, "listen": "127.0.0.1"}
-    return setup.create(Directory(path), spec, **(usual | settings))
+from tests.aggregator.created import SPEC, create
 
 
 def entries(path: Path) -> set[str]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from aggregator import setup
 from aggregator.cli import cli
 from aggregator.directory.layout import Directory
 from aggregator.registry.registry import Denial, EnrolledNode, Heartbeat, Registry
@@ -21,31 +20,21 @@ from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import der_of
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.signing_requests import signing_request
+from tests.aggregator.created import SPEC, create
 
 NOW = 1_800_000_000.0
 WELL = Report(address="a:1", session=bytes(16), epoch=1, run=1, phase=Phase.COMPLETE)
-SPEC = """
-name = "hospitals"
-minimum_nodes = 3
-[timing]
-heartbeat = 2
-liveness = 15
-step = 600
-[data]
-task = "regression"
-target = "y"
-columns = [{name = "x"}]
-"""
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Directory:
-    """A federation in which a, b and c have enrolled, were heard just now and are complete."""
-    (tmp_path / "spec.toml").write_text(SPEC)
+def directory(tmp_path: Path, spec: Path) -> Directory:
+    """A federation in which a, b and c have enrolled, were heard just now and are complete.
+
+    Its spec has the usual timing: a node is missing after 15 s of silence (`liveness`), a run is
+    stalled once a node has waited 600 s (`step`).
+    """
     made = Directory(tmp_path / "aggregator")
-    setup.create(
-        made, tmp_path / "spec.toml", hosts=("h",), port=1, enrolment_port=2, listen="127.0.0.1"
-    )
+    create(made.path, spec)
     with Registry.open(made.registry) as registry:
         for node in "abc":
             enrol(made, registry, node)

@@ -7,7 +7,7 @@ import pytest
 
 from edge_node.security.pki.authority import Authority
 from tests.attacks.tampering import Misleading
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 
 @pytest.fixture(scope="session")

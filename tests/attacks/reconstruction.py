@@ -91,7 +91,7 @@ def distances(rows: Matrix, guesses: Matrix) -> Vector:
 
 
 def _root(function, low: float, high: float) -> float:
-    """Where the function is zero; the end that is nearer to it if it is nowhere."""
+    """A zero between the ends; if there is none, the end where the function is nearer to zero."""
     at_low, at_high = function(low), function(high)
     if not (np.isfinite([at_low, at_high]).all() and at_low * at_high < 0):
         return low if abs(at_low) < abs(at_high) else high

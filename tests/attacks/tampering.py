@@ -17,7 +17,7 @@ from edge_node.network.wire.operation import Operation, parse_record
 from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.credentials import caller, channel_credentials, channel_options
 from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
-from tests.mesh import DEADLINE, Mesh, Peer
+from tests.support.mesh import DEADLINE, Mesh, Peer
 
 __all__ = ["Answer", "Change", "Misleading", "call", "mislead", "outcomes", "tampering"]
 

@@ -28,7 +28,7 @@ from edge_node.security.pki.renewal import check_renewal
 from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.pki.statement import KeyHolder, Purpose, SignedBody, Statement
 from edge_node.security.pki.succession import Successor, succeed
-from tests.mesh import Mesh, Peer
+from tests.support.mesh import Mesh, Peer
 
 TRANSCRIPT = bytes(range(32))
 VERSION = b"v" * 32

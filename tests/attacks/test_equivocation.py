@@ -20,7 +20,7 @@ from edge_node.security.pki.statement import Purpose, SignedBody
 from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import Change, mislead, outcomes
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -100,7 +100,7 @@ async def test_a_root_could_single_out_a_node(mesh: Mesh) -> None:
 
 
 async def test_a_root_that_singles_out_a_node_is_given_noise(mesh: Mesh) -> None:
-    """Bound to the transcript, the masks of nodes that were told different scales stay."""
+    """Masks depend on the transcript: where nodes were told different scales, they don't cancel."""
     await mesh.start(STAR)
     mesh.offer(mesh.plan(1, STAR))
     mislead(mesh.peers["a"], "b", "scale/0", say_zero)

@@ -17,7 +17,7 @@ from edge_node.network.wire.operation import Kind, Operation
 from edge_node.step import Content, Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import outcomes
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Unpack
 
 import numpy as np
 
@@ -11,10 +10,9 @@ from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, Mod
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.messages.folds import FOLDS
 from edge_node.model.model import Model
-from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.step import Step
+from tests.support.networks import Watched
 
 LOST, LOST_ROWS = "d", 9
 SPEC = FederationSpec(
@@ -26,20 +24,6 @@ SPEC = FederationSpec(
         landmarks=12, depths=(1,), biases=(1.0,), landmark_kinds=(LandmarkKind.GAUSSIAN,)
     ),
 )
-
-
-class Watched(NetworkLayer):
-    """A network that remembers the totals of sums."""
-
-    def __init__(self, network: Network, totals: dict[str, Vector]) -> None:
-        super().__init__(network)
-        self._totals = totals
-
-    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
-        """As the network's."""
-        total = await super().sum(step, vector, **terms)
-        self._totals[str(step)] = total
-        return total
 
 
 def sources() -> dict[str, MemorySource]:
@@ -63,7 +47,7 @@ def learn(lost_at: str) -> tuple[Model, Mapping[str, Vector]]:
 
 
 def missing_rows(totals: Mapping[str, Vector]) -> float:
-    """How many rows the folds' statistics, added up, lack of the statistics of all.
+    """How many rows are in the statistics of all rows, but not in those of the folds.
 
     If there are any, the difference of both is the plain message of the node that was lost in
     between, and `test_reconstruction` makes rows of it.
@@ -81,7 +65,7 @@ def test_folds_are_summed_over_the_nodes_of_the_whole_or_not_at_all() -> None:
 
 
 def test_with_all_nodes_folds_add_up_to_the_whole() -> None:
-    """The control: that is why. Lost later, a node changes neither."""
+    """The control: the folds make up the whole. A node that is lost later changes neither."""
     for step in ("", "noise/0"):
         _, totals = learn(step)
         assert missing_rows(totals) == 0.0

@@ -17,7 +17,7 @@ from edge_node.security import masks
 from edge_node.step import Content, Step
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import outcomes
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -19,7 +19,7 @@ from edge_node.security.pki.identity import Identity
 from edge_node.step import Content, Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import mislead, outcomes, tampering
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -120,7 +120,7 @@ async def test_a_key_changed_on_its_way_up_is_refused(
 async def test_a_key_changed_on_its_way_down_is_refused(
     mesh: Mesh, forge: Forge, reason: str
 ) -> None:
-    """The root's key, as the last in the chain is told it: a man in the middle of that pair."""
+    """A man in the middle of a pair changes the root's key on its way to the last in the chain."""
     await mesh.start(CHAIN)
     plan = mesh.plan(1, CHAIN)
     mesh.offer(plan)
@@ -150,7 +150,7 @@ async def test_a_key_changed_on_its_way_down_is_refused(
 
 
 async def test_a_key_of_an_earlier_epoch_is_refused(mesh: Mesh) -> None:
-    """Signed by its owner, and known to nobody else: but said of another epoch."""
+    """Its owner signed it and keeps it secret, but the signature is for another epoch."""
     kept: list[bytes] = []
 
     def change(operation: Operation, payload: bytes) -> bytes:
@@ -178,7 +178,7 @@ async def test_a_key_of_an_earlier_epoch_is_refused(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda point: point.hex()[:8])
 async def test_a_weak_key_is_refused(mesh: Mesh, point: bytes) -> None:
-    """A member that wants its secrets with others to be known to all; or has no random bits."""
+    """With a point of small order, everybody would know the member's secrets with the others."""
 
     def change(operation: Operation, payload: bytes) -> bytes:
         if operation.kind != Kind.KIND_KEYS:

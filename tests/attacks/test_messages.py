@@ -19,7 +19,8 @@ from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import Answer, call, outcomes, tampering
-from tests.mesh import Mesh, issue, until
+from tests.support.identities import issue
+from tests.support.mesh import Mesh, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -84,7 +85,7 @@ async def test_what_a_parent_adds_to_the_words_is_not_noticed(mesh: Mesh) -> Non
 
 
 async def test_a_cohort_that_a_parent_shrinks_makes_no_total(mesh: Mesh) -> None:
-    """It takes away what its child gave, as if that had not been there: five planned, four in."""
+    """A parent takes its child's part away again: the plan has five nodes, the sum has four."""
     parents = {"a": "", "b": "a", "c": "b", "d": "a", "e": "a"}
     heard: list[Heard] = []
 
@@ -280,7 +281,7 @@ async def test_pieces_in_another_order_are_refused(waiting: Waiting) -> None:
 
 
 async def test_a_message_of_a_wrong_edge_is_refused(waiting: Waiting) -> None:
-    """A parent doesn't call its child, and nobody calls itself."""
+    """No parent may call its child, and nobody itself."""
     peers = waiting.mesh.peers
     for caller, server in (("a", "b"), ("b", "c"), ("a", "a")):
         answer = await call(peers[caller].identity, peers[server], waiting.header(GOOD), GOOD)
@@ -290,8 +291,10 @@ async def test_a_message_of_a_wrong_edge_is_refused(waiting: Waiting) -> None:
     assert await waiting.finish() == [3.0] * 3
 
 
-async def test_another_federations_members_are_refused(waiting: Waiting, tmp_path: Path) -> None:
-    """By name, though the authority's key be the same; by authority, though the name be."""
+async def test_a_certificate_that_is_not_in_the_plan_is_refused(
+    waiting: Waiting, tmp_path: Path
+) -> None:
+    """One of another authority in the handshake; one of the same authority by the service."""
     authority, a = waiting.mesh.authority, waiting.mesh.peers["a"]
     sister = Authority.create(tmp_path / "ca", "sisters")
     cousin = issue(authority, "b")

@@ -3,38 +3,22 @@
 import asyncio
 import stat
 from pathlib import Path
-from typing import Unpack
 
 import numpy as np
 import pytest
 
-from edge_node.arrays import Matrix, Vector
+from edge_node.arrays import Matrix
 from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.features.landmarks import kmeans_counts
 from edge_node.model.model import Model
-from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.step import Step
+from tests.support.networks import Watched
 
 NODES = ("a", "b", "c")
 FEWEST = 5
-
-
-class Watched(NetworkLayer):
-    """A network that remembers the totals of sums."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__(network)
-        self.totals: dict[str, Vector] = {}
-
-    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
-        """As the network's."""
-        total = await super().sum(step, vector, **terms)
-        self.totals[str(step)] = total
-        return total
 
 
 def learn(kind: LandmarkKind, task: Task) -> tuple[dict[str, Model], Matrix, Watched]:
@@ -78,7 +62,7 @@ def rows_in(file: Path, rows: Matrix) -> int:
 @pytest.mark.parametrize("task", list(Task))
 @pytest.mark.parametrize("kind", [LandmarkKind.KMEANS, LandmarkKind.GAUSSIAN])
 def test_the_shared_file_holds_no_row(tmp_path: Path, kind: LandmarkKind, task: Task) -> None:
-    """Whatever its landmarks are; and its reader finds them farther from rows than a rounding."""
+    """Whatever kind its landmarks are; and none of these is a row up to rounding."""
     models, rows, _ = learn(kind, task)
     models["a"].save(tmp_path / "model.npz")
     shared = Model.load(tmp_path / "model.npz").posterior.features
@@ -88,7 +72,7 @@ def test_the_shared_file_holds_no_row(tmp_path: Path, kind: LandmarkKind, task: 
 
 
 def test_a_sites_own_rows_lie_beside_it_and_are_its_own(tmp_path: Path) -> None:
-    """The control of the search: there they are. Nobody else may read that file."""
+    """The control: the search finds rows in this file, which nobody else may read."""
     models, rows, _ = learn(LandmarkKind.GAUSSIAN, Task.REGRESSION)
     models["b"].save(tmp_path / "model.npz")
     own = tmp_path / "model.site.npz"
@@ -98,7 +82,7 @@ def test_a_sites_own_rows_lie_beside_it_and_are_its_own(tmp_path: Path) -> None:
 
 
 def test_kmeans_landmarks_are_averages_of_enough_rows() -> None:
-    """As totals say it: each sum is of nobody, or of at least ``min_rows_per_landmark`` rows."""
+    """Each sum in the totals is of no row, or of at least ``min_rows_per_landmark`` rows."""
     _, rows, told = learn(LandmarkKind.KMEANS, Task.REGRESSION)
     sums = [total for step, total in told.totals.items() if is_kmeans_sum(step)]
     counts = [total.reshape(-1, 1 + rows.shape[1])[:, 0] for total in sums]

@@ -18,7 +18,8 @@ from edge_node.security.pki.identity import Identity
 from edge_node.step import Step
 from tangentmesh.v1 import discovery_pb2
 from tests.attacks.tampering import call, outcomes
-from tests.mesh import Mesh, copy_of, issue, until
+from tests.support.identities import issue
+from tests.support.mesh import Mesh, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -38,7 +38,6 @@ def test_all_others_together_find_no_row(features: Features, epsilon: float) -> 
 
     The same attack finds all of them where the share is missing: that is the control.
     """
-    pytest.importorskip("opendp", reason="noise is drawn by OpenDP")
     X, y = normal(1, FEW, 3), normal(2, FEW)
     scales = Scales.of(features, target=3.0)
     noise = DiscreteGaussian(

@@ -25,7 +25,7 @@ from edge_node.security.pki.authority import Authority
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.reconstruction import distances, invert_one_row, rows_in_span, targets_of
 from tests.inference.problems import features_on, normal, statistics_of
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 VICTIM = "c"
 FEW = 4  # rows of the victim
@@ -185,12 +185,12 @@ VANTAGE: dict[str, Callable[[Run], Vector]] = {
 def test_nothing_that_one_party_knows_gives_a_row(
     run: Run, vantage: Callable[[Run], Vector]
 ) -> None:
-    """Both attacks guess; no guess is nearer to a row than chance puts it."""
+    """Both attacks only guess: no guess is nearer to a row than by chance."""
     assert distances(run.victim, run.attack(vantage(run))).min() > RECOVERED
 
 
 def test_a_member_learns_the_sum_of_the_others_and_no_more(run: Run) -> None:
-    """It is what is left of the total, to rounding; with three members it is of two."""
+    """The total less its own part is, to rounding, the sum of the two others' parts."""
     others = run.own("b") + run.own("c")
     np.testing.assert_allclose(run.total - run.own("a"), others, atol=1e-9 * np.abs(others).max())
     assert not np.allclose(run.total - run.own("a"), run.own("c"), rtol=0.1)

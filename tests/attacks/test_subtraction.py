@@ -15,7 +15,7 @@ from edge_node.network.wire.operation import Operation
 from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.step import Step
-from tests.mesh import DEADLINE, Mesh, Peer
+from tests.support.mesh import DEADLINE, Mesh, Peer
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -151,7 +151,7 @@ console.main(bind, [])
 
 @pytest.mark.parametrize(("verbosity", "spoken"), [("ERROR", True), (None, False)])
 def test_the_core_of_grpc_is_silent(verbosity, spoken):
-    """What it would write, were it asked to, is among no logs; the error itself is raised."""
+    """It writes no lines unless GRPC_VERBOSITY asks for them; the error itself is raised."""
     environment = {k: v for k, v in os.environ.items() if k != "GRPC_VERBOSITY"}
     if verbosity is not None:
         environment["GRPC_VERBOSITY"] = verbosity

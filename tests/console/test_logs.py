@@ -71,7 +71,7 @@ def test_tracebacks(as_json):
 
 
 def test_uncaught_exceptions_are_logged():
-    """And quote nothing either."""
+    """As JSON, and without quoting what a library couldn't read."""
     stream = io.StringIO()
     console.configure_logging(as_json=True, stream=stream)
     error = KeyError("Quetzalcoatlus-7")
@@ -91,7 +91,7 @@ def test_uncaught_exceptions_are_logged():
     ],
 )
 def test_libraries(level, shown):
-    """They are heard from warnings on, unless everything is asked for."""
+    """Their warnings and errors are shown; the rest only where everything is asked for."""
     stream = io.StringIO()
     console.configure_logging(level, as_json=True, stream=stream)
     library = logging.getLogger("a_library")
@@ -111,7 +111,7 @@ JAX = "import logging, jax\n{configure}\njax.devices()\nlogging.getLogger('edge_
     ],
 )
 def test_accelerators_that_are_not_there(configure, told):
-    """JAX tells of each that it has looked for; a node's log doesn't, and is JSON throughout."""
+    """JAX reports each that it has looked for. A node's log doesn't, and all of it is JSON."""
     program = [sys.executable, "-c", JAX.format(configure=configure)]
     logged = subprocess.run(program, capture_output=True, text=True, check=True).stderr
     assert ("Unable to initialize backend" in logged) == told

@@ -41,7 +41,7 @@ def test_programs_get_no_table(own: Path) -> None:
 
 
 def test_what_is_peculiar_is_said_before_anything_starts(own: Path) -> None:
-    """Beside the table."""
+    """In a note beside the table."""
     own.write_text("age,y\n" + "".join(f"{i},{i / 3}\n" for i in range(30)))
     assert "Note: column 'age' numbers the rows" in demo("--csv", own, "--target", "y").stderr
 
@@ -74,7 +74,7 @@ def test_options_that_do_not_do(
 
 
 def test_a_text_to_be_read_as_missing_may_begin_with_a_hyphen(own: Path) -> None:
-    """It is no option."""
+    """`--missing -999` isn't read as an option."""
     own.write_text("age,y\n" + "".join(f"{-999 if i % 5 else i},{i / 3}\n" for i in range(30)))
     options = ("--csv", own, "--target", "y", "--nodes", "2", "--missing", "-999")
     result = demo(*options)

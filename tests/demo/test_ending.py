@@ -39,7 +39,7 @@ def test_the_folder_goes(number: signal.Signals) -> None:
 
 
 def test_a_second_signal_does_not_cut_the_cleaning_short() -> None:
-    """As of somebody who is impatient."""
+    """Somebody who is impatient sends another: the cleaning is done to its end."""
     done = []
 
     def work() -> None:
@@ -74,10 +74,14 @@ def test_a_signal_before_the_work() -> None:
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
-    """As under nohup."""
+    """As under nohup: the work goes on. A signal that isn't ignored would have ended it."""
+    done = []
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with EndingSignals() as signals, signals.heeded():
         signal.raise_signal(signal.SIGHUP)
+        done.append("worked")
+    assert done == ["worked"]
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_a_folder_can_be_kept() -> None:

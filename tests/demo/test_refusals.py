@@ -37,7 +37,7 @@ def test_all_refuse() -> None:
 
 
 def test_some_refuse() -> None:
-    """The next cohort may do; a refusal that lasts counts, with the names of those who refuse."""
+    """They may accept the next cohort; if the refusal lasts, the error names those who refuse."""
     refusals = Refusals(NODES)
     some = said(a="refused", b="running", c="running")
     for second in range(19):
@@ -47,7 +47,7 @@ def test_some_refuse() -> None:
 
 
 def test_a_refusal_that_passes() -> None:
-    """Its time starts anew."""
+    """If the node refuses again later, its time starts anew."""
     refusals = Refusals(NODES)
     for second in range(60):
         a = "running" if second % 15 == 0 else "refused"

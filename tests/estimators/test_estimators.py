@@ -217,7 +217,8 @@ def test_a_data_frame_is_read_as_a_daemon_reads_a_file(tmp_path: Path) -> None:
 
 def test_pandas_round_trip(tmp_path: Path) -> None:
     """With an index, which is no column: the same answers as from Arrow, and from disk."""
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     table, y = frame()
     data = table.to_pandas()
     assert data["grade"].dtype == "category"

@@ -18,14 +18,15 @@ from edge_node.security.pki.private_keys import parse_key
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.pki.uri import parse_certificate_uri
-from edge_node.serving.server import _predict
+from edge_node.serving.server import answer
 from tangentmesh.v1 import exchange_pb2, prediction_pb2
 from tests.fuzz.targets import Target
-from tests.mesh import issue
 from tests.program.test_program import learn, part, rows_for, spec_for
+from tests.support.identities import issue
 
 __all__ = ["file_targets"]
 
+ROOT = Path(__file__).parents[2]
 NODE_FILE = b"""name = "a"
 data = "rows.csv"
 listen = "0.0.0.0:7710"
@@ -66,7 +67,7 @@ def _text(read: Callable[[str], object]) -> Callable[[bytes], None]:
 
 
 def _texts(directory: Path) -> Iterator[Target]:
-    example = Path("deploy/examples/federation.toml").read_bytes()
+    example = (ROOT / "deploy/examples/federation.toml").read_bytes()
     yield Target("spec", (to_toml(SPEC), example), _text(parse_spec), 30)
     node_file = directory / "node.toml"
 
@@ -153,15 +154,11 @@ def _queries() -> tuple[bytes, ...]:
 
 
 def _answer(model: Model) -> Callable[[bytes], None]:
-    def answer(data: bytes) -> None:
+    def answered(data: bytes) -> None:
         request = prediction_pb2.PredictRequest.FromString(data)
-        predictions = _predict(model, request, "a")
-        prediction_pb2.PredictReply(
-            predictions=[prediction_pb2.Prediction(**row) for row in predictions.rows()],
-            warnings=predictions.warnings,
-        ).SerializeToString()
+        answer(model, request, "a").SerializeToString()
 
-    return answer
+    return answered
 
 
 def _state(directory: Path) -> Iterator[Target]:

@@ -32,7 +32,8 @@ from edge_node.security.pki.succession import Successor, succeed
 from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import discovery_pb2, exchange_pb2, prediction_pb2
 from tests.fuzz.targets import Target
-from tests.mesh import SPEC_HASH, copy_of, issue
+from tests.support.identities import issue
+from tests.support.mesh import SPEC_HASH, copy_of
 
 __all__ = ["message_targets"]
 

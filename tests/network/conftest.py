@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_node.security.pki.authority import Authority
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 
 @pytest.fixture

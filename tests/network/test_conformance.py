@@ -12,8 +12,8 @@ from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.network.threaded import ThreadedNetwork
 from edge_node.step import Content, Step
-from tests.mesh import Mesh
 from tests.network.conformance import LAWS, Law, vector_of
+from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 

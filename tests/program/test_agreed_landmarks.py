@@ -2,7 +2,6 @@
 
 import asyncio
 from itertools import combinations
-from typing import Unpack
 
 import numpy as np
 import pytest
@@ -10,25 +9,11 @@ import pytest
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.disjoint import DisjointSubset
 from edge_node.inference.features.landmarks import kmeans_eligible, kmeans_spread
-from edge_node.network.base import Network, NetworkLayer, Terms
+from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.landmarks import agree_centroids
 from edge_node.program.recounting import RecountingNetwork
-from edge_node.step import Step
-
-
-class Overheard(NetworkLayer):
-    """A network that keeps every total."""
-
-    def __init__(self, network: Network, totals: dict[str, Vector]) -> None:
-        super().__init__(network)
-        self._totals = totals
-
-    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
-        """As the network's."""
-        total = await super().sum(step, vector, **terms)
-        self._totals[str(step)] = total
-        return total
+from tests.support.networks import Watched
 
 
 def centroids(
@@ -40,7 +25,7 @@ def centroids(
 
     async def program(network: Network) -> Matrix:
         rows = [(parts[nodes.index(network.node)], np.zeros(len(parts[nodes.index(network.node)])))]
-        census = RecountingNetwork(Overheard(network, totals), np.ones(1), lambda _: None)
+        census = RecountingNetwork(Watched(network, totals), np.ones(1), lambda _: None)
         await census.count()
         left = sum(map(len, parts))
         return await agree_centroids(

@@ -5,7 +5,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 from edge_node.config import (
-    Activation,
     Column,
     DataSpec,
     FederationSpec,
@@ -15,22 +14,13 @@ from edge_node.config import (
     Task,
 )
 from edge_node.data.sources.source import Batch, MemorySource
-from edge_node.errors import ConfigurationError
-from edge_node.inference.kernels.oracle import image_network
 from edge_node.model.model import Model
 from edge_node.program.simulation import simulate
+from tests.support.libraries import needs_neural_tangents
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_neural_tangents]
 
 ROWS, HELD_OUT = 300, 200
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _neural_tangents() -> None:
-    try:
-        image_network(Activation.RELU, 1, 2.0, 0.0)
-    except ConfigurationError as error:
-        pytest.skip(str(error))
 
 
 SPEC = FederationSpec(

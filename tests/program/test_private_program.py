@@ -34,7 +34,8 @@ from edge_node.security.pki.authority import Authority
 from edge_node.security.privacy import discrete_gaussian
 from edge_node.security.privacy.privacy_ledger import read_ledger
 from edge_node.step import Step
-from tests.mesh import Mesh
+from tests.program.test_program import part
+from tests.support.mesh import Mesh
 from tests.system.test_canary import Recording
 
 COLUMNS = (
@@ -74,12 +75,6 @@ def rows_for(spec: FederationSpec, rows: int, seed: int) -> Batch:
         return Batch(numeric, kind, 60.0 * signal)
     edges = np.quantile(signal, np.linspace(0, 1, len(spec.data.classes) + 1)[1:-1])
     return Batch(numeric, kind, np.digitize(signal, edges).astype(float))
-
-
-def part(batch: Batch, rows: np.ndarray) -> Batch:
-    """Some of a batch's rows."""
-    target = None if batch.target is None else batch.target[rows]
-    return Batch(batch.numeric[rows], batch.categorical[rows], target)
 
 
 def learn(

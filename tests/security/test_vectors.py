@@ -25,7 +25,7 @@ from edge_node.security.pki.certificates import pem_of
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.step import Content, Step
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 from tests.vectors import generate, oracle
 
 VECTORS = Path(generate.__file__).parent

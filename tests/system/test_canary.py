@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Unpack
 
 import numpy as np
 import pytest
@@ -19,13 +18,12 @@ from edge_node.arrays import Vector
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import FileSource, open_source
 from edge_node.model.model import Model
-from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.wire import fixed_point
 from edge_node.program import infer
 from edge_node.security.masks import PairwiseMasks
 from edge_node.security.pki.authority import Authority
-from edge_node.step import Step
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
+from tests.support.networks import Recording
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -35,24 +33,6 @@ LOW_HALF = np.uint64(0xFFFFFFFF)
 CHAIN = {"a": "", "b": "a", "c": "b"}
 STAR = {"a": "", "b": "a", "c": "a"}
 COLUMNS = ("systolic", "glucose", "creatinine")
-
-
-class Recording(NetworkLayer):
-    """A network that remembers what its node contributed."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__(network)
-        self._given: list[Vector] = []
-
-    @property
-    def contributed(self) -> Vector:
-        """The vectors of all sums, one after the other."""
-        return np.concatenate(self._given)
-
-    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
-        """As the network's."""
-        self._given.append(vector.copy())
-        return await super().sum(step, vector, **terms)
 
 
 def spec_for(task: Task) -> FederationSpec:

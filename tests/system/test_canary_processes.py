@@ -56,8 +56,9 @@ class Tapped(LocalFederation):
         file = str(self.tap(f"command-{time.monotonic_ns()}"))
         return super().command("tests.system.tap", file, module, *arguments)
 
-    def _spawn(self, name: str, module: str, *arguments: str) -> None:
-        super()._spawn(name, "tests.system.tap", str(self.tap(name)), module, *arguments)
+    def spawn(self, name: str, module: str, *arguments: str) -> None:
+        """As ever, with a tap."""
+        super().spawn(name, "tests.system.tap", str(self.tap(name)), module, *arguments)
 
     def crash(self, process: str, number: int) -> int:
         """Send a signal, and wait for the end it brings; returns the exit code."""

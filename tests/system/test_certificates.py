@@ -89,7 +89,7 @@ def test_a_new_authority_takes_over(make_federation: Make) -> None:
 
 
 def test_a_denied_node(make_federation: Make) -> None:
-    """In the middle of a run the others go on without it; it says why; allowed, it comes back."""
+    """Denied in mid-run: the others complete the run and keep the list; the node says why."""
     policies = {"hospital-c": ("--differencing", "consent")}
     federation = make_federation(TIMING, nodes=4, landmarks=150, policies=policies)
     federation.start()

@@ -1,9 +1,9 @@
 """Where a column may not be what it seems, and the ways out.
 
 A federation's spec says which columns are numbers and which are labels. The demonstration has to
-guess it from the cells, and one misread cell can turn a column of numbers into hundreds of
-labels. So it refuses a doubtful column, and names the options that settle the question. Where a
-column is merely peculiar it says so and goes on.
+guess this from the cells, and one misread cell can turn a column of numbers into hundreds of
+labels. So it refuses a doubtful column, and names the options that settle the question. If a
+column is merely peculiar, it says so and goes on.
 """
 
 import shlex

@@ -27,7 +27,7 @@ from aggregator.directory.layout import Directory
 from aggregator.members.members import Members
 from aggregator.registry.certificate_requests import RequestKind
 from aggregator.registry.registry import Denial, EnrolledNode, Registry
-from aggregator.setup import create, create_token
+from aggregator.setup import create_token
 from edge_node.errors import ConfigurationError, IdentityError, RefusedError
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.certificates import parse_certificate, pem_of
@@ -38,7 +38,7 @@ from edge_node.security.pki.signing_requests import requested_key, signing_reque
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import Caller
-from tests.aggregator.specs import SPEC
+from tests.aggregator.created import SPEC, create
 
 NOW = 1_800_000_000.0
 
@@ -54,15 +54,8 @@ class Apart:
         self.requests, self.signed = self.path / "requests.json", self.path / "signed.json"
         Authority.create(self.ca, "hospitals")
         (self.path / "spec.toml").write_text(SPEC)
-        create(
-            self.directory,
-            self.path / "spec.toml",
-            hosts=("localhost",),
-            port=7700,
-            enrolment_port=7701,
-            listen="127.0.0.1",
-            authority_file=self.ca / "certificate.pem",
-        )
+        certificate = self.ca / "certificate.pem"
+        create(self.directory.path, self.path / "spec.toml", authority_file=certificate)
 
     def issuer(self, registry: Registry) -> Issuer:
         """Of an aggregator that starts."""
@@ -343,11 +336,9 @@ def test_a_new_authority_takes_over(apart: Apart) -> None:
     assert left.newest_issued(own.certificate_der)
 
 
-def test_the_key_is_here(tmp_path: Path) -> None:
+def test_the_key_is_here(tmp_path: Path, spec: Path) -> None:
     """Then there is nothing to carry."""
-    (tmp_path / "spec.toml").write_text(SPEC)
     directory = Directory(tmp_path / "aggregator")
-    settings = {"hosts": ("localhost",), "port": 1, "enrolment_port": 2, "listen": "127.0.0.1"}
-    create(directory, tmp_path / "spec.toml", **settings)
+    create(directory.path, spec)
     with pytest.raises(ConfigurationError, match="issued at once"):
         export_requests(directory, tmp_path / "requests.json")

@@ -12,28 +12,18 @@ from aggregator.ca.authorities import Authorities
 from aggregator.ca.own_certificate import OwnCertificate, issue_own
 from aggregator.directory.config import load_config
 from aggregator.directory.layout import Directory
-from aggregator.setup import create
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.signing_requests import signing_request
-from tests.aggregator.specs import SPEC
-from tests.mesh import until
+from tests.aggregator.created import create
+from tests.support.mesh import until
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Directory:
+def directory(tmp_path: Path, spec: Path) -> Directory:
     """An aggregator's, with certificates of a day."""
-    (tmp_path / "spec.toml").write_text(SPEC)
     made = Directory(tmp_path / "aggregator")
-    create(
-        made,
-        tmp_path / "spec.toml",
-        hosts=("localhost",),
-        port=1,
-        enrolment_port=2,
-        listen="127.0.0.1",
-        certificate_days=1.0,
-    )
+    create(made.path, spec, certificate_days=1.0)
     return made
 
 

@@ -12,7 +12,7 @@ from aggregator.registry.certificate_requests import CertificateRequest, Request
 from aggregator.registry.registry import EnrolledNode, Registry
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.signing_requests import key_fingerprint, signing_request
-from tests.aggregator.specs import SPEC
+from tests.aggregator.created import SPEC
 
 
 def run(*words: object, code: int = 0, given: str = "") -> str:

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from aggregator.cli import cli
 from edge_node import __version__
-from tests.aggregator.specs import SPEC
+from tests.aggregator.created import SPEC
 
 
 def shown(*words: str, env: dict[str, str] | None = None) -> str:

@@ -13,7 +13,8 @@ from edge_node.errors import RefusedError
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.pki.authority import Authority
 from edge_node.security.tls.credentials import Caller
-from tests.mesh import DEADLINE, issue
+from tests.support.identities import issue
+from tests.support.mesh import DEADLINE
 
 
 def node(name: str, number: int = 1) -> EnrolledNode:

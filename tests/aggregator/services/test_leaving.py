@@ -9,7 +9,7 @@ from edge_node.errors import RefusedError
 from edge_node.security.disclosure.departure import Departure
 from tangentmesh.v1 import discovery_pb2
 from tests.aggregator.discovered import Aborted, Call, Discovered
-from tests.mesh import issue
+from tests.support.identities import issue
 
 
 async def leave(aggregator: Discovered, node: str, departure: Departure | None = None) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Unpack
 
 import numpy as np
 import pytest
@@ -16,10 +15,11 @@ from edge_node.data.encoding.encoder import EncodedRows, Encoder
 from edge_node.data.encoding.groups import MISSING, kept_groups
 from edge_node.data.sources.source import Batch, MemorySource, open_source
 from edge_node.errors import CohortRefusedError, DataError, RefusedError
-from edge_node.network.base import Network, NetworkLayer, Terms
+from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.encoding import agree_encoding
 from edge_node.step import Step
+from tests.support.networks import Recording
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 DATA = DataSpec(
@@ -34,19 +34,6 @@ DATA = DataSpec(
 )
 
 
-class Watched(NetworkLayer):
-    """A network that remembers what its node gave."""
-
-    def __init__(self, network: Network, seen: list[np.ndarray]) -> None:
-        super().__init__(network)
-        self._seen = seen
-
-    async def sum(self, step: Step, vector: np.ndarray, **terms: Unpack[Terms]) -> np.ndarray:
-        """As the network's."""
-        self._seen.append(vector.copy())
-        return await super().sum(step, vector, **terms)
-
-
 def agree(
     sources: list, data: DataSpec = DATA, lost_at: str = ""
 ) -> tuple[Encoder, np.ndarray, list[np.ndarray]]:
@@ -56,7 +43,7 @@ def agree(
 
     async def program(network: Network) -> tuple[Encoder, np.ndarray]:
         source = sources[names.index(network.node)]
-        _, *agreed = await agree_encoding(Watched(network, seen), source, data)
+        _, *agreed = await agree_encoding(Recording(network, seen), source, data)
         return agreed[0], agreed[1]
 
     lost = {names[-1]: lost_at} if lost_at else {}

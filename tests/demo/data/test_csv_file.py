@@ -47,7 +47,7 @@ def kinds(dataset: Dataset) -> dict[str, ColumnKind]:
 
 
 def but(row: int, text: str, otherwise: Cell) -> Cell:
-    """One cell is another than it was; rows count from one."""
+    """``otherwise``, but for one cell; rows count from one."""
     return lambda i: text if i == row - 1 else otherwise(i)
 
 
@@ -106,7 +106,7 @@ def test_the_task_is_the_targets(
 
 
 def test_rows_without_a_target_are_left_out(tmp_path: Path) -> None:
-    """And it is said; errors in rows that stay have the file's row numbers."""
+    """A note says so; errors in the other rows have the file's row numbers."""
     gaps = {0, 5, 7}
     path = write(tmp_path, y=lambda i: "" if i in gaps else AGES[i])
     found = load_csv(path, "y")
@@ -208,7 +208,7 @@ def test_a_doubtful_target_is_refused(tmp_path: Path, y: Cell, row: int, found: 
 
 
 def test_a_regression_needs_numbers(tmp_path: Path) -> None:
-    """Asked for by name it is no matter of how many cells are numbers."""
+    """With ``--task regression`` any text is refused, however few cells are numbers."""
     path = write(tmp_path, y=lambda i: AGES[i] if i < 50 else "none")
     assert load_csv(path, "y", task=Task.CLASSIFICATION)
     error = refused(path, task=Task.REGRESSION)

@@ -55,7 +55,7 @@ def test_too_few_nodes(nodes: int) -> None:
 
 @pytest.mark.parametrize(("sites", "problem"), [(2, "too few sites"), (60, "too many sites")])
 def test_the_number_of_sites(tmp_path: Path, sites: int, problem: str) -> None:
-    """Two could subtract; sixty would be sixty processes, so the column hardly says the site."""
+    """Of two, each could subtract its part; sixty would be too many processes."""
     with pytest.raises(DataError) as caught:
         split(own(tmp_path, 240, sites=sites), "by-column", 5)
     error = caught.value

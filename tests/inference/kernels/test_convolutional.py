@@ -9,17 +9,11 @@ from edge_node.errors import ConfigurationError
 from edge_node.inference.kernels import convolutional
 from edge_node.inference.kernels.convolutional import ConvolutionalKernel
 from edge_node.inference.kernels.dense import DenseKernel, critical_variances
-from edge_node.inference.kernels.oracle import image_network
 from edge_node.inference.numerics.compiled import double_precision
 from tests.inference.problems import normal
+from tests.support.libraries import needs_neural_tangents
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _neural_tangents() -> None:
-    try:
-        image_network(Activation.RELU, 1, 2.0, 0.0)
-    except ConfigurationError as error:
-        pytest.skip(str(error))
+pytestmark = needs_neural_tangents
 
 
 def kernel_for(

@@ -59,7 +59,8 @@ def test_opposite_rows(kind: KernelKind, activation: Activation) -> None:
 @EVERY
 def test_agrees_with_jax(kernel: DenseKernel) -> None:
     """Sums over landmarks, differentiated by JAX through the layers."""
-    jax = pytest.importorskip("jax")
+    import jax
+
     network = DenseNetwork(
         kernel.kind, kernel.activation, kernel.depth, kernel.weight_variance, kernel.bias_variance
     )

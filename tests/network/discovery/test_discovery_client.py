@@ -28,7 +28,8 @@ from edge_node.security.pki.signing_requests import signing_request
 from edge_node.security.tls.credentials import server_credentials, server_options
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
 from tests.aggregator.discovered import Discovered
-from tests.mesh import DEADLINE, SPEC_HASH, Mesh, copy_of, issue, until
+from tests.support.identities import issue
+from tests.support.mesh import DEADLINE, SPEC_HASH, Mesh, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -8,7 +8,8 @@ import pytest
 from edge_node.network.base import Network
 from edge_node.network.exchange.exchange_client import Backoff
 from edge_node.step import Step
-from tests.mesh import Mesh, copy_of, issue, until
+from tests.support.identities import issue
+from tests.support.mesh import Mesh, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -8,11 +8,10 @@ import pytest
 
 from edge_node.federation.plan import Plan
 from edge_node.network.base import Network
-from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.step import Step
-from tests.mesh import DEADLINE, Mesh, Peer, copy_of, until
+from tests.support.mesh import DEADLINE, LosesTheAnswer, Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -126,22 +125,6 @@ async def test_a_new_run_ends_the_program(mesh: Mesh) -> None:
     with pytest.raises(RunSuperseded):
         async with asyncio.timeout(DEADLINE):
             await task
-
-
-class LosesTheAnswer(ParentLink):
-    """The parent has answered the step; the answer never gets to the program."""
-
-    lost = False
-
-    async def exchange(
-        self, plan: Plan, operation: Operation, payload: bytes, limit: int, *, node: str
-    ) -> bytes:
-        """As usual, but for the first step's answer."""
-        content = await super().exchange(plan, operation, payload, limit, node=node)
-        if operation.is_step and not self.lost:
-            self.lost = True
-            await asyncio.Event().wait()
-        return content
 
 
 async def all_but_one(

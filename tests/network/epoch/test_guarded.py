@@ -20,7 +20,7 @@ from edge_node.security.disclosure.ledger import Fate, Ledger
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 from edge_node.step import Step
-from tests.mesh import DEADLINE, Mesh, Peer, until
+from tests.support.mesh import DEADLINE, Mesh, Peer, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -143,8 +143,8 @@ class Killed(SiteGuard):
         raise KilledError
 
 
-async def test_a_node_killed_between_ledger_and_message(mesh: Mesh) -> None:
-    """The others repeat the step without it: a crash costs a sweep. When it is back, they know."""
+async def kill_e(mesh: Mesh) -> tuple[Peer, list[asyncio.Future[list[float]]]]:
+    """Begin run 1 at all five, and kill e in its first sum; e, and what the others do meanwhile."""
     victim = mesh.peers["e"]
     guard(victim, kind=Killed)
     mesh.offer(mesh.plan(1, FIVE))
@@ -152,6 +152,12 @@ async def test_a_node_killed_between_ledger_and_message(mesh: Mesh) -> None:
     with pytest.raises(KilledError):
         await two_sums(victim.network())
     await victim.stop()
+    return victim, works
+
+
+async def test_a_node_killed_between_ledger_and_message(mesh: Mesh) -> None:
+    """The others repeat the step without it: a crash costs a sweep. When it is back, they know."""
+    victim, works = await kill_e(mesh)
     await until(lambda: all(ledger_of(mesh.peers[node]).steps for node in "abcd"))
     mesh.offer(mesh.plan(2, FOUR))
     async with asyncio.timeout(DEADLINE):
@@ -174,13 +180,7 @@ async def test_a_node_killed_between_ledger_and_message(mesh: Mesh) -> None:
 
 async def test_a_leaf_restarted_within_the_epoch(mesh: Mesh) -> None:
     """It contributes the same again, in the same cohort."""
-    victim = mesh.peers["e"]
-    guard(victim, kind=Killed)
-    mesh.offer(mesh.plan(1, FIVE))
-    works = [asyncio.ensure_future(two_sums(mesh.peers[n].network())) for n in "abcd"]
-    with pytest.raises(KilledError):
-        await two_sums(victim.network())
-    await victim.stop()
+    victim, works = await kill_e(mesh)
     await victim.start()
     guard(victim)
     async with asyncio.timeout(DEADLINE):

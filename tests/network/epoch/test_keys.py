@@ -16,7 +16,8 @@ from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.signing_requests import signing_request
-from tests.mesh import SPEC_HASH, issue
+from tests.support.identities import issue
+from tests.support.mesh import SPEC_HASH
 
 NODES = ("a", "b", "c")
 ZEROS = np.zeros((4, 2), dtype=np.uint64)

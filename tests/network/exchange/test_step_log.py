@@ -3,17 +3,18 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_node.network.base import Network
 from edge_node.network.exchange.step_log import log_step
+from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
-from tests.mesh import Mesh
+from tests.support.mesh import DEADLINE, Mesh, until
 
 STEP = Operation(run=7, epoch=3, kind=Kind.KIND_SUM, sequence=5, step="moments")
 PARENTS = {"a": "", "b": "a", "c": "b"}
@@ -70,19 +71,24 @@ async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
 async def test_every_step_is_logged_at_every_node(
     mesh: Mesh, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In its order; the node that comes late is named by the one above it."""
+    """In its order, with its time; the node that comes late is named by the one above it."""
+    now = 0.0
+    views = {n: replace(peer.network(), clock=lambda: now) for n, peer in mesh.peers.items()}
 
-    async def program(network: Network) -> None:
-        for step in ("first", "second"):
-            if (step, network.node) == ("second", "c"):
-                await asyncio.sleep(0.3)
-            await network.sum(Step(step), np.ones(3))
+    async def program(network: TreeNetwork) -> None:
+        nonlocal now
+        await network.sum(Step("first"), np.ones(3))
+        if network.node == "c":
+            await until(lambda: all(views[node].progress.step == "second" for node in "ab"))
+            now = 10.0
+        await network.sum(Step("second"), np.ones(3))
 
     caplog.set_level(logging.INFO, logger="edge_node.network.exchange.step_log")
-    await mesh.run(program)
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*map(program, views.values()))
     logged = [vars(record) for record in caplog.records if record.msg == "a step is complete"]
     steps = [(each["sequence"], each["step"]) for each in logged]
     assert sorted(steps) == [(0, "first")] * 3 + [(1, "second")] * 3
     second = [each for each in logged if each["step"] == "second"]
-    assert sorted(each["waited_for"] for each in second) == ["b", "b", "c"]
-    assert max(each["seconds"] for each in second) > 0.2
+    waits = sorted((each["waited_for"], each["seconds"]) for each in second)
+    assert waits == [("b", 0.0), ("b", 10.0), ("c", 10.0)]  # of c, a and b

@@ -27,7 +27,8 @@ from edge_node.security.pki.succession import Successor
 from edge_node.security.tls.credentials import server_credentials, server_options
 from edge_node.security.tls.denylist import Denylist
 from tangentmesh.v1 import discovery_pb2, discovery_pb2_grpc
-from tests.mesh import issue, until
+from tests.support.identities import issue
+from tests.support.mesh import until
 
 pytestmark = pytest.mark.timeout(60)
 DAY = timedelta(days=1)

@@ -11,7 +11,7 @@ from edge_node.network.memory import MemoryFederation
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.operation import parse_record
 from edge_node.step import Step
-from tests.mesh import Mesh, Peer, copy_of, until
+from tests.support.mesh import Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 

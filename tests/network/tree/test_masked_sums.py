@@ -18,7 +18,7 @@ from edge_node.network.epoch import epoch
 from edge_node.network.epoch.keys import masked_cohort
 from edge_node.network.tree import tree
 from edge_node.step import Content, Step
-from tests.mesh import Mesh
+from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(60)
 

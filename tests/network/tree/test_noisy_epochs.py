@@ -14,7 +14,7 @@ from edge_node.network.tree.tree import TreeNetwork
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import Entry, PrivacyLedger, read_ledger
 from edge_node.step import Step
-from tests.mesh import DEADLINE, Mesh, Peer, copy_of, until
+from tests.support.mesh import DEADLINE, Mesh, Peer, copy_of, until
 
 pytestmark = pytest.mark.timeout(60)
 

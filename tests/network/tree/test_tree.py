@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from edge_node.errors import NumericalError
-from edge_node.federation.plan import Plan
 from edge_node.network.base import Network, decide
-from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.memory import MemoryFederation
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Content, Step
-from tests.mesh import DEADLINE, SPEC_HASH, Mesh, issue, until
+from tests.support.identities import issue
+from tests.support.mesh import DEADLINE, SPEC_HASH, LosesTheAnswer, Mesh, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -114,22 +113,6 @@ async def test_survivors_go_on_without_a_node_lost_in_mid_sweep(mesh: Mesh) -> N
     for name in rest:
         assert networks[name].steps[Step("first")] == tuple(BRANCHED)
         assert networks[name].steps[Step("second")] == rest
-
-
-class LosesTheAnswer(ParentLink):
-    """Reaches the parent, but the answer to the step never gets to the program."""
-
-    lost = False
-
-    async def exchange(
-        self, plan: Plan, operation: Operation, payload: bytes, limit: int, *, node: str
-    ) -> bytes:
-        """Like a crash of the connection after the root has formed the total."""
-        content = await super().exchange(plan, operation, payload, limit, node=node)
-        if operation.is_step and not self.lost:
-            self.lost = True
-            await asyncio.Event().wait()
-        return content
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from edge_node.errors import NetworkError
 from edge_node.federation.plan import Member, Plan
 from edge_node.network.wire.plan import check_plan, parse_plan, plan_message, receive_plan
 from tangentmesh.v1 import discovery_pb2
-from tests.mesh import copy_of
+from tests.support.mesh import copy_of
 
 
 def member(node: str, parent: str, address: str = "") -> Member:

@@ -15,7 +15,7 @@ from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.step import Step
-from tests.mesh import issue
+from tests.support.identities import issue
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,14 +18,13 @@ from edge_node.network.exchange.records import RecordStore
 from edge_node.network.exchange.sweep import Board
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import Traffic
+from edge_node.network.wire.operation import Operation
 from edge_node.network.wire.plan import PlanCopies
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
-from edge_node.security.pki.private_keys import generate_key
-from edge_node.security.pki.signing_requests import signing_request
-from edge_node.security.pki.uri import Role
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
 from tangentmesh.v1 import discovery_pb2
+from tests.support.identities import issue
 
 T = TypeVar("T")
 SPEC_HASH = bytes(range(32))
@@ -164,22 +163,25 @@ class Mesh:
         return dict(zip(names, results, strict=True))
 
 
+class LosesTheAnswer(ParentLink):
+    """The parent has answered the step; the answer never gets to the program."""
+
+    lost = False
+
+    async def exchange(
+        self, plan: Plan, operation: Operation, payload: bytes, limit: int, *, node: str
+    ) -> bytes:
+        """As usual, but for the first step's answer."""
+        content = await super().exchange(plan, operation, payload, limit, node=node)
+        if operation.is_step and not self.lost:
+            self.lost = True
+            await asyncio.Event().wait()
+        return content
+
+
 def copy_of(plan: Plan, receiver: str) -> discovery_pb2.Plan:
     """The copy of a plan that the aggregator gives to one member."""
     copy, parent = discovery_pb2.Plan(), plan.parent(receiver)
     certificate = plan.by_node[parent].certificate if parent else b""
     PlanCopies(plan).write(copy, node=receiver, certificate=certificate)
     return copy
-
-
-def issue(authority: Authority, name: str, *, role: Role = "node") -> Identity:
-    """An identity whose certificate ``authority`` has signed."""
-    key = generate_key()
-    certificate = authority.issue(
-        signing_request(key, name),
-        node=name,
-        hosts=[],
-        role=role,
-        lifetime=timedelta(days=1),
-    )
-    return Identity(name, authority.federation, key, certificate, authority.certificate_pem)
