@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,10 +161,8 @@ def comparison_table(outcome: Outcome) -> "Table":
 
 def example_table(outcome: Outcome, data: DataSpec, sites: Sequence[Site]) -> "Table":
     """A few predictions, one node after the other."""
-    picked = []
-    for index in range(_EXAMPLES):
-        site = sites[index % len(sites)]
-        picked.append(_prediction_rows(outcome, data, site)[index // len(sites)])
+    in_turn = chain(*zip_longest(*(_prediction_rows(outcome, data, site) for site in sites)))
+    picked = list(islice(filter(None, in_turn), _EXAMPLES))
     headings = [name for name in picked[0] if name != "row"]
     return console.table(
         [
