@@ -226,11 +226,7 @@ def _show(
     console.show(reporting.comparison_table(outcome))
     console.show(reporting.example_table(outcome, data.data, sites))
     console.show(
-        f"{facts['sums']} sums in {facts['traversals']} traversals of the tree took "
-        f"{facts['wall_seconds']:.1f} s, enrolment included; "
-        f"{facts['bytes_per_edge'] / 1e6:.2f} MB over each tree edge.\n"
-        f"Largest difference from pooled: mean {outcome.mean_difference:.1e}, "
-        f"sd {outcome.sd_difference:.1e} (standardised).\n"
+        f"{reporting.cost(facts)}\n"
         f"Report: {folder}/report.json, predictions.csv, predictions.png, network.png"
     )
 

@@ -22,7 +22,7 @@ from edge_node.demo.figures import draw_network, draw_predictions
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["comparison_table", "example_table", "node_table", "summary", "write_report"]
+__all__ = ["comparison_table", "cost", "example_table", "node_table", "summary", "write_report"]
 
 _EXAMPLES = 6
 
@@ -104,6 +104,17 @@ def _prediction_rows(outcome: Outcome, data: DataSpec, site: Site) -> list[dict[
         flat |= {f"p_{name}": p for name, p in row.get("probabilities", {}).items()}
         rows.append({"node": site.name, "row": index + 1, "actual": actual, **flat})
     return rows
+
+
+def cost(facts: Mapping[str, Any]) -> str:
+    """What the run took, and how far it is from the pooled reference: ``summary``, for people."""
+    return (
+        f"{facts['sums']} sums in {facts['traversals']} traversals of the tree took "
+        f"{facts['wall_seconds']:.1f} s, enrolment included; "
+        f"{facts['bytes_per_edge'] / 1e6:.2f} MB over each tree edge.\n"
+        f"Largest difference from pooled: mean {facts['max_abs_mean_diff_vs_pooled']:.1e}, "
+        f"sd {facts['max_abs_sd_diff_vs_pooled']:.1e} (standardised)."
+    )
 
 
 def node_table(outcome: Outcome, sites: Sequence[Site]) -> "Table":

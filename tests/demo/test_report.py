@@ -1,5 +1,6 @@
-"""The demonstration's tables, where sites are small."""
+"""The demonstration's tables, and what README says of them."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from edge_node.config import Column, DataSpec, Task
 from edge_node.demo.data.sites import Site
-from edge_node.demo.report import example_table
+from edge_node.demo.report import cost, example_table
 
 DATA = DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="a"),))
 
@@ -35,3 +36,16 @@ def test_a_site_may_hold_out_a_single_row() -> None:
     """Then the others' rows are shown, or there are fewer examples."""
     assert shown({"a": 1, "b": 9, "c": 2}) == ["a", "b", "c", "b", "c", "b"]
     assert shown({"a": 1, "b": 1, "c": 1}) == ["a", "b", "c"]
+
+
+def test_the_readme_shows_what_is_printed() -> None:
+    """Word for word; its numbers are a run's."""
+    facts = {
+        "sums": 29,
+        "traversals": 55,
+        "wall_seconds": 17.4,
+        "bytes_per_edge": 41.03e6,
+        "max_abs_mean_diff_vs_pooled": 8.5e-14,
+        "max_abs_sd_diff_vs_pooled": 1.3e-13,
+    }
+    assert cost(facts) in (Path(__file__).parents[2] / "README.md").read_text()
