@@ -1,6 +1,5 @@
 """The classifier."""
 
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -87,7 +86,9 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
 def _names(classes: NDArray[Any]) -> tuple[str, ...]:
     """Each class as text, as a daemon's file would have it. Raises InputError for equal texts."""
     labels = classes.tolist()
-    names = [clean_label(each) if isinstance(each, str | Real) else str(each) for each in labels]
+    names = [
+        clean_label(each) if isinstance(each, str | float | int) else str(each) for each in labels
+    ]
     for label, name in zip(labels, names, strict=True):
         if not name or names.count(name) > 1:
             raise InputError(
