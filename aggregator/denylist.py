@@ -2,7 +2,8 @@
 
 import time
 
-from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.config import load_config
+from aggregator.directory.layout import Directory
 from aggregator.registry.registry import Denial, Registry
 from edge_node.errors import ConfigurationError
 

@@ -13,14 +13,8 @@ import msgspec
 from aggregator.ca.issuer import Issuer
 from aggregator.ca.own_certificate import OwnCertificate
 from aggregator.ca.trust import NodesTrust
-from aggregator.directory.layout import (
-    AggregatorConfig,
-    Directory,
-    Ports,
-    join_address,
-    load_config,
-    read_ports,
-)
+from aggregator.directory.config import AggregatorConfig, Ports, load_config, read_ports
+from aggregator.directory.layout import Directory
 from aggregator.directory.lock import locked
 from aggregator.members.members import Members
 from aggregator.planning.snapshot import Rules
@@ -29,6 +23,7 @@ from aggregator.services.discovery import DiscoveryService
 from aggregator.services.enrolment import EnrolmentService
 from aggregator.services.planning import Planning
 from edge_node.config import load_spec
+from edge_node.config.names import join_address
 from edge_node.errors import MachineError
 from edge_node.security.files import write_atomically
 from edge_node.security.tls.credentials import (

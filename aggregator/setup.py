@@ -6,19 +6,18 @@ from typing import Any
 
 from aggregator.ca.authorities import Authorities
 from aggregator.ca.own_certificate import issue_own
-from aggregator.directory.draft import drafted
-from aggregator.directory.layout import (
+from aggregator.directory.config import (
     AggregatorConfig,
-    Directory,
     check_config,
-    join_address,
     load_config,
     read_ports,
     save_config,
 )
+from aggregator.directory.draft import drafted
+from aggregator.directory.layout import Directory
 from aggregator.registry.registry import Registry
 from edge_node.config import load_spec
-from edge_node.config.names import check_federation_name
+from edge_node.config.names import check_federation_name, join_address
 from edge_node.errors import ConfigurationError
 from edge_node.security.files import write_atomically
 from edge_node.security.pki.authority import Authority
@@ -58,8 +57,7 @@ def create(
         authority_offline=authority_file is not None,
     )
     check_config(config, where="command line")
-    text = spec_file.read_bytes()
-    with drafted(directory, text) as draft:
+    with drafted(directory, text := spec_file.read_bytes()) as draft:
         authority = _authority(draft, config, spec.name, authority_file)
         write_atomically(draft.spec, text, mode=0o644)
         Registry.open(draft.registry).close()
@@ -107,7 +105,7 @@ def _offline_authority(draft: Directory, file: Path, federation: str) -> Authori
 
 
 def create_token(directory: Directory, node: str, *, seconds: float, replace: bool) -> str:
-    """A one-time token for a node, valid for so many seconds.
+    """A one-time token for a node, good for ``seconds``.
 
     Raises:
         ConfigurationError: no federation here, or its ports aren't known yet.

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from aggregator.directory.layout import Directory, load_config, read_ports
+from aggregator.directory.config import load_config, read_ports
+from aggregator.directory.layout import Directory
 from aggregator.planning.snapshot import listed
 from aggregator.registry.registry import EnrolledNode, Heartbeat, Registry
 from edge_node.config import FederationSpec, load_spec
@@ -22,9 +23,9 @@ _WRITING = 2.0  # heartbeats within which one is on disk, however busy the machi
 def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any]:
     """Everything the registry knows, for people and programs; times are UNIX seconds.
 
-    ``problems`` holds a sentence for each enrolled node that is missing, refuses or is late to
-    renew its certificate, unless it is denied; and one for a run that doesn't begin or go on. It is
-    empty if all is well.
+    ``problems`` holds a sentence for each enrolled node that is missing, refuses, is stalled or is
+    late to renew its certificate, unless it is denied; one if no run has begun; and one for nodes
+    that have left, until a new run. It is empty if all is well.
 
     Raises:
         ConfigurationError: there is no federation, or a file is wrong.
@@ -36,6 +37,7 @@ def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any
     with Registry.open(directory.registry) as registry:
         beats, plan = registry.heartbeats(), registry.latest_plan()
         enrolled, denied = registry.nodes(), {each.fingerprint for each in registry.denials()}
+    trusted = [node for node in enrolled if node.fingerprint not in denied]
     return {
         "federation": spec.name,
         "spec_hash": spec.digest().hex(),
@@ -47,9 +49,7 @@ def describe(directory: Directory, *, now: float | None = None) -> dict[str, Any
         ],
         "plan": _plan(plan) if plan else None,
         "problems": [
-            *_problems(
-                spec, [e for e in enrolled if e.fingerprint not in denied], beats, plan, now
-            ),
+            *_problems(spec, trusted, beats, plan, now),
             *_departures(enrolled, plan),
         ],
     }
@@ -108,7 +108,7 @@ def _problems(
     plan: Plan | None,
     now: float,
 ) -> list[str]:
-    """What somebody should look into."""
+    """What the operator should look into."""
     found = ((node.name, _problem(spec, node, beats.get(node.name), now)) for node in enrolled)
     problems = [f"{name} {problem}" for name, problem in found if problem]
     if plan is None or plan.spec_hash != spec.digest():
@@ -119,7 +119,9 @@ def _problems(
 def _departures(enrolled: list[EnrolledNode], plan: Plan | None) -> list[str]:
     """A sentence about members of the plan that have left the federation."""
     left = sorted(plan.by_node.keys() - {node.name for node in enrolled}) if plan else []
-    return [f"{listed(left)} left: the posterior still has that part, until a new run"] * bool(left)
+    if not left:
+        return []
+    return [f"{listed(left)} left: the posterior still has that part, until a new run"]
 
 
 def _problem(spec: FederationSpec, node: EnrolledNode, beat: Heartbeat | None, now: float) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 __all__ = ["Content", "Step"]
 
+_AGAIN = "/again-"
+
 
 class Content(enum.StrEnum):
     """What the nodes contribute to a step."""
@@ -33,6 +35,11 @@ class Step:
     content: Content = field(default=Content.STATISTICS, compare=False)
     attempt: int = 0
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a name in which an attempt is written: that is a field."""
+        if _AGAIN in self.name:
+            raise ValueError(f"a step's name can't hold {_AGAIN!r}: {self.name!r}")
+
     @property
     def is_sum(self) -> bool:
         """Whether it is a sum; otherwise it is a gather."""
@@ -55,4 +62,4 @@ class Step:
 
     def __str__(self) -> str:
         """The step on the wire and in records."""
-        return f"{self.name}/again-{self.attempt}" if self.attempt else self.name
+        return f"{self.name}{_AGAIN}{self.attempt}" if self.attempt else self.name

@@ -21,6 +21,13 @@ def test_its_identity_is_what_is_on_the_wire() -> None:
     assert Step("s") != Step("s").again
 
 
+def test_an_attempt_is_no_part_of_a_name() -> None:
+    """Or two steps would be one on the wire, and a guard would compare the second with nothing."""
+    assert Step("noise/1", attempt=1) == Step("noise/1").again
+    with pytest.raises(ValueError, match="can't hold '/again-'"):
+        Step("noise/1/again-1")
+
+
 @pytest.mark.parametrize("name", ["noise/1", "statistics/folds", "kmeans/0/counts", "folds"])
 def test_attempts_at_statistics_are_compared_as_one_step(name: str) -> None:
     """Whatever it is called: a name that looks like a count's makes no count of it."""

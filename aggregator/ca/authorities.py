@@ -49,7 +49,7 @@ class Authorities:
         """Read the directory; a takeover that was broken off is completed.
 
         Raises:
-            IdentityError: an authority is missing or broken, or its life is over.
+            IdentityError: an authority is missing or broken, or has expired.
             MachineError: a file can't be read or written.
         """
         if (directory / _NEXT / _RETIRING).exists():

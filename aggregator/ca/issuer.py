@@ -21,14 +21,12 @@ from edge_node.security.pki.renewal import check_renewal
 from edge_node.security.pki.signing_requests import requested_key
 from edge_node.security.tls.credentials import Caller
 
-__all__ = ["LEAF_LIFETIME", "Issuer"]
-
-LEAF_LIFETIME = timedelta(days=90)
+__all__ = ["Issuer"]
 
 
 @dataclass
 class Issuer:
-    """One event loop calls all of it.
+    """Issues certificates to nodes. Only one event loop uses it.
 
     Attributes:
         members: who holds which certificate; they are told of new ones.
@@ -40,7 +38,7 @@ class Issuer:
     members: Members
     authorities: Callable[[], Authorities]
     trust: NodesTrust
-    lifetime: timedelta = LEAF_LIFETIME
+    lifetime: timedelta
 
     async def enrol(self, digest: bytes, node: str, csr_pem: bytes) -> EnrolledNode | None:
         """Consume a token and issue a node's first certificate, in one transaction.
@@ -73,7 +71,8 @@ class Issuer:
             The node with the new certificate; None: the offline authority has yet to sign it.
 
         Raises:
-            RefusedError: the caller is no member, or its renewed certificate waits for a plan.
+            RefusedError: the caller is no member, or its renewed certificate waits for a plan; or
+                its certificate was denied or replaced in the meantime.
             IdentityError: the request is broken, or not the old certificate's owner's.
             MachineError: the registry can't be written.
         """
@@ -84,11 +83,12 @@ class Issuer:
                 f"the certificate of {node.name} was renewed, and waits for the next plan",
             )
         check_renewal(node.name, node.certificate, csr_pem, proof)
-        renewed = certificates.renewals.get(node.name)
-        if renewed is None or not _is_for(renewed, csr_pem):
-            renewed = await asyncio.to_thread(
-                self._renew, node, csr_pem, proof, newest_trusted=self.newest_trusted
-            )
+        held = certificates.renewals.get(node.name)
+        if held is not None and _is_for(held, csr_pem):
+            return held
+        renewed = await asyncio.to_thread(
+            self._renew, node, csr_pem, proof, newest_trusted=self.newest_trusted
+        )
         if renewed is not None:
             self.members.renewed(renewed)
         return renewed
@@ -96,8 +96,8 @@ class Issuer:
     def should_renew(self, peer: Caller, node: EnrolledNode) -> bool:
         """Whether a caller should renew at once.
 
-        It should if a renewed certificate lies here that it doesn't use, or if a new authority
-        takes over that all nodes trust.
+        It should if there is a renewed certificate here that it doesn't use, or if a new authority
+        that all nodes trust is taking over.
         """
         certificates, authorities = self.members.certificates, self.authorities()
         if node.name in certificates.renewals:
@@ -141,13 +141,12 @@ class Issuer:
         registry, authorities = self.members.registry, self.authorities()
         if authorities.offline:
             now = self.members.calendar()
-            registry.requests.put(
-                CertificateRequest(node.name, RequestKind.RENEWAL, csr_pem, proof, now)
-            )
+            request = CertificateRequest(node.name, RequestKind.RENEWAL, csr_pem, proof, now)
+            registry.request_renewal(request, before=node.fingerprint)
             return None
         signer = authorities.newest if newest_trusted else authorities.present
         renewed = self._issue(signer, node.name, csr_pem, node.enrolled_at)
-        registry.keep_renewal(renewed)
+        registry.keep_renewal(renewed, before=node.fingerprint)
         return renewed
 
     def _issue(

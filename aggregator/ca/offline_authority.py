@@ -1,13 +1,13 @@
 """The offline authority's own machine: it decides for itself what it may sign.
 
     key.pem, certificate.pem, next/    the authorities (``aggregator.ca.authorities``)
-    issued/NAME.pem                    the certificates of a name whose life is not over; those from
-                                       before its key was replaced by hand are left out
+    issued/NAME.pem                    the certificates of a name that have not expired; none from
+                                       before its key was replaced by hand
 
 A renewal is signed if the key of a certificate in ``issued`` has signed the request. So nobody who
-writes the request file, a taken-over aggregator for instance, gets a certificate for a name that
-somebody has. A first certificate for a new name, and one that replaces a lost key, are for the
-operator to judge, who sees names and keys' fingerprints.
+writes the request file, such as an aggregator that was taken over, gets a certificate for a name
+that another node has. A first certificate for a new name, and one that replaces a lost key, are for
+the operator to judge, who sees the names and the keys' fingerprints.
 """
 
 from collections import Counter
@@ -151,7 +151,7 @@ class OfflineAuthority:
         return self.directory / "issued" / f"{node}.pem"
 
     def _issued(self, node: str) -> list[bytes]:
-        """The certificates of a name whose life is not over (DER), the newest last."""
+        """The certificates of a name that have not expired (DER), the newest last."""
         file = self._file(node)
         if not file.exists():
             return []

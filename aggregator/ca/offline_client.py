@@ -16,12 +16,13 @@ from aggregator.ca.offline_files import (
     read_file,
     write_file,
 )
-from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.config import load_config
+from aggregator.directory.layout import Directory
 from aggregator.registry.certificate_requests import RequestKind
 from aggregator.registry.registry import EnrolledNode, Registry
 from edge_node.config import load_spec
 from edge_node.config.names import AGGREGATOR
-from edge_node.errors import ConfigurationError
+from edge_node.errors import ConfigurationError, RefusedError
 from edge_node.security.pki.certificate_checks import check_certificate, is_issued_by
 from edge_node.security.pki.certificates import (
     der_of,
@@ -68,7 +69,7 @@ def export_requests(directory: Directory, file: Path) -> list[RequestEntry]:
 
 @dataclass(frozen=True)
 class Imported:
-    """Whose certificates were imported, and who keeps an old authority from its retirement."""
+    """Names of imported certificates, and of members that still need the old authority."""
 
     names: list[str]
     waiting: list[str]
@@ -131,7 +132,7 @@ def _authorities(directory: Directory) -> Authorities:
 
 def _own_request(directory: Directory, authorities: Authorities) -> list[RequestEntry]:
     """The aggregator's request for its first certificate, or for the next when it is due."""
-    if not (directory.identity / "certificate.pem").exists():
+    if not directory.certificate.exists():
         csr = signing_request(request_key(directory.identity), AGGREGATOR)
         return [RequestEntry(node=AGGREGATOR, kind=RequestKind.AGGREGATOR, csr=csr.decode())]
     current = Keyring.open(directory.identity).newest
@@ -147,7 +148,7 @@ def _own_request(directory: Directory, authorities: Authorities) -> list[Request
 
 @dataclass(frozen=True)
 class _Issued:
-    """A certificate that was checked, and whose it is."""
+    """A certificate that was checked, and the member that it names."""
 
     name: str
     der: bytes
@@ -172,7 +173,7 @@ def _own_identity(directory: Directory, own: _Issued, ca_pem: bytes) -> Identity
 
 def _keep_own(directory: Directory, identity: Identity) -> None:
     """Keep the identity beside the one in force, which a running aggregator then replaces."""
-    if not (directory.identity / "certificate.pem").exists():
+    if not directory.certificate.exists():
         Keyring.begin(directory.identity, identity)
         return
     ring = Keyring.open(directory.identity)
@@ -182,7 +183,7 @@ def _keep_own(directory: Directory, identity: Identity) -> None:
 
 
 def _keep(registry: Registry, issued: _Issued) -> bool:
-    """Keep a certificate if its node has requested it. Whether it has."""
+    """Keep a certificate if its node has requested it and may have it; say whether it was kept."""
     request = registry.requests.of(issued.name)
     certificate = parse_certificate(issued.der, where=issued.name)
     if request is None or requested_key(request.csr, issued.name) != certificate.public_key():
@@ -191,15 +192,20 @@ def _keep(registry: Registry, issued: _Issued) -> bool:
     node = EnrolledNode(issued.name, issued.der, fingerprint_of(issued.der), now)
     if request.kind is RequestKind.ENROLMENT:
         registry.keep_enrolment(node, now=now)
-    else:
-        registry.keep_renewal(node)
+        return True
+    before = {each.name: each.fingerprint for each in registry.nodes()}.get(node.name, b"")
+    try:
+        registry.keep_renewal(node, before=before)
+    except RefusedError:  # it was denied after it had asked
+        return False
+    finally:
         registry.requests.drop(node.name)
     return True
 
 
 def _is_own_issuer(directory: Directory, offered: tuple[Successor, ...]) -> bool:
     """Whether one of these authorities issued the aggregator's own certificate, if there is one."""
-    if not (directory.identity / "certificate.pem").exists():
+    if not directory.certificate.exists():
         return True
     own = Keyring.open(directory.identity).newest.certificate_der
     return any(is_issued_by(own, each.certificate) for each in offered)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from aggregator.ca.authorities import Authorities
-from aggregator.directory.layout import AggregatorConfig, Directory
+from aggregator.directory.config import AggregatorConfig
+from aggregator.directory.layout import Directory
 from edge_node.config.names import AGGREGATOR
 from edge_node.errors import ConfigurationError, TangentMeshError
 from edge_node.security.pki.certificates import life_of
@@ -71,7 +72,7 @@ class OwnCertificate:
         *,
         now: Callable[[], datetime] = _now,
     ) -> Self:
-        """Read authorities and identity; an identity whose life is over is replaced.
+        """Read authorities and identity; an expired identity is replaced.
 
         Raises:
             ConfigurationError: it has no certificate yet.
@@ -79,15 +80,14 @@ class OwnCertificate:
         """
         seen = _stamp(directory.authority)
         authorities = Authorities.load(directory.authority, offline=config.authority_offline)
-        certificate = directory.identity / "certificate.pem"
-        if authorities.offline and not certificate.exists():
+        if authorities.offline and not directory.certificate.exists():
             raise ConfigurationError(
                 "the aggregator has no certificate yet",
                 where=str(directory.identity),
                 remedy="`aggregator ca requests FILE`; have it signed on the authority's machine"
                 " (`aggregator ca sign`); `aggregator ca import`",
             )
-        if not authorities.offline and _has_ended(certificate, now()):
+        if not authorities.offline and _has_ended(directory.certificate, now()):
             _log.warning("the aggregator's certificate has ended; it gets a new one")
             keyring = Keyring.begin(directory.identity, issue_own(authorities, config))
         else:
@@ -125,7 +125,7 @@ class OwnCertificate:
             self._trouble = str(error)
 
     def _reload(self) -> None:
-        """Read the authorities. They count only once one of them has issued the own certificate."""
+        """Read the authorities. They count once one of them has issued this certificate."""
         authorities = Authorities.load(
             self.directory.authority, offline=self.config.authority_offline
         )

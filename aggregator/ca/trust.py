@@ -7,10 +7,10 @@ __all__ = ["NodesTrust"]
 
 @dataclass
 class NodesTrust:
-    """A new authority may issue certificates as soon as all nodes that are here trust it.
+    """A new authority may issue certificates as soon as all nodes that are alive trust it.
 
     Attributes:
-        patience: seconds for which a node that was heard counts as one that is here.
+        patience: seconds for which a node counts as alive after it was heard.
     """
 
     patience: float
@@ -21,7 +21,7 @@ class NodesTrust:
         self._said[node] = (trusted, now)
 
     def of_all(self, authority: bytes) -> bool:
-        """Whether all nodes that are here trust an authority; False if nobody is here."""
+        """Whether all nodes that are alive trust an authority; False if none is alive."""
         latest = max((heard for _, heard in self._said.values()), default=0.0)
         here = [trusted for trusted, heard in self._said.values() if heard > latest - self.patience]
         return bool(here) and all(authority in trusted for trusted in here)

@@ -2,7 +2,7 @@
 
 Commands parse their arguments, call one function and print its result. What takes long to import is
 imported by the command that needs it. `federation` and `denylist` hold the aggregator's commands,
-`ca` the certificate authority's.
+`ca` the certificate authority's; `options` are what they share.
 """
 
 import click

@@ -15,6 +15,7 @@ from edge_node.errors import RefusedError
 
 if TYPE_CHECKING:
     from aggregator.ca.offline_authority import Review
+    from aggregator.ca.offline_files import RequestEntry
     from aggregator.directory.layout import Directory
 
 __all__ = ["ca"]
@@ -132,14 +133,21 @@ def _shown(reviews: "list[Review]", hosts: tuple[str, ...]) -> Any:
     rows = [
         (
             each.entry.node,
-            each.entry.kind.value + (" for " + ", ".join(hosts) if hosts and own else ""),
+            _kind(each.entry, hosts),
             each.key,
             "NOT to be signed" if each.problem else "good",
         )
         for each in reviews
-        for own in [each.entry.kind.value == "aggregator"]
     ]
     return console.table(("name", "kind", "key's fingerprint", ""), rows)
+
+
+def _kind(entry: "RequestEntry", hosts: tuple[str, ...]) -> str:
+    """What is requested; for the aggregator's certificate also the hosts that will be in it."""
+    from aggregator.registry.certificate_requests import RequestKind
+
+    own = entry.kind is RequestKind.AGGREGATOR
+    return f"{entry.kind.value} for {', '.join(hosts)}" if own and hosts else entry.kind.value
 
 
 @ca.command("import")
@@ -223,7 +231,7 @@ def retire(directory: "Directory", authority: Path | None, force: bool, as_json:
 
 def _offline(directory: "Directory", authority: Path | None) -> bool:
     """Whether the aggregator's directory lacks the key."""
-    from aggregator.directory.layout import load_config
+    from aggregator.directory.config import load_config
 
     return authority is None and load_config(directory).authority_offline
 

@@ -2,7 +2,7 @@
 
 Everything is written into ``.init/`` below it, moved to its place, and sealed by aggregator.toml,
 which is written last. Whatever fails on the way is undone. A process that is killed on the way
-leaves ``.init/`` and no aggregator.toml: the next one knows by this that the rest is no federation.
+leaves ``.init/`` and no aggregator.toml, which tells the next one that the rest is no federation.
 """
 
 import shutil
@@ -22,7 +22,7 @@ _DRAFT = ".init"
 
 @contextmanager
 def drafted(directory: Directory, spec: bytes) -> Iterator[Directory]:
-    """A place to write a federation to, spec and configuration included; then it is moved.
+    """A place to write a federation to, spec and configuration included; at the end it is moved.
 
     Args:
         directory: where it will be; it is made if it is missing.

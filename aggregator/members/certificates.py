@@ -1,8 +1,8 @@
 """Who holds which certificate: the registry's content, as a value.
 
-A node's certificate in force is the one that plans name. A renewed one is as good from the moment
-that the node calls with it, because then the node surely holds it. It replaces the one in force
-when a plan names it, or at once if no plan names the one in force.
+A node's certificate in force is the one that plans name. A renewed one is accepted as soon as the
+node calls with it, which shows that the node holds it. It replaces the one in force when a plan
+names it, or at once if no plan names the one in force.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ class NodeCertificates:
         nodes: every enrolled node by name, with its certificate in force.
         renewals: nodes that have a renewed certificate beside it, by name, with that one.
         denials: denied certificates by fingerprint.
-        departures: what nodes that have left say to the others.
+        departures: consents of nodes that have left.
         requested: names of nodes whose request the offline authority has not signed yet.
     """
 
@@ -76,7 +76,7 @@ class NodeCertificates:
         return replace(self, nodes={**self.nodes, **adopted}, renewals=left)
 
     def has_left(self, peer: Caller) -> bool:
-        """Whether the caller is no member because it has left."""
+        """Whether the caller was a member, and has left."""
         denial = self.denials.get(peer.fingerprint)
         return denial is not None and denial.reason == HAS_LEFT
 

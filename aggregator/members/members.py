@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Members:
-    """All enrolled nodes. One event loop calls all of it.
+    """All enrolled nodes. Only one event loop uses it.
 
     Attributes:
         registry: what must not be forgotten.
@@ -49,6 +49,7 @@ class Members:
     presences: dict[str, Presence] = field(init=False, default_factory=dict)
     news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _unwritten: dict[str, Heartbeat] = field(init=False, default_factory=dict)
+    _reading: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         """Read the registry. Raises MachineError."""
@@ -62,7 +63,7 @@ class Members:
                 self.presences[name] = remembered(name, fingerprint, report, now=now)
 
     def enrolled(self, node: EnrolledNode) -> None:
-        """A node has its first certificate, or one that makes those before void."""
+        """A node has its first certificate, or one that voids its earlier ones."""
         self.certificates = self.certificates.with_enrolled(node)
 
     def renewed(self, node: EnrolledNode) -> None:
@@ -80,7 +81,7 @@ class Members:
                 )
 
     def heard(self, peer: Caller, node: EnrolledNode, report: Report) -> None:
-        """A node has said something."""
+        """A node has sent a heartbeat."""
         before = self.presences.get(node.name)
         if before is None or before.report.session != report.session:
             _log.info("%s is here", node.name, extra={"address": report.address or "no inbound"})
@@ -94,9 +95,9 @@ class Members:
         self._unwritten[node.name] = Heartbeat(node.name, report, self.calendar())
 
     async def leave(self, peer: Caller, departure: Departure | None) -> None:
-        """Let the caller be no member any longer. Raises RefusedError, MachineError.
+        """End the caller's membership. Raises RefusedError, MachineError.
 
-        ``departure`` is what it says to the others; None: nothing.
+        ``departure`` is its consent, for the others; None: it gives none.
         """
         remove, now = self.registry.remove, self.calendar()
         await asyncio.to_thread(remove, peer.name, reason=HAS_LEFT, now=now, departure=departure)
@@ -144,9 +145,13 @@ class Members:
             await self.write()
 
     async def _read(self) -> None:
-        before = self.certificates
-        found = await asyncio.to_thread(NodeCertificates.read, self.registry)
-        if self.certificates is before:  # or else what was read may be old: the next time
+        async with self._reading:
+            before = self.certificates
+            found = await asyncio.to_thread(NodeCertificates.read, self.registry)
+            if self.certificates is not before:  # what was read may be old: the next time
+                # But for denials, which nothing else changes here: whoever is denied could put
+                # that off with changes of its own, one after another.
+                found = replace(self.certificates, denials=found.denials)
             self.certificates = found
 
     def _with_renewal(self, presence: Presence, peer: Caller, node: EnrolledNode) -> Presence:

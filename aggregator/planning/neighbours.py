@@ -37,7 +37,7 @@ def _successors(
 ) -> Iterator[Edge]:
     """Each node of the ring with the next one that can be dialled.
 
-    It is the next but one if the two are neighbours already.
+    If those two are neighbours already, the next but one is taken.
     """
     first = [node for node in ring if node in diallable][:2]
     for node in reversed(ring):

@@ -10,8 +10,9 @@
                                  the old certificate is about to end; same run, same nodes
     the aggregator restarted     wait until it has heard everyone it remembers, `liveness` at most
     too few survivors            wait for the lost nodes, or for enough others to start a new run
-    members refuse the cohort    it is not planned again; a new run starts when others are here, or
-                                 nodes were restarted; until then the complete posterior stands
+    members refuse the cohort    wait a quiet `settle` for the others' answers. That cohort is not
+                                 planned again; a new run starts when others are here, or nodes
+                                 were restarted; until then the complete posterior stands
     a member leaves              next epoch, next run, without it
 
 A run *starts* with `minimum_nodes` nodes (or all that are left, if members have left since the
@@ -45,9 +46,9 @@ class Decision:
     """What to do now.
 
     Args:
-        plan: the plan to issue; None: keep the one that is.
+        plan: the plan to issue; None: the newest one stays.
         reason: why it is due, for the log.
-        waiting: what is being waited for, for people; empty: nothing.
+        waiting: what is waited for, for people; empty: nothing.
         history: to be passed in next time.
     """
 
@@ -70,8 +71,8 @@ def decide(
 
     Args:
         rules: of the federation spec.
-        presences: every enrolled node that was ever heard, with this federation's spec. Nodes that
-            only an earlier process of the aggregator has heard are never planned.
+        presences: every enrolled node that was ever heard. A node that only an earlier process of
+            the aggregator has heard is never planned.
         plan: the newest plan; None: there was none yet.
         history: as the previous decision returned it; at first an empty one.
         now: the clock of the presences.
@@ -86,7 +87,7 @@ def decide(
         return _after_refusal(snapshot, snapshot.plan)
     if snapshot.here and snapshot.completed == len(snapshot.here):
         return _after_completion(snapshot, snapshot.plan, departed)
-    if len(snapshot.here) < rules.fewest:
+    if len(snapshot.here) < rules.fewest_to_go_on:
         decision = _start(snapshot, plan, "the run before could not go on")
         return decision if decision.plan else replace(decision, waiting=snapshot.too_few())
     return _go_on(snapshot, snapshot.plan)
@@ -107,7 +108,7 @@ def _after_completion(snapshot: Snapshot, plan: Plan, departed: Collection[str])
 
 
 def _after_refusal(snapshot: Snapshot, plan: Plan) -> Decision:
-    """The same cohort is not tried again. Another is, as soon as one is willing."""
+    """The same cohort is not tried again. Another is, once it is quiet and enough are willing."""
     if not snapshot.nothing_new:
         decision = _start(snapshot, plan, "the cohort before was refused")
         if decision.plan:
@@ -118,17 +119,16 @@ def _after_refusal(snapshot: Snapshot, plan: Plan) -> Decision:
 
 def _start(snapshot: Snapshot, before: Plan | None, reason: str) -> Decision:
     """A new run with everyone who is alive and willing, if they are enough and it is quiet."""
-    rules, alive = snapshot.rules, snapshot.willing
-    if len(alive) < snapshot.least:
+    rules, willing = snapshot.rules, snapshot.willing
+    if len(willing) < snapshot.fewest_to_start:
         return Decision(waiting=snapshot.not_enough(), history=snapshot.history)
-    quiet_since = max(max(each.joined, each.changed) for each in alive.values())
-    if snapshot.now < quiet_since + rules.settle:
-        here = f"{len(alive)} nodes are here; the next run starts"
+    if snapshot.now < snapshot.quiet_since + rules.settle:
+        here = f"{len(willing)} nodes are here; the next run starts"
         return Decision(
             waiting=f"{here} after {rules.settle:g} s in which none joins",
             history=snapshot.history,
         )
-    return _draw(snapshot, alive, before, Obstacles(), reason, run_anew=True)
+    return _draw(snapshot, willing, before, Obstacles(), reason, run_anew=True)
 
 
 def _renew(snapshot: Snapshot, plan: Plan) -> Decision:
@@ -163,7 +163,7 @@ def _go_on(snapshot: Snapshot, plan: Plan) -> Decision:
     if not trouble:
         return Decision(waiting=snapshot.in_progress(), history=history)
     survivors = {name: each for name, each in snapshot.here.items() if name not in trouble.stalled}
-    if len(survivors) < rules.fewest:
+    if len(survivors) < rules.fewest_to_go_on:
         return Decision(waiting=f"{trouble}; {snapshot.too_few()}", history=history)
     obstacles = history.obstacles.without(trouble.moved) | trouble.obstacles
     return _draw(snapshot, survivors, plan, obstacles, str(trouble), run_anew=False)
@@ -187,7 +187,7 @@ def _draw(
     if tree is None:
         return Decision(waiting=_NOBODY_DIALS, history=snapshot.history)
     members = _members(tree, cohort)
-    if len(members) < snapshot.rules.fewest:
+    if len(members) < snapshot.rules.fewest_to_go_on:
         return Decision(waiting=f"{reason}; {snapshot.too_few()}", history=snapshot.history)
     epoch, run = _latest(cohort, before)
     plan = Plan(
@@ -198,7 +198,7 @@ def _draw(
         members=members,
         edges=neighbour_graph(tree, inbound, obstacles),
     )
-    return Decision(plan, reason, history=_learnt(snapshot, plan, cohort, obstacles))
+    return Decision(plan, reason, history=_history_after(snapshot, plan, cohort, obstacles))
 
 
 def _tree(
@@ -217,10 +217,10 @@ def _tree(
     )
 
 
-def _learnt(
+def _history_after(
     snapshot: Snapshot, plan: Plan, cohort: Mapping[str, Presence], obstacles: Obstacles
 ) -> PlanHistory:
-    """The history with a plan that is drawn now."""
+    """The history once a plan is drawn."""
     return replace(
         snapshot.history,
         obstacles=obstacles,
@@ -255,7 +255,7 @@ def _barred(snapshot: Snapshot, plan: Plan) -> frozenset[tuple[str, bytes]]:
 
 
 def _latest(cohort: Mapping[str, Presence], before: Plan | None) -> tuple[int, int]:
-    """The greatest epoch and run that anybody knows of."""
+    """The greatest epoch and run that the plan before, or any node, speaks of."""
     reports = [each.report for each in cohort.values()]
     epochs = [report.epoch for report in reports] + [before.epoch if before else 0]
     runs = [report.run for report in reports] + [before.run if before else 0]

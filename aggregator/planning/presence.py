@@ -22,12 +22,13 @@ class Presence:
         report: what it said last.
         heard: when it said that.
         joined: when this process of the node was first heard, or was heard again after a silence.
-        changed: when it reached the phase and run of ``report``.
+        changed: when it reached the phase, run and refused epoch of ``report``.
         unreachable: peers that it can't reach, and since when without a break.
         renewed: SHA-256 of the renewed certificate that it calls with; empty: it calls with the
             one in force.
         ending: when the certificate in force is about to end.
-        remembered: it has not been heard since the aggregator started; ``heard`` is that start.
+        remembered: whether it has not been heard since the aggregator started; then ``heard`` is
+            when that was.
     """
 
     node: str
@@ -43,7 +44,7 @@ class Presence:
 
 
 def remembered(node: str, fingerprint: bytes, report: Report, *, now: float) -> Presence:
-    """What an aggregator that starts knows of a node: what it said before, not whether it lives."""
+    """A node as a restarted aggregator knows it: what it said last, but not whether it lives."""
     return Presence(node, fingerprint, report, now, now, now, remembered=True)
 
 

@@ -24,8 +24,8 @@ class Refusal:
     Args:
         epoch: of the plan with that cohort.
         cohort: (node, session) of each process in it.
-        nodes: who refuses it.
-        reason: the first of them says this.
+        nodes: those that refuse it.
+        reason: in the words of the first node that refused.
     """
 
     epoch: int
@@ -40,15 +40,15 @@ class Refusals:
 
     known: tuple[Refusal, ...] = field(default=())
 
-    def learning(
+    def updated(
         self,
         plan: Plan | None,
         everyone: Mapping[str, Presence],
         planned: frozenset[tuple[str, bytes]],
     ) -> Self:
-        """With refusals of the newest plan, and without those about processes that have ended.
+        """With new refusals of the newest plan, without those about processes that have ended.
 
-        ``planned`` are the processes that the plan was drawn for; empty: nobody knows any more.
+        ``planned`` are the processes that the plan was drawn for; empty: that was forgotten.
         """
         if plan is None:
             return self

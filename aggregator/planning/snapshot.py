@@ -33,7 +33,7 @@ class Rules:
         return cls(spec.minimum_nodes, timing.liveness, timing.settle, timing.step, spec.digest())
 
     @property
-    def fewest(self) -> int:
+    def fewest_to_go_on(self) -> int:
         """How many survivors a run needs to go on."""
         return SMALLEST_COHORT
 
@@ -112,7 +112,7 @@ class Snapshot:
             for member in (plan.members if plan else ())
             if plan and member.node in alive and _follows(alive[member.node], member, plan)
         }
-        refusals = history.refusals.learning(plan, everyone, history.planned)
+        refusals = history.refusals.updated(plan, everyone, history.planned)
         willing = refusals.willing(alive)
         history = replace(history, refusals=refusals)
         return cls(rules, everyone, alive, willing, awaited, here, plan, history, now)
@@ -127,11 +127,20 @@ class Snapshot:
         )
 
     @property
-    def least(self) -> int:
+    def fewest_to_start(self) -> int:
         """How many nodes a new run needs; after the first run no more than are enrolled."""
         if self.plan is None:
             return self.rules.minimum_nodes
-        return max(self.rules.fewest, min(self.rules.minimum_nodes, len(self.everyone)))
+        return max(self.rules.fewest_to_go_on, min(self.rules.minimum_nodes, len(self.everyone)))
+
+    @property
+    def quiet_since(self) -> float:
+        """When a node last joined or reached another phase; at least one node must be alive.
+
+        Nodes that refuse count. Members refuse a cohort one after the other, so those that have not
+        answered yet only seem willing: a cohort without the first to refuse would be refused, too.
+        """
+        return max(max(each.joined, each.changed) for each in self.alive.values())
 
     @property
     def newcomers(self) -> list[str]:
@@ -140,7 +149,7 @@ class Snapshot:
 
     @property
     def refusal(self) -> Refusal | None:
-        """Who refuses the plan's cohort; None: nobody."""
+        """The refusal of the plan's cohort; None: no node refuses it."""
         return self.history.refusals.of(self.plan)
 
     @property
@@ -155,7 +164,7 @@ class Snapshot:
         )
 
     def unwilling(self) -> str:
-        """`hospital-a refuses a cohort with hospital-d: ...`; empty: nobody refuses any."""
+        """`hospital-a refuses the cohort hospital-a, hospital-d: ...`; empty: no node refuses."""
         if not (known := self.history.refusals.known):
             return ""
         last = known[-1]
@@ -167,12 +176,14 @@ class Snapshot:
         """`2 of 3 nodes have registered; waiting for hospital-b, last seen 40 s ago`."""
         if self.willing.keys() != self.alive.keys():
             return self.unwilling()
-        text = f"{len(self.alive)} of {self.least} nodes have registered"
+        text = f"{len(self.alive)} of {self.fewest_to_start} nodes have registered"
         return text + self._missing(self.everyone.keys() - self.alive.keys())
 
     def too_few(self) -> str:
         """`the run needs 3 members to go on and has 2; waiting for hospital-b, ...`."""
-        text = f"the run needs {self.rules.fewest} members to go on and has {len(self.here)}"
+        text = (
+            f"the run needs {self.rules.fewest_to_go_on} members to go on and has {len(self.here)}"
+        )
         members = self.plan.by_node.keys() if self.plan else frozenset[str]()
         return text + self._missing(members - self.here.keys())
 
@@ -210,9 +221,9 @@ def listed(names: Iterable[str], separator: str = ", ") -> str:
 
 
 def _follows(presence: Presence, member: Member, plan: Plan) -> bool:
-    """Whether this is the member that the plan means.
+    """Whether this is the member that the plan means, and it follows the plan.
 
-    It isn't if it has enrolled again since, or is ahead of the plan, as happens when the registry
-    was restored from a backup.
+    It doesn't if it has enrolled again since, or is ahead of the plan: that happens when the
+    registry was restored from a backup.
     """
     return presence.fingerprint == member.fingerprint and presence.report.epoch <= plan.epoch

@@ -72,7 +72,7 @@ def draw_tree(
 
 
 def depth_limit(nodes: int, fan_out: int = FAN_OUT) -> int:
-    """The depth above which a repaired tree is drawn anew: twice the least, and two."""
+    """The depth above which a repaired tree is drawn anew: twice the least depth, plus two."""
     depth, room, level = 0, 1, 1
     while room < nodes:
         depth, level = depth + 1, level * fan_out
@@ -156,7 +156,7 @@ def _grow(
 
 
 class _Growth:
-    """A tree while it is drawn: who is in it how deep, and where there is room."""
+    """A tree while it is drawn: how deep each node is in it, and which nodes have room."""
 
     def __init__(self, ground: _Ground, earlier: Mapping[str, Iterable[str]]) -> None:
         self.parents: dict[str, str] = {}
@@ -185,7 +185,7 @@ class _Growth:
         self.add(node, self.depths[parent] + 1)
 
     def place_for(self, node: str, preferred: Iterable[str]) -> str:
-        """The best parent: a stand-by neighbour, else the highest node with room; or none."""
+        """The best parent: a stand-by neighbour, else the highest node with room; empty: none."""
         for parent in sorted(preferred):
             if self._has_room(parent) and self._ground.usable(node, parent):
                 return parent

@@ -1,4 +1,4 @@
-"""Use of the registry that may fail without harm: what can't be done now is tried again later."""
+"""Use of the registry that may fail without harm, because it is tried again later."""
 
 import logging
 from collections.abc import Coroutine

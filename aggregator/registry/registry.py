@@ -16,6 +16,7 @@ from aggregator.registry.certificate_requests import (
     CertificateRequest,
     CertificateRequests,
     drop_request,
+    put_renewal_request,
     put_request,
 )
 from aggregator.registry.database import PATIENCE, Database
@@ -24,6 +25,7 @@ from aggregator.registry.statements import (
     EnrolledNode,
     adopt,
     certificates,
+    check_in_force,
     check_name,
     deny,
     put,
@@ -136,7 +138,7 @@ class Registry:
             put_request(cursor, request)
 
     def redeemed(self, digest: bytes) -> str:
-        """The node that has used a token; empty: nobody has."""
+        """The node that has used a token; empty: none has."""
         rows = self.database.read(
             "SELECT node FROM tokens WHERE hash = ? AND used_at IS NOT NULL", digest
         )
@@ -153,9 +155,26 @@ class Registry:
         rows = self.database.read("SELECT * FROM nodes ORDER BY name")
         return [EnrolledNode(*row) for row in rows]
 
-    def keep_renewal(self, renewed: EnrolledNode) -> None:
-        """Keep a certificate that will replace the one in force; an earlier such one is void."""
+    def request_renewal(self, request: CertificateRequest, *, before: bytes) -> None:
+        """Keep a request to renew for the offline authority, unless one for the same key is there.
+
+        ``before`` is the fingerprint of the certificate that is renewed.
+
+        Raises:
+            RefusedError: it is not in force any more, or denied; or its node enrols anew.
+        """
         with self.database.transaction() as cursor:
+            check_in_force(cursor, request.node, before)
+            put_renewal_request(cursor, request)
+
+    def keep_renewal(self, renewed: EnrolledNode, *, before: bytes) -> None:
+        """Keep a certificate that will replace the one in force; an earlier such one is void.
+
+        ``before`` is the fingerprint of the certificate that is renewed. Raises RefusedError if it
+        is not in force any more, or denied.
+        """
+        with self.database.transaction() as cursor:
+            check_in_force(cursor, renewed.name, before)
             cursor.execute(
                 "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?)",
                 (renewed.name, renewed.certificate, renewed.fingerprint),
@@ -183,10 +202,10 @@ class Registry:
             node: its name, which is free from now on.
             reason: is told to its owner, and kept for the record.
             now: the clock.
-            departure: what it says to the others; None: nothing.
+            departure: its consent, for the others; None: it gives none.
 
         Returns:
-            Its certificates.
+            Its certificates, now denied.
 
         Raises:
             RefusedError: no node of this name is enrolled.
@@ -209,7 +228,7 @@ class Registry:
         return denials
 
     def departures(self) -> list[Departure]:
-        """What nodes that have left say to the others, by name."""
+        """The consents of nodes that have left, by name."""
         rows = self.database.read("SELECT * FROM departures ORDER BY node")
         return [Departure(*row) for row in rows]
 
@@ -251,7 +270,7 @@ class Registry:
         }
 
     def save_plan(self, plan: Plan) -> None:
-        """Keep a plan, before anybody hears of it; renewed certificates that it names are adopted.
+        """Keep a plan, before any node gets it; renewed certificates that it names are adopted.
 
         Raises:
             ValueError: its epoch is not greater than every epoch before.

@@ -15,6 +15,7 @@ __all__ = [
     "EnrolledNode",
     "adopt",
     "certificates",
+    "check_in_force",
     "check_name",
     "deny",
     "put",
@@ -36,7 +37,7 @@ class EnrolledNode:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A denied certificate, whose it is, and why it is denied."""
+    """A denied certificate, the node that it was issued to, and why it is denied."""
 
     fingerprint: bytes
     node: str
@@ -63,7 +64,7 @@ def use_token(cursor: sqlite3.Cursor, digest: bytes, node: str, now: float) -> N
 
 
 def put(cursor: sqlite3.Cursor, node: EnrolledNode, now: float) -> None:
-    """Keep a node's first certificate, or one that makes those before void."""
+    """Keep a node's first certificate, or one that voids its earlier ones."""
     reason = "another certificate was issued since, to a new key"
     deny(cursor, certificates(cursor, node.name, reason, now))
     cursor.execute("DELETE FROM nodes WHERE name = ?", (node.name,))
@@ -92,12 +93,31 @@ def deny(cursor: sqlite3.Cursor, denials: Iterable[Denial]) -> None:
 
 
 def adopt(cursor: sqlite3.Cursor, fingerprints: Iterable[bytes]) -> None:
-    """Let the renewed certificates among these replace those before."""
+    """Put the renewed certificates among these in force."""
     renewed = cursor.execute("SELECT fingerprint, certificate, node FROM renewals").fetchall()
     named = set(fingerprints)
     adopted = [row for row in renewed if row[0] in named]
     cursor.executemany("UPDATE nodes SET fingerprint = ?, certificate = ? WHERE name = ?", adopted)
     cursor.executemany("DELETE FROM renewals WHERE fingerprint = ?", [(r[0],) for r in adopted])
+
+
+def check_in_force(cursor: sqlite3.Cursor, node: str, fingerprint: bytes) -> None:
+    """Check that a certificate is the one in force, and not denied. Raises RefusedError.
+
+    Another program may have denied it, or another machine enrolled in its place, since the caller
+    looked: what is renewed now would outlive that.
+    """
+    good = cursor.execute(
+        "SELECT 1 FROM nodes WHERE name = ?1 AND fingerprint = ?2"
+        " AND fingerprint NOT IN (SELECT fingerprint FROM denials)",
+        (node, fingerprint),
+    ).fetchone()
+    if not good:
+        raise RefusedError(
+            f"the certificate of {node} was denied or replaced in the meantime",
+            found=f"fingerprint {fingerprint.hex()[:16]}",
+            remedy="Ask the federation's operator (`aggregator denied` lists what is denied)",
+        )
 
 
 def check_name(cursor: sqlite3.Cursor, node: str, replace: bool) -> None:

@@ -1,4 +1,4 @@
-"""How a call ends that can't be answered: its status and its text."""
+"""The status and text with which a call ends if it can't be answered."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

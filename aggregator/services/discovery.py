@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
-    """Hears nodes, and hands out plans, certificates and denylist. One event loop calls all of it.
+    """Hears nodes, and hands out plans, certificates and denylist. Only one event loop uses it.
 
     Attributes:
         federation: its name.
@@ -82,7 +82,7 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
     async def Leave(  # noqa: N802 - named by the protocol
         self, request: discovery_pb2.LeaveRequest, context: Any
     ) -> discovery_pb2.LeaveReply:
-        """Let the caller be no member any longer; asked again, it answers the same."""
+        """End the caller's membership; asked again, it answers the same."""
         async with errors_end(context):
             peer = self._caller(context)
             if not self.members.certificates.has_left(peer):
@@ -143,9 +143,23 @@ class DiscoveryService(discovery_pb2_grpc.DiscoveryServicer):
     def _departure(
         self, peer: Caller, node: EnrolledNode, request: discovery_pb2.LeaveRequest
     ) -> Departure | None:
-        """What the caller says to the others. Raises IdentityError if it hasn't signed it."""
+        """The caller's consent, if it gives one.
+
+        Raises:
+            IdentityError: it hasn't signed it.
+            RefusedError: it consents for epochs that are still to come, in which its name may be
+                another node's.
+        """
         if not request.signature:
             return None
+        newest = self.planning.plan.epoch if self.planning.plan else 0
+        if request.epoch > newest:
+            raise RefusedError(
+                f"{peer.name} can't consent for epochs that are still to come",
+                expected=f"an epoch up to {newest}",
+                found=str(request.epoch),
+                remedy="Leave without `--consent`, or once the node has a plan of this aggregator",
+            )
         shown = self.members.certificates.shown(peer, node)
         departure = Departure(peer.name, shown.certificate, request.epoch, request.signature)
         departure.check_signature(self.federation)

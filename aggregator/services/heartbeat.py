@@ -14,7 +14,7 @@ from tangentmesh.v1 import discovery_pb2
 __all__ = ["read_report"]
 
 _SESSION = 16  # bytes
-_AHEAD = 2**32  # epochs and runs that a registry from a backup may lack; 2**63 is out of reach
+_AHEAD = 2**32  # epochs and runs that a registry from a backup may lack; far below 2**63
 _ADDRESS = 300  # characters; a DNS name has 253, a port 5
 _NAMES = 100_000
 _WAITING = 2**31  # seconds, 68 years

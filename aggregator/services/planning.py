@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Planning:
-    """The newest plan, and when the next one is due. One event loop calls all of it.
+    """The newest plan, and when the next one is due. Only one event loop uses it.
 
     Attributes:
         rules: what planning follows.
         members: who is there; their clock is planning's.
         newest: the copies of the newest plan; None: there was none yet.
-        waiting: why there is no newer plan, for people; empty: nothing is waited for.
+        waiting: why there is no newer plan, for people; empty: none is due.
         history: what earlier plans have taught.
     """
 
@@ -52,7 +52,7 @@ class Planning:
     async def keep_planning(self, seconds: float) -> None:
         """Plan at once when there is news, and after ``seconds`` at the latest; for ever.
 
-        Between two times there is a pause, so that news from many nodes is one occasion.
+        A short pause follows, so that news from many nodes is planned for once.
         """
         while True:
             self.members.news.clear()
@@ -62,7 +62,7 @@ class Planning:
                 await asyncio.wait_for(self.members.news.wait(), seconds)
 
     async def update(self) -> None:
-        """Issue a plan if one is due. It is on disk before anybody hears of it.
+        """Issue a plan if one is due. It is on disk before any node gets it.
 
         If it can't be written, the one before stays, and the next call tries again.
         """
@@ -97,7 +97,7 @@ class Planning:
         return True
 
     def _renewed_outside_the_plan(self) -> list[bytes]:
-        """Renewed certificates of nodes that the plan doesn't name: they need not wait for one."""
+        """Renewed certificates of nodes that the plan doesn't name: they don't wait for a plan."""
         planned = self.plan.by_node if self.plan else {}
         return [
             each.renewed

@@ -32,7 +32,7 @@ def add_plan(
     *,
     node: str,
 ) -> None:
-    """Add the node's copy of the plan, and what nodes that have left say to the others."""
+    """Add the node's copy of the plan, and the consents of nodes that have left."""
     parent = certificates.nodes.get(copies.plan.parent(node))
     copies.write(reply.plan, node=node, certificate=parent.certificate if parent else b"")
     reply.departures.extend(

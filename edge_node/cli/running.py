@@ -11,7 +11,7 @@ from edge_node.cli.options import directory_option
 from edge_node.config.paths import NodePaths
 
 if TYPE_CHECKING:
-    from edge_node.serving.client import NodeStatus
+    from edge_node.serving.status import NodeStatus
 
 __all__ = ["doctor", "run", "status"]
 

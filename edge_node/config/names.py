@@ -9,7 +9,13 @@ import re
 
 from edge_node.errors import ConfigurationError
 
-__all__ = ["AGGREGATOR", "check_federation_name", "check_node_name", "split_address"]
+__all__ = [
+    "AGGREGATOR",
+    "check_federation_name",
+    "check_node_name",
+    "join_address",
+    "split_address",
+]
 
 AGGREGATOR = "aggregator"
 
@@ -71,3 +77,8 @@ def split_address(address: str, *, where: str = "address", lowest_port: int = 1)
             found=repr(address),
         )
     return match[1] or match[2], int(match[3])
+
+
+def join_address(host: str, port: int) -> str:
+    """The inverse of ``split_address``: ``host:port``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

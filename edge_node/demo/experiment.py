@@ -24,7 +24,7 @@ from edge_node.network.epoch.keys import masked_cohort
 from edge_node.network.exchange.records import RecordStore
 from edge_node.program.simulation import simulate
 from edge_node.serving import client
-from edge_node.serving.client import NodeStatus
+from edge_node.serving.status import NodeStatus
 
 __all__ = ["Outcome", "run_experiment"]
 

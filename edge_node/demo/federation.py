@@ -19,7 +19,8 @@ from pathlib import Path
 from edge_node.config import FederationSpec, to_toml
 from edge_node.errors import MachineError, NetworkError, TangentMeshError
 from edge_node.security.files import make_private_directory, write_atomically
-from edge_node.serving.client import NodeStatus, status
+from edge_node.serving.client import status
+from edge_node.serving.status import NodeStatus
 
 __all__ = ["LocalFederation", "Topology", "frozen", "write_spec"]
 

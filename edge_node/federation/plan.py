@@ -26,7 +26,7 @@ _UNDATED = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One node of the cohort: where it is dialled, how it is recognised, and whom it dials.
+    """One node of the cohort: where it is dialled, how it is recognised, and which node it dials.
 
     Args:
         node: its name.
@@ -127,7 +127,7 @@ class Plan:
     def check_certificate(self, node: str, certificate: bytes) -> None:
         """Check that a certificate (DER) is the one planned for ``node``. Raises NetworkError."""
         if hashlib.sha256(certificate).digest() != self.fingerprint(node):
-            raise unusable(f"a certificate shown for {node} has not its fingerprint", self.epoch)
+            raise unusable(f"the certificate shown for {node} is not the planned one", self.epoch)
 
     def check_cohort(self, epoch: int, cohort: Sequence[str]) -> None:
         """Check that a completed step can be of ``cohort``.

@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 Steps: TypeAlias = Mapping[Step, tuple[str, ...]]
-"""Completed steps in order, each with the nodes, sorted, whose contributions its total holds: none
-where the total was to be formed of certain nodes, and one of them was gone (`CohortChanged`)."""
+"""Completed steps in order, each with the nodes, sorted, whose contributions its total holds. A
+step that ended in `CohortChanged` has no total, and so no nodes."""
 
 
 class CohortChanged(Exception):
@@ -163,8 +163,8 @@ async def decide(network: Network, choice: str, choose: Callable[[], bytes]) -> 
     is shared, the next root chooses.
 
     Raises:
-        TangentMeshError: as ``choose`` did at the root; it is raised at every node. Of other
-            exceptions the root raises what it met, and the others a NumericalError.
+        TangentMeshError: what ``choose`` raised at the root is raised at every node. If it is no
+            TangentMeshError, the other nodes raise a NumericalError instead.
     """
     attempt = 0
     while True:
@@ -201,7 +201,7 @@ def _chosen(choose: Callable[[], bytes]) -> tuple[bytes, Exception | None]:
 
 
 def _heard(shared: bytes) -> bytes:
-    """The choice. Raises the error that the root met instead, or NetworkError for neither."""
+    """The choice. Raises the root's error if it took none, or NetworkError if it can't be read."""
     try:
         told = msgspec.msgpack.decode(shared, type=_Choice)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -38,8 +38,8 @@ class MemoryFederation:
 
     Args:
         nodes: their names; one is enough.
-        lost: which of them are lost on the way, each as it comes to a step; not all.
-        completes: is told each step's name when the step is complete.
+        lost: for nodes that are lost on the way, but not for all, the step at which each is lost.
+        completes: is called with each step's name when the step is complete.
 
     Attributes:
         nodes: the names, ascending.
@@ -102,7 +102,7 @@ class MemoryFederation:
         current.give(node, step, own)
         self._complete_rounds()
         await asyncio.shield(current.complete)
-        self._rounds.pop(sequence, None)  # nobody comes to it any more
+        self._rounds.pop(sequence, None)  # no node will ask for it again
         return current
 
     def _complete_rounds(self) -> None:
@@ -161,7 +161,7 @@ class MemoryNetwork:
         sequence = len(self._steps)
         completed = await self._federation.exchange(self._node, sequence, str(step), own)
         self._steps[step] = completed.complete.result()
-        await asyncio.sleep(0)  # one node alone never waits for another: let an interrupt in
+        await asyncio.sleep(0)  # a node that is alone never waits: let an interrupt in
         return completed
 
 

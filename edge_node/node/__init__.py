@@ -1,5 +1,6 @@
-"""A running node: `setup` brings it into being, `daemon` puts it together, `doctor` examines it.
+"""A node's life: how it is set up, how it runs, and how it is examined.
 
-A daemon's two parts are its `transport` (both ends of its edges in the tree) and its
-`participation` in runs; `checks` are the doctor's.
+Read `setup` (from the node file to leaving), then `daemon`, which puts a running node together: its
+`transport` is both ends of its edges in the tree, its `participation` takes part in runs. `doctor`
+examines a node's directory; `checks` are what it examines.
 """

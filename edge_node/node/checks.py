@@ -101,7 +101,7 @@ class Checks:
         return f"SAN {identity.node}, {until}; to be renewed from {identity.renewal_due:%Y-%m-%d}"
 
     def state_directory(self) -> str:
-        """It takes a file as large as those of a run."""
+        """A file as large as a run's records can be written there."""
         state = self._paths.state
         make_private_directory(state)
         probe = state / ".doctor"
@@ -122,7 +122,7 @@ class Checks:
                 probe.bind((host, port))
             except OSError as error:
                 raise MachineError(
-                    "the port can't be had",
+                    "the port can't be bound",
                     where=self._config.listen,
                     found=error.strerror or str(error),
                     remedy="End the program that has it, or set another `listen` in node.toml",

@@ -191,7 +191,7 @@ class Node:
         )
 
     def _explanation(self) -> str:
-        """Why this node doesn't take part, or what it waits for, or what to look after."""
+        """Why this node doesn't take part, or what it waits for, or what needs attention."""
         discovery, part = self.discovery, self.participation
         if reason := part.reason or discovery.refusal or discovery.trouble or discovery.waiting:
             return reason
@@ -204,7 +204,7 @@ class Node:
 
     @property
     def identity(self) -> Identity:
-        """Whom peers know: the identity that the newest plan names, or else the newest one."""
+        """The identity that peers expect: as the newest plan names it, or else the newest one."""
         plan = self.feed.current
         return self.keyring.named(plan.fingerprint(self.keyring.newest.node) if plan else b"")
 
@@ -231,11 +231,10 @@ class Node:
             await asyncio.sleep(_WATCH_SECONDS)
 
     def _take_departure(self, departure: Departure) -> None:
-        """Somebody who has left lets the others go on."""
+        """Note that a node that has left consents to sums without it."""
         try:
-            departure.check(self.identity.ca_pem, self.identity.federation)
             if self.participation.guard is not None:
-                self.participation.guard.take(departure)
+                self.participation.guard.take(departure, self.identity)
         except TangentMeshError as error:
             _log.error("a consent is not used: %s", error)
 
@@ -277,9 +276,9 @@ async def _until_stopped() -> None:
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
-    """A task that should not end has: say why, and end the process."""
+    """Say why a task that should not end has ended, and end the process."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        known = isinstance(error, TangentMeshError)  # another's text may quote a row
+        known = isinstance(error, TangentMeshError)  # the text of other errors may quote a row
         reason = str(error) if known else type(error).__name__
         _log.critical("the node can't go on: %s", reason, exc_info=error)
         with suppress(ProcessLookupError):

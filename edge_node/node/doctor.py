@@ -1,6 +1,7 @@
 """Is everything in place? Each check says what is right, or what is wrong and what to do.
 
-The examination doesn't stop at the first problem: whoever set the node up wants the whole list.
+The examination doesn't stop at the first problem: an engineer who sets a node up wants the whole
+list.
 Checks that can't succeed yet are left out, so that the list names the next thing to do: before
 `edge-node init` there is nothing to examine, before `edge-node enrol` no spec to compare with.
 `checks` holds the checks themselves.
@@ -41,7 +42,7 @@ class Finding:
 
 
 def examine(paths: NodePaths) -> list[Finding]:
-    """Run every check on a node's directory that can be run by now."""
+    """Run every check on a node's directory that is possible so far."""
     checks = Checks(paths)
     asked: dict[str, Callable[[], str]] = {"node file": checks.node_file}
     if paths.config.exists():

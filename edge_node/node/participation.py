@@ -1,8 +1,8 @@
 """How a node takes part in runs: the program, once for each run that the aggregator plans.
 
-A run ends in one of four ways: the posterior is here; this site's guard refuses the epoch's cohort,
-and the run is tried again with the next; the run has failed; or a newer run begins. After the
-first, the node still helps others to the last total.
+A run ends in one of four ways. The posterior is here: then the node still helps others to the last
+total. Or this site's guard refuses the epoch's cohort: then the run is tried again with the next
+epoch's. Or the run has failed; or a newer run begins.
 """
 
 import asyncio
@@ -47,9 +47,9 @@ class Participation:
         store: records of runs.
         connect: makes the network of a run.
         tell: tells the aggregator at once what has changed here.
-        phase: of the newest run that this node has heard of.
-        run: the run that ``phase`` speaks of.
-        reason: why it is refused.
+        phase: how far the node is in ``run``.
+        run: the newest one that this node has heard of.
+        reason: why the node refuses to take part; empty: it takes part.
         refused_epoch: the epoch whose cohort alone is refused; 0: none.
         model: the newest posterior.
         network: of the run in progress.
@@ -77,12 +77,13 @@ class Participation:
 
     @property
     def progress(self) -> Progress:
-        """Of the run in progress; empty where there is none."""
+        """How far the run in progress is; empty if there is none."""
         return self.network.progress if self.network else Progress()
 
     async def take_part(self) -> None:
-        """Run the program once for each run that the aggregator plans; if this site refuses an
-        epoch's cohort, again when there is another.
+        """Run the program once for each run that the aggregator plans.
+
+        If this site refuses an epoch's cohort, the run is tried again with the next epoch's.
         """
         epoch = tried = 0
         while self.guard is not None:
@@ -119,7 +120,7 @@ class Participation:
             _log.error("%s", error)
             self._enter(self.run, Phase.REFUSED, error)
             return None
-        self.source.stamp.check(self.source.path)  # it is these rows whose version was taken
+        self.source.stamp.check(self.source.path)  # the guard has the version of these very rows
         return guard
 
     def _ledger(self) -> PrivacyLedger | None:
@@ -136,7 +137,7 @@ class Participation:
         )
 
     async def _hand_over(self, plan: Plan, guard: SiteGuard) -> None:
-        """A run that is complete here goes on elsewhere: others may lack its last total."""
+        """Help others to complete a run that is complete here: they may lack its last total."""
         self._enter(plan.run, Phase.COMPLETE)
         self.network = self.connect(plan.run, guard, self._ledger())
         try:

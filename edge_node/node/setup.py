@@ -16,16 +16,17 @@ from edge_node.config import (
     parse_spec,
     to_toml,
 )
-from edge_node.config.names import check_node_name, split_address
+from edge_node.config.names import check_node_name, join_address, split_address
 from edge_node.config.paths import NodePaths
 from edge_node.errors import ConfigurationError, IdentityError
 from edge_node.network.discovery.client import read_address
-from edge_node.network.discovery.enrolment import enrol
+from edge_node.network.discovery.enrolment import Enrolment, enrol
 from edge_node.network.discovery.leaving import leave
 from edge_node.network.discovery.renewal import renew
 from edge_node.network.exchange.records import RecordStore
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.files import make_private_directory, remove, write_atomically
+from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring, request_key
 from edge_node.security.pki.signing_requests import key_fingerprint, signing_request
 from edge_node.security.pki.tokens import Token
@@ -45,7 +46,7 @@ def create_node(
     threads: int,
     policy: SitePolicy,
 ) -> NodeConfig:
-    """Write the node file.
+    """Write the node file. With ``no_inbound`` the node accepts no connections.
 
     Raises:
         ConfigurationError: there is one already, the name or an address is invalid, the data file
@@ -53,20 +54,13 @@ def create_node(
         MachineError: the directory can't be written.
     """
     check_node_name(name)
-    if paths.config.exists():
-        raise ConfigurationError(
-            "there is a node here already",
-            where=str(paths.config),
-            remedy="Edit it, or use another --dir",
-        )
+    _check_free(paths)
     if not data.is_file():
         raise ConfigurationError("no such data file", where=str(data), remedy="Check --data")
     if no_inbound:
         listen = advertise = ""
     else:
-        _, port = split_address(listen, where="--listen", lowest_port=0)
-        advertise = advertise or f"{socket.getfqdn()}:{port}"
-        split_address(advertise, where="--advertise", lowest_port=0)
+        advertise = _advertised(listen, advertise)
     config = NodeConfig(
         name=name,
         data=str(data.resolve()),
@@ -80,6 +74,24 @@ def create_node(
     make_private_directory(paths.root)
     write_atomically(paths.config, to_toml(config))
     return config
+
+
+def _check_free(paths: NodePaths) -> None:
+    """Check that there is no node file yet. Raises ConfigurationError."""
+    if paths.config.exists():
+        raise ConfigurationError(
+            "there is a node here already",
+            where=str(paths.config),
+            remedy="Edit it, or use another --dir",
+        )
+
+
+def _advertised(listen: str, advertise: str) -> str:
+    """What peers dial; by default this machine's name. Raises ConfigurationError."""
+    _, port = split_address(listen, where="--listen", lowest_port=0)
+    advertise = advertise or join_address(socket.getfqdn(), port)
+    split_address(advertise, where="--advertise", lowest_port=0)
+    return advertise
 
 
 def enrol_node(
@@ -97,7 +109,7 @@ def enrol_node(
         timeout: seconds for each exchange with the aggregator.
 
     Returns:
-        What to tell the user. With ``pending`` the fingerprint is the key's, otherwise it is the
+        What to tell the user. While it is ``pending`` the fingerprint is the key's, afterwards the
         certificate's.
 
     Raises:
@@ -114,23 +126,29 @@ def enrol_node(
     spec = parse_spec(enrolment.spec, where=f"spec received from {token.address}")
     if wanted is not None:
         _check_equal(spec, wanted, where=token.address)
-    facts = {"node": config.name, "federation": spec.name, "pending": enrolment.identity is None}
-    if enrolment.identity is None:
+    identity = enrolment.identity
+    facts = {"node": config.name, "federation": spec.name, "pending": identity is None}
+    if identity is None:
         write_atomically(paths.token, text.encode())
         csr = signing_request(key_pem, config.name)
         return facts | {"fingerprint": key_fingerprint(csr, config.name)}
-    write_atomically(paths.spec, enrolment.spec.encode(), mode=0o644)
-    write_atomically(paths.discovery, f"{enrolment.discovery}\n".encode())
-    Keyring.begin(paths.identity, enrolment.identity)
-    remove(paths.left)
-    remove(paths.token)
+    _keep_membership(paths, enrolment, identity)
     return facts | {
-        "fingerprint": enrolment.identity.fingerprint.hex(),
-        "expires": enrolment.identity.expires.isoformat(),
+        "fingerprint": identity.fingerprint.hex(),
+        "expires": identity.expires.isoformat(),
         "spec": str(paths.spec),
         "spec_hash": spec.digest().hex(),
         "discovery": enrolment.discovery,
     }
+
+
+def _keep_membership(paths: NodePaths, enrolment: Enrolment, identity: Identity) -> None:
+    """Write what makes a directory a member's, the identity last. Raises MachineError."""
+    write_atomically(paths.spec, enrolment.spec.encode(), mode=0o644)
+    write_atomically(paths.discovery, f"{enrolment.discovery}\n".encode())
+    Keyring.begin(paths.identity, identity)
+    remove(paths.left)
+    remove(paths.token)
 
 
 def _token_for(config: NodeConfig, text: str, *, where: Path) -> Token:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_node.config import FederationSpec, NodeConfig
-from edge_node.config.names import split_address
+from edge_node.config.names import join_address, split_address
 from edge_node.network.epoch.guard import Guard
 from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.exchange.exchange_server import ExchangeServer, ExchangeService
@@ -100,4 +100,4 @@ class Transport:
         """host:port that peers dial; port 0 stands for the one that was bound."""
         default = f"{socket.getfqdn()}:0"
         host, wanted = split_address(self.config.advertise or default, lowest_port=0)
-        return f"[{host}]:{wanted or port}" if ":" in host else f"{host}:{wanted or port}"
+        return join_address(host, wanted or port)

@@ -7,9 +7,9 @@
 
 A line is on disk before ``append`` returns, and the head is written after it. So a crash may leave
 half a line, which was never acted on and is cut off; or whole lines that the head doesn't know of,
-which count. Anything else that doesn't fit is damage, and is refused. (Whoever may write both files
-can write another history. A log guards against mistakes and losses, not against the site's own
-administrator.)
+which count. Anything else that doesn't fit is damage, and is refused. (A user who may write both
+files can write another history: a log guards against mistakes and losses, not against the site's
+own administrator.)
 """
 
 import hashlib
@@ -87,7 +87,7 @@ class ChainedLog:
         """
         if not self.begun:
             return Content((), End(self._first))
-        head = self._read(self.head)  # first: who appends meanwhile writes it last
+        head = self._read(self.head)  # first: an append that runs meanwhile writes it last
         texts, size, chain, known = [], 0, self._first, head == self._first.encode()
         for number, line in enumerate(self._read(self.path).split(b"\n")[:-1], start=1):
             text = line[_CHAIN + 1 :]

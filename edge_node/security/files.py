@@ -102,7 +102,7 @@ def read_private(path: Path, *, missing: str) -> bytes:
 
     Args:
         path: the file.
-        missing: the remedy if there is none.
+        missing: what to do if the file is missing.
 
     Raises:
         IdentityError: it is missing, unreadable, or open to other users.

@@ -12,7 +12,7 @@ from edge_node.serving.status import NodeStatus
 from tangentmesh.v1 import prediction_pb2 as pb
 from tangentmesh.v1 import prediction_pb2_grpc as rpc
 
-__all__ = ["NodeStatus", "predict", "status"]
+__all__ = ["predict", "status"]
 
 
 def status(directory: Path, *, timeout: float = 10.0) -> NodeStatus:

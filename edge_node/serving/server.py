@@ -58,7 +58,10 @@ async def serve_local(
         )
     except RuntimeError as error:
         raise MachineError(
-            "the local socket can't be opened", where=str(path), found=str(error)
+            "the local socket can't be opened",
+            where=str(path),
+            found=str(error),
+            remedy="Check that its directory belongs to the user that runs this program",
         ) from error
     await server.start()
     path.chmod(0o600)

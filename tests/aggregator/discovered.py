@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NoReturn
 
 import grpc
@@ -72,7 +73,9 @@ class Discovered:
         )
         self.planning = Planning(self.rules, members)
         authorities = Authorities.of(self.authority)
-        issuer = Issuer(members, lambda: authorities, NodesTrust(self.rules.liveness))
+        issuer = Issuer(
+            members, lambda: authorities, NodesTrust(self.rules.liveness), timedelta(days=90)
+        )
         federation = self.authority.federation
         self.service = DiscoveryService(federation, members, self.planning, issuer)
         self.enrolment = EnrolmentService(issuer, "", "")

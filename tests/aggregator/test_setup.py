@@ -13,7 +13,8 @@ import pytest
 
 from aggregator import setup
 from aggregator.directory import draft
-from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.config import load_config
+from aggregator.directory.layout import Directory
 from aggregator.directory.lock import locked
 from aggregator.registry.registry import Registry
 from aggregator.server import serve

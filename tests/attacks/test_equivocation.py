@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 
 from edge_node.errors import IdentityError, NetworkError, TangentMeshError
 from edge_node.network.base import Network, decide
 from edge_node.network.exchange.records import RunRecords
-from edge_node.network.tree.agreement import confirm
+from edge_node.network.tree import agreement
+from edge_node.network.tree.agreement import check_testimonies, confirm
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import gathered, parse_gathered
+from edge_node.security.pki.authority import Authority
+from edge_node.security.pki.identity import Identity
+from edge_node.security.pki.statement import Purpose, SignedBody
 from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import Change, mislead, outcomes
@@ -65,7 +70,7 @@ async def test_after_a_total_that_differs_there_is_no_other(mesh: Mesh) -> None:
     mislead(mesh.peers["b"], "c", "first", add_one)
     for error in (await outcomes(mesh, two_sums)).values():
         assert isinstance(error, NetworkError)
-        assert "the total is none" in str(error)
+        assert "the total is invalid" in str(error)
 
 
 @pytest.mark.usefixtures("masks_bound_to_nothing")
@@ -101,7 +106,7 @@ async def test_a_root_that_singles_out_a_node_is_given_noise(mesh: Mesh) -> None
     mislead(mesh.peers["a"], "b", "scale/0", say_zero)
     for error in (await outcomes(mesh, scaled)).values():
         assert isinstance(error, NetworkError)
-        assert "the total is none" in str(error)
+        assert "the total is invalid" in str(error)
 
 
 async def test_the_last_total_is_compared(mesh: Mesh) -> None:
@@ -151,6 +156,48 @@ async def test_what_others_were_told_cannot_be_forged(
     assert all(isinstance(each, TangentMeshError) for each in found.values())
 
 
+def words_of(identity: Identity, transcript: bytes, *, run: int = 1) -> dict[str, bytes]:
+    """What a node testifies to."""
+    return {identity.node: agreement.testimony(identity, run, transcript)}
+
+
+def unsigned(identity: Identity, transcript: bytes) -> dict[str, bytes]:
+    """A node's certificate and signature, and another transcript than it has signed."""
+    (content,) = words_of(identity, bytes(32)).values()
+    signed = SignedBody.decode(content, Purpose.TRANSCRIPT, node=identity.node)
+    return {identity.node: msgspec.structs.replace(signed, body=transcript).encode()}
+
+
+LIES = ["none", "left out", "not signed", "another's key", "another authority", "another run"]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_nobody_testifies_for_another(
+    member: Callable[..., Identity], foreign_authority: Authority, lie: str
+) -> None:
+    """The liar b makes a's testimony what c, its victim, was told: all transcripts are the same."""
+    a, b, c = (member(node) for node in "abc")
+    told = bytes(range(32))
+    of_a = {
+        "none": words_of(a, told),
+        "left out": {},
+        "not signed": unsigned(a, told),
+        "another's key": {"a": words_of(b, told)["b"]},
+        "another authority": words_of(member("a", authority=foreign_authority), told),
+        "another run": words_of(a, told, run=2),
+    }[lie]
+    testimonies = words_of(b, told) | words_of(c, told) | of_a
+
+    def check() -> None:
+        check_testimonies(testimonies, "abc", identity=c, run=1, transcript=told)
+
+    if lie == "none":
+        check()
+    else:
+        with pytest.raises((IdentityError, NetworkError)):
+            check()
+
+
 def without_c(record: exchange_pb2.Record) -> None:
     """Fewer than the plan's, in its epoch."""
     record.cohort[:] = ["a", "b"]
@@ -162,15 +209,30 @@ def earlier_without_c(record: exchange_pb2.Record) -> None:
     record.epoch -= 1
 
 
-@pytest.mark.parametrize("change", [without_c, earlier_without_c])
-async def test_a_record_of_another_cohort_is_refused(mesh: Mesh, change: Change) -> None:
-    """The reader's own part would not be in it."""
+def a_word_less(record: exchange_pb2.Record) -> None:
+    """Than the reader has given."""
+    record.payload = record.payload[:-16]
+
+
+UNFIT: list[tuple[Change, str]] = [
+    (without_c, "not of the plan's cohort"),
+    (earlier_without_c, "not of the plan's cohort"),
+    (a_word_less, "different lengths"),
+]
+
+
+@pytest.mark.parametrize(("change", "complaint"), UNFIT)
+async def test_a_record_that_can_not_be_the_total_is_refused(
+    mesh: Mesh, change: Change, complaint: str
+) -> None:
+    """The reader's own part would not be in it. Nothing of it is kept on disk."""
     await mesh.start(CHAIN)
     mesh.offer(mesh.plan(5, CHAIN))
     mislead(mesh.peers["b"], "c", "only", change)
     found = await outcomes(mesh, the_sum_alone)
     assert isinstance(found["c"], NetworkError)
-    assert "not of the plan's cohort" in str(found["c"])
+    assert complaint in str(found["c"])
+    assert mesh.peers["c"].store.run(1).frontier == 0
 
 
 async def the_sum_alone(network: TreeNetwork) -> float:

@@ -77,8 +77,11 @@ def of_the_liar(content: bytes, victim: str, liar: Identity, plan: Plan) -> byte
 FORGERIES: dict[str, tuple[Forge, str]] = {
     "swapped": (swapped, "the signature is not by this certificate's key"),
     "unsigned": (unsigned, "the signature is not by this certificate's key"),
-    "signed by the liar": (signed_by_the_liar, "a certificate shown for {} has not its"),
-    "the liar's own": (of_the_liar, "a certificate shown for {} has not its fingerprint"),
+    "signed by the liar": (
+        signed_by_the_liar,
+        "the certificate shown for {} is not the planned one",
+    ),
+    "the liar's own": (of_the_liar, "the certificate shown for {} is not the planned one"),
     "cut": (lambda content, *_: content[:-1], "masking-key statement can't be read"),
     "empty": (lambda *_: b"", "masking-key statement can't be read"),
 }
@@ -143,9 +146,7 @@ async def test_a_key_changed_on_its_way_down_is_refused(
 
     error = (await outcomes(mesh, until_the_victim_ends))["c"]
     assert isinstance(error, TangentMeshError)
-    assert reason.replace("shown for c", "shown for a") in str(error) or "a certificate" in str(
-        error
-    )
+    assert reason.format("a") in str(error)
 
 
 async def test_a_key_of_an_earlier_epoch_is_refused(mesh: Mesh) -> None:

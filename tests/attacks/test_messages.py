@@ -73,7 +73,7 @@ async def test_words_that_a_parent_changes_make_no_total(
     mesh.offer(mesh.plan(1, CHAIN))
     for error in (await outcomes(mesh, own_sum)).values():
         assert isinstance(error, NetworkError)
-        assert "the total is none" in str(error)
+        assert "the total is invalid" in str(error)
 
 
 async def test_what_a_parent_adds_to_the_words_is_not_noticed(mesh: Mesh) -> None:
@@ -100,7 +100,7 @@ async def test_a_cohort_that_a_parent_shrinks_makes_no_total(mesh: Mesh) -> None
     mesh.offer(mesh.plan(1, parents))
     for error in (await outcomes(mesh, own_sum)).values():
         assert isinstance(error, NetworkError)
-        assert "the total is none" in str(error)
+        assert "the total is invalid" in str(error)
     assert any(each.is_sum for each in heard)
 
 
@@ -132,7 +132,7 @@ async def test_a_message_replayed_in_another_step_or_epoch_makes_no_total(mesh: 
     mesh.offer(mesh.plan(1, CHAIN))
     for error in (await outcomes(mesh, two_sums)).values():
         assert isinstance(error, NetworkError)
-        assert "the total is none" in str(error)
+        assert "the total is invalid" in str(error)
     assert len(kept) == 2
 
 

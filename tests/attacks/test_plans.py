@@ -163,7 +163,7 @@ LIES: dict[str, tuple[Callable[[Mesh], discovery_pb2.Plan], str]] = {
     "itself a member": (itself, "reserved"),
     "one certificate twice": (twin, "two members have the same certificate"),
     "without its receiver": (without_receiver, "does not name a"),
-    "another certificate to pin": (wrong_parent, "has not its fingerprint"),
+    "another certificate to pin": (wrong_parent, "is not the planned one"),
     "another spec": (lambda m: message(m, spec_hash=bytes(32)), "another federation spec"),
     "no spec": (lambda m: message(m, spec_hash=b""), "spec hash has 0 bytes"),
     "another root": (lambda m: message(m, root="c"), "it has the root 'c'"),

@@ -49,8 +49,8 @@ class DiscoveryClient:
         feed: is offered new plans.
         heartbeat: seconds between calls; each pause is varied by a quarter.
         report: what to say.
-        departed: is told what nodes that have left consent to, before a plan without them is taken.
-        membership: takes what the answers bring besides plans; None: nobody does.
+        departed: is called with each departed node's consent, before a plan without it is taken.
+        membership: takes what the answers bring besides plans; None: that is ignored.
         reachable: whether the newest call was answered.
         waiting: why there is no newer plan, in the aggregator's words.
         refusal: why the aggregator doesn't let this node take part; empty if it does.

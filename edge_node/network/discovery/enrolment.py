@@ -110,8 +110,8 @@ def _server_certificate(address: str, timeout: float) -> bytes:
 
 
 def _federation(server_pem: bytes, address: str) -> str:
-    """The federation whose aggregator the server says it is. TLS would notice a wrong role, a
-    wrong clock or an expired certificate, too, but could not say so.
+    """The federation whose aggregator the server claims to be. TLS would notice a wrong role, a
+    wrong clock or an expired certificate, too, but its error would not say which.
     """
     where = f"certificate of the aggregator at {address}"
     certificate = parse_certificate(server_pem, where=where)
@@ -144,7 +144,7 @@ def _authority(token: Token, server_pem: bytes, timeout: float) -> bytes:
             found=fingerprint_of(ca_der).hex(),
             remedy="Nothing secret was sent. Compare address and fingerprint with the operator",
         )
-    return pem_of(ca_der)  # written anew: whatever else the reply held would become a root, too
+    return pem_of(ca_der)  # encoded again: all else in the reply would become a trusted root, too
 
 
 def _check_issued(identity: Identity, where: str) -> None:

@@ -6,7 +6,6 @@ newer, and whether the certificate should be renewed before its time.
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edge_node.errors import IdentityError, MachineError
@@ -44,22 +43,26 @@ class Membership:
         request.authorities.extend(authorities_of(self.newest.ca_pem))
 
     def take(self, reply: discovery_pb2.HeartbeatReply) -> None:
-        """Take what is new. What can't be used is logged, once."""
-        try:
-            self._take_authorities(reply.authorities)
-            if reply.HasField("denylist"):
-                self.denylist.replace(reply.denylist.fingerprints)
-                _log.info("a new denylist", extra={"denied": len(reply.denylist.fingerprints)})
-            self._complaint = ""
-        except (IdentityError, MachineError) as error:
-            if str(error) != self._complaint:
-                _log.error("the aggregator's answer is not used, or not kept: %s", error)
-            self._complaint = str(error)
+        """Take what is new. What can't be used is logged, once, and keeps nothing else back."""
+        complaints = []
+        for part in (self._take_denylist, self._take_authorities):
+            try:
+                part(reply)
+            except (IdentityError, MachineError) as error:
+                complaints.append(str(error))
+        before, self._complaint = self._complaint, "; ".join(complaints)
+        if self._complaint not in ("", before):
+            _log.error("the aggregator's answer is not used, or not kept: %s", self._complaint)
         if reply.renew:
             self.renew_now.set()
 
-    def _take_authorities(self, authorities: Iterable[discovery_pb2.Authority]) -> None:
-        offered = [Successor(each.certificate, each.proof) for each in authorities]
+    def _take_denylist(self, reply: discovery_pb2.HeartbeatReply) -> None:
+        if reply.HasField("denylist"):
+            self.denylist.replace(reply.denylist.fingerprints)
+            _log.info("a new denylist", extra={"denied": len(reply.denylist.fingerprints)})
+
+    def _take_authorities(self, reply: discovery_pb2.HeartbeatReply) -> None:
+        offered = [Successor(each.certificate, each.proof) for each in reply.authorities]
         if offered:
             trusted = succeed(self.newest, offered)
             if trusted != self.newest.ca_pem:

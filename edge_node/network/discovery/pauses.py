@@ -12,7 +12,7 @@ Rest = Callable[..., Awaitable[None]]
 
 
 async def rest(seconds: float, *news: asyncio.Event) -> None:
-    """Return after so many seconds, or as soon as one of the events is set."""
+    """Return after ``seconds``, or as soon as one of the events is set."""
     waiters = [asyncio.ensure_future(event.wait()) for event in news]
     try:
         await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

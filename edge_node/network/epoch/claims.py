@@ -1,15 +1,15 @@
 """What the nodes of an epoch say of their own contributions: gathered before its first sum, signed.
 
 Whether a total would isolate a site depends on whose rows have changed, and on who consents
-(`security.disclosure.guard`). Each node says it of itself, for this epoch and plan, and signs it:
-no node between them, and no aggregator, can say it for another.
+(`security.disclosure.guard`). Each node speaks for itself, for this epoch and plan, and signs it:
+no node between them, and no aggregator, can speak for it.
 """
 
 import msgspec
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
-from edge_node.network.epoch.signed import heard, said
+from edge_node.network.epoch.signed import sign_for_cohort, verify_from_cohort
 from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim, Cohort
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose
@@ -27,7 +27,7 @@ class _Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 def claim_of(claim: Claim, identity: Identity, plan: Plan) -> bytes:
     """The payload that tells the cohort what this node claims."""
     body = msgspec.msgpack.encode(_Body(claim.version, claim.consents))
-    return said(body, Purpose.CLAIM, identity, plan)
+    return sign_for_cohort(body, Purpose.CLAIM, identity, plan)
 
 
 def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
@@ -39,10 +39,10 @@ def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
         payload: all that was gathered.
 
     Raises:
-        NetworkError: a certificate has not the fingerprint in the plan.
+        NetworkError: a certificate is not the planned one.
         IdentityError: a claim is missing, malformed or not signed by its node for this plan.
     """
-    bodies = heard(payload, Purpose.CLAIM, identity, plan)
+    bodies = verify_from_cohort(payload, Purpose.CLAIM, identity, plan)
     return Cohort(
         run=plan.run,
         epoch=plan.epoch,

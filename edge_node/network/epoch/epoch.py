@@ -16,7 +16,7 @@ from edge_node.federation.plan import Plan
 from edge_node.network.epoch.claims import claim_of, cohort_of
 from edge_node.network.epoch.guard import Guard
 from edge_node.network.epoch.keys import announcement, masking_key, pairwise_masks
-from edge_node.network.exchange.relay import Relay, wholly
+from edge_node.network.exchange.relay import Relay, uninterrupted
 from edge_node.network.wire.combine import RecordUnion, Union, gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
 from edge_node.security.disclosure.cohort import Cohort
@@ -48,9 +48,9 @@ class Epoch:
     _agreed: tuple[Cohort, PairwiseMasks] | None = field(default=None, repr=False)
 
     async def begin(self, plan: Plan) -> None:
-        """Bring all nodes to the same step: whoever lacks a total is given the first one.
+        """Bring all nodes to the same step: nodes that lack a total are given it.
 
-        Nothing is done where the plan's epoch has begun. Raises NetworkError, MachineError.
+        Does nothing if the plan's epoch has begun here. Raises NetworkError, MachineError.
         """
         if self.number == plan.epoch:
             return
@@ -68,26 +68,26 @@ class Epoch:
         settle = asyncio.to_thread(
             self.guard.settle, plan.run, plan.epoch, records.frontier, plan.cohort
         )
-        await wholly(settle)
+        await uninterrupted(settle)
         self.number = plan.epoch
 
     async def agree(self, plan: Plan) -> tuple[Cohort, PairwiseMasks]:
-        """The epoch's cohort, from everybody's signed claim, and masks, from its signed key.
+        """The epoch's cohort, from all nodes' signed claims, and its masks, from their signed keys.
 
         Raises:
-            CohortRefusedError: the guard refuses the cohort; no key was told.
+            CohortRefusedError: the guard refuses the cohort; this node's key was not announced.
             IdentityError, NetworkError: a claim or key is not its node's.
         """
         if self._agreed is not None:
             return self._agreed
         records, identity = self.relay.records, self.identity()
         own = claim_of(self.guard.claim, identity, plan)
-        said = await self._announced(plan, Kind.KIND_CLAIMS, own)
-        cohort = cohort_of(identity, plan, said)
-        await wholly(asyncio.to_thread(self.guard.check, cohort, records.completed))
+        announced = await self._announced(plan, Kind.KIND_CLAIMS, own)
+        cohort = cohort_of(identity, plan, announced)
+        await uninterrupted(asyncio.to_thread(self.guard.check, cohort, records.completed))
         key = masking_key(records, plan.epoch)
-        said = await self._announced(plan, Kind.KIND_KEYS, announcement(key, identity, plan))
-        self._agreed = cohort, pairwise_masks(key, identity, plan, said)
+        announced = await self._announced(plan, Kind.KIND_KEYS, announcement(key, identity, plan))
+        self._agreed = cohort, pairwise_masks(key, identity, plan, announced)
         return self._agreed
 
     async def _catch_up(self, plan: Plan, first: int) -> None:
@@ -99,6 +99,7 @@ class Epoch:
         answer = await self.relay.operate(plan, operation, combination, own)
         for record in exchange_pb2.Records.FromString(answer.payload).records:
             if record.sequence >= records.frontier:
+                plan.check_cohort(record.epoch, record.cohort)
                 records.commit(record.SerializeToString(deterministic=True))
 
     async def _announced(self, plan: Plan, kind: Kind, own: bytes) -> bytes:

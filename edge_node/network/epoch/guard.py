@@ -12,7 +12,7 @@ __all__ = ["Guard", "Unguarded"]
 class Guard(Protocol):
     """Decides whether a node's words may leave; `security.disclosure.guard.SiteGuard` is a site's.
 
-    ``claim`` is what the others are told with the node's masking key.
+    ``claim`` is what the node tells the others before an epoch's first sum.
     """
 
     claim: Claim

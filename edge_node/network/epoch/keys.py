@@ -2,7 +2,7 @@
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
-from edge_node.network.epoch.signed import heard, said
+from edge_node.network.epoch.signed import sign_for_cohort, verify_from_cohort
 from edge_node.network.exchange.records import RunRecords
 from edge_node.network.wire.combine import parse_gathered
 from edge_node.network.wire.operation import Kind, Operation, parse_record
@@ -14,7 +14,7 @@ __all__ = ["announcement", "masked_cohort", "masking_key", "pairwise_masks"]
 
 
 def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
-    """The node's own key for the epoch, on disk before anybody hears of it. Raises MachineError.
+    """The node's own key for the epoch, on disk before it is announced. Raises MachineError.
 
     A node that restarts within the epoch goes on with it: its peers have its public key already.
     """
@@ -26,7 +26,7 @@ def masking_key(records: RunRecords, epoch: int) -> MaskingKey:
 
 
 def masked_cohort(records: RunRecords, run: int, epoch: int) -> tuple[str, ...]:
-    """The nodes whose keys masked an epoch's sums, from this node's records; none: no sum was.
+    """The nodes whose keys masked an epoch's sums, from this node's records; empty if none was.
 
     Raises:
         NetworkError: the record was damaged.
@@ -40,7 +40,7 @@ def masked_cohort(records: RunRecords, run: int, epoch: int) -> tuple[str, ...]:
 
 def announcement(key: MaskingKey, identity: Identity, plan: Plan) -> bytes:
     """The payload that tells the cohort this node's public key."""
-    return said(key.public, Purpose.MASKING_KEY, identity, plan)
+    return sign_for_cohort(key.public, Purpose.MASKING_KEY, identity, plan)
 
 
 def pairwise_masks(
@@ -49,11 +49,11 @@ def pairwise_masks(
     """The masks of ``identity.node`` in the plan's epoch, from everybody's announcement.
 
     Raises:
-        NetworkError: a certificate has not the fingerprint in the plan.
+        NetworkError: a certificate is not the planned one.
         IdentityError: a key is missing, malformed or not signed by its node, or a certificate is
             not the authority's, another node's, or out of date.
     """
-    publics = heard(payload, Purpose.MASKING_KEY, identity, plan)
+    publics = verify_from_cohort(payload, Purpose.MASKING_KEY, identity, plan)
     for node, public in publics.items():
         if len(public) != PUBLIC_BYTES:
             raise IdentityError(

@@ -1,29 +1,30 @@
 """What the members of a plan tell each other before its first sum, each signed by its node.
 
-A plan carries fingerprints of certificates, not certificates; so each node sends its own along. It
-is believed if it has the planned fingerprint, the federation's authority has issued it to that
-node, and the key in it has signed for this purpose, epoch and plan. The fingerprint alone would not
-do: whoever makes the plan could name certificates of its own making, and speak for all peers of an
-honest node.
+A plan carries fingerprints of certificates, not certificates, so each node sends its own with its
+statement. The statement is believed if the certificate has the planned fingerprint and was issued
+to that node by the federation's authority, and if its key has signed for this purpose, epoch and
+plan. The fingerprint alone would not do: an aggregator could plan with certificates of its own
+making, and speak for all peers of an honest node.
 """
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
 from edge_node.network.wire.combine import gathered, parse_gathered
-from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Fact, Purpose, SignedBody, Statement
 
-__all__ = ["heard", "said"]
+__all__ = ["sign_for_cohort", "verify_from_cohort"]
 
 
-def said(body: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
+def sign_for_cohort(body: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
     """The payload by which ``identity`` tells the cohort of a plan something."""
     statement = Statement(purpose, _context(identity.node, plan), body)
     return gathered({identity.node: SignedBody.of(statement, identity).encode()})
 
 
-def heard(payload: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> dict[str, bytes]:
+def verify_from_cohort(
+    payload: bytes, purpose: Purpose, identity: Identity, plan: Plan
+) -> dict[str, bytes]:
     """What each member of a plan has said, by node.
 
     Args:
@@ -33,8 +34,8 @@ def heard(payload: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> d
         plan: of the epoch.
 
     Raises:
-        NetworkError: a certificate has not the fingerprint in the plan.
-        IdentityError: somebody's part is missing, can't be read, or is not signed by that member
+        NetworkError: a certificate is not the planned one.
+        IdentityError: a member's part is missing, can't be read, or is not signed by that member
             for this purpose, epoch and plan.
     """
     parts = parse_gathered(payload)
@@ -51,10 +52,7 @@ def heard(payload: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> d
 def _verified(node: str, part: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
     signed = SignedBody.decode(part, purpose, node=node)
     plan.check_certificate(node, signed.certificate)
-    check_certificate(
-        signed.certificate, identity.ca_pem, name=node, federation=identity.federation
-    )
-    return signed.verify(purpose, _context(node, plan))
+    return signed.verify(purpose, _context(node, plan), node=node, reader=identity)
 
 
 def _context(node: str, plan: Plan) -> tuple[Fact, ...]:

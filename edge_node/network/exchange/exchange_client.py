@@ -1,13 +1,13 @@
 """The child's end of a tree edge: dial the parent, hand in the message, get the completed step.
 
 A call that breaks is repeated after a growing, jittered pause, on a new channel: the message
-replaces itself. Whoever calls sets the time limit, and cancels when a newer plan comes.
+replaces itself. A newer plan ends the attempts (`feed`).
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,7 +24,7 @@ from edge_node.security.pki.identity import Identity
 from edge_node.security.tls.call_errors import final_error, summary, unreachable
 from edge_node.security.tls.credentials import channel_credentials, channel_options
 from edge_node.security.tls.denylist import Denylist
-from tangentmesh.v1 import exchange_pb2, exchange_pb2_grpc
+from tangentmesh.v1 import exchange_pb2_grpc
 
 __all__ = ["Backoff", "ParentLink"]
 
@@ -50,7 +50,7 @@ class Backoff:
 
 @dataclass
 class ParentLink:
-    """Calls whoever is this node's parent. ``deadline`` limits one call, in seconds."""
+    """Calls this node's parent, which may change. ``deadline`` limits one call, in seconds."""
 
     identity: Callable[[], Identity]
     feed: PlanFeed
@@ -61,7 +61,7 @@ class ParentLink:
     trouble: str = ""
     """Why the newest attempt failed; empty if it did not."""
     unreachable: frozenset[str] = frozenset()
-    """The parent, if the newest attempt didn't reach it; until one does."""
+    """The parent, from an attempt that doesn't reach it until one that does; otherwise empty."""
     explanation: str = ""
     """Why it was not reached, for people."""
     _channel: grpc.aio.Channel | None = field(default=None, repr=False)
@@ -73,12 +73,20 @@ class ParentLink:
     async def exchange(
         self, plan: Plan, operation: Operation, payload: bytes, limit: int, *, node: str
     ) -> bytes:
-        """Hand ``payload`` to the parent of ``node``; its answer, at most ``limit`` bytes.
+        """Hand ``payload`` to the parent of ``node``, and return the answer.
+
+        Args:
+            plan: names the parent.
+            operation: what the payload is for.
+            payload: the combined message of the node's subtree.
+            limit: the longest answer that is accepted, in bytes.
+            node: this node's name.
 
         Tries until it succeeds or is cancelled.
 
         Raises:
-            NetworkError: the parent answered that trying again is in vain, or answered nonsense.
+            NetworkError: the parent answered that trying again is useless, or its answer can't be
+                the operation's.
         """
         for pause in self.backoff.pauses():
             try:
@@ -121,7 +129,7 @@ class ParentLink:
             with suppress(asyncio.InvalidStateError):
                 await call.done_writing()
 
-        stream = self._counted(call, parent)
+        stream = self.traffic.counted(parent, call)
         try:
             self._reached = False
             await send(1)
@@ -194,10 +202,3 @@ class ParentLink:
             if epochs[0].isdecimal():
                 self.feed.hint(int(epochs[0]))
         return bool(epochs)
-
-    async def _counted(
-        self, call: AsyncIterable[exchange_pb2.Chunk], peer: str
-    ) -> AsyncIterator[exchange_pb2.Chunk]:
-        async for chunk in call:
-            self.traffic.received(peer, chunk)
-            yield chunk

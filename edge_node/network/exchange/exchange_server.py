@@ -109,7 +109,7 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
 
         async def payload(limit: int) -> bytes:
             await send(exchange_pb2.Chunk(proceed=exchange_pb2.Proceed()))
-            return await read_payload(self._counted(requests, peer.name), header, limit)
+            return await read_payload(self.traffic.counted(peer.name, requests), header, limit)
 
         try:
             work = self._complete(operation, peer.name, payload)
@@ -189,13 +189,6 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServicer):
         reason = f"the message is of epoch {epoch}; {self.node} is in epoch {self.feed.epoch}"
         return _Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason)
 
-    async def _counted(
-        self, requests: AsyncIterator[exchange_pb2.Chunk], peer: str
-    ) -> AsyncIterator[exchange_pb2.Chunk]:
-        async for chunk in requests:
-            self.traffic.received(peer, chunk)
-            yield chunk
-
 
 class ExchangeServer:
     """The gRPC server around an ExchangeService.
@@ -214,7 +207,7 @@ class ExchangeServer:
         """Listen, and return the port; ``identity`` is for ``server_credentials``.
 
         Raises:
-            MachineError: the address can't be had.
+            MachineError: the node can't listen at the address.
         """
         server = grpc.aio.server(
             interceptors=[RefuseUnreadable()],

@@ -59,7 +59,7 @@ class PlanFeed:
         return self._plan.epoch if self._plan else 0
 
     def offer(self, message: discovery_pb2.Plan) -> None:
-        """Take a plan, unless one as new is here already.
+        """Take a plan, unless the one that is here is as new.
 
         Raises:
             NetworkError: it can't be used; the plan before stays.

@@ -4,9 +4,9 @@
     state/run-7/step-00000003.pb            a completed step, the same bytes at every node
     state/run-7/epoch-12-keys.pb            an operation of the epoch itself
     state/run-7/epoch-12-masking.key        this node's masking key, until the epoch ends
-    state/run-7/step-00000004.contribution  this node's words for the step in progress; then, of
-                                            a completed one, only their digest
-    state/run-7/epoch-12-step-00000004.noisy  or those with noise, which are an epoch's own
+    state/run-7/step-00000004.contribution  this node's words for the step in progress; once the
+                                            step is completed, only their digest
+    state/run-7/epoch-12-step-00000004.noisy  the same with noise, which each epoch draws anew
     state/run-7/complete                    the program has ended
 
 Every file is a `checked_file`: a step whose file is damaged is asked for again. The current run and
@@ -80,7 +80,7 @@ class RecordStore:
             shutil.rmtree(path, ignore_errors=True)
 
     def damaged(self) -> tuple[Path, ...]:
-        """The plan and records that fail their check, and so count as absent; all runs' files."""
+        """Files of all runs, and the plan's, that fail their check and so count as absent."""
         found = [self._directory / "plan.pb", *self._directory.glob("run-*/*.pb")]
         return tuple(path for path in sorted(found) if not is_whole(path))
 
@@ -126,8 +126,7 @@ class RunRecords:
         return tuple(self._steps)
 
     def transcript_before(self, sequence: int) -> bytes:
-        """The transcript of all steps before one, 32 bytes: another one if any bit of what this
-        node was told differs.
+        """All that this node was told before a step, as 32 bytes: another bit gives other bytes.
 
         Args:
             sequence: the step's position in the run; at most the frontier.
@@ -147,23 +146,13 @@ class RunRecords:
             NetworkError: another step stands at that position, or the file was damaged since.
         """
         path = self._path(operation.kind, operation.epoch, operation.sequence)
-        if (content := read_checked(path)) is None:
-            raise NetworkError(
-                "the record of a completed step was damaged", where=str(path), remedy=_JOIN_ANEW
-            )
+        content = _read_whole(path)
         operation.check(parse_record(content, where=str(path)))
         return content
 
     def since(self, first: int) -> list[bytes]:
         """The records of all completed steps from ``first`` on. Raises NetworkError."""
-        paths = [self._step_path(sequence) for sequence in range(first, self.frontier)]
-        contents = [(path, read_checked(path)) for path in paths]
-        for path, content in contents:
-            if content is None:
-                raise NetworkError(
-                    "the record of a completed step was damaged", where=str(path), remedy=_JOIN_ANEW
-                )
-        return [content for _, content in contents if content is not None]
+        return [_read_whole(self._step_path(each)) for each in range(first, self.frontier)]
 
     def commit(self, content: bytes) -> exchange_pb2.Record:
         """Put a completed operation on disk. On return it may be passed on.
@@ -200,8 +189,8 @@ class RunRecords:
     def keep_contribution(self, sequence: int, words: bytes) -> None:
         """Fix this node's contribution, so that a restart can't send another under the same mask.
 
-        Where words were fixed before, and only their digest is left (the step was completed, or the
-        file damaged), no others are accepted.
+        The digest alone is enough to refuse other words. It is left when the step is completed, or
+        when the file is damaged behind it.
 
         Raises:
             RefusedError: other words were fixed before.
@@ -247,7 +236,7 @@ class RunRecords:
         self._transcripts.append(hashlib.sha256(transcript).digest())
 
     def _forget_words(self, sequence: int) -> None:
-        """Of contributions that are no longer needed, keep the digest."""
+        """Keep only the digests of contributions that are no longer needed."""
         noisy = self._directory.glob(self._noisy_path("*", sequence).name)
         for path in (self._contribution_path(sequence), *noisy):
             forget_content(path)
@@ -276,6 +265,15 @@ class RunRecords:
 
     def _key_path(self, epoch: int) -> Path:
         return self._directory / f"epoch-{epoch}-masking.key"
+
+
+def _read_whole(path: Path) -> bytes:
+    """A record that must be there. Raises NetworkError if it was damaged."""
+    if (content := read_checked(path)) is None:
+        raise NetworkError(
+            "the record of a completed step was damaged", where=str(path), remedy=_JOIN_ANEW
+        )
+    return content
 
 
 def _fix(path: Path, words: bytes) -> None:

@@ -15,7 +15,7 @@ from edge_node.network.wire.combine import Combination
 from edge_node.network.wire.operation import Operation, parse_record
 from tangentmesh.v1 import exchange_pb2
 
-__all__ = ["Progress", "Relay", "wholly"]
+__all__ = ["Progress", "Relay", "uninterrupted"]
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class Relay:
                 combined = await asyncio.to_thread(combination.combine, [own, *messages])
                 content = await self._hand_up(plan, operation, combination, combined)
                 times = began, collected, self.clock()
-                record = await wholly(asyncio.to_thread(self.records.commit, content))
+                record = await uninterrupted(asyncio.to_thread(self.records.commit, content))
                 sweep.finish(content)
                 log_step(operation, child=child, parent=plan.parent(self.node), times=times)
             finally:
@@ -114,8 +114,8 @@ class Relay:
         return content
 
 
-async def wholly(work: Coroutine[Any, Any, T]) -> T:
-    """Do something that must not be left half done: a cancellation takes effect at its end.
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Do work that must not be left half done: a cancellation takes effect at its end.
 
     A total that is being written when a newer plan comes is complete, or not, before this node
     tells others how many steps it has completed.

@@ -1,4 +1,4 @@
-"""What a node logs of each operation that is complete: how long it took, and whom it waited for."""
+"""What a node logs of each completed operation: how long it took, and which peer it waited for."""
 
 import logging
 
@@ -9,7 +9,9 @@ __all__ = ["log_step"]
 _log = logging.getLogger(__name__)
 
 
-def log_step(operation: Operation, *, child: str, parent: str, times: tuple[float, ...]) -> None:
+def log_step(
+    operation: Operation, *, child: str, parent: str, times: tuple[float, float, float]
+) -> None:
     """Log a step of the program once its total is on this node's disk.
 
     What an epoch begins with (frontier, claims, keys) is logged, too, but without a position in the

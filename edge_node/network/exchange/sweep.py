@@ -63,7 +63,7 @@ class Sweep:
         return self._combination.limit(len(self._subtrees[child]))
 
     def put(self, child: str, payload: bytes) -> None:
-        """Take a child's message; one that comes after all were there changes nothing.
+        """Take a child's message. Once all children's messages are here, a repeat changes nothing.
 
         Raises:
             NetworkError: it can't be the message of this child's subtree; nothing has changed.

@@ -1,4 +1,5 @@
 """Sums and gathers along the spanning tree of the newest plan, over gRPC.
 
-Read `tree`; `contribution` is what a node adds to a sum, `agreement` what ends a run.
+Read `tree` (the network), `contribution` (what a node adds to a sum) and `agreement` (how a run
+ends).
 """

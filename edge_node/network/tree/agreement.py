@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 
 from edge_node.errors import NetworkError
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose, SignedBody, Statement
 from edge_node.step import Content, Step
@@ -51,7 +50,7 @@ def check_testimonies(
 
     Args:
         testimonies: every node's, as they came down the tree.
-        nodes: whose must be among them.
+        nodes: those whose testimony must be among them.
         identity: this node's; its authority must have issued the others' certificates.
         run: the run.
         transcript: this node's.
@@ -73,10 +72,7 @@ def check_testimonies(
 def _transcript(node: str, content: bytes, identity: Identity, run: int) -> bytes:
     """The transcript that a node testifies to."""
     signed = SignedBody.decode(content, Purpose.TRANSCRIPT, node=node)
-    check_certificate(
-        signed.certificate, identity.ca_pem, name=node, federation=identity.federation
-    )
-    return signed.verify(Purpose.TRANSCRIPT, (node, run))
+    return signed.verify(Purpose.TRANSCRIPT, (node, run), node=node, reader=identity)
 
 
 def _differ(run: int, found: str) -> NetworkError:

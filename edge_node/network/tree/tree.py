@@ -22,7 +22,7 @@ from edge_node.network.epoch.guard import Guard
 from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.exchange.feed import EpochOver, PlanFeed
 from edge_node.network.exchange.records import RecordStore, RunRecords
-from edge_node.network.exchange.relay import Progress, Relay, wholly
+from edge_node.network.exchange.relay import Progress, Relay, uninterrupted
 from edge_node.network.exchange.sweep import Board
 from edge_node.network.tree.contribution import fixed_words, noisy_words
 from edge_node.network.wire import fixed_point
@@ -53,6 +53,15 @@ class TreeNetwork:
     Everything it needs is given: nothing is opened or closed here.
 
     Attributes:
+        run: its number; a plan for another run ends it.
+        identity: this node's, as the newest plan names it.
+        feed: plans.
+        store: records of runs.
+        board: where children's messages find the sweep in progress.
+        link: to the parent.
+        guard: decides whether this node contributes.
+        ledger: where noise is paid for; without it this node takes part in no sum with noise.
+        clock: monotonic seconds.
         epoch: the newest one that has begun here.
     """
 
@@ -63,7 +72,7 @@ class TreeNetwork:
     board: Board
     link: ParentLink
     guard: Guard
-    ledger: PrivacyLedger | None = None  # without one, no sum with noise is taken part in
+    ledger: PrivacyLedger | None = None
     clock: Callable[[], float] = time.monotonic
     epoch: Epoch = field(init=False, repr=False)
     _steps: dict[Step, tuple[str, ...]] = field(default_factory=dict, init=False)
@@ -102,8 +111,8 @@ class TreeNetwork:
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """The masked sum over the tree. Raises NumericalError before anything is sent.
 
-        Under a plan without some node of ``cohort_of`` the step is completed by messages of no
-        words. So it is final like any other, for those who come late or start again, too.
+        Under a plan that lacks a node of ``cohort_of``, the nodes send empty messages. That
+        completes the step without a total, and nodes that come late or start again learn the same.
         """
         check_next(step, self._steps, node=self.node, is_sum=True)
         demanded, noise = demanded_cohort(self._steps, terms), terms.get("noise")
@@ -113,7 +122,9 @@ class TreeNetwork:
             if demanded is not None and plan.cohort != demanded:
                 return RingSum(0), b""
             cohort, masks = await self.epoch.agree(plan)
-            await wholly(asyncio.to_thread(self.guard.admit, cohort, operation.sequence, step))
+            await uninterrupted(
+                asyncio.to_thread(self.guard.admit, cohort, operation.sequence, step)
+            )
 
             def masked() -> bytes:
                 own = words if noise is None else self._with_noise(words, noise, plan, operation)
@@ -125,6 +136,7 @@ class TreeNetwork:
         if demanded is not None and tuple(record.cohort) != demanded:
             self._steps[step] = ()
             raise CohortChanged(step)
+        RingSum(words.nbytes).check(record.payload, frozenset(record.cohort))
         total = fixed_point.decode(fixed_point.from_bytes(record.payload))
         fixed_point.check_total(total, len(record.cohort))
         total.setflags(write=False)
@@ -134,17 +146,20 @@ class TreeNetwork:
         """Every node's bytes, by node name."""
         check_next(step, self._steps, node=self.node, is_sum=False)
 
+        choices = Union(_CHOICE_BYTES)
+
         async def message(_plan: Plan, _operation: Operation) -> _Message:
-            return Union(_CHOICE_BYTES), gathered({self.node: data})
+            return choices, gathered({self.node: data})
 
         record = await self._complete(step, Kind.KIND_GATHER, message)
+        choices.check(record.payload, frozenset(record.cohort))
         return parse_gathered(record.payload)
 
     async def hand_over(self, plan: Plan) -> None:
         """After the program has ended here: take part in the beginning of a new epoch of the run.
 
-        A member that has not ended may lack the last total, and can only get it from those who do.
-        Returns when everybody has it, or a newer plan has come. Raises NetworkError.
+        A member whose program has not ended may lack the last total, and only a node that has it
+        can pass it on. Returns when all have it, or a newer plan has come. Raises NetworkError.
         """
         with suppress(EpochOver):
             await self.feed.while_newest(plan.epoch, self.epoch.begin(plan))

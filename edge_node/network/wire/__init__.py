@@ -1,5 +1,6 @@
-"""What crosses an edge, and how it is read: plans, operations, chunks, words.
+"""What is sent, and how it is checked on arrival: plans, reports, operations, words, chunks.
 
-Read `plan`, `operation`, `fixed_point` (numbers as words), `combine` (how messages add up),
-`framing` (messages as chunks).
+With the aggregator: `plan` and `report`. Along an edge of the tree: `operation` (what a message is
+for), `fixed_point` (numbers as words), `combine` (how messages add up) and `framing` (messages as
+chunks).
 """

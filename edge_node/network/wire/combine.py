@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from edge_node.errors import NetworkError
 from edge_node.network.wire.fixed_point import add, from_bytes, to_bytes
+from edge_node.network.wire.operation import STEP_KINDS
 from tangentmesh.v1 import exchange_pb2
 
 __all__ = ["Combination", "RecordUnion", "RingSum", "Union", "gathered", "parse_gathered"]
@@ -111,13 +112,14 @@ class RecordUnion:
         return self.most
 
     def check(self, payload: bytes, nodes: Set[str]) -> None:
-        """The records must be of this run, and follow each other from ``first`` on."""
+        """The records must be steps of this run, and follow each other from ``first`` on."""
         for expected, record in enumerate(_parse_records(payload), self.first):
-            if record.run != self.run or record.sequence != expected:
+            is_next = (record.run, record.sequence) == (self.run, expected)
+            if not is_next or record.kind not in STEP_KINDS:
                 raise NetworkError(
                     "the records passed on do not follow each other",
                     expected=f"step {expected} of run {self.run}",
-                    found=f"step {record.sequence} of run {record.run}",
+                    found=f"step {record.sequence} of run {record.run}, of kind {record.kind}",
                 )
 
     def combine(self, payloads: Sequence[bytes]) -> bytes:

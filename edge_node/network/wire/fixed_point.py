@@ -55,7 +55,7 @@ def encode(vector: NDArray[np.float64]) -> Words:
             "a value can't be summed",
             where=f"position {first} of {len(vector)}",
             expected="a finite number below 2^53 in absolute value",
-            found="a larger one" if np.isfinite(vector[first]) else "none that is finite",
+            found="a larger one" if np.isfinite(vector[first]) else "no finite number",
             remedy="Look for extreme values in the data file; nothing was sent",
         )
     words = np.empty((len(vector), 2), dtype=np.uint64)
@@ -75,19 +75,19 @@ def decode(words: Words) -> NDArray[np.float64]:
 def check_total(total: NDArray[np.float64], nodes: int) -> None:
     """Check that a decoded total (k,) can be one of as many nodes' vectors.
 
-    Masks that don't cancel, because somebody's part is missing or was changed, leave words that
-    are random in the ring: each passes with a probability of ``nodes`` / 2^14, so a vector of ten
-    numbers from five nodes does so once in 10^35.
+    If a node's part is missing or was changed, the masks don't cancel, and the words are random in
+    the ring. Each word then passes with a probability of ``nodes`` / 2^14: ten numbers from five
+    nodes pass once in 10^35.
 
     Raises:
         NetworkError: a number is larger than that many nodes can have given.
     """
     if (np.abs(total) >= nodes * BOUND).any():
         raise NetworkError(
-            "the total is none: somebody's part is missing from it, or was changed on the way",
+            "the total is invalid: a node's part is missing from it, or was changed on the way",
             expected=f"numbers that {nodes} nodes can give",
             found="numbers as random as masks",
-            remedy="Ask who operates the tree's inner nodes; nothing of anybody's can be read",
+            remedy="Ask who operates the tree's inner nodes; no node's part can be read",
         )
 
 
@@ -120,11 +120,11 @@ def _blocks(length: int) -> Iterator[slice]:
 
 
 def _encode(values: NDArray[np.float64], words: Words) -> None:
-    """Split a number's integer into two signed halves; the low one's sign is borrowed above."""
+    """Split each scaled integer into signed halves; a negative low half borrows from the high."""
     scaled = np.rint(values * _UNITS)  # an integer below 2^113 in absolute value, exact
     high = np.rint(scaled / _LIMB)
     low = scaled - high * _LIMB  # exact: what is left has fewer digits
-    if (ends := low == _LIMB / 2).any():  # a tie that went down, and no signed integer
+    if (ends := low == _LIMB / 2).any():  # a tie, rounded down: 2^63 fits no signed limb
         high[ends] += 1
         low[ends] -= _LIMB
     limbs = words.view(np.int64)
@@ -133,7 +133,9 @@ def _encode(values: NDArray[np.float64], words: Words) -> None:
 
 
 def _decode(words: Words, values: NDArray[np.float64]) -> None:
-    """Join the halves: next to zero, the low limb without its sign would take all digits."""
+    """Join the halves as signed numbers: without its sign, a low half would lose the digits of
+    numbers next to zero.
+    """
     limbs = words.view(np.int64)
     low, high = limbs[:, 0], limbs[:, 1]
     np.multiply(high + (low < 0), _LIMB / _UNITS, out=values)

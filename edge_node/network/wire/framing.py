@@ -6,7 +6,7 @@ long is refused by its header, before its content is read.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from edge_node.errors import NetworkError
@@ -45,9 +45,17 @@ class Traffic:
         edge = self._edges[peer]
         self._edges[peer] = EdgeBytes(edge.sent, edge.received + chunk.ByteSize() + _FRAME)
 
+    async def counted(
+        self, peer: str, chunks: AsyncIterable[exchange_pb2.Chunk]
+    ) -> AsyncIterator[exchange_pb2.Chunk]:
+        """The chunks that come from a peer, each counted."""
+        async for chunk in chunks:
+            self.received(peer, chunk)
+            yield chunk
+
     @property
     def edges(self) -> Mapping[str, EdgeBytes]:
-        """By peer, a copy."""
+        """The bytes of each peer's edge so far."""
         return dict(self._edges)
 
 
@@ -69,7 +77,7 @@ async def read_header(
         proceed: called when the peer, before its own message, says that it wants ours.
 
     Raises:
-        NetworkError: it is no header.
+        NetworkError: it isn't a header.
     """
     chunk = await anext(stream, None)
     if proceed is not None and chunk is not None and chunk.WhichOneof("content") == "proceed":
@@ -99,7 +107,7 @@ async def read_payload(
     payload = bytearray()
     async for chunk in stream:
         if chunk.WhichOneof("content") != "data" or not 0 < len(chunk.data) <= CHUNK_BYTES:
-            raise _malformed("a chunk is no data, empty, or too large", f"1 to {CHUNK_BYTES} bytes")
+            raise _malformed("a chunk holds no data, or too much", f"1 to {CHUNK_BYTES} bytes")
         payload += chunk.data
         if len(payload) > header.length:
             raise _malformed("it is longer than announced", f"{header.length} bytes")

@@ -1,8 +1,8 @@
 """What a message on a tree edge is for: one collective operation in one epoch.
 
 Two kinds are steps of the program (sum, gather) and numbered through the run. Four belong to an
-epoch: the frontier (how far is everybody), the catch-up (records that somebody lacks), the claims
-(what everybody says of its rows) and the masking keys. An operation is the key under which messages
+epoch: the frontier (how far each node is), the catch-up (records that some nodes lack), the claims
+(what each node says of its rows) and the masking keys. An operation is the key under which messages
 are replaced and records are found.
 """
 
@@ -16,12 +16,12 @@ from google.protobuf.message import DecodeError
 from edge_node.errors import NetworkError
 from tangentmesh.v1 import exchange_pb2
 
-__all__ = ["EPOCH_KINDS", "Kind", "Operation", "parse_record", "programs_differ"]
+__all__ = ["EPOCH_KINDS", "STEP_KINDS", "Kind", "Operation", "parse_record", "programs_differ"]
 
 Kind = exchange_pb2.Kind
 
 _KIND_NAMES = {number: name for name, number in Kind.items()}
-_STEP_KINDS = {exchange_pb2.KIND_SUM, exchange_pb2.KIND_GATHER}
+STEP_KINDS = {exchange_pb2.KIND_SUM, exchange_pb2.KIND_GATHER}
 EPOCH_KINDS = {
     exchange_pb2.KIND_FRONTIER: "frontier",
     exchange_pb2.KIND_CATCH_UP: "catch-up",
@@ -53,7 +53,7 @@ class Operation:
     def from_header(cls, header: exchange_pb2.Header) -> Self:
         """What an arriving message says it is for. Raises NetworkError for an unknown kind."""
         operation = cls(header.run, header.epoch, header.kind, header.sequence, header.step)
-        known = header.kind in _STEP_KINDS or operation == cls(
+        known = header.kind in STEP_KINDS or operation == cls(
             header.run, header.epoch, header.kind, 0, EPOCH_KINDS.get(header.kind, "?")
         )
         if not known:
@@ -67,7 +67,7 @@ class Operation:
     @property
     def is_step(self) -> bool:
         """Whether it is a step of the program, and outlives its epoch."""
-        return self.kind in _STEP_KINDS
+        return self.kind in STEP_KINDS
 
     def header(self, plan_hash: bytes, payload: bytes) -> exchange_pb2.Header:
         """The first chunk of a message that carries ``payload``."""
@@ -105,7 +105,10 @@ class Operation:
         if theirs != self:
             raise programs_differ(self, theirs)
         if not record.cohort or list(record.cohort) != sorted(set(record.cohort)):
-            raise NetworkError("a completed step names no proper cohort", where=str(self))
+            raise NetworkError(
+                "a completed step must name its nodes, each once and sorted",
+                where=str(self),
+            )
 
     def __str__(self) -> str:
         return f"step {self.step} (run {self.run}, epoch {self.epoch})"

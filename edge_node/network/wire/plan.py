@@ -1,7 +1,7 @@
 """Plans as messages, and the check of a plan that a node receives.
 
 A node refuses a plan that is no tree: it must have one root, every member's parent must be a
-member, there must be no circle, and an address wherever somebody has to dial.
+member, there must be no circle, and every member that has children must have an address.
 """
 
 from collections.abc import Iterator

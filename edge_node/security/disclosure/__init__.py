@@ -1,5 +1,6 @@
 """What a site lets totals say about it.
 
-Read `policy`, `cohort`, `differencing` (what totals give away when subtracted), `ledger` (what was
-contributed), `guard` (the decision); `departure` is a leaving node's consent.
+Read `policy` (what the site allows), `cohort` (the nodes of a sum), `differencing` (what totals
+give away when subtracted), `ledger` (what was contributed) and `guard` (the decision). `departure`
+is a leaving node's consent.
 """

@@ -43,7 +43,7 @@ def isolated(
         released: the members of earlier totals of the same step.
         new: those of the next one.
         fewest: the least number of nodes that may be isolated together.
-        harmless: whether it doesn't matter that these nodes, fewer than ``fewest``, are isolated.
+        harmless: whether these nodes, fewer than ``fewest``, may be isolated.
 
     Returns:
         One of the smallest such sets of nodes; empty if there is none.
@@ -154,7 +154,10 @@ def _cancelled(vector: _Vector, by: _Vector, place: int) -> _Vector:
 
 @dataclass(frozen=True)
 class _Search:
-    """The search for a vector of few nodes that needs the new row; ``nodes`` are each class's."""
+    """The search for a vector of few nodes that needs the new row.
+
+    ``nodes`` holds the nodes of each class; fewer than ``fewest`` must not be isolated.
+    """
 
     nodes: list[frozenset[str]]
     fewest: int

@@ -20,6 +20,7 @@ from edge_node.security.disclosure.departure import Departure
 from edge_node.security.disclosure.differencing import Row, isolated
 from edge_node.security.disclosure.ledger import Contribution, Fate, Ledger
 from edge_node.security.disclosure.policy import check_cohort
+from edge_node.security.pki.identity import Identity
 from edge_node.step import Step
 
 __all__ = ["SiteGuard"]
@@ -66,9 +67,9 @@ class SiteGuard:
         """Check a cohort before the first sum of its epoch.
 
         Args:
-            cohort: with everybody's claim.
-            completed: the run's completed steps, as records name them (``str(step)``). A step that
-                was taken several times is among them with its first attempt, too.
+            cohort: with each node's claim.
+            completed: names of the run's completed steps, as records have them (``str(step)``). A
+                step that was taken several times is in it under its first name, too.
 
         Raises:
             CohortRefusedError: the policy forbids it, this site's rows are not those with which the
@@ -109,15 +110,24 @@ class SiteGuard:
         with self._lock:
             self._ledger.settle(run, epoch, frontier, cohort)
 
-    def take(self, departure: Departure) -> bool:
-        """Note and log the consent of a node that has left, which the caller has checked.
+    def take(self, departure: Departure, identity: Identity) -> bool:
+        """Note and log the consent of a node that has left.
 
         The aggregator repeats a departure whenever this node starts, so most are not news.
 
+        Args:
+            departure: as the aggregator has handed it on.
+            identity: this node's; one of its authorities must have issued the other's certificate.
+
         Returns:
             Whether it was noted: it is news, and covers all that this node has summed with the
-            other. A consent from before the other came back covers less. Raises MachineError.
+            other. A consent from before the other came back covers less.
+
+        Raises:
+            IdentityError: the node in whose name it came has not signed it; nothing is noted.
+            MachineError: the ledger can't be written.
         """
+        departure.check(identity.ca_pem, identity.federation)
         with self._lock:
             outdated = departure.epoch < self._ledger.newest_epoch(departure.node)
             if outdated or self._ledger.consents.get(departure.node):
@@ -143,9 +153,9 @@ class SiteGuard:
             )
 
     def _known(self, step: Step, cohort: Cohort) -> list[Contribution]:
-        """Contributions to the step whose total somebody may know; this epoch's own is no news.
+        """Contributions to the step whose total may be known, except this epoch's own.
 
-        Raises CohortRefusedError if that was to another cohort: the node has forgotten the plan.
+        Raises CohortRefusedError if this epoch's was to another cohort: the plan was forgotten.
         """
         now = (cohort.run, cohort.epoch)
         for each in self._ledger.steps.get(step, ()):
@@ -164,8 +174,10 @@ class SiteGuard:
         ]
 
     def _isolated(self, known: Iterable[Contribution], cohort: Cohort) -> frozenset[str]:
-        """The nodes that a total over the cohort would isolate: for everybody, or for a root that
-        alone may know an earlier total. A root that would isolate itself learns nothing.
+        """The nodes that a total over the cohort would isolate, given what is already known.
+
+        That is judged for what everybody may know, and again for each root that alone may know an
+        earlier total. A root that would isolate itself learns nothing.
         """
         consents = {**self._ledger.consents, **{n: c.consents for n, c in cohort.claims.items()}}
         willing = frozenset(node for node, consent in consents.items() if consent)
@@ -193,11 +205,11 @@ class SiteGuard:
         few = self._policy.min_cohort
         alone = " and ".join(sorted(nodes)) + (" alone" if len(nodes) == 1 else " only")
         return CohortRefusedError(
-            f"totals of this cohort and of run {runs} would differ by {alone}, whose sums could be"
-            f" told from them",
+            f"totals of this cohort and of run {runs} would differ by {alone}: subtracting them"
+            " would reveal those sums",
             where=f"{self._node}, step {step} of run {cohort.run}",
             expected=f"at least {few} nodes that join, leave or change their rows together",
-            remedy="Wait for more, or for the consent of those who are named",
+            remedy="Wait for more nodes, or for the consent of those that are named",
         )
 
 

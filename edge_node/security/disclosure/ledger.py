@@ -6,8 +6,8 @@
                            is there, a ledger must be, too
 
 A contribution is on disk before masked words leave the node. So after a crash the ledger may hold
-one that was never sent, and never lacks one that was. A damaged ledger is refused: what has been
-forgotten can't be guarded.
+one that was never sent, and never lacks one that was. A damaged ledger is refused: a guard that has
+forgotten a total can't say what the next one would reveal.
 """
 
 import enum
@@ -191,7 +191,7 @@ class Ledger:
         return self._memory.consents
 
     def newest_epoch(self, node: str) -> int:
-        """The newest epoch in which this node and the other have contributed; 0: none."""
+        """The newest epoch in which both this node and ``node`` have contributed; 0: none."""
         return self._memory.epochs.get(node, 0)
 
     def version(self, file: Path) -> bytes:
@@ -230,7 +230,7 @@ class Ledger:
             self._append([line])
 
     def consent(self, node: str) -> None:
-        """Note that a node has consented; whoever calls has verified it. Raises MachineError."""
+        """Note that a node has consented; the caller has verified it. Raises MachineError."""
         if not self._memory.consents.get(node):
             self._append([_Consented(node)])
 

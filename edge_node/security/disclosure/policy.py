@@ -28,7 +28,7 @@ def check_cohort(policy: SitePolicy, node: str, cohort: Iterable[str]) -> None:
     members = frozenset(cohort)
     if len(members) < policy.min_cohort:
         raise CohortRefusedError(
-            f"{node} is in no sum over so few nodes",
+            f"{node} takes part in no sum over so few nodes",
             where=_WHERE,
             expected=f"a cohort of at least {policy.min_cohort}",
             found=", ".join(sorted(members)),
@@ -37,7 +37,7 @@ def check_cohort(policy: SitePolicy, node: str, cohort: Iterable[str]) -> None:
     strangers = members - {node, *policy.peers} if policy.peers else frozenset()
     if strangers:
         raise CohortRefusedError(
-            f"{node} is in no sum with nodes that are not its `peers`",
+            f"{node} takes part in no sum with nodes that are not its `peers`",
             where=_WHERE,
             expected=", ".join(policy.peers),
             found=", ".join(sorted(strangers)),
@@ -58,10 +58,10 @@ def check_task(policy: SitePolicy, task: Task) -> None:
 
 
 def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
-    """Check that a federation promises as much differential privacy as a site demands, and that the
-    site doesn't ask to know what a private run tells nobody.
+    """Check that a federation promises as much differential privacy as a site demands.
 
-    Whether the site can afford it is for its ledger to say: `security.privacy.privacy_ledger`.
+    A private run counts no rows, so a site may not demand a least number of them. Whether the site
+    can afford the run is for its ledger to say: `security.privacy.privacy_ledger`.
 
     Args:
         policy: the site's.

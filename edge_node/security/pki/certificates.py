@@ -1,4 +1,4 @@
-"""What a certificate says: whose it is, for how long, and its two encodings.
+"""What a certificate says: which member it names, for how long, and its two encodings.
 
 Nothing here says that it may be believed: that is for `security.pki.certificate_checks`.
 """
@@ -62,7 +62,7 @@ def parse_certificate(data: bytes, *, where: str) -> x509.Certificate:
             "not a certificate",
             where=where,
             expected="one X.509 certificate",
-            found=f"{len(data)} bytes that are none",
+            found=f"{len(data)} bytes of something else",
         ) from error
 
 
@@ -75,7 +75,7 @@ def parse_certificates(data: bytes, *, where: str) -> list[x509.Certificate]:
             "not a file of certificates",
             where=where,
             expected="X.509 certificates, PEM",
-            found=f"{len(data)} bytes that are none",
+            found=f"{len(data)} bytes of something else",
         ) from error
 
 

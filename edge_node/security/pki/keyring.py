@@ -74,8 +74,7 @@ class Keyring:
 
     def named(self, fingerprint: bytes) -> Identity:
         """The identity whose certificate has this fingerprint, or else the newest."""
-        held = (self.current, self.renewed or self.current)
-        return next((each for each in held if each.fingerprint == fingerprint), self.newest)
+        return self.current if self.current.fingerprint == fingerprint else self.newest
 
     def request_key(self) -> bytes:
         """The key to ask a certificate for; see the function ``request_key``."""

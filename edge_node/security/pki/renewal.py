@@ -1,8 +1,8 @@
 """A request to renew a certificate, and the proof that the old certificate's owner makes it.
 
-The proof is a signature by the old key over the signing request for the new one. Whoever signs
-certificates, wherever that is, verifies it: so nobody who carries the request between them can put
-another key in its place.
+The proof is a signature by the old key over the signing request for the new one. The authority,
+wherever it is, verifies the proof before it signs. So nobody who carries the request on its way
+there can put another key in its place.
 """
 
 from edge_node.errors import IdentityError

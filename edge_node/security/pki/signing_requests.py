@@ -1,4 +1,4 @@
-"""Certificate signing requests (PKCS #10): the proof that an applicant holds a key, and no more."""
+"""Certificate signing requests (PKCS #10): they prove that an applicant holds a key, no more."""
 
 import hashlib
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from edge_node.errors import IdentityError
+from edge_node.security.pki.certificate_checks import check_certificate
 from edge_node.security.pki.certificates import der_of, fingerprint_of, parse_certificate
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.private_keys import parse_key
@@ -44,7 +45,7 @@ class Purpose(enum.StrEnum):
 
 
 class KeyHolder(Protocol):
-    """Whoever has a private key: an ``Identity`` or an ``Authority``."""
+    """An owner of a private key: an ``Identity`` or an ``Authority``."""
 
     @property
     def key_pem(self) -> bytes:
@@ -136,9 +137,20 @@ class SignedBody(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
         """As it is sent."""
         return msgspec.msgpack.encode(self)
 
-    def verify(self, purpose: Purpose, context: tuple[Fact, ...]) -> bytes:
-        """The body, if the certificate's owner has signed it for this purpose in this context.
+    def verify(
+        self, purpose: Purpose, context: tuple[Fact, ...], *, node: str, reader: Identity
+    ) -> bytes:
+        """The body, if ``node`` has signed it for this purpose in this context.
 
-        Whether the certificate is to be believed is for the caller to check. Raises IdentityError.
+        Args:
+            purpose: what it must have been signed for.
+            context: as the reader knows it.
+            node: the node that must have signed.
+            reader: its authority is the only one that is believed.
+
+        Raises:
+            IdentityError: the certificate is not the authority's, another node's or out of date; or
+                its key has not signed this.
         """
+        check_certificate(self.certificate, reader.ca_pem, name=node, federation=reader.federation)
         return Statement(purpose, context, self.body).verify(self.certificate, self.signature)

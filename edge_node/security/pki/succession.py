@@ -1,8 +1,8 @@
 """One authority follows another: how a node comes to trust the new one.
 
 The old authority signs the new one's certificate. Its signature travels beside the certificate,
-which signs itself and so stands alone when the old authority has gone. A node that trusts the old
-authority, and holds that signature, may trust the new one, whoever handed it over.
+which is self-signed and so still holds when the old authority is gone. A node that trusts the old
+authority and has verified that signature may trust the new one, no matter who passed it on.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """Discrete Gaussian noise for a sum over the federation: every node adds a share of it.
 
-The total then holds the noise of one honest party, whom nobody needs to trust (the distributed
-discrete Gaussian mechanism; Kairouz, Liu & Steinke 2021). Values are whole multiples of a grid, and
-so is the noise, drawn exactly by OpenDP (Canonne, Kamath & Steinke 2020): no floating-point digit
-of a total tells noise from data (Mironov 2012).
+The total then holds as much noise as one trusted party would add, and no party needs to be trusted
+(the distributed discrete Gaussian mechanism; Kairouz, Liu & Steinke 2021). Values are whole
+multiples of a grid, and so is the noise, drawn exactly by OpenDP (Canonne, Kamath & Steinke 2020):
+no floating-point digit of a total tells noise from data (Mironov 2012).
 
 A member knows its own share. So that ``tolerated`` members who pool theirs see no less noise than
 was promised, shares are larger: of variance sigma^2 / (N - tolerated) each. A sum of N discrete
@@ -17,15 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_node.arrays import Vector
 from edge_node.config import Level
 from edge_node.errors import ConfigurationError, NumericalError, RefusedError
 from edge_node.security.privacy.privacy_cost import rho_of
 
 __all__ = ["DiscreteGaussian", "check_noise_available", "draw_integers"]
 
-Vector = NDArray[np.float64]
 Draw = Callable[[float, int], Sequence[int]]
 
 _GRID_BITS = 20  # sigma is 2^20 to 2^21 grid steps

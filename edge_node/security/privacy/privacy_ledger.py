@@ -1,4 +1,4 @@
-"""What privacy this site has spent: a ledger that says when something was taken out.
+"""What privacy this site has spent: a ledger from which no line can be removed unnoticed.
 
     state/privacy.ledger     a chained log (`security.chained_log`) with one line of JSON for each
                              sum with noise that the site took part in
@@ -43,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         rho: what it cost (zCDP).
         epsilon: what all lines so far cost together, at ``delta``; None where that is no number:
             a record-level release doesn't hide a site.
-        delta: at which ``epsilon`` is told.
+        delta: at which ``epsilon`` is reported.
     """
 
     time: str
@@ -66,8 +66,8 @@ class PrivacyLedger:
         path: the ledger.
         head: its head, in another directory.
         level: whose privacy the spent epsilon is about.
-        delta: at which epsilon is told.
-        demand: the site's own: no release may be weaker or go beyond its budget; None: none.
+        delta: at which epsilon is reported.
+        demand: the site's own: no release may be weaker, or exceed its budget; None: it has none.
         now: the time.
     """
 
@@ -88,8 +88,10 @@ class PrivacyLedger:
         self._now = now
 
     def check(self, promise: PrivacySpec, *, run: int) -> None:
-        """Check before a run that its release can be afforded, so that others needn't begin in
-        vain, and spend for it. A run that this site has paid for may go on.
+        """Check before a run that the site can afford its release.
+
+        Otherwise the others would begin, and spend, for nothing. A run that this site has already
+        paid for may go on.
 
         Raises:
             RefusedError: it is beyond the site's budget, or the ledger was changed.

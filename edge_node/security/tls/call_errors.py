@@ -105,7 +105,7 @@ async def unreachable(
     address: str, *, name: str, identity: "Identity", pinned: Collection[bytes] = ()
 ) -> TangentMeshError:
     """As ``explain_failure``, without blocking the event loop."""
-    # here, for it loads cryptography: asking the node on this machine needs none of that
+    # imported late, with cryptography: a program that asks its local node needs neither
     from edge_node.security.tls.handshake import explain_failure
 
     return await asyncio.to_thread(
@@ -114,7 +114,7 @@ async def unreachable(
 
 
 def final_error(error: grpc.RpcError, *, where: str) -> NetworkError | None:
-    """The answer of a parent after which trying again is in vain; None: it isn't one."""
+    """A parent's answer as an error, if trying again is useless; None: it may help."""
     return NetworkError(error.details() or "", where=where) if error.code() in _FINAL else None
 
 

@@ -81,7 +81,7 @@ def server_credentials(identity: Identity | Callable[[], Identity]) -> grpc.Serv
 def enrolment_server_credentials(
     identity: Identity | Callable[[], Identity],
 ) -> grpc.ServerCredentials:
-    """TLS with the server's certificate only: whoever enrols has none yet."""
+    """TLS with the server's certificate only: a node that enrols has none yet."""
     return _server_credentials(identity, mutual=False)
 
 
@@ -112,23 +112,22 @@ def _server_credentials(
 
 
 def channel_credentials(
-    identity: Identity, *, pinned_der: bytes | Sequence[bytes] | None = None
+    identity: Identity, *, pinned_der: Sequence[bytes] | None = None
 ) -> grpc.ChannelCredentials:
     """Mutual TLS for a client.
 
     Args:
         identity: the client's own.
-        pinned_der: the only certificates that the server may show (DER); without it, any of the
+        pinned_der: the only certificates that the server may show (DER); None: any of the
             federation's authority. Name (``channel_options``) and dates are checked in both cases.
 
     Raises:
-        IdentityError: ``pinned_der`` is not a certificate.
+        IdentityError: something in ``pinned_der`` is not a certificate.
     """
     if pinned_der is None:
         roots = identity.ca_pem
     else:
-        pins = [pinned_der] if isinstance(pinned_der, bytes) else pinned_der
-        roots = b"".join(pem_of(pin, where="pinned peer") for pin in pins)
+        roots = b"".join(pem_of(pin, where="pinned peer") for pin in pinned_der)
     return grpc.ssl_channel_credentials(roots, identity.key_pem, identity.certificate_pem)
 
 

@@ -54,7 +54,7 @@ class Denylist:
             raise IdentityError("not a denylist", expected=f"fingerprints of {_DIGEST} bytes")
         if denied == self._denied:
             return
-        self._denied = denied  # counts at once, whether the disk can be written or not
+        self._denied = denied  # counts at once, even if the disk can't be written
         self._changed.set()
         self._changed = asyncio.Event()
         if self._path is not None:

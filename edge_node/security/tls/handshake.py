@@ -16,7 +16,7 @@ from edge_node.security.pki.identity import Identity
 __all__ = ["explain_failure"]
 
 _SECONDS = 3.0
-_CLOCK = "both machines' clocks being right, its operator renews it"
+_CLOCK = "check both machines' clocks; if they are right, the peer's operator must renew it"
 
 
 def explain_failure(
@@ -56,13 +56,18 @@ def explain_failure(
         _check_own(identity, now)
     except IdentityError as error:
         return error
+    return _refused(identity, where)
+
+
+def _refused(identity: Identity, where: str) -> NetworkError:
+    """The peer can be believed, but doesn't believe this node."""
     return NetworkError(
         "the peer's certificate is right, but it ended the connection",
         where=where,
         expected="a peer that trusts this node's certificate",
         found=_described(identity),
-        remedy="It may have just restarted. If this stays: does it belong to the same authority,"
-        " and is its clock right?",
+        remedy="It may have just restarted. If this stays, check that it has the same authority,"
+        " and that its clock is right",
     )
 
 

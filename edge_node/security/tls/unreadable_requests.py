@@ -1,7 +1,7 @@
 """Requests that can't be read are refused by name, before a service sees them.
 
 By itself gRPC answers a request that is no message of its type with UNKNOWN, and writes a traceback
-into the server's log: as if the server were broken, and as often as somebody likes.
+into the server's log. That looks like a broken server, and any caller could fill the log with it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -22,18 +22,19 @@ from aggregator.ca.offline_files import (
 )
 from aggregator.ca.own_certificate import OwnCertificate
 from aggregator.ca.trust import NodesTrust
-from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.config import load_config
+from aggregator.directory.layout import Directory
 from aggregator.members.members import Members
 from aggregator.registry.certificate_requests import RequestKind
-from aggregator.registry.registry import EnrolledNode, Registry
+from aggregator.registry.registry import Denial, EnrolledNode, Registry
 from aggregator.setup import create_token
-from edge_node.errors import ConfigurationError, IdentityError
+from edge_node.errors import ConfigurationError, IdentityError, RefusedError
 from edge_node.security.pki.authority import Authority
-from edge_node.security.pki.certificates import pem_of
+from edge_node.security.pki.certificates import parse_certificate, pem_of
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.private_keys import generate_key
 from edge_node.security.pki.renewal import renewal_request
-from edge_node.security.pki.signing_requests import signing_request
+from edge_node.security.pki.signing_requests import requested_key, signing_request
 from edge_node.security.pki.statement import Purpose, Statement
 from edge_node.security.pki.tokens import Token
 from edge_node.security.tls.credentials import Caller
@@ -60,7 +61,7 @@ class Apart:
         """Of an aggregator that starts."""
         authorities = Authorities.load(self.directory.authority, offline=True)
         members = Members(registry, 15.0, calendar=lambda: NOW)
-        return Issuer(members, lambda: authorities, NodesTrust(15.0))
+        return Issuer(members, lambda: authorities, NodesTrust(15.0), timedelta(days=90))
 
     def ask(self, node: str, key: bytes, *, token: str = "", replace: bool = False) -> str:
         """A node asks to enrol; the token, to come again."""
@@ -221,6 +222,35 @@ def test_a_lost_key_is_replaced_by_the_operators_of_both(apart: Apart) -> None:
         assert [each.fingerprint for each in registry.denials()] == [a.fingerprint]
 
 
+@pytest.mark.parametrize("denied", [True, False])
+def test_a_node_that_was_denied_after_it_asked(apart: Apart, denied: bool) -> None:
+    """The authority doesn't know of it, and signs. What it has signed is not imported."""
+    stolen, thiefs = apart.member("a"), generate_key()
+    assert apart.renew(stolen, thiefs) is None
+    with Registry.open(apart.directory.registry) as registry:
+        if denied:
+            registry.deny([Denial(stolen.fingerprint, "a", "stolen", NOW)])
+        assert apart.carry() == ([] if denied else ["a"])
+        assert bool(registry.renewals()) is not denied
+        assert registry.requests.all() == []
+        registry.allow([stolen.fingerprint])
+    assert apart.renew(stolen, generate_key()) is None  # it may ask again
+
+
+def test_a_stolen_key_can_not_be_renewed_before_it_is_replaced(apart: Apart) -> None:
+    """The new key's request waits for the authority; the old key's doesn't take its place."""
+    stolen, key = apart.member("a"), generate_key()
+    apart.ask("a", key, replace=True)
+    with pytest.raises(RefusedError, match="a enrols anew, with another key"):
+        apart.renew(stolen, generate_key())
+    assert apart.carry("a") == ["a"]
+    with Registry.open(apart.directory.registry) as registry:
+        (node,) = registry.nodes()
+        assert parse_certificate(node.certificate, where="a").public_key() == requested_key(
+            signing_request(key, "a"), "a"
+        )
+
+
 def test_another_federations_requests(apart: Apart) -> None:
     """Are not looked at."""
     content = RequestFile(federation="factories", hosts=(), requests=())
@@ -261,16 +291,20 @@ def test_what_comes_back_is_checked(apart: Apart, forge: Forge) -> None:
         assert registry.nodes() == []
 
 
-def test_what_nobody_asked_for_is_left_out(apart: Apart) -> None:
-    """The request was for another key by the time that its certificate came."""
+@pytest.mark.parametrize("meanwhile", ["nothing", "forgotten", "another key"])
+def test_what_nobody_asked_for_is_left_out(apart: Apart, meanwhile: str) -> None:
+    """By the time that the certificate comes, the request is gone, or for another key."""
     apart.ask("a", generate_key())
     export_requests(apart.directory, apart.requests)
-    with Registry.open(apart.directory.registry) as registry:
-        registry.requests.drop("a")
-    apart.ask("b", generate_key())
+    if meanwhile != "nothing":
+        with Registry.open(apart.directory.registry) as registry:
+            registry.requests.drop("a")
+    if meanwhile == "another key":
+        apart.ask("a", generate_key())
     authority, content = OfflineAuthority.open(apart.ca), read_file(apart.requests, RequestFile)
     write_file(apart.signed, authority.issue(content, content.requests))
-    assert import_certificates(apart.directory, apart.signed).names == []
+    imported = import_certificates(apart.directory, apart.signed).names
+    assert imported == (["a"] if meanwhile == "nothing" else [])
 
 
 def test_a_new_authority_takes_over(apart: Apart) -> None:

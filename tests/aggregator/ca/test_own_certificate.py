@@ -10,7 +10,8 @@ import pytest
 
 from aggregator.ca.authorities import Authorities
 from aggregator.ca.own_certificate import OwnCertificate, issue_own
-from aggregator.directory.layout import Directory, load_config
+from aggregator.directory.config import load_config
+from aggregator.directory.layout import Directory
 from edge_node.security.pki.identity import Identity, load_identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.pki.signing_requests import signing_request

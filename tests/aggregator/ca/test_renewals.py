@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import pytest
 
+from aggregator.ca.authorities import Authorities
 from aggregator.registry.registry import Denial
 from edge_node.security.pki.certificates import fingerprint_of
 from edge_node.security.pki.identity import Identity
@@ -180,6 +182,21 @@ async def test_only_the_owner_renews_and_with_a_new_key(aggregator: Discovered, 
     await aggregator.beat("a")
 
 
+async def test_the_new_authority_issues_once_all_nodes_trust_it(
+    aggregator: Discovered, tmp_path: Path
+) -> None:
+    """Before that, a node that doesn't could not reach one with a certificate of the new one."""
+    aggregator.authority.save(tmp_path)
+    rolled = Authorities.load(tmp_path).rotate(tmp_path)
+    aggregator.service.issuer.authorities = lambda: rolled
+    both = list(rolled.fingerprints)
+    await aggregator.beat("b", authorities=both[:1])
+    assert not (await aggregator.beat("a", authorities=both)).renew
+    assert not rolled.newest_issued((await aggregator.renew("a")).certificate_der)
+    assert (await aggregator.beat("b", authorities=both)).renew
+    assert rolled.newest_issued((await aggregator.renew("b")).certificate_der)
+
+
 def deny(aggregator: Discovered, identity: Identity) -> None:
     """`aggregator deny`, as another program would write it."""
     aggregator.registry.deny([Denial(identity.fingerprint, identity.node, "stolen", 1e9)])
@@ -209,6 +226,39 @@ async def test_a_denied_node_is_refused_and_left_out(aggregator: Discovered) -> 
     aggregator.registry.allow([aggregator.identities["b"].fingerprint])
     await aggregator.members.refresh()
     await aggregator.beat("b", **RUNNING)
+
+
+@pytest.mark.parametrize("denied", [True, False])
+async def test_whoever_is_denied_renews_nothing_before_the_service_hears(
+    aggregator: Discovered, denied: bool
+) -> None:
+    """Another program writes the denial. A certificate that is issued now would outlive it."""
+    await aggregator.first_plan("a", "b", "c", "d")
+    if denied:
+        deny(aggregator, aggregator.identities["b"])
+        with pytest.raises(Aborted, match="denied or replaced in the meantime") as caught:
+            await aggregator.renew("b")
+        assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
+    else:
+        await aggregator.renew("b")
+    assert bool(aggregator.registry.renewals()) is not denied
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_key_that_is_being_replaced_renews_nothing(
+    aggregator: Discovered, replaced: bool
+) -> None:
+    """It asks while the machine that replaces it enrols. The one with the token wins."""
+    registry, held = aggregator.registry, aggregator.members.certificates
+    registry.add_token(b"again", "b", expires_at=aggregator.date, replace=True)
+    new = replace(held.nodes["b"], fingerprint=fingerprint_of(b"new"), certificate=b"new")
+    if replaced:
+        registry.enrol(b"again", "b", now=aggregator.date, issue=lambda: new)
+        with pytest.raises(Aborted, match="denied or replaced in the meantime"):
+            await aggregator.renew("b")
+    else:
+        await aggregator.renew("b")
+    assert bool(registry.renewals()) is not replaced
 
 
 async def test_a_replaced_certificate_is_denied(aggregator: Discovered) -> None:

@@ -52,7 +52,9 @@ def asked(path: Path, node: str) -> str:
     """A node has asked to enrol; its key's fingerprint."""
     csr = signing_request(generate_key(), node)
     with Registry.open(path / "agg" / "registry.sqlite") as registry:
-        registry.requests.put(CertificateRequest(node, RequestKind.ENROLMENT, csr, b"", 0.0))
+        registry.add_token(csr, node, expires_at=1.0)
+        request = CertificateRequest(node, RequestKind.ENROLMENT, csr, b"", 0.0)
+        registry.redeem_for(request, csr, now=0.0)
     return key_fingerprint(csr, node)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.members.certificates import NodeCertificates
 from aggregator.members.members import Members
-from aggregator.registry.registry import EnrolledNode, Registry
+from aggregator.registry.registry import Denial, EnrolledNode, Registry
 from edge_node.errors import RefusedError
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.pki.authority import Authority
@@ -55,6 +55,28 @@ async def test_a_change_is_not_undone_by_what_was_read_before(changed: bool) -> 
         assert ("a" in members.certificates.nodes) == changed
         await members.refresh()
         assert members.certificates.nodes.keys() == {"b"}
+
+
+async def test_a_denial_is_not_put_off_by_changes() -> None:
+    """Whatever else happens while it is read: a denied node could see to it that something does."""
+    with SlowRegistry.open(":memory:") as registry:
+        registry.reading, registry.answering = threading.Event(), threading.Event()
+        registry.answering.set()
+        registry.keep_enrolment(node("a"), now=0.0)
+        members = Members(registry, 15.0)
+        caller = Caller("a", "node", node("a").fingerprint)
+        members.certificates.member(caller)  # the control
+        registry.reading.clear()
+        registry.answering.clear()
+        registry.deny([Denial(caller.fingerprint, "a", "stolen", 0.0)])
+        refreshing = asyncio.ensure_future(members.refresh())
+        await asyncio.to_thread(registry.reading.wait, DEADLINE)
+        members.renewed(node("a", 2))
+        registry.answering.set()
+        await refreshing
+        assert members.certificates.renewals == {"a": node("a", 2)}
+        with pytest.raises(RefusedError, match="denied"):
+            members.certificates.member(caller)
 
 
 def test_a_renewed_certificate_counts_beside_the_one_in_force() -> None:

@@ -50,7 +50,7 @@ class Federation:
         del self.reports[node]
 
     def restart_aggregator(self) -> None:
-        """It remembers what nodes said, not that they live, nor what it has historyd."""
+        """It remembers what nodes said; not that they live, nor what earlier plans have taught."""
         self.last = Decision()
         self.presences = {
             node: remembered(node, each.fingerprint, each.report, now=self.now)

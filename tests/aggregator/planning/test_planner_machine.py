@@ -69,7 +69,7 @@ class Life(RuleBasedStateMachine):
             return
         before, self.before = self.before, plan
         members = {member.node for member in plan.members}
-        assert len(members) >= self.federation.rules.fewest
+        assert len(members) >= self.federation.rules.fewest_to_go_on
         if before:
             assert plan.epoch == before.epoch + 1
             assert plan.run in (before.run, before.run + 1)

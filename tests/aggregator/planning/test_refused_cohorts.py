@@ -29,13 +29,19 @@ def test_a_refusal_is_explained():
     )
 
 
-def newcomer_refused() -> Federation:
-    """A run of abcd is complete; e comes, and the others refuse a cohort with it."""
+def newcomer_planned() -> Federation:
+    """A run of abcd is complete; e comes, and a cohort with it is planned."""
     federation = Federation("a", "b", "c", "d").started()
     federation.complete()
     federation.join("e")
     federation.wait(3)
     assert (federation.decide().run, federation.members()) == (2, "abcde")
+    return federation
+
+
+def newcomer_refused() -> Federation:
+    """The same, and the others refuse it."""
+    federation = newcomer_planned()
     federation.refuse("a", "b", "c", "d")
     assert federation.decide() is None
     return federation
@@ -53,6 +59,32 @@ def test_a_refused_cohort_is_not_tried_again():
     federation.join("e", session=b"1")
     federation.wait(1000)
     assert federation.decide() is None, "the same processes"
+
+
+def test_nodes_refuse_one_after_the_other():
+    """The first to refuse is not left out of a new cohort before the others have answered."""
+    federation = newcomer_planned()
+    federation.wait(10)  # the members check the cohort
+    for node in "abcd":
+        federation.refuse(node)
+        assert federation.decide() is None
+        federation.wait(2.9)
+        assert federation.decide() is None
+    federation.wait(1000)
+    assert federation.decide() is None
+    assert federation.members() == "abcde"
+
+
+def test_only_one_refuses():
+    """The others' silence is their answer: once it is quiet, they go on without it."""
+    federation = newcomer_planned()
+    federation.wait(10)
+    federation.refuse("a")
+    federation.wait(2.9)
+    assert federation.decide() is None
+    assert federation.last.waiting == "a refuses the cohort a, b, c, d, e: e alone"
+    federation.wait(0.1)
+    assert (federation.decide().run, federation.members()) == (3, "bcde")
 
 
 def test_another_cohort_is_tried():

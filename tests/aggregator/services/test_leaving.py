@@ -83,6 +83,23 @@ async def test_nobody_consents_for_another(aggregator: Discovered) -> None:
     assert len(aggregator.registry.nodes()) == 4
 
 
+@pytest.mark.parametrize(("epoch", "good"), [(0, True), (1, True), (2, False), (2**63, False)])
+async def test_nobody_consents_for_what_is_to_come(
+    aggregator: Discovered, epoch: int, good: bool
+) -> None:
+    """The name may be another node's by then: nothing would make that consent void."""
+    await aggregator.first_plan(*"abcd")
+    departure = Departure.of(aggregator.identities["d"], epoch)
+    if good:
+        await leave(aggregator, "d", departure)
+    else:
+        with pytest.raises(Aborted, match="still to come") as caught:
+            await leave(aggregator, "d", departure)
+        assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
+    assert [each.epoch for each in aggregator.registry.departures()] == [epoch] * good
+    assert len(aggregator.registry.nodes()) == 4 - good
+
+
 async def test_a_node_that_is_evicted(aggregator: Discovered) -> None:
     """By another program, while the server runs: no plan names it from then on."""
     await aggregator.first_plan(*"abcd")

@@ -37,11 +37,17 @@ async def mesh(mesh: Mesh) -> Mesh:
     return mesh
 
 
-def guard(peer: Peer, *, kind: type[SiteGuard] = SiteGuard, version: str = "") -> Ledger:
+def guard(
+    peer: Peer,
+    *,
+    kind: type[SiteGuard] = SiteGuard,
+    version: str = "",
+    policy: SitePolicy | None = None,
+) -> Ledger:
     """Give a site its guard, as a new process does."""
     name = peer.identity.node
     ledger = Ledger.open(peer.directory / "ledger", peer.directory / "ledger.key", new=True)
-    peer.guard = kind(name, SitePolicy(), ledger, (name + version).encode().ljust(32))
+    peer.guard = kind(name, policy or SitePolicy(), ledger, (name + version).encode().ljust(32))
     return ledger
 
 
@@ -76,6 +82,38 @@ async def test_a_cohort_without_one_is_refused_by_all(mesh: Mesh) -> None:
     assert (mesh.peers["a"].directory / "ledger").read_bytes() == before
     mesh.offer(mesh.plan(3, FIVE, run=3))
     assert await run(mesh, "abcde", 3) == [[5.0, 5.0]] * 5
+
+
+POLICIES = {
+    "another's": (SitePolicy(min_cohort=5, peers=tuple("abcd")), ""),
+    "too small": (SitePolicy(min_cohort=6), "at least 6"),
+    "a stranger": (SitePolicy(peers=tuple("abc")), "expected a, b, c, found d"),
+}
+
+
+@pytest.mark.parametrize(("policy", "complaint"), POLICIES.values(), ids=POLICIES)
+async def test_one_site_refuses_by_its_policy(
+    mesh: Mesh, policy: SitePolicy, complaint: str
+) -> None:
+    """Its words never leave: it tells no masking key, so there is no total. The first is the
+    control: what it demands is there.
+    """
+    ledger = guard(mesh.peers["e"], policy=policy)
+    mesh.offer(mesh.plan(1, FIVE))
+    others = [asyncio.ensure_future(two_sums(mesh.peers[n].network())) for n in "abcd"]
+    if not complaint:
+        assert await two_sums(mesh.peers["e"].network()) == [5.0, 5.0]
+        assert await asyncio.gather(*others) == [[5.0, 5.0]] * 4
+        return
+    with pytest.raises(CohortRefusedError, match=complaint):
+        await two_sums(mesh.peers["e"].network())
+    assert ledger.steps == {}
+    keys = Operation.of_epoch(1, 1, Kind.KIND_KEYS)
+    assert not any(peer.store.run(1).has(keys) for peer in mesh.peers.values())
+    for task in others:
+        assert not task.done()
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def test_changed_rows(mesh: Mesh) -> None:

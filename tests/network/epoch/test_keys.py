@@ -127,7 +127,7 @@ def _grown(parts: dict[str, bytes]) -> dict[str, bytes]:
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], type, str]] = {
-    "swapped": (_swapped, NetworkError, "has not its fingerprint"),
+    "swapped": (_swapped, NetworkError, "is not the planned one"),
     "shrunk": (_shrunk, IdentityError, "not those of the cohort"),
     "grown": (_grown, IdentityError, "not those of the cohort"),
     "unreadable": (lambda parts: {**parts, "b": b"\x93"}, IdentityError, "can't be read"),

@@ -223,5 +223,5 @@ def test_a_record_that_is_none_is_refused(directory: Path) -> None:
     with pytest.raises(NetworkError, match="not the record"):
         records(directory).commit(b"\xff\xff\xff")
     content = exchange_pb2.Record(run=RUN, sequence=0, step="s", kind=Kind.KIND_SUM)
-    with pytest.raises(NetworkError, match="no proper cohort"):
+    with pytest.raises(NetworkError, match="each once and sorted"):
         Operation(RUN, 1, Kind.KIND_SUM, 0, "s").check(content)

@@ -267,6 +267,9 @@ async def test_what_an_answer_brings(
     request = discovery_pb2.HeartbeatRequest()
     member.describe(request)
     assert list(request.authorities) == [authority.fingerprint]
+    denied = discovery_pb2.Denylist(fingerprints=[b"y" * 32])
+    member.take(reply(authorities=[present, forged], denylist=denied))
+    assert b"y" * 32 in member.denylist  # whatever is wrong with the rest of the answer
     signed = discovery_pb2.Authority(certificate=der, proof=Successor.of(der, authority).proof)
     member.take(reply(authorities=[present, signed]))
     request = discovery_pb2.HeartbeatRequest()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aggregator.cli import cli as aggregator_cli
-from aggregator.directory.layout import AggregatorConfig
+from aggregator.directory.config import AggregatorConfig
 from edge_node.cli import cli as edge_node_cli
 from edge_node.config import FederationSpec, ModelSpec, NodeConfig, SitePolicy, TimingSpec
 from edge_node.errors import IdentityError

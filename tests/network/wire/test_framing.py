@@ -54,8 +54,8 @@ async def test_round_trip(length: int) -> None:
         ([], "truncated"),
         ([b"abcd", b"e"], "longer than announced"),
         ([b"abce"], "digest is wrong"),
-        ([b"ab", b"", b"cd"], "no data, empty, or too large"),
-        ([b"a" * (CHUNK_BYTES + 1)], "no data, empty, or too large"),
+        ([b"ab", b"", b"cd"], "a chunk holds no data, or too much"),
+        ([b"a" * (CHUNK_BYTES + 1)], "a chunk holds no data, or too much"),
     ],
     ids=["cut", "nothing", "longer", "changed", "empty chunk", "large chunk"],
 )

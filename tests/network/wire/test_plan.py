@@ -220,7 +220,7 @@ def test_the_parents_certificate_must_have_its_fingerprint(certificate: bytes) -
     """What is pinned when dialling is what all have agreed on."""
     message = copy_of(plan_of(TREE), "a")
     next(each for each in message.members if each.node == "c").certificate = certificate
-    with pytest.raises(NetworkError, match="a certificate shown for c has not its fingerprint"):
+    with pytest.raises(NetworkError, match="the certificate shown for c is not the planned one"):
         receive_plan(message, node="a")
 
 

@@ -71,14 +71,28 @@ def test_what_a_departure_allows(leaver: Identity, tmp_path: Path) -> None:
     total("abcd", 1)
     with pytest.raises(CohortRefusedError, match="by d alone"):
         total("abc", 2)
-    assert guard.take(Departure.of(leaver, 1))
+    assert guard.take(Departure.of(leaver, 1), leaver)
     total("abc", 2)
     with pytest.raises(CohortRefusedError, match="by d alone"):
         total("abcd", 3)  # it is back with other rows, and hasn't consented to tell them
     ledger.contribute(Cohort(4, 4, "a", {n: Claim(bytes(32)) for n in "abcd"}), 0, Step("t"))
-    assert not guard.take(Departure.of(leaver, 1)), "an old one, replayed"
+    assert not guard.take(Departure.of(leaver, 1), leaver), "an old one, replayed"
     with pytest.raises(CohortRefusedError, match="by d alone"):
         guard.admit(Cohort(5, 5, "a", {n: Claim(bytes(32)) for n in "abc"}), 0, Step("t"))
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_guard_takes_no_forged_departure(leaver: Identity, tmp_path: Path, forged: bool) -> None:
+    """The aggregator hands departures on, and may make some up."""
+    ledger = Ledger.open(tmp_path / "ledger", tmp_path / "key", new=True)
+    guard = SiteGuard("a", SitePolicy(), ledger, bytes(32))
+    departure = Departure.of(leaver, 1)
+    if forged:
+        with pytest.raises(IdentityError):
+            guard.take(replace(departure, epoch=2), leaver)
+    else:
+        assert guard.take(departure, leaver)
+    assert ledger.consents == ({} if forged else {"d": True})
 
 
 def test_a_departure_is_logged_once(
@@ -89,6 +103,6 @@ def test_a_departure_is_logged_once(
     for new in (True, False, False):
         ledger = Ledger.open(tmp_path / "ledger", tmp_path / "key", new=new)
         guard = SiteGuard("a", SitePolicy(), ledger, bytes(32))
-        assert guard.take(Departure.of(leaver, 1)) == new
+        assert guard.take(Departure.of(leaver, 1), leaver) == new
         assert ledger.consents["d"]
     assert [record.getMessage() for record in caplog.records] == ["d left and consents"]

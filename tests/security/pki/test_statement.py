@@ -120,18 +120,24 @@ def test_without_a_key_nothing_is_signed(authority: Authority) -> None:
     SAID.verify(authority.certificate_pem, SAID.sign(authority))
 
 
-def test_a_signed_body_travels(signer: Identity) -> None:
-    """Its reader fills in purpose and context."""
-    content = SignedBody.of(SAID, signer).encode()
+def test_a_signed_body_travels(signer: Identity, member: Member) -> None:
+    """Its reader fills in purpose and context, and believes its own authority only."""
+    content, reader = SignedBody.of(SAID, signer).encode(), member("hospital-b")
     signed = SignedBody.decode(content, Purpose.CLAIM, node="hospital-a")
-    assert signed.verify(Purpose.CLAIM, SAID.context) == b"body"
+    found = signed.verify(Purpose.CLAIM, SAID.context, node="hospital-a", reader=reader)
+    assert found == b"body"
+    with pytest.raises(IdentityError, match="another member's"):
+        signed.verify(Purpose.CLAIM, SAID.context, node="hospital-b", reader=reader)
+    stranger = replace(reader, federation="another")
+    with pytest.raises(IdentityError, match="another member's"):
+        signed.verify(Purpose.CLAIM, SAID.context, node="hospital-a", reader=stranger)
     others: list[tuple[Purpose, tuple[Fact, ...]]] = [
         (Purpose.MASKING_KEY, SAID.context),
         (Purpose.CLAIM, ()),
     ]
     for purpose, context in others:
         with pytest.raises(IdentityError, match="not by this certificate's key"):
-            signed.verify(purpose, context)
+            signed.verify(purpose, context, node="hospital-a", reader=reader)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"\x92\xc4\0\xc4\0", b"\x93\xa0\xc4\0\xc4\0"])

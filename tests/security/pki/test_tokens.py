@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge_node.errors import ConfigurationError, IdentityError
-from edge_node.security.pki.tokens import Token, check_secret, hash_secret
+from edge_node.security.pki.tokens import Token, hash_secret
 
 digests = st.binary(min_size=32, max_size=32)
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
@@ -81,13 +81,11 @@ def test_secrets() -> None:
 
 
 def test_stored_hash() -> None:
-    """The stored hash admits its secret only."""
+    """The stored hash is that of its secret only."""
     one, other = (Token.create("mesh.example:7701", "hospital-a", bytes(32)) for _ in range(2))
     assert one.secret_hash() == hash_secret(one.secret_text)
-    check_secret(one.secret_text, one.secret_hash())
     for wrong in (other.secret_text, "", one.secret_text + "A", "é"):
-        with pytest.raises(IdentityError, match="secret is wrong"):
-            check_secret(wrong, one.secret_hash())
+        assert hash_secret(wrong) != one.secret_hash()
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,18 @@ def test_what_can_not_be_afforded_is_refused_before_the_run(tmp_path: Path) -> N
     with pytest.raises(RefusedError, match=r"found 1\.45"):
         site.ledger.check(promise, run=2)
     assert len(read_ledger(site.path, site.head)) == 1
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_was_spent_with_the_first_version_is_not_overlooked(
+    tmp_path: Path, before: bool
+) -> None:
+    """Its lines were in another file, which isn't read; its head is where the head is now."""
+    site = Site(tmp_path)
+    if before:
+        site.path.with_suffix(".jsonl").write_text("{}\n")
+        site.head.write_text(json.dumps({"lines": 1, "digest": "00" * 32}))
+        with pytest.raises(RefusedError, match="it is missing"):
+            site.charge()
+    else:
+        site.charge()

@@ -106,7 +106,7 @@ async def test_a_server_shows_its_renewed_certificate(
     stranger = replace(stranger, ca_pem=both)
     options = [*channel_options("hospital-a"), ("grpc.use_local_subchannel_pool", 1)]
     async with serve(server_credentials(lambda: shown[0])) as door:
-        pinned = channel_credentials(member("hospital-b"), pinned_der=shown[0].certificate_der)
+        pinned = channel_credentials(member("hospital-b"), pinned_der=[shown[0].certificate_der])
         await ask(door, pinned, options)
         door.callers.clear()
         await refused(door, channel_credentials(stranger), options)
@@ -126,7 +126,7 @@ async def test_pinned(member: Member) -> None:
     """A pinned certificate is trusted though it is no authority's."""
     a, b = member("hospital-a"), member("hospital-b")
     async with serve(server_credentials(a)) as door:
-        credentials = channel_credentials(b, pinned_der=a.certificate_der)
+        credentials = channel_credentials(b, pinned_der=[a.certificate_der])
         assert await ask(door, credentials, channel_options("hospital-a")) == "hospital-b"
 
 
@@ -135,7 +135,7 @@ async def test_pinned_other_certificate(member: Member) -> None:
     a, again, b = member("hospital-a"), member("hospital-a"), member("hospital-b")
     options = channel_options("hospital-a")
     async with serve(server_credentials(again)) as door:
-        pinned = channel_credentials(b, pinned_der=a.certificate_der)
+        pinned = channel_credentials(b, pinned_der=[a.certificate_der])
         assert "CERTIFICATE_VERIFY_FAILED" in await refused(door, pinned, options)
         assert await ask(door, channel_credentials(b), options) == "hospital-b"  # no other reason
 
@@ -144,7 +144,7 @@ async def test_pinned_other_certificate(member: Member) -> None:
 async def test_wrong_name(member: Member, pin: bool) -> None:
     """A peer with another name than the plan's is refused, also under pinning."""
     a, b = member("hospital-a"), member("hospital-b")
-    credentials = channel_credentials(b, pinned_der=a.certificate_der if pin else None)
+    credentials = channel_credentials(b, pinned_der=[a.certificate_der] if pin else None)
     async with serve(server_credentials(a)) as door:
         for name in ("hospital-c", AGGREGATOR, None):
             details = await refused(door, credentials, channel_options(name))
@@ -155,7 +155,7 @@ async def test_wrong_name(member: Member, pin: bool) -> None:
 async def test_expired_server(member: Member, expired: Member, pin: bool) -> None:
     """A server whose certificate has expired is refused, also when it is the pinned one."""
     old, b = expired("hospital-a"), member("hospital-b")
-    credentials = channel_credentials(b, pinned_der=old.certificate_der if pin else None)
+    credentials = channel_credentials(b, pinned_der=[old.certificate_der] if pin else None)
     async with serve(server_credentials(old)) as door:
         details = await refused(door, credentials, channel_options("hospital-a"))
         assert "CERTIFICATE_VERIFY_FAILED" in details
@@ -316,4 +316,4 @@ def test_bad_pin(member: Member) -> None:
     """A pin that is no certificate is refused; it is not taken for 'no pin'."""
     for pin in (b"", b"garbage"):
         with pytest.raises(IdentityError, match="pinned peer"):
-            channel_credentials(member("hospital-a"), pinned_der=pin)
+            channel_credentials(member("hospital-a"), pinned_der=[pin])
