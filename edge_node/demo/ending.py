@@ -1,7 +1,7 @@
 """How the demonstration ends: its folder goes, whatever ends it.
 
-The folder holds copies of rows. SIGTERM and SIGHUP would end the process at once, so they become
-exceptions, as SIGINT does anyway. No signal interrupts the cleaning itself.
+The folder holds copies of rows. SIGTERM, SIGHUP and SIGQUIT would end the process at once, so they
+become exceptions, as SIGINT does anyway. No signal interrupts the cleaning itself.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from types import FrameType
 
 __all__ = ["EndingSignals", "working_directory"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @contextmanager

@@ -80,11 +80,11 @@ class LocalFederation:
         Args:
             progress: is told what is done, and which share of it.
         """
-        progress("Creating the federation", 0.0)
-        self.create()
-        progress("Starting the aggregator", 0.2)
-        self.start_aggregator()
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(2) as pool:  # signals don't reach its threads: none loses a process
+            progress("Creating the federation", 0.0)
+            pool.submit(self.create).result()
+            progress("Starting the aggregator", 0.2)
+            pool.submit(self.start_aggregator).result()
             for done, node in enumerate(pool.map(self._enrol_and_start, self.files), start=1):
                 progress(f"{node} has enrolled", 0.2 + 0.8 * done / len(self.files))
 

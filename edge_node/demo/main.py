@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from edge_node.errors import ConfigurationError, MachineError, TangentMeshError
 
 __all__ = ["Choices", "choose_data", "demonstrate"]
 
+_NAME = "demonstration"  # a file's name may be too long, or end in a space
 _TIMING = TimingSpec(heartbeat=0.3, liveness=5.0, settle=1.0, step=120.0)
 _TELL_SECONDS = 10.0  # how often progress is told where no bar can be drawn
 
@@ -111,12 +113,7 @@ def choose_data(choices: Choices) -> Dataset:
         raise ConfigurationError(
             "--csv needs --target", expected="--target COLUMN", remedy="Name the column to predict"
         )
-    if choices.target == choices.site_column:
-        raise ConfigurationError(
-            "the target can't be the site column, too",
-            found=f"--target and --site-column {choices.target}",
-            remedy="Name another column with one of them",
-        )
+    _check_roles(choices)
     return load_csv(
         choices.file,
         choices.target,
@@ -128,10 +125,28 @@ def choose_data(choices: Choices) -> Dataset:
     )
 
 
+def _check_roles(choices: Choices) -> None:
+    """Raise ConfigurationError where two options say different things of one column."""
+    roles: dict[str, set[str | None]] = {
+        "--target": {choices.target},
+        "--site-column": {choices.site_column} - {None},
+        "--ignore": set(choices.ignore),
+        "--categorical": set(choices.categorical),
+    }
+    if choices.task != Task.REGRESSION:  # labels to predict may look like numbers
+        roles["--categorical"].discard(choices.target)
+    for (option, names), (other, others) in combinations(roles.items(), 2):
+        for column in names & others:
+            raise ConfigurationError(
+                f"{option} and {other} can't both name the column {column!r}",
+                remedy="Leave it to one of them",
+            )
+
+
 def _spec(data: Dataset, nodes: int, landmarks: int) -> FederationSpec:
     """What the nodes will agree on. Raises ConfigurationError."""
     spec = FederationSpec(
-        name=data.name,
+        name=_NAME,
         data=data.data,
         model=ModelSpec(landmarks=landmarks),
         timing=_TIMING,
@@ -211,11 +226,7 @@ def _show(
     console.show(reporting.comparison_table(outcome))
     console.show(reporting.example_table(outcome, data.data, sites))
     console.show(
-        f"{facts['sums']} sums in {facts['traversals']} traversals of the tree took "
-        f"{facts['wall_seconds']:.1f} s, enrolment included; "
-        f"{facts['bytes_per_edge'] / 1e6:.2f} MB over each tree edge.\n"
-        f"Largest difference from pooled: mean {outcome.mean_difference:.1e}, "
-        f"sd {outcome.sd_difference:.1e} (standardised).\n"
+        f"{reporting.cost(facts)}\n"
         f"Report: {folder}/report.json, predictions.csv, predictions.png, network.png"
     )
 

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from edge_node.demo.figures import draw_network, draw_predictions
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["comparison_table", "example_table", "node_table", "summary", "write_report"]
+__all__ = ["comparison_table", "cost", "example_table", "node_table", "summary", "write_report"]
 
 _EXAMPLES = 6
 
@@ -105,6 +106,17 @@ def _prediction_rows(outcome: Outcome, data: DataSpec, site: Site) -> list[dict[
     return rows
 
 
+def cost(facts: Mapping[str, Any]) -> str:
+    """What the run took, and how far it is from the pooled reference: ``summary``, for people."""
+    return (
+        f"{facts['sums']} sums in {facts['traversals']} traversals of the tree took "
+        f"{facts['wall_seconds']:.1f} s, enrolment included; "
+        f"{facts['bytes_per_edge'] / 1e6:.2f} MB over each tree edge.\n"
+        f"Largest difference from pooled: mean {facts['max_abs_mean_diff_vs_pooled']:.1e}, "
+        f"sd {facts['max_abs_sd_diff_vs_pooled']:.1e} (standardised)."
+    )
+
+
 def node_table(outcome: Outcome, sites: Sequence[Site]) -> "Table":
     """Per node: rows, and the figures on its own held-out rows, federated and alone."""
     names = list(next(iter(outcome.local.values())))
@@ -160,10 +172,8 @@ def comparison_table(outcome: Outcome) -> "Table":
 
 def example_table(outcome: Outcome, data: DataSpec, sites: Sequence[Site]) -> "Table":
     """A few predictions, one node after the other."""
-    picked = []
-    for index in range(_EXAMPLES):
-        site = sites[index % len(sites)]
-        picked.append(_prediction_rows(outcome, data, site)[index // len(sites)])
+    in_turn = chain(*zip_longest(*(_prediction_rows(outcome, data, site) for site in sites)))
+    picked = list(islice(filter(None, in_turn), _EXAMPLES))
     headings = [name for name in picked[0] if name != "row"]
     return console.table(
         [

@@ -34,12 +34,12 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
 
         Args:
             X: (n, d) as for `edge_node.estimators.TangentMeshRegressor.fit`.
-            y: (n,) labels of any type, of two classes or more.
+            y: (n,) labels of two classes or more: text, whole numbers, booleans, dates.
             sites: (n,) labels, one node in this process each; None: one node. A class may be
                 absent at a site.
 
         Raises:
-            ValueError: X or y is not of this form; y has one class.
+            ValueError: X or y is not of this form; y has one class, or two with the same text.
             DataError: every input is constant.
             ConfigurationError: a parameter is wrong.
             NumericalError: the model can't be computed from these numbers.
@@ -54,8 +54,7 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
                 expected="at least two classes",
                 found=f"{classes[0]} in every row",
             )
-        names = tuple(clean_label(label) or "" for label in classes.tolist())
-        self._learn(X, y, indices.astype(np.float64), sites, names)
+        self._learn(X, y, indices.astype(np.float64), sites, _names(classes))
         self.classes_ = classes
         return self
 
@@ -82,3 +81,20 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
     def _keep(self, model: Model) -> None:
         super()._keep(model)
         self.classes_ = np.array(model.data.classes)
+
+
+def _names(classes: NDArray[Any]) -> tuple[str, ...]:
+    """Each class as text, as a daemon's file would have it. Raises InputError for equal texts."""
+    labels = classes.tolist()
+    names = [
+        clean_label(each) if isinstance(each, str | float | int) else str(each) for each in labels
+    ]
+    for label, name in zip(labels, names, strict=True):
+        if not name or names.count(name) > 1:
+            raise InputError(
+                "a class can't be told from others by its text",
+                where="y",
+                expected="texts that are not empty, and differ in more than outer space",
+                found=repr(label),
+            )
+    return tuple(name for name in names if name)

@@ -80,7 +80,7 @@ async def test_a_possible_total_that_a_member_invents_is_not_noticed(mesh: Mesh)
 IMPOSSIBLE: dict[str, tuple[bytes, Change, str]] = {
     "fewer words": (words(7.0, 1), set_to(), "different lengths"),
     "more words": (words(7.0, 4), set_to(), "different lengths"),
-    "larger than can be": (b"\x7f" * 16 * WORDS, set_to(), "the total is none"),
+    "larger than can be": (b"\x7f" * 16 * WORDS, set_to(), "the total is invalid"),
     "a smaller cohort": (words(7.0), without_cohort("a", "b"), "not of the plan's cohort"),
     "a coming epoch": (words(7.0), set_to(epoch=2), "not of the plan's cohort"),
     "another step": (words(7.0), set_to(step="t"), "the programs differ"),

@@ -52,7 +52,26 @@ def test_what_is_peculiar_is_said_before_anything_starts(own: Path) -> None:
         (("--target", "y"), ConfigurationError, "--target without --csv"),
         (("--categorical", "y", "--missing", "x"), ConfigurationError, "--categorical, --missing"),
         (("--csv", "own.csv"), ConfigurationError, "--csv needs --target"),
-        (("--csv", "own.csv", "--target", "y", "--site-column", "y"), ConfigurationError, "too"),
+        (
+            ("--csv", "own.csv", "--target", "y", "--site-column", "y"),
+            ConfigurationError,
+            "--target and --site-column can't both name the column 'y'",
+        ),
+        (
+            ("--csv", "own.csv", "--target", "y", "--ignore", "y"),
+            ConfigurationError,
+            "--target and --ignore can't both",
+        ),
+        (
+            ("--csv", "own.csv", "--target", "y", "--categorical", "age", "--ignore", "age"),
+            ConfigurationError,
+            "--ignore and --categorical can't both",
+        ),
+        (
+            ("--csv", "own.csv", "--target", "y", "--categorical", "y", "--task", "regression"),
+            ConfigurationError,
+            "--target and --categorical can't both",
+        ),
         (("--csv", "missing.csv", "--target", "y"), DataError, "missing.csv: no such file"),
         (("--nodes", "2"), ConfigurationError, "Give `--nodes 3` or more"),
         (("--nodes", "80"), DataError, "too few rows for 80 nodes"),

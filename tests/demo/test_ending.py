@@ -7,7 +7,12 @@ import pytest
 
 from edge_node.demo.ending import EndingSignals, working_directory
 
-SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit, signal.SIGHUP: SystemExit}
+SIGNALS = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: SystemExit,
+    signal.SIGHUP: SystemExit,
+    signal.SIGQUIT: SystemExit,
+}
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import Batch, MemorySource, open_source
 from edge_node.errors import ConfigurationError, DataError
 from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor
-from edge_node.estimators.tables import rows_of, rows_of_numbers, sources_of, table_of
+from edge_node.estimators.tables import InputError, rows_of, rows_of_numbers, sources_of, table_of
 from edge_node.model.model import Model
 from edge_node.program.simulation import completed, simulate
 
@@ -166,18 +167,27 @@ def test_many_rows_are_parts_of_a_source() -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    [[3, 7], [False, True], ["no", "yes"], [1.0, 2.0]],
-    ids=["int", "bool", "str", "float"],
+    [[3, 7], [False, True], ["no", "yes"], [1.0, 2.0], [date(2020, 1, 2), date(2021, 1, 2)]],
+    ids=["int", "bool", "str", "float", "date"],
 )
 def test_classes_keep_their_type(labels: list[Any]) -> None:
     """What was given as an integer or a boolean is answered as one."""
     X, y = CLASSIFICATION
-    named = np.array(labels)[y]
+    named = np.array(labels, dtype="datetime64[D]" if type(labels[0]) is date else None)[y]
     fitted = TangentMeshClassifier(**SMALL).fit(X, named)
     np.testing.assert_array_equal(fitted.classes_, np.unique(named))
     assert fitted.predict(X).dtype == named.dtype
     np.testing.assert_allclose(fitted.predict_proba(X).sum(axis=1), 1.0)
     assert pickle.loads(pickle.dumps(fitted)).score(X, named) == fitted.score(X, named)  # noqa: S301 - its own
+
+
+@pytest.mark.parametrize("labels", [["no", " no"], ["", "yes"]])
+def test_classes_that_are_one_text_are_refused(labels: list[str]) -> None:
+    """A daemon's file couldn't tell them apart; there is no spec to be corrected."""
+    X, y = CLASSIFICATION
+    assert TangentMeshClassifier(**SMALL).fit(X, np.array(["no", "yes"])[y])
+    with pytest.raises(InputError, match=r"^y: a class can't be told from others"):
+        TangentMeshClassifier(**SMALL).fit(X, np.array(labels)[y])
 
 
 def frame(rows: int = 90, seed: int = 0) -> tuple[pa.Table, np.ndarray]:

@@ -119,7 +119,7 @@ def token_for(operator: Path, name: str, *options: object) -> str:
         (GOOD.replace("0.0\n", "nan\n", 1), ("stay", "row 1")),
         (GOOD.replace("0.0\n", "\n", 1), ("stay", "row 1")),
         (GOOD.replace("\n32,", "\n3_2,", 1), ("age", "row 5", "3_2")),
-        (GOOD.replace("\n32,", "\n32,,", 1), ("line 6", "row 5", "too many cells")),
+        (GOOD.replace("\n32,", "\n32,,", 1), ("row 5", "too many cells")),
         ("," + GOOD.replace("\n", "\n0,"), ("column 1 of 4", "no name", "index=False")),
         ("age,ward,stay\n", ("no rows",)),
         ("", ()),

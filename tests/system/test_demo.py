@@ -83,16 +83,19 @@ def test_a_users_file_with_its_own_sites(tmp_path: Path) -> None:
 
 
 def start(folder: Path, y: str) -> subprocess.Popen[str]:
-    """Run the demonstration of a user's file; what it keeps meanwhile is in ``folder / "tmp"``.
+    """Run the demonstration of a user's file, whose name no federation can have.
+
+    What it keeps meanwhile is in ``folder / "tmp"``.
 
     Args:
         folder: a fresh one.
         y: the target of the first rows; that of the others is "hi" or "lo".
     """
+    name = f" {'x' * 80}.csv"
     rows = [f"{i % 17},{i % 5},{y if i < 3 else ('hi', 'lo')[i % 2]}\n" for i in range(150)]
-    (folder / "own.csv").write_text("a,b,y\n" + "".join(rows))
+    (folder / name).write_text("a,b,y\n" + "".join(rows))
     (folder / "tmp").mkdir()
-    options = ("--csv", "own.csv", "--target", "y", "--split", "iid", "--nodes", "3")
+    options = ("--csv", name, "--target", "y", "--split", "iid", "--nodes", "3")
     return subprocess.Popen(
         [sys.executable, "-m", "edge_node", "demo", "--landmarks", "20", *options],
         cwd=folder, env=os.environ | {"TMPDIR": str(folder / "tmp")},

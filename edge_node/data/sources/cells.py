@@ -20,6 +20,7 @@ from edge_node.config import DataSpec
 from edge_node.data.sources.checks import FileRows, count_rows
 from edge_node.data.sources.duck import as_text, columns, literal, number, opened, quoted, relation
 from edge_node.data.sources.source import BATCH_ROWS
+from edge_node.data.sources.stamp import check_file
 from edge_node.errors import DataError
 
 __all__ = ["CellColumn", "Cells", "Mask", "check_named", "read_cells"]
@@ -125,8 +126,7 @@ def read_cells(path: Path, *, ignore: Sequence[str] = (), missing: Sequence[str]
     Raises:
         DataError: the file can't be read, has no rows, or lacks a column of ``ignore``.
     """
-    if not path.is_file():
-        raise DataError("no such file", where=str(path), remedy="Check the path")
+    check_file(path)
     with opened(path) as connection:
         types = columns(connection, path)
         check_named(ignore, list(types), path)

@@ -43,6 +43,13 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_file_cache": False,  # memory must not grow with the file
     "memory_limit": "256MiB",
 }
+_SIGNATURES = (
+    (codecs.BOM_UTF16_LE, "UTF-16", "Save the file as UTF-8"),
+    (codecs.BOM_UTF16_BE, "UTF-16", "Save the file as UTF-8"),
+    (b"\x1f\x8b", "a gzip file", "Give it a name that ends in .csv.gz"),
+    (b"PAR1", "a Parquet file", "Give it a name that ends in .parquet"),
+    (b"PK\x03\x04", "a zip archive, or a workbook", "Save the table as CSV"),
+)  # how a file begins, what it is, and what to do
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT",
           "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")  # fmt: skip
 _FLOATS = ("FLOAT", "DOUBLE")
@@ -67,7 +74,7 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def _translated(message: str, path: Path) -> DataError:
     """What DuckDB says, without the rows and cells that it quotes: logs are read by others."""
     line = re.search(r"CSV Error on Line: (\d+)", message)
-    where = f"{path}: line {line[1]}, row {int(line[1]) - 1}" if line else str(path)
+    where = f"{path}: row {int(line[1]) - 1}" if line else str(path)  # it counts no lines in cells
     if cells := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
         return DataError(
             f"a row has too {'few' if int(cells[2]) < int(cells[1]) else 'many'} cells",
@@ -109,18 +116,10 @@ def _header(path: Path) -> list[str]:
             name twice or empty.
     """
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(
-            path, "rt", encoding="utf-8-sig", newline=""
-        ) as file:
+        with (gzip.open if _is_gzip(path) else open)(
+            path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as file:  # bytes below the header that are no text are DuckDB's to find, with their row
             header = next(csv.reader(file), [])
-    except UnicodeDecodeError as error:
-        utf16 = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        raise DataError(
-            "the text is not UTF-8",
-            where=str(path),
-            found="UTF-16" if utf16 else "",
-            remedy="Save the file as UTF-8",
-        ) from error
     except (OSError, csv.Error, EOFError) as error:
         raise DataError(
             "the file can't be read as CSV",
@@ -131,6 +130,7 @@ def _header(path: Path) -> list[str]:
         ) from error
     if not header:
         raise DataError("the file is empty", where=str(path), expected="a header and rows")
+    _check_text(",".join(header), path)
     if len(header) == 1 and any(sign in header[0] for sign in ";\t|"):
         raise DataError(
             "the file is not separated by commas",
@@ -140,6 +140,21 @@ def _header(path: Path) -> list[str]:
         )
     _check_names(header, path)
     return header
+
+
+def _check_text(header: str, path: Path) -> None:
+    """Raise DataError for bytes that are no UTF-8."""
+    start = header.encode("utf-8", "surrogateescape")
+    try:
+        start.decode()
+    except UnicodeDecodeError as error:
+        found, remedy = next(
+            (said for sign, *said in _SIGNATURES if start.startswith(sign)),
+            ("", "Save the file as UTF-8"),
+        )
+        raise DataError(
+            "the text is not UTF-8", where=f"{path}: header", found=found, remedy=remedy
+        ) from error
 
 
 def _check_names(header: list[str], path: Path) -> None:
@@ -164,16 +179,26 @@ def _check_names(header: list[str], path: Path) -> None:
 def relation(path: Path) -> str:
     """SQL: the file as a table. CSV is all text: nothing is guessed. Raises DataError."""
     if _is_parquet(path):
-        return f"read_parquet({literal(str(path))})"
+        return f"read_parquet({_only(path)}, hive_partitioning=false)"
     names = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in _header(path))
     return (
-        f"read_csv({literal(str(path))}, auto_detect=false, columns={{{names}}}, header=true, "
-        f"delim=',', quote='\"', escape='\"', nullstr='', strict_mode=true, null_padding=false)"
+        f"read_csv({_only(path)}, auto_detect=false, columns={{{names}}}, header=true, "
+        f"delim=',', quote='\"', escape='\"', nullstr='', strict_mode=true, null_padding=false, "
+        f"compression={literal('gzip' if _is_gzip(path) else 'none')}, hive_partitioning=false)"
     )
 
 
+def _only(path: Path) -> str:
+    """SQL: this file alone. DuckDB takes ``*``, ``?`` and ``[`` for patterns, ``~`` for a home."""
+    return literal(re.sub(r"([*?[])", r"[\1]", str(path.absolute())))
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
 def _is_parquet(path: Path) -> bool:
-    return path.suffix in {".parquet", ".pq"}
+    return path.suffix.lower() in {".parquet", ".pq"}
 
 
 def is_number(kind: str) -> bool:

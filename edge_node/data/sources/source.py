@@ -23,7 +23,7 @@ from edge_node.data.sources.schema import (
     numeric_columns,
 )
 from edge_node.data.sources.site import place_to_fill, without_site
-from edge_node.data.sources.stamp import Stamp, changed
+from edge_node.data.sources.stamp import Stamp, changed, check_file
 from edge_node.errors import DataError
 
 __all__ = [
@@ -168,8 +168,7 @@ def open_source(
         DataError: what is wrong, with file, column, row (the first data row is row 1), what was
             expected and what was found.
     """
-    if not path.is_file():
-        raise DataError("no such file", where=str(path), remedy="Check the path")
+    check_file(path)
     stamp = Stamp.of(path)
     with opened(path) as connection:
         types = columns(connection, path)

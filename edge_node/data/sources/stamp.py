@@ -4,6 +4,7 @@ A run passes over its rows again and again, and each pass must see the same rows
 replaced or has grown in between would give sums that belong to no data at all.
 """
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,20 @@ from typing import Self
 
 from edge_node.errors import DataError
 
-__all__ = ["Stamp", "changed"]
+__all__ = ["Stamp", "changed", "check_file"]
+
+
+def check_file(path: Path) -> None:
+    """Raise DataError if there is no file that can be read."""
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises below a locked folder
+        raise DataError(
+            "no such file",
+            where=str(path),
+            found="a folder" if os.path.isdir(path) else "",  # noqa: PTH112
+            remedy="Check the path",
+        )
+    if not os.access(path, os.R_OK):
+        raise DataError("the file can't be read", where=str(path), remedy="Check who may read it")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class Dataset:
     """A table whose columns are the inputs, the target, and perhaps the site of each row.
 
     Attributes:
-        name: for people; also the federation's name.
+        name: for people.
         table: the rows.
         data: the schema that a federation's spec needs.
         site_column: the column that says which site a row is from.

@@ -1,6 +1,6 @@
 """Sites: a data set's rows spread over them, some of each held out for testing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -97,7 +97,8 @@ def _check_nodes(dataset: Dataset, nodes: int) -> None:
         )
     rows, fewest = dataset.table.num_rows, nodes * _FEWEST_ROWS
     if rows < fewest:
-        fewer = f", or fewer nodes: `--nodes {SMALLEST_COHORT}`" * (nodes > SMALLEST_COHORT)
+        helps = nodes > SMALLEST_COHORT and rows >= SMALLEST_COHORT * _FEWEST_ROWS
+        fewer = f", or fewer nodes: `--nodes {SMALLEST_COHORT}`" * helps
         raise DataError(
             f"too few rows for {nodes} nodes",
             where=_where(dataset),
@@ -153,7 +154,10 @@ def _by_column(dataset: Dataset, nodes: int, random: np.random.Generator) -> Lab
             expected="--site-column COLUMN",
             remedy="Name the column that says where a row is from",
         )
-    names = [_node_name(value) for value in dataset.table[dataset.site_column].to_pylist()]
+    labels = dataset.table[dataset.site_column].to_pylist()
+    node = {label: _node_name(label) for label in dict.fromkeys(labels)}
+    _check_twins(dataset, node)
+    names = [node[label] for label in labels]
     if not SMALLEST_COHORT <= len(set(names)) <= _MOST_SITES:
         raise DataError(
             "too few sites" if len(set(names)) < SMALLEST_COHORT else "too many sites",
@@ -165,9 +169,24 @@ def _by_column(dataset: Dataset, nodes: int, random: np.random.Generator) -> Lab
     return np.asarray(names)
 
 
-def _node_name(value: str | None) -> str:
+def _check_twins(dataset: Dataset, node: Mapping[str | None, str]) -> None:
+    """Raise DataError for two sites that would be one node."""
+    for name in dict.fromkeys(node.values()):
+        twins = [label or "" for label, own in node.items() if own == name]
+        if len(twins) > 1:
+            raise DataError(
+                "sites can't be told apart by their names",
+                where=f"{_where(dataset)}: column {dataset.site_column!r}",
+                expected="names that differ in their letters a to z or digits, in any case",
+                found=" and ".join(map(repr, twins)),
+                remedy="Correct the file, or spread rows with `--split iid`",
+            )
+
+
+def _node_name(label: str | None) -> str:
     """A site's label as a node name: lower-case letters, digits and hyphens."""
     text = "".join(
-        c if c.isascii() and c.isalnum() else "-" for c in str(value or "unknown").lower()
+        c if c.isascii() and c.isalnum() else "-" for c in str(label or "unknown").lower()
     )
-    return text.strip("-")[:63] or "unknown"
+    name = text.strip("-")[:63].strip("-") or "unknown"
+    return f"site-{name}" if name == "aggregator" else name  # the other process has this name

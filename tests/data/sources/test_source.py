@@ -91,13 +91,13 @@ BAD = {
     "too large": (HEADER + "1,x,2,3\n1,x,-1e300,3\n", ["column 'b', row 2", "'-1e300'", "1e+120"]),
     "long label": (HEADER + f"1,{'x' * 65},2,3\n", ["column 'c', row 1", "64 bytes", "categories"]),
     "first of several": (HEADER + "1,x,2,3\n1,x,z,3\n1,x,2,\nz,x,2,3\n", ["column 'b', row 2"]),
-    "open quote": (HEADER + '1,x,2,3\n1,"x,2,3\n', ["line 3, row 2", "quoted cell", "Close"]),
-    "wide row": (HEADER + "1,x,2,3\n1,x,2,3,4\n", ["line 3, row 2", "too many cells"]),
+    "open quote": (HEADER + '1,x,2,3\n1,"x,2,3\n', [": row 2", "quoted cell", "Close"]),
+    "wide row": (HEADER + "1,x,2,3\n1,x,2,3,4\n", [": row 2", "too many cells"]),
     "mixed line ends": ("a,c,b,y\r\n1,x,2,3\n1,x,2,3\r\n", ["well-formed", "line end"]),
     "semicolons": ("a;c;b;y\n1;x;2;3\n", ["not separated by commas"]),
     "ragged row": (
         HEADER + "1,x,2,3\n1,x,2\n",
-        ["line 3, row 2", "too few cells", "expected 4", "found 3"],
+        [": row 2", "too few cells", "expected 4", "found 3"],
     ),
     "header only": (HEADER, ["no rows"]),
     "empty": ("", ["empty"]),
@@ -120,7 +120,7 @@ def test_text_in_another_encoding_is_refused(tmp_path: Path, late: int) -> None:
     """Also where it stands far from the header, in a cell that nothing else is wrong with."""
     path = tmp_path / "rows.csv"
     path.write_bytes(b"a,c,b,y\n" + b"1,x,2,3\n" * late + "1,ç,2,3\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"rows\.csv.*not UTF-8.*Save"):
+    with pytest.raises(DataError, match=rf"rows\.csv: row {late + 1}: .*not UTF-8.*Save"):
         open_source(path, REGRESSION)
 
 
@@ -194,7 +194,7 @@ def test_what_is_damaged_later_is_said_with_its_place(tmp_path: Path) -> None:
     text = path.read_text()
     path.write_text(text[:300_000] + "secret,secret,secret" + text[300_020:])
     os.utime(path, ns=(source.stamp.written, source.stamp.written))
-    with pytest.raises(DataError, match=r"rows\.csv: line \d+, row \d+, after row \d+: ") as caught:
+    with pytest.raises(DataError, match=r"rows\.csv: row \d+, after row \d+: ") as caught:
         list(source.batches())
     assert "secret" not in str(caught.value)
 
@@ -321,10 +321,81 @@ def test_ignored_columns_and_targets_to_predict(tmp_path: Path) -> None:
     assert batch.target is None
 
 
-def test_a_file_that_is_not_there() -> None:
-    """Named."""
-    with pytest.raises(DataError, match="no such file"):
-        open_source(Path("nowhere.csv"), CLASSES)
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Named; so is a folder, and a path that no file can have."""
+    for path in (Path("nowhere.csv"), tmp_path, Path("x" * 300)):
+        with pytest.raises(DataError, match="no such file") as caught:
+            open_source(path, CLASSES)
+        assert ("a folder" in caught.value.found) == path.is_absolute()
+
+
+def test_a_file_that_nobody_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It isn't called damaged."""
+    path = written(tmp_path / "rows.csv", "a,y\n1,no\n")
+    assert open_source(path, CLASSES).rows == 1
+    monkeypatch.setattr("os.access", lambda *_: False)  # for root may read everything
+    with pytest.raises(DataError, match="who may read it"):
+        open_source(path, CLASSES)
+
+
+@pytest.mark.parametrize("name", ["rows[1].csv", "ro*s.csv", "rows?.parquet", "~rows.csv"])
+def test_a_name_is_no_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Browsers and spreadsheets write such names. Files whose names match aren't read instead."""
+    monkeypatch.chdir(tmp_path)
+    for each, label in ((name, "no"), ("rows1" + Path(name).suffix, "yes"), ("rows.csv", "yes")):
+        table = pa.table({"a": [1.0], "y": [label]})
+        if each.endswith("csv"):
+            pyarrow.csv.write_csv(table, each)
+        else:
+            pyarrow.parquet.write_table(table, each)
+    (batch,) = open_source(Path(name), CLASSES).batches()
+    assert batch.target is not None
+    assert batch.target.tolist() == [0]
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_a_folders_name_is_no_cell(tmp_path: Path, name: str) -> None:
+    """A folder may be called ``y=yes``, as Hive has them; the file's own cells are read."""
+    (folder := tmp_path / "y=yes" / "ward=3").mkdir(parents=True)
+    table = pa.table({"a": [1.0], "y": ["no"]})
+    if name.endswith("csv"):
+        pyarrow.csv.write_csv(table, folder / name)
+    else:
+        pyarrow.parquet.write_table(table, folder / name)
+    (batch,) = open_source(folder / name, CLASSES).batches()
+    assert batch.target is not None
+    assert batch.target.tolist() == [0]
+
+
+@pytest.mark.parametrize("name", ["ROWS.CSV.GZ", "ROWS.PARQUET"])
+def test_names_in_capitals(tmp_path: Path, name: str) -> None:
+    """As old systems write them."""
+    if name.endswith("GZ"):
+        (tmp_path / name).write_bytes(gzip.compress(b"a,y\n1,no\n"))
+    else:
+        pyarrow.parquet.write_table(pa.table({"a": [1.0], "y": ["no"]}), tmp_path / name)
+    assert open_source(tmp_path / name, CLASSES).rows == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "remedy"),
+    [
+        ("a,y\n1,no\n".encode("utf-16"), "UTF-16", "UTF-8"),
+        (gzip.compress(b"a,y\n1,no\n"), "gzip", ".csv.gz"),
+        (b"PK\x03\x04\xff\xfe", "workbook", "CSV"),
+        ("ä,y\n1,no\n".encode("latin-1"), "", "UTF-8"),
+    ],
+)
+def test_what_is_no_text_is_recognised(
+    tmp_path: Path, content: bytes, found: str, remedy: str
+) -> None:
+    """By how it begins, whatever its name says."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="not UTF-8") as caught:
+        open_source(path, CLASSES)
+    assert found in caught.value.found
+    assert remedy in caught.value.remedy
 
 
 def test_rows_of_a_program() -> None:

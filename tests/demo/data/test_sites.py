@@ -6,7 +6,7 @@ import pytest
 
 from edge_node.demo.data.csv_file import load_csv
 from edge_node.demo.data.datasets import Dataset, breast_cancer
-from edge_node.demo.data.sites import split, write_sites
+from edge_node.demo.data.sites import Site, split, write_sites
 from edge_node.errors import ConfigurationError, DataError
 
 
@@ -31,7 +31,7 @@ def test_every_row_is_at_one_site(tmp_path: Path, how: str) -> None:
     assert files[sites[0].name].read_text().splitlines()[0] == '"age","y"'
 
 
-@pytest.mark.parametrize("rows", [1, 10, 23])
+@pytest.mark.parametrize("rows", [1, 10, 23, 24, 39])
 @pytest.mark.parametrize("how", ["iid", "clustered"])
 def test_too_few_rows(tmp_path: Path, how: str, rows: int) -> None:
     """The user's file, how many rows it needs, and how many it has."""
@@ -41,7 +41,7 @@ def test_too_few_rows(tmp_path: Path, how: str, rows: int) -> None:
     assert error.where == str(tmp_path / "own.csv")
     assert "at least 40" in error.expected
     assert error.found == f"{rows} with a target"
-    assert "--nodes 3" in error.remedy
+    assert ("--nodes 3" in error.remedy) == (rows >= 24)  # fewer nodes must be a way out
 
 
 @pytest.mark.parametrize("nodes", [-1, 0, 1, 2])
@@ -68,6 +68,35 @@ def test_a_site_with_one_row(tmp_path: Path) -> None:
     """Nothing could be tested on; the file and the site are named."""
     with pytest.raises(DataError, match=r"own.csv: site 'clinic-3': a site has one row"):
         split(own(tmp_path, 7), "by-column", 5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Oslo", "oslo"), ("東京", "大阪"), ("St. Mary", "st--mary"), ("", "Unknown")],
+)
+def test_sites_that_would_be_one_node(tmp_path: Path, one: str, other: str) -> None:
+    """Two hospitals never share a node in silence; with other names each has its own."""
+    path = tmp_path / "own.csv"
+
+    def sites(*labels: str) -> list[Site]:
+        lines = [f"{i / 7},{i / 3},{label}\n" for i in range(10) for label in labels]
+        path.write_text("a,y,site\n" + "".join(lines))
+        return split(load_csv(path, "y", site_column="site"), "by-column", 3)
+
+    assert len(sites("Bern", "Rom", "Paris", one)) == 4
+    with pytest.raises(DataError, match="can't be told apart") as caught:
+        sites("Bern", "Rom", one, "Paris", other)
+    assert caught.value.where == f"{path}: column 'site'"
+    assert caught.value.found == f"{one!r} and {other!r}"
+
+
+def test_no_site_takes_another_process_s_name(tmp_path: Path) -> None:
+    """The aggregator has a folder, a log and a process of that name."""
+    path = tmp_path / "own.csv"
+    lines = [f"{i / 7},{i / 3},{('Aggregator', 'b', 'c')[i % 3]}\n" for i in range(60)]
+    path.write_text("a,y,site\n" + "".join(lines))
+    sites = split(load_csv(path, "y", site_column="site"), "by-column", 3)
+    assert [site.name for site in sites] == ["b", "c", "site-aggregator"]
 
 
 def test_without_a_site_column(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""The demonstration's tables, and what README says of them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+
+from edge_node.config import Column, DataSpec, Task
+from edge_node.demo.data.sites import Site
+from edge_node.demo.report import cost, example_table
+
+DATA = DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="a"),))
+
+
+def shown(held_out: dict[str, int]) -> list[str]:
+    """The nodes of the example predictions, given how many rows each site holds out."""
+    tables = {name: pa.table({"a": [0.5] * n, "y": [1.5] * n}) for name, n in held_out.items()}
+    sites = [Site(name, table, table) for name, table in tables.items()]
+    predictions = {name: [{"mean": 1.0, "sd": 0.1}] * n for name, n in held_out.items()}
+    outcome: Any = SimpleNamespace(predictions=predictions)
+    table = example_table(outcome, DATA, sites)
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(table)
+    return [line.split()[0] for line in captured.get().splitlines() if "1.5" in line]
+
+
+def test_examples_are_one_node_after_the_other() -> None:
+    """Six of them."""
+    assert shown({"a": 4, "b": 5, "c": 2}) == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_site_may_hold_out_a_single_row() -> None:
+    """Then the others' rows are shown, or there are fewer examples."""
+    assert shown({"a": 1, "b": 9, "c": 2}) == ["a", "b", "c", "b", "c", "b"]
+    assert shown({"a": 1, "b": 1, "c": 1}) == ["a", "b", "c"]
+
+
+def test_the_readme_shows_what_is_printed() -> None:
+    """Word for word; its numbers are a run's."""
+    facts = {
+        "sums": 29,
+        "traversals": 55,
+        "wall_seconds": 17.4,
+        "bytes_per_edge": 41.03e6,
+        "max_abs_mean_diff_vs_pooled": 8.5e-14,
+        "max_abs_sd_diff_vs_pooled": 1.3e-13,
+    }
+    assert cost(facts) in (Path(__file__).parents[2] / "README.md").read_text()
