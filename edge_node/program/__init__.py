@@ -75,19 +75,19 @@ async def infer(
         "`minimum_rows` of the federation's spec": spec.minimum_rows,
         "`policy.minimum_rows` of this site": policy.minimum_rows if policy else 0,
     }
-    census, encoder, covariance = await agree_encoding(
+    recounting, encoder, covariance = await agree_encoding(
         network, source, spec.data, pixels=spec.model.image is not None, minimum_rows=demands
     )
     rows = EncodedRows(source, encoder)
-    landmarks = await agree_landmarks(census, rows, covariance, spec, public)
+    landmarks = await agree_landmarks(recounting, rows, covariance, spec, public)
     learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
-    learnt = await learn(census, rows, landmarks, spec)
+    learnt = await learn(recounting, rows, landmarks, spec)
     provenance = provenance_of(
-        census,
+        recounting,
         spec,
         learnt.fit.candidate,
         run=run,
-        learnt_in=census.attempt(learnt.step),
+        learnt_in=recounting.attempt(learnt.step),
         rows=encoder.rows,
         landmarks=len(learnt.fit.features.landmarks),
         log_evidence=learnt.posterior.log_evidence,
@@ -114,7 +114,7 @@ class _Learnt:
 
 
 async def _classifier(
-    census: RecountingNetwork,
+    recounting: RecountingNetwork,
     rows: EncodedRows,
     landmarks: Mapping[LandmarkKind, Matrix],
     spec: FederationSpec,
@@ -122,20 +122,20 @@ async def _classifier(
     """Features from label regression, then natural-gradient steps."""
     encoder, model = rows.encoder, spec.model
     offsets = class_offsets(np.array(encoder.class_counts), spec.data.classes)
-    fit = await learn_features(census, LabelRows(rows, offsets), encoder.rows, landmarks, model)
+    fit = await learn_features(recounting, LabelRows(rows, offsets), encoder.rows, landmarks, model)
     posterior, step = await agree_classifier(
-        census, rows, fit, offsets, most_steps=model.newton_steps
+        recounting, rows, fit, offsets, most_steps=model.newton_steps
     )
     return _Learnt(fit, posterior, step)
 
 
 async def _regression(
-    census: RecountingNetwork,
+    recounting: RecountingNetwork,
     rows: EncodedRows,
     landmarks: Mapping[LandmarkKind, Matrix],
     spec: FederationSpec,
 ) -> _Learnt:
     """Features, then the global posterior and this site's refinement of it."""
-    fit = await learn_features(census, rows, rows.encoder.rows, landmarks, spec.model)
-    posterior, refinement, step = await agree_posteriors(census, rows, fit, spec.model)
+    fit = await learn_features(recounting, rows, rows.encoder.rows, landmarks, spec.model)
+    posterior, refinement, step = await agree_posteriors(recounting, rows, fit, spec.model)
     return _Learnt(fit, posterior, step, refinement)

@@ -64,24 +64,24 @@ async def agree_encoding(
         check_census(census, data)
         _check_minimum(census[0], minimum_rows or {})
 
-    census = RecountingNetwork(
+    recounting = RecountingNetwork(
         network, local.vector, lambda total: check(read_counts(total, data).census)
     )
-    await census.count()
+    await recounting.count()
     while True:
-        counts, counted = read_counts(census.total, data), census.newest
+        counts, counted = read_counts(recounting.total, data), recounting.newest
         try:
-            labels = await _agree_labels(census, local.tallies, counts, data, cohort_of=counted)
+            labels = await _agree_labels(recounting, local.tallies, counts, data, cohort_of=counted)
             sums = local_means(source, data, counts)
-            means = read_means(await census.sum(Step("means"), sums, cohort_of=counted), counts)
+            means = read_means(await recounting.sum(Step("means"), sums, cohort_of=counted), counts)
             agreed = Agreed(counts, means, labels)
             moments = local_spread(source, data, agreed)
-            spread = await census.sum(Step("spread"), moments, cohort_of=counted)
+            spread = await recounting.sum(Step("spread"), moments, cohort_of=counted)
             break
         except CohortChanged:
             continue
-    census.narrow(local.census, check)
-    return census, *read_spread(spread, data, agreed, pixels=pixels)
+    recounting.narrow(local.census, check)
+    return recounting, *read_spread(spread, data, agreed, pixels=pixels)
 
 
 def _check_minimum(rows: float, minimum_rows: Mapping[str, int]) -> None:
