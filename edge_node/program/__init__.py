@@ -80,8 +80,10 @@ async def infer(
     )
     rows = EncodedRows(source, encoder)
     landmarks = await agree_landmarks(recounting, rows, covariance, spec, public)
-    learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
-    learnt = await learn(recounting, rows, landmarks, spec)
+    if spec.data.task is Task.CLASSIFICATION:
+        learnt = await _classifier(recounting, rows, landmarks, spec)
+    else:
+        learnt = await _regression(recounting, rows, landmarks, spec)
     provenance = provenance_of(
         recounting,
         spec,
