@@ -52,7 +52,7 @@ def foreign_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.create(tmp_path_factory.mktemp("foreign-ca"), FEDERATION)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a folder may have an authority of its own
 def member(authority: Authority) -> Callable[..., Identity]:
     """Makes identities: ``member("hospital-a", authority=..., now=..., lifetime=...)``."""
 
@@ -70,7 +70,7 @@ def member(authority: Authority) -> Callable[..., Identity]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def expired(member: Callable[..., Identity]) -> Callable[..., Identity]:
     """Makes identities whose certificate ended long ago."""
     return lambda name: member(name, now=PAST)
