@@ -70,7 +70,8 @@ def simulate(
 def completed(work: Coroutine[Any, Any, T]) -> T:
     """The result of asynchronous work; in a thread of its own where a loop runs (notebooks).
 
-    An interrupt ends the work when it waits next, and is raised.
+    An interrupt ends the work when it waits next, and is raised. (Not where the running loop is
+    that of ``asyncio.run``: its own handler takes the first interrupt, for its own task.)
     """
     try:
         asyncio.get_running_loop()
