@@ -18,6 +18,7 @@ from edge_node.config.privacy import Level, PrivacyPolicy, PrivacySpec
 from edge_node.config.spec import (
     LARGEST_COHORT,
     SMALLEST_COHORT,
+    SMALLEST_GROUP,
     Activation,
     Column,
     ColumnKind,
@@ -34,6 +35,7 @@ from edge_node.config.spec import (
 __all__ = [
     "LARGEST_COHORT",
     "SMALLEST_COHORT",
+    "SMALLEST_GROUP",
     "Activation",
     "Column",
     "ColumnKind",

@@ -47,6 +47,8 @@ def check_node_config(config: NodeConfig, *, where: str) -> None:
             bool(policy.peers) and len({*policy.peers, config.name}) < policy.min_cohort
         ),
         "`policy.minimum_rows` must not be negative": policy.minimum_rows < 0,
+        "`policy.most_told` must be positive": not policy.most_told > 0,
+        "`policy.coalition` must be at least 1": policy.coalition < 1,
         **(budget_complaints(policy.privacy, "policy.privacy") if policy.privacy else {}),
     }
     for complaint, wrong in checks.items():
@@ -80,6 +82,8 @@ def _complaints(spec: FederationSpec) -> list[str]:
         f"`minimum_nodes` must be at least {SMALLEST_COHORT}: of a sum over fewer nodes, one could"
         " subtract its own part and see another's": spec.minimum_nodes < SMALLEST_COHORT,
         f"`minimum_nodes` must be at most {LARGEST_COHORT}": spec.minimum_nodes > LARGEST_COHORT,
+        "`most_told` must be a positive, finite number": not 0 < spec.most_told < math.inf,
+        "`coalition` must be at least 1": spec.coalition < 1,
     }
     return [complaint for complaint, wrong in checks.items() if wrong]
 

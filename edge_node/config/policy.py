@@ -4,9 +4,10 @@ The policy stands in the site's node file. No federation spec overrides it.
 """
 
 import enum
+import math
 
 from edge_node.config.privacy import PrivacyPolicy
-from edge_node.config.spec import SMALLEST_COHORT, Task
+from edge_node.config.spec import SMALLEST_COHORT, SMALLEST_GROUP, Task
 from edge_node.config.table import Table
 
 __all__ = ["Differencing", "SitePolicy"]
@@ -28,6 +29,10 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tasks: the only tasks to take part in; empty: any.
         minimum_rows: fewest rows of the federation. When they have been counted, this site goes on
             only if there are at least that many.
+        most_told: the most numbers per cell that its rows may tell in their life.
+        coalition: how many members might pool what they know, at least.
+        min_rows_per_category: fewest of its own rows in any of its sums over a group; 3 at least.
+        min_rows_per_landmark: the same, for averages that become landmarks.
         differencing: whether others may learn this site's sums by subtracting totals.
         privacy: the differential privacy that it demands; None: it demands none.
     """
@@ -36,6 +41,10 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     peers: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
     minimum_rows: int = 0
+    most_told: float = math.inf
+    coalition: int = 1
+    min_rows_per_category: int = SMALLEST_GROUP
+    min_rows_per_landmark: int = SMALLEST_GROUP
     differencing: Differencing = Differencing.REFUSE
     privacy: PrivacyPolicy | None = None
 

@@ -12,6 +12,7 @@ from edge_node.config.table import Table
 __all__ = [
     "LARGEST_COHORT",
     "SMALLEST_COHORT",
+    "SMALLEST_GROUP",
     "Activation",
     "Column",
     "ColumnKind",
@@ -28,6 +29,10 @@ __all__ = [
 
 SMALLEST_COHORT = 3
 """Fewest nodes that a sum may ever hold: in a sum of two, each could subtract its own part."""
+
+
+SMALLEST_GROUP = 3
+"""Fewest of its own rows that a site ever gives to a sum over a group of rows."""
 
 
 LARGEST_COHORT = 2**14
@@ -193,6 +198,8 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     privacy: PrivacySpec | None = None
     minimum_nodes: int = SMALLEST_COHORT  # the first run starts when this many have registered
     minimum_rows: int = 20  # of the federation: a total over fewer rows says much about each
+    most_told: float = 0.5  # numbers per cell of others' rows, over the rows' life, at most
+    coalition: int = 1  # so many members might pool what they know, the largest ones
 
     @property
     def outputs(self) -> int:

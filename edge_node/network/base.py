@@ -6,7 +6,7 @@ Every node runs the same program and takes the same steps (`edge_node.step`) in 
 built from a gather.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypedDict, Unpack
 
 import msgspec
@@ -26,6 +26,7 @@ __all__ = [
     "check_next",
     "decide",
     "demanded_cohort",
+    "sum_and_decide",
 ]
 
 Steps: TypeAlias = Mapping[Step, tuple[str, ...]]
@@ -47,10 +48,15 @@ class Terms(TypedDict, total=False):
         cohort_of: an earlier step, which counted what is summed now: the total is formed of
             exactly its nodes, or not at all.
         noise: what the total must hold beside the vectors: each node adds a share of it.
+        bounds: of the total's numbers, in absolute value, run by run: so many numbers, and their
+            bound; None where none is known.
+        features: of how many features outer products are summed; 0: of none.
     """
 
     cohort_of: Step
     noise: DiscreteGaussian
+    bounds: Sequence[tuple[int, float | None]]
+    features: int
 
 
 class Network(Protocol):
@@ -69,6 +75,19 @@ class Network(Protocol):
     @property
     def steps(self) -> Steps:
         """What this node's program has completed in the run."""
+        ...
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Distinct rows of each node of the cohort: a power of two, rounded down, as it signed it.
+
+        Known from the first sum on. Empty: the nodes are one process, and hide nothing.
+        """
+        ...
+
+    @property
+    def told(self) -> Mapping[str, int]:
+        """How many numbers each node's rows have told before this run, as it signed it."""
         ...
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
@@ -118,6 +137,16 @@ class NetworkLayer:
     def steps(self) -> Steps:
         """As the network's."""
         return self._network.steps
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """As the network's."""
+        return self._network.sizes
+
+    @property
+    def told(self) -> Mapping[str, int]:
+        """As the network's."""
+        return self._network.told
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's."""
@@ -175,6 +204,23 @@ async def decide(network: Network, choice: str, choose: Callable[[], bytes]) -> 
                 raise failure
             return _heard(choices[0])
         attempt += 1
+
+
+async def sum_and_decide(
+    network: Network,
+    step: Step,
+    vector: Vector,
+    choose: Callable[[Vector], bytes],
+    **terms: Unpack[Terms],
+) -> tuple[Vector, bytes]:
+    """A sum, and the choice that the root takes from its total: the same bytes at every node.
+
+    Raises:
+        TangentMeshError: what ``choose`` raised at the root is raised at every node.
+        CohortChanged, NumericalError, NetworkError, RefusedError: as ``Network.sum``.
+    """
+    total = await network.sum(step, vector, **terms)
+    return total, await decide(network, f"{step.name}/choice", lambda: choose(total))
 
 
 _FACTS = ("problem", "where", "expected", "found", "remedy")

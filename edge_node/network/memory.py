@@ -40,6 +40,8 @@ class MemoryFederation:
         nodes: their names; one is enough.
         lost: for nodes that are lost on the way, but not for all, the step at which each is lost.
         completes: is called with each step's name when the step is complete.
+        sizes: each node's distinct rows, as `Network.sizes`; None: the nodes hide nothing.
+        told: what each node's rows have told before, as `Network.told`.
 
     Attributes:
         nodes: the names, ascending.
@@ -53,6 +55,8 @@ class MemoryFederation:
         lost: Mapping[str, str] | None = None,
         *,
         completes: Callable[[str], None] = lambda _: None,
+        sizes: Mapping[str, int] | None = None,
+        told: Mapping[str, int] | None = None,
     ) -> None:
         if not nodes or len(set(nodes)) != len(nodes):
             raise NetworkError(
@@ -61,6 +65,7 @@ class MemoryFederation:
         self.nodes = self.present = tuple(sorted(nodes))
         self.log: list[tuple[str, int]] = []
         self._lost = dict(lost or {})
+        self._sizes, self._told = dict(sizes or {}), dict(told or {})
         self._completes = completes
         self._rounds: dict[int, _Round] = {}
 
@@ -69,6 +74,16 @@ class MemoryFederation:
         if node not in self.nodes:
             raise NetworkError("no such node", expected=", ".join(self.nodes), found=repr(node))
         return MemoryNetwork(self, node)
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Of the nodes that are present."""
+        return {node: size for node, size in self._sizes.items() if node in self.present}
+
+    @property
+    def told(self) -> Mapping[str, int]:
+        """Of the nodes that are present."""
+        return {node: told for node, told in self._told.items() if node in self.present}
 
     async def run(self, program: Callable[[Network], Awaitable[T]]) -> dict[str, T]:
         """Run the program once per node, and return the result of each that is not lost.
@@ -135,6 +150,16 @@ class MemoryNetwork:
     def steps(self) -> Steps:
         """What this node's program has completed."""
         return MappingProxyType(self._steps)
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The federation's."""
+        return self._federation.sizes
+
+    @property
+    def told(self) -> Mapping[str, int]:
+        """The federation's."""
+        return self._federation.told
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """The sum of all nodes' vectors, in the ring. Raises NumericalError, NetworkError.

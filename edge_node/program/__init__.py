@@ -6,9 +6,10 @@ docs/design.md lists the steps, docs/model.md derives what they compute.
 
 Read `infer` here, then its parts in the order of a run: `encoding`, `landmarks`, `metric` (with
 `candidates`), and `regression` or `classification`. `private` is the program of a spec with
-differential privacy. `recounting` keeps sums over counted nodes, `together` puts several into one
-sweep, `root_decisions` reads the root's choices, `provenance` says where a model comes from.
-`simulation` runs a whole federation in this process.
+differential privacy. `allowances` says what the rows may tell, `metered` counts what they tell.
+`recounting` keeps sums over counted nodes, `together` puts several into one sweep, `root_decisions`
+reads the root's choices, `provenance` says where a model comes from. `simulation` runs a whole
+federation in this process.
 """
 
 from collections.abc import Mapping
@@ -26,15 +27,18 @@ from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.network.base import Network
+from edge_node.program.allowances import allowance_of, check_minimum
 from edge_node.program.candidates import Fit
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_encoding
 from edge_node.program.landmarks import agree_landmarks
+from edge_node.program.metered import MeteredNetwork
 from edge_node.program.metric import learn_features
 from edge_node.program.private import infer_privately
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.regression import agree_posteriors
+from edge_node.security.disclosure.allowance import Allowance
 from edge_node.step import Step
 
 __all__ = ["infer"]
@@ -47,6 +51,7 @@ async def infer(
     *,
     public: Batch | None = None,
     policy: SitePolicy | None = None,
+    allowance: Allowance | None = None,
     run: int = 0,
 ) -> Model:
     """Run the program at one node; with ``[privacy]`` in the spec, `infer_privately`.
@@ -57,6 +62,8 @@ async def infer(
         spec: what the federation agreed on.
         public: public landmarks, as rows, where the spec has any: the same at every node.
         policy: this site's; its `minimum_rows` is demanded of the federation. None: no demand.
+        allowance: what the rows may tell, for a reference that answers as a certain federation
+            would. None: as the sites' sizes say; without sizes, any number.
         run: the number of this run, for the model's provenance.
 
     Returns:
@@ -71,12 +78,18 @@ async def infer(
     """
     if spec.privacy is not None:
         return await infer_privately(network, source, spec, public=public, run=run)
+    metered = MeteredNetwork(network)
     demands = {
         "`minimum_rows` of the federation's spec": spec.minimum_rows,
         "`policy.minimum_rows` of this site": policy.minimum_rows if policy else 0,
     }
+
+    def check(rows: int) -> None:
+        check_minimum(rows, demands)
+        metered.allowance = allowance or allowance_of(network, rows, spec)
+
     recounting, encoder, covariance = await agree_encoding(
-        network, source, spec.data, pixels=spec.model.image is not None, minimum_rows=demands
+        metered, source, spec.data, pixels=spec.model.image is not None, check=check
     )
     rows = EncodedRows(source, encoder)
     landmarks = await agree_landmarks(recounting, rows, covariance, spec, public)

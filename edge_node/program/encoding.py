@@ -1,6 +1,6 @@
 """Agreeing on the encoding: which numbers a row becomes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from edge_node.data.sums.labels import (
 )
 from edge_node.data.sums.means import local_means, read_means
 from edge_node.data.sums.spread import Agreed, local_spread, read_spread
-from edge_node.errors import CohortRefusedError
 from edge_node.network.base import CohortChanged, Network
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.step import Content, Step
@@ -35,7 +34,7 @@ async def agree_encoding(
     data: DataSpec,
     *,
     pixels: bool = False,
-    minimum_rows: Mapping[str, int] | None = None,
+    check: Callable[[int], None] = lambda _: None,
 ) -> tuple[RecountingNetwork, Encoder, Matrix]:
     """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes.
 
@@ -47,7 +46,8 @@ async def agree_encoding(
         source: the node's own rows.
         data: the schema.
         pixels: the numeric columns are an image's: all are kept, at one scale.
-        minimum_rows: the fewest rows of the federation, by who demands them.
+        check: is called with the federation's rows whenever they have been counted; raises if they
+            are too few for further sums.
 
     Returns:
         The network to use from here on, which counts again whenever a node is lost; the encoder;
@@ -56,16 +56,16 @@ async def agree_encoding(
     Raises:
         DataError: this node's rows don't fit the schema; the federation's are too few, or all the
             same; a column has too many different labels.
-        CohortRefusedError: fewer rows than demanded; or a class has some, but too few.
+        CohortRefusedError: a class has some rows, but too few; or ``check`` raised it.
     """
     local = local_counts(source, data)
 
-    def check(census: Vector) -> None:
+    def check_counted(census: Vector) -> None:
         check_census(census, data)
-        _check_minimum(census[0], minimum_rows or {})
+        check(round(census[0]))
 
     recounting = RecountingNetwork(
-        network, local.vector, lambda total: check(read_counts(total, data).census)
+        network, local.vector, lambda total: check_counted(read_counts(total, data).census)
     )
     await recounting.count()
     while True:
@@ -80,20 +80,8 @@ async def agree_encoding(
             break
         except CohortChanged:
             continue
-    recounting.narrow(local.census, check)
+    recounting.narrow(local.census, check_counted)
     return recounting, *read_spread(spread, data, agreed, pixels=pixels)
-
-
-def _check_minimum(rows: float, minimum_rows: Mapping[str, int]) -> None:
-    for who, fewest in minimum_rows.items():
-        if rows < fewest:
-            raise CohortRefusedError(
-                "too few rows in the federation",
-                where=who,
-                expected=f"at least {fewest}",
-                found=f"{rows:.0f}",
-                remedy="Wait for more nodes, or for more rows, or set another `minimum_rows`",
-            )
 
 
 async def _agree_labels(

@@ -108,6 +108,16 @@ class TreeNetwork:
         """What this node's program has completed; its records may be ahead after a restart."""
         return MappingProxyType(self._steps)
 
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """What the nodes of the newest epoch have signed."""
+        return {}
+
+    @property
+    def told(self) -> Mapping[str, int]:
+        """What the nodes of the newest epoch have signed."""
+        return {}
+
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """The masked sum over the tree. Raises NumericalError before anything is sent.
 

@@ -1,0 +1,95 @@
+"""How much a federation's rows may tell: how many numbers, and at what resolution.
+
+Exact sums are equations, and the cells of the others' rows are their unknowns. Where as many
+numbers are told as there are cells, the rows can be solved for, whatever the number of features.
+So all real-valued numbers that are told over the same rows are, over the rows' life, at most a
+share of the cells. Besides, a sum of outer products has at most a third as many features as there
+are rows: a matrix of full rank has no null space in which rows would show.
+
+Both count what remains when the largest sites are taken away: whoever subtracts their own rows
+knows the sums of the others. Each site signs its size, as a power of two, rounded down. So every
+site computes the allowance by itself, and one that lies about its rows can't raise it.
+
+docs/threat-model.md says what this protects, and what it doesn't.
+"""
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from edge_node.errors import CohortRefusedError
+
+__all__ = ["ROWS_PER_FEATURE", "Allowance", "remaining_rows"]
+
+ROWS_PER_FEATURE = 3
+"""As many rows as a feature needs; DataSHIELD's rule for regressions (`nfilter.glm`, 0.33)."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What the rows of a federation may tell.
+
+    Attributes:
+        rows: distinct rows that remain without the largest sites.
+        columns: the numbers of a row: its inputs and its target.
+        most_told: the most numbers that may be told over these rows in their life, per cell.
+        told: how many were told before.
+    """
+
+    rows: int
+    columns: int
+    most_told: float
+    told: int = 0
+
+    @classmethod
+    def unlimited(cls) -> Self:
+        """For one process that has all the rows: it tells nobody anything."""
+        return cls(sys.maxsize, 1, math.inf)
+
+    @property
+    def cells(self) -> int:
+        """The numbers that others would have to solve for."""
+        return self.rows * self.columns
+
+    @property
+    def numbers(self) -> int:
+        """How many real-valued numbers may still be told."""
+        if math.isinf(self.most_told):
+            return sys.maxsize
+        return max(math.floor(self.most_told * self.cells) - self.told, 0)
+
+    @property
+    def features(self) -> int:
+        """The most features of which outer products may be summed."""
+        return self.rows // ROWS_PER_FEATURE
+
+
+def remaining_rows(sizes: Mapping[str, int], distinct: int, coalition: int) -> int:
+    """A lower bound on the distinct rows of all sites but the ``coalition`` largest.
+
+    Two bounds hold, and the better one counts: what the other sites have signed, and the total
+    less twice what the largest have signed. The total is a sum, which one liar can raise, but not
+    beyond what its own signature allows: it is among those that are taken away, or is smaller.
+
+    Args:
+        sizes: each site's distinct rows, as the power of two that it has signed, rounded down.
+        distinct: all sites' distinct rows, as they were summed.
+        coalition: how many sites might pool what they know.
+
+    Raises:
+        CohortRefusedError: the total can't be that of sites of such sizes.
+    """
+    ordered = sorted(sizes.values(), reverse=True)
+    least, most = sum(ordered), sum(max(2 * size - 1, 0) for size in ordered)
+    if not least <= distinct <= most:
+        raise CohortRefusedError(
+            "the sites' sizes and the count of their rows contradict each other",
+            where="distinct rows of the federation",
+            expected=f"{least} to {most}, from the sizes that the sites have signed",
+            found=str(distinct),
+            remedy="Ask the sites: one of them says something else of its rows than it sums",
+        )
+    largest = sum(ordered[:coalition])
+    return max(least - largest, distinct - 2 * largest, 0)
