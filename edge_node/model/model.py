@@ -34,7 +34,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     ``traversals`` says how often the program traversed the tree, up and down: once for each sum,
     for each gather, and for each sum that was given up because a node was lost. The start of an
-    epoch (frontier, catch-up, claims, keys) and the comparison of transcripts at the end of a run
+    epoch (claims, catch-up, keys) and the comparison of transcripts at the end of a run
     don't count: they belong to the tree, not to the program.
     """
 

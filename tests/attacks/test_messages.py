@@ -185,7 +185,7 @@ class Waiting:
 
 @pytest.fixture
 async def waiting(mesh: Mesh) -> AsyncIterator[Waiting]:
-    """The root has begun its first operation, the frontier, and nobody else has."""
+    """The root has begun its first operation, the claims, and nobody else has."""
     parents = {"a": "", "b": "a", "c": "a"}
     await mesh.start(parents)
     plan = mesh.plan(1, parents)
@@ -193,7 +193,7 @@ async def waiting(mesh: Mesh) -> AsyncIterator[Waiting]:
     network = mesh.peers["a"].network()
     running = {"a": asyncio.ensure_future(own_sum(network))}
     await until(lambda: network.progress.waiting_for == ("b", "c"))
-    operation = Operation.of_epoch(1, 1, Kind.KIND_FRONTIER)
+    operation = Operation.of_epoch(1, 1, Kind.KIND_CLAIMS)
     yield Waiting(mesh, operation, plan.hash, running)
     for task in running.values():
         task.cancel()
@@ -254,7 +254,7 @@ FOREIGN: dict[str, bytes] = {
     "two nodes'": exchange_pb2.Gathered(by_node={"b": b"", "c": b""}).SerializeToString(),
     "nobody's": b"",
     "noise": b"\xff" * 20,
-    "too much": exchange_pb2.Gathered(by_node={"b": bytes(9)}).SerializeToString(),
+    "too much": exchange_pb2.Gathered(by_node={"b": bytes(8193)}).SerializeToString(),
 }
 
 

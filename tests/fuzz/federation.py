@@ -215,7 +215,7 @@ def _plan(federation: LocalFederation) -> Plan:
 def _values(federation: LocalFederation, random: Random) -> Values:
     """True values of this federation."""
     plan = _plan(federation)
-    texts = [*federation.files, "survey", "statistics/0", "keys", "frontier", "x0", "x1", "y"]
+    texts = [*federation.files, "survey", "statistics/0", "keys", "claims", "x0", "x1", "y"]
     texts += ["127.0.0.1:1", "auto"]
     data = [plan.hash, plan.spec_hash, *(member.fingerprint for member in plan.members)]
     data += [_identity(federation, node).certificate_der for node in federation.files]

@@ -89,8 +89,6 @@ def _sums_and_gathers() -> Iterator[Target]:
     yield Target("words of any length", (bytes(32),), fixed_point.from_bytes, 20)
     shares = gathered({node: node.encode() * 8 for node in NODES})
     yield Target("gathered", (shares, gathered({"a": b""})), merged)
-    frontiers = gathered({node: (7).to_bytes(8, "big") for node in NODES})
-    yield Target("frontiers", (frontiers,), merged)
 
 
 def _records() -> Iterator[Target]:
@@ -132,7 +130,7 @@ def _keys(identities: dict[str, Identity], plan: Plan) -> Iterator[Target]:
         )
 
     yield Target("testimony", (told["b"], told["c"]), testified, 20)
-    claims = [claim_of(Claim(bytes(32)), identities[node], plan) for node in NODES]
+    claims = [claim_of(Claim(bytes(32)), 7, identities[node], plan) for node in NODES]
     claimed = {node: data for part in claims for node, data in parse_gathered(part).items()}
 
     def one_claim(data: bytes) -> None:

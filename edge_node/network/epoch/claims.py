@@ -1,32 +1,57 @@
-"""What the nodes of an epoch say of their own contributions: gathered before its first sum, signed.
+"""What the nodes of an epoch say of themselves: gathered when it begins, signed.
 
-Whether a total would isolate a site depends on whose rows have changed, and on who consents
-(`security.disclosure.guard`). Each node speaks for itself, for this epoch and plan, and signs it:
-no node between them, and no aggregator, can speak for it.
+Each says how far it is in the run. And it says what others must know of its contributions: whether
+a total would isolate a site depends on whose rows have changed, and on who consents
+(`security.disclosure.guard`); how much totals may say depends on how many rows there are, and on
+what was told over them (`security.disclosure.allowance`). Each node speaks for itself, for this
+epoch and plan, and signs it: no node between them, and no aggregator, can speak for it.
 """
+
+from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
 from edge_node.network.epoch.signed import sign_for_cohort, verify_from_cohort
-from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim, Cohort
+from edge_node.network.wire.combine import parse_gathered
+from edge_node.security.disclosure.cohort import LARGEST_SIZE, VERSION_BYTES, Claim, Cohort
 from edge_node.security.pki.identity import Identity
-from edge_node.security.pki.statement import Purpose
+from edge_node.security.pki.statement import Purpose, SignedBody
 
-__all__ = ["claim_of", "cohort_of"]
+__all__ = ["claim_of", "claims_in", "cohort_of"]
+
+
+_Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A claim as it is signed."""
 
+    completed: _Number
     version: bytes
     consents: bool
+    size: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_SIZE)]
+    told: _Number
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.version, self.consents, self.size, self.told)
 
 
-def claim_of(claim: Claim, identity: Identity, plan: Plan) -> bytes:
-    """The payload that tells the cohort what this node claims."""
-    body = msgspec.msgpack.encode(_Body(claim.version, claim.consents))
+def claim_of(claim: Claim, completed: int, identity: Identity, plan: Plan) -> bytes:
+    """The payload that tells the cohort what this node claims.
+
+    Args:
+        claim: of its contributions.
+        completed: how many steps of the run are complete at this node.
+        identity: its own.
+        plan: of the epoch.
+    """
+    body = msgspec.msgpack.encode(
+        _Body(completed, claim.version, claim.consents, claim.size, claim.told)
+    )
     return sign_for_cohort(body, Purpose.CLAIM, identity, plan)
 
 
@@ -42,16 +67,29 @@ def cohort_of(identity: Identity, plan: Plan, payload: bytes) -> Cohort:
         NetworkError: a certificate is not the planned one.
         IdentityError: a claim is missing, malformed or not signed by its node for this plan.
     """
-    bodies = verify_from_cohort(payload, Purpose.CLAIM, identity, plan)
+    signed = verify_from_cohort(payload, Purpose.CLAIM, identity, plan)
+    bodies = {node: _read(body, node) for node, body in signed.items()}
     return Cohort(
         run=plan.run,
         epoch=plan.epoch,
         root=plan.root,
-        claims={node: _read(body, node) for node, body in bodies.items()},
+        claims={node: body.claim for node, body in bodies.items()},
+        completed={node: body.completed for node, body in bodies.items()},
     )
 
 
-def _read(content: bytes, node: str) -> Claim:
+def claims_in(payload: bytes) -> Mapping[str, Claim]:
+    """The claims in a record of this node, which has verified them when the epoch began.
+
+    Raises:
+        NetworkError, IdentityError: it was damaged since.
+    """
+    parts = parse_gathered(payload).items()
+    signed = {node: SignedBody.decode(part, Purpose.CLAIM, node=node) for node, part in parts}
+    return {node: _read(each.body, node).claim for node, each in signed.items()}
+
+
+def _read(content: bytes, node: str) -> _Body:
     try:
         body = msgspec.msgpack.decode(content, type=_Body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -65,4 +103,4 @@ def _read(content: bytes, node: str) -> Claim:
             expected=f"{VERSION_BYTES} bytes",
             found=f"{len(body.version)} bytes",
         )
-    return Claim(body.version, body.consents)
+    return body

@@ -1,9 +1,12 @@
 """What an epoch of a run begins with, before any step.
 
-    frontier    how many steps has each node completed?
-    catch-up    only if they differ: those who have a total pass it on; it is final
-    claims      before the first sum: the versions of everybody's rows, and who consents, signed
-    keys        and then: fresh masking keys, signed
+    claims      how many steps has each node completed, and what does it say of its rows? signed
+    catch-up    only if they are not equally far: those who have a total pass it on; it is final
+    keys        before the first sum: fresh masking keys, signed
+
+Keys are not gathered with the claims. That a node tells its key says that its guard accepts the
+cohort, and nobody contributes before all have. If one refused after others had contributed, their
+ledgers would have to count a total that was never formed.
 
 docs/design.md, section 4, says why that is enough for every crash.
 """
@@ -17,7 +20,7 @@ from edge_node.network.epoch.claims import claim_of, cohort_of
 from edge_node.network.epoch.guard import Guard
 from edge_node.network.epoch.keys import announcement, masking_key, pairwise_masks
 from edge_node.network.exchange.relay import Relay, uninterrupted
-from edge_node.network.wire.combine import RecordUnion, Union, gathered, parse_gathered
+from edge_node.network.wire.combine import RecordUnion, Union
 from edge_node.network.wire.operation import Kind, Operation, parse_record
 from edge_node.security.disclosure.cohort import Cohort
 from edge_node.security.masks import PairwiseMasks
@@ -45,26 +48,29 @@ class Epoch:
     guard: Guard
     identity: Callable[[], Identity]
     number: int = 0
-    _agreed: tuple[Cohort, PairwiseMasks] | None = field(default=None, repr=False)
+    _cohort: Cohort | None = field(default=None, repr=False)
+    _masks: PairwiseMasks | None = field(default=None, repr=False)
 
     async def begin(self, plan: Plan) -> None:
         """Bring all nodes to the same step: nodes that lack a total are given it.
 
-        Does nothing if the plan's epoch has begun here. Raises NetworkError, MachineError.
+        Does nothing if the plan's epoch has begun here.
+
+        Raises:
+            IdentityError, NetworkError: a claim is not its node's.
+            MachineError: the disk is full or not writable.
         """
         if self.number == plan.epoch:
             return
-        records = self.relay.records
+        records, identity = self.relay.records, self.identity()
         records.begin_epoch(plan.epoch)
-        self._agreed = None
-        own = gathered({self.relay.node: records.frontier.to_bytes(8, "big")})
-        operation = Operation.of_epoch(plan.run, plan.epoch, Kind.KIND_FRONTIER)
-        answer = await self.relay.operate(plan, operation, Union(8), own)
-        frontiers = [
-            int.from_bytes(each, "big") for each in parse_gathered(answer.payload).values()
-        ]
-        if min(frontiers) < max(frontiers):
-            await self._catch_up(plan, min(frontiers))
+        self._masks = None
+        own = claim_of(self.guard.claim, records.frontier, identity, plan)
+        announced = await self._announced(plan, Kind.KIND_CLAIMS, own)
+        self._cohort = cohort_of(identity, plan, announced)
+        completed = self._cohort.completed.values()
+        if min(completed) < max(completed):
+            await self._catch_up(plan, min(completed))
         settle = asyncio.to_thread(
             self.guard.settle, plan.run, plan.epoch, records.frontier, plan.cohort
         )
@@ -72,23 +78,22 @@ class Epoch:
         self.number = plan.epoch
 
     async def agree(self, plan: Plan) -> tuple[Cohort, PairwiseMasks]:
-        """The epoch's cohort, from all nodes' signed claims, and its masks, from their signed keys.
+        """The cohort of the epoch, once it has begun here, and its masks, from all signed keys.
 
         Raises:
             CohortRefusedError: the guard refuses the cohort; this node's key was not announced.
-            IdentityError, NetworkError: a claim or key is not its node's.
+            IdentityError, NetworkError: a key is not its node's.
         """
-        if self._agreed is not None:
-            return self._agreed
-        records, identity = self.relay.records, self.identity()
-        own = claim_of(self.guard.claim, identity, plan)
-        announced = await self._announced(plan, Kind.KIND_CLAIMS, own)
-        cohort = cohort_of(identity, plan, announced)
-        await uninterrupted(asyncio.to_thread(self.guard.check, cohort, records.completed))
-        key = masking_key(records, plan.epoch)
-        announced = await self._announced(plan, Kind.KIND_KEYS, announcement(key, identity, plan))
-        self._agreed = cohort, pairwise_masks(key, identity, plan, announced)
-        return self._agreed
+        assert self._cohort is not None  # noqa: S101 - `begin` comes first
+        if self._masks is None:
+            records, identity = self.relay.records, self.identity()
+            check = asyncio.to_thread(self.guard.check, self._cohort, records.completed)
+            await uninterrupted(check)
+            key = masking_key(records, plan.epoch)
+            own = announcement(key, identity, plan)
+            announced = await self._announced(plan, Kind.KIND_KEYS, own)
+            self._masks = pairwise_masks(key, identity, plan, announced)
+        return self._cohort, self._masks
 
     async def _catch_up(self, plan: Plan, first: int) -> None:
         records = self.relay.records

@@ -2,7 +2,9 @@
 
     state/plan.pb
     state/run-7/step-00000003.pb            a completed step, the same bytes at every node
-    state/run-7/epoch-12-keys.pb            an operation of the epoch itself
+    state/run-7/epoch-12-claims.pb          what the epoch's nodes said of themselves; kept, because
+                                            the program may have gone by it
+    state/run-7/epoch-12-keys.pb            another operation of the epoch itself, until it ends
     state/run-7/epoch-12-masking.key        this node's masking key, until the epoch ends
     state/run-7/step-00000004.contribution  this node's words for the step in progress; once the
                                             step is completed, only their digest
@@ -214,10 +216,20 @@ class RunRecords:
         """Keep the private masking key until the epoch ends. Raises MachineError."""
         write_checked(self._key_path(epoch), key)
 
+    def claims(self, epoch: int) -> bytes:
+        """The payload of an epoch's claims, which was completed here.
+
+        Raises:
+            NetworkError: the file was damaged or is missing.
+        """
+        path = self._path(exchange_pb2.KIND_CLAIMS, epoch, 0)
+        return parse_record(_read_whole(path), where=str(path)).payload
+
     def begin_epoch(self, epoch: int) -> None:
-        """Forget keys and operations of all other epochs."""
+        """Forget keys and operations of all other epochs, but for the claims."""
         for path in self._directory.glob("epoch-*"):
-            if not path.name.startswith(f"epoch-{epoch}-"):
+            kept = path.name.startswith(f"epoch-{epoch}-") or path.name.endswith("-claims.pb")
+            if not kept:
                 path.unlink(missing_ok=True)
         self._of_epoch = {(own, kind) for own, kind in self._of_epoch if own == epoch}
 

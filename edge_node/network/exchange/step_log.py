@@ -14,7 +14,7 @@ def log_step(
 ) -> None:
     """Log a step of the program once its total is on this node's disk.
 
-    What an epoch begins with (frontier, claims, keys) is logged, too, but without a position in the
+    What an epoch begins with (claims, keys) is logged, too, but without a position in the
     run: a node that comes late to an epoch keeps the others waiting there.
 
     Args:

@@ -156,7 +156,7 @@ def _exclude_each_other(mine: Operation, theirs: Operation) -> bool:
     if mine.is_step and theirs.is_step:
         return mine.sequence == theirs.sequence
     kinds = {mine.kind, theirs.kind}
-    return Kind.KIND_GATHER in kinds and not kinds.isdisjoint({Kind.KIND_CLAIMS, Kind.KIND_KEYS})
+    return kinds == {Kind.KIND_GATHER, Kind.KIND_KEYS}
 
 
 def _records_lost(mine: Operation, theirs: Operation) -> NetworkError:

@@ -17,6 +17,7 @@ from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
 from edge_node.federation.plan import Plan
 from edge_node.network.base import CohortChanged, Steps, Terms, check_next, demanded_cohort
+from edge_node.network.epoch.claims import claims_in
 from edge_node.network.epoch.epoch import Epoch
 from edge_node.network.epoch.guard import Guard
 from edge_node.network.exchange.exchange_client import ParentLink
@@ -28,6 +29,7 @@ from edge_node.network.tree.contribution import fixed_words, noisy_words
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import Combination, RingSum, Union, gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation
+from edge_node.security.disclosure.cohort import Claim
 from edge_node.security.pki.identity import Identity
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
@@ -76,6 +78,7 @@ class TreeNetwork:
     clock: Callable[[], float] = time.monotonic
     epoch: Epoch = field(init=False, repr=False)
     _steps: dict[Step, tuple[str, ...]] = field(default_factory=dict, init=False)
+    _completed_in: int = field(default=0, init=False)  # the epoch of the last step
 
     def __post_init__(self) -> None:
         self._relay = Relay(self.node, self.records, self.board, self.link, self.clock)
@@ -110,13 +113,23 @@ class TreeNetwork:
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """What the nodes of the newest epoch have signed."""
-        return {}
+        """By node, the power of two that its number of distinct rows is at least."""
+        return MappingProxyType({node: 1 << each.size for node, each in self._claims().items()})
 
     @property
     def told(self) -> Mapping[str, int]:
-        """What the nodes of the newest epoch have signed."""
-        return {}
+        """By node, how many numbers were told over its rows before this run."""
+        return MappingProxyType({node: each.told for node, each in self._claims().items()})
+
+    def _claims(self) -> Mapping[str, Claim]:
+        """What the nodes claimed in the epoch of the program's last step.
+
+        Not in the newest epoch, which has another at a node that was restarted. Raises NetworkError
+        before the first step, or if the record was damaged.
+        """
+        if not self._steps:
+            raise NetworkError("nodes' sizes are known after the first step only", where=self.node)
+        return claims_in(self.records.claims(self._completed_in))
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """The masked sum over the tree. Raises NumericalError before anything is sent.
@@ -213,7 +226,7 @@ class TreeNetwork:
                 record = await self.feed.while_newest(epoch, attempt)
             except EpochOver:
                 continue
-            self._steps[step] = tuple(record.cohort)
+            self._steps[step], self._completed_in = tuple(record.cohort), record.epoch
             return record
 
     async def _attempt(

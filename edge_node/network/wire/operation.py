@@ -1,9 +1,9 @@
 """What a message on a tree edge is for: one collective operation in one epoch.
 
-Two kinds are steps of the program (sum, gather) and numbered through the run. Four belong to an
-epoch: the frontier (how far each node is), the catch-up (records that some nodes lack), the claims
-(what each node says of its rows) and the masking keys. An operation is the key under which messages
-are replaced and records are found.
+Two kinds are steps of the program (sum, gather) and numbered through the run. Three belong to an
+epoch: the claims (how far each node is, and what it says of its rows), the catch-up (records that
+some nodes lack) and the masking keys. An operation is the key under which messages are replaced and
+records are found.
 """
 
 import hashlib
@@ -23,10 +23,9 @@ Kind = exchange_pb2.Kind
 _KIND_NAMES = {number: name for name, number in Kind.items()}
 STEP_KINDS = {exchange_pb2.KIND_SUM, exchange_pb2.KIND_GATHER}
 EPOCH_KINDS = {
-    exchange_pb2.KIND_FRONTIER: "frontier",
+    exchange_pb2.KIND_CLAIMS: "claims",
     exchange_pb2.KIND_CATCH_UP: "catch-up",
     exchange_pb2.KIND_KEYS: "keys",
-    exchange_pb2.KIND_CLAIMS: "claims",
 }
 
 

@@ -1,14 +1,16 @@
 """The nodes that a sum is over, and what each of them says of its own contributions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from edge_node.security.disclosure.differencing import Row
 
-__all__ = ["VERSION_BYTES", "Claim", "Cohort"]
+__all__ = ["LARGEST_SIZE", "VERSION_BYTES", "Claim", "Cohort"]
 
 VERSION_BYTES = 32
+LARGEST_SIZE = 40
+"""The binary logarithm of more rows than any site has."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,14 @@ class Claim:
     Attributes:
         version: names its rows, 32 bytes. It changes when they do, and says nothing else of them.
         consents: whether others may learn its sums by subtracting totals.
+        size: floor(log2(n)), n the number of distinct rows it has: at most LARGEST_SIZE.
+        told: how many numbers were told over these rows before this run.
     """
 
     version: bytes
     consents: bool = False
+    size: int = 0
+    told: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,15 @@ class Cohort:
         epoch: of the plan.
         root: where totals are formed.
         claims: what each node says, signed by it.
+        completed: how many steps of the run each node had completed when the epoch began; it
+            signs that, too.
     """
 
     run: int
     epoch: int
     root: str
     claims: Mapping[str, Claim]
+    completed: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def row(self) -> Row:

@@ -12,17 +12,15 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_UNSPECIFIED: _ClassVar[Kind]
     KIND_SUM: _ClassVar[Kind]
     KIND_GATHER: _ClassVar[Kind]
-    KIND_FRONTIER: _ClassVar[Kind]
+    KIND_CLAIMS: _ClassVar[Kind]
     KIND_CATCH_UP: _ClassVar[Kind]
     KIND_KEYS: _ClassVar[Kind]
-    KIND_CLAIMS: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_SUM: Kind
 KIND_GATHER: Kind
-KIND_FRONTIER: Kind
+KIND_CLAIMS: Kind
 KIND_CATCH_UP: Kind
 KIND_KEYS: Kind
-KIND_CLAIMS: Kind
 
 class Header(_message.Message):
     __slots__ = ("epoch", "run", "sequence", "step", "kind", "plan_hash", "length", "digest")

@@ -36,7 +36,7 @@ async def test_a_message_of_a_past_epoch_is_refused(mesh: Mesh) -> None:
     old, new = mesh.plan(1, PAIR), mesh.plan(2, PAIR)
     give(a, new)
     give(b, old)
-    operation = Operation.of_epoch(1, 1, Kind.KIND_FRONTIER)
+    operation = Operation.of_epoch(1, 1, Kind.KIND_CLAIMS)
     call = asyncio.ensure_future(b.link.exchange(old, operation, b"x" * 5000, 9000, node="b"))
     await until(lambda: b.link.trouble)
     call.cancel()
@@ -120,7 +120,7 @@ async def test_a_new_run_ends_the_program(mesh: Mesh) -> None:
     await mesh.start(PAIR)
     mesh.offer(mesh.plan(1, PAIR))
     task = asyncio.ensure_future(add_up(mesh.peers["a"].network()))
-    await until(lambda: mesh.peers["a"].board.find(Operation.of_epoch(1, 1, Kind.KIND_FRONTIER)))
+    await until(lambda: mesh.peers["a"].board.find(Operation.of_epoch(1, 1, Kind.KIND_CLAIMS)))
     mesh.offer(mesh.plan(2, PAIR, run=2))
     with pytest.raises(RunSuperseded):
         async with asyncio.timeout(DEADLINE):
@@ -174,7 +174,7 @@ async def test_handing_over_ends_with_the_epoch(mesh: Mesh) -> None:
 
 
 async def test_handing_over_among_complete_members_changes_nothing(mesh: Mesh) -> None:
-    """Nobody lacks anything: one frontier, no catch-up, the same records."""
+    """Nobody lacks anything: no catch-up, the same records."""
     await mesh.start(PAIR)
     mesh.offer(mesh.plan(1, PAIR))
     assert set((await mesh.run(add_up)).values()) == {2.0}

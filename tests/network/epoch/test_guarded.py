@@ -205,8 +205,8 @@ class Peers:
         """Everybody's claim of another version; ``others`` in place of some of them."""
         parts: dict[str, bytes] = {}
         for name, peer in self.mesh.peers.items():
-            claim = Claim(name.encode() * 32, name == "c")
-            parts |= parse_gathered(claim_of(claim, peer.identity, plan))
+            claim = Claim(name.encode() * 32, name == "c", 7, 300)
+            parts |= parse_gathered(claim_of(claim, ord(name), peer.identity, plan))
         return gathered(parts | others)
 
 
@@ -217,25 +217,28 @@ def peers(authority: Authority, tmp_path: Path) -> Peers:
 
 
 def test_claims_are_read(peers: Peers) -> None:
-    """Version and consent of each, as it was signed."""
+    """Each one's, and how far it is, as it was signed."""
     plan = peers.plan()
     cohort = cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan))
-    assert cohort.claims == {n: Claim(n.encode() * 32, n == "c") for n in "abc"}
+    assert cohort.claims == {n: Claim(n.encode() * 32, n == "c", 7, 300) for n in "abc"}
+    assert cohort.completed == {n: ord(n) for n in "abc"}
     assert (cohort.run, cohort.epoch, cohort.root) == (1, 1, "a")
 
 
-@pytest.mark.parametrize("forgery", ["none", "consent", "version", "name", "epoch", "signature"])
+BODY = ["completed", "version", "consent", "size", "told"]
+FORGERIES = ["none", *BODY, "name", "epoch", "signature"]
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
 def test_forged_claims_are_refused(peers: Peers, forgery: str) -> None:
-    """No node on the way changes what b says: its consent, or the version of its rows."""
+    """No node on the way changes what b says: how far it is, its consent, anything of its rows."""
     plan = peers.plan()
     said = SignedBody.decode(parse_gathered(peers.said(plan))["b"], Purpose.CLAIM, node="b")
-    version, consents = msgspec.msgpack.decode(said.body)
+    body = msgspec.msgpack.decode(said.body)
     certificate, signature = said.certificate, said.signature
     match forgery:
-        case "consent":
-            consents = True
-        case "version":
-            version = b"x" * 32
+        case "completed" | "version" | "consent" | "size" | "told":
+            body[BODY.index(forgery)] = {"version": b"x" * 32, "consent": True}.get(forgery, 30)
         case "name":
             certificate = peers.mesh.peers["c"].identity.certificate_der
         case "epoch":
@@ -243,8 +246,7 @@ def test_forged_claims_are_refused(peers: Peers, forgery: str) -> None:
             signature = SignedBody.decode(earlier, Purpose.CLAIM, node="b").signature
         case "signature":
             signature = b""
-    body = msgspec.msgpack.encode((version, consents))
-    forged = SignedBody(body, certificate, signature).encode()
+    forged = SignedBody(msgspec.msgpack.encode(body), certificate, signature).encode()
     if forgery == "none":
         cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan, b=forged))
         return
@@ -260,7 +262,20 @@ def test_claims_that_are_none(peers: Peers, content: bytes) -> None:
         cohort_of(peers.mesh.peers["a"].identity, plan, peers.said(plan, b=content))
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff", (b"v" * 31, True), (b"v" * 32,), (b"v" * 32, 1)])
+UNFIT = [
+    b"",
+    b"\xff",
+    (0, b"v" * 31, True, 5, 0),
+    (0, b"v" * 32, True, 5),
+    (0, b"v" * 32, 1, 5, 0),
+    (-1, b"v" * 32, True, 5, 0),
+    (0, b"v" * 32, True, -1, 0),
+    (0, b"v" * 32, True, 41, 0),
+    (0, b"v" * 32, True, 5, -1),
+]
+
+
+@pytest.mark.parametrize("body", UNFIT)
 def test_claims_that_are_signed_and_none(peers: Peers, body: bytes | tuple[object, ...]) -> None:
     """What a member's own faulty program might sign."""
     plan = peers.plan()

@@ -62,20 +62,23 @@ def test_a_step_is_found_in_any_later_epoch(directory: Path) -> None:
     """It outlives its epoch; an epoch's own operations don't."""
     kept = records(directory)
     kept.begin_epoch(1)
-    frontier = Operation.of_epoch(RUN, 1, Kind.KIND_FRONTIER)
+    claims, keys = (Operation.of_epoch(RUN, 1, kind) for kind in (Kind.KIND_CLAIMS, Kind.KIND_KEYS))
     kept.commit(record(step(0)))
-    kept.commit(record(frontier))
+    kept.commit(record(claims))
+    kept.commit(record(keys))
     kept.keep_masking_key(1, b"secret")
-    assert records(directory).has(frontier)
+    assert records(directory).has(claims)
+    assert records(directory).has(keys)
     assert records(directory).masking_key(1) == b"secret"
     kept.begin_epoch(1)  # a restart within the epoch
     assert kept.masking_key(1) == b"secret"
     kept.begin_epoch(2)
     for found in (kept, records(directory)):
         assert found.find(Operation(RUN, 2, Kind.KIND_SUM, 0, "s/0")) == record(step(0))
-        assert not found.has(frontier)
+        assert not found.has(keys)
+        assert found.claims(1) == b"total"
         assert found.masking_key(1) is None
-    assert not list(directory.rglob("epoch-1-*"))
+    assert [path.name for path in directory.rglob("epoch-1-*")] == ["epoch-1-claims.pb"]
 
 
 @pytest.mark.parametrize(

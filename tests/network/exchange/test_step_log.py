@@ -50,12 +50,12 @@ def test_the_longer_wait_is_named(
 def test_what_an_epoch_begins_with(caplog: pytest.LogCaptureFixture) -> None:
     """It is no step, and has no position in the run."""
     caplog.set_level(logging.INFO)
-    frontier = Operation.of_epoch(7, 3, Kind.KIND_FRONTIER)
-    for each in (STEP, frontier):
+    claims = Operation.of_epoch(7, 3, Kind.KIND_CLAIMS)
+    for each in (STEP, claims):
         log_step(each, child="c", parent="", times=(0.0, 1.0, 2.0))
     step, beginning = caplog.records
     assert (step.getMessage(), beginning.getMessage()) == ("a step is complete", "an epoch begins")
-    assert vars(beginning).items() >= {"step": "frontier", "waited_for": "c"}.items()
+    assert vars(beginning).items() >= {"step": "claims", "waited_for": "c"}.items()
     assert vars(step).keys() - vars(beginning).keys() == {"sequence"}
 
 

@@ -188,7 +188,7 @@ async def pair(mesh: Mesh) -> AsyncIterator[Callable[[], "asyncio.Task[bytes]"]]
 
     def call() -> "asyncio.Task[bytes]":
         peer = mesh.peers["b"]
-        operation = Operation.of_epoch(1, 1, Kind.KIND_FRONTIER)
+        operation = Operation.of_epoch(1, 1, Kind.KIND_CLAIMS)
         plan = peer.feed.current
         assert plan is not None
         work = peer.link.exchange(plan, operation, b"secret", 1000, node="b")
@@ -244,7 +244,7 @@ async def test_a_member_that_is_no_child_is_refused(mesh: Mesh) -> None:
     mesh.offer(mesh.plan(1, TRIANGLE))
     stranger = mesh.peers["c"]
     other = mesh.plan(1, {"a": "", "b": "a", "c": "a"})
-    operation = Operation.of_epoch(1, 1, Kind.KIND_FRONTIER)
+    operation = Operation.of_epoch(1, 1, Kind.KIND_CLAIMS)
     call = asyncio.ensure_future(stranger.link.exchange(other, operation, b"x", 1000, node="c"))
     await until(lambda: stranger.link.trouble)
     call.cancel()
