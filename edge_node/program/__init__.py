@@ -4,11 +4,11 @@ It reads as mathematics. The only thing that happens between nodes is ``await ne
 ``decide``; everything else is a pure function of a node's own rows or of totals that all share.
 docs/design.md lists the steps, docs/model.md derives what they compute.
 
-Read `infer` here, then its parts in the order of a run: `encoding`, `landmarks`, `metric` (with
-`candidates`), and `regression` or `classification`. `private` is the program of a spec with
-differential privacy. `recounting` keeps sums over counted nodes, `together` puts several into one
-sweep, `root_decisions` reads the root's choices, `provenance` says where a model comes from.
-`simulation` runs a whole federation in this process.
+Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`, `landmarks`),
+`metric` (with `candidates`), and `regression` or `classification`. `private` is the program of a
+spec with differential privacy. `recounting` keeps sums over counted nodes, `together` puts several
+into one sweep, `root_decisions` reads the root's choices, `provenance` says where a model comes
+from. `simulation` runs a whole federation in this process.
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.program.candidates import Fit
 from edge_node.program.classification import agree_classifier
-from edge_node.program.encoding import agree_encoding
-from edge_node.program.landmarks import agree_landmarks
+from edge_node.program.encoding import agree_census
 from edge_node.program.metric import learn_features
+from edge_node.program.parts import Parts, agree_parts, minimum_rows
 from edge_node.program.private import infer_privately
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
@@ -47,6 +47,7 @@ async def infer(
     *,
     public: Batch | None = None,
     policy: SitePolicy | None = None,
+    parts: Parts | None = None,
     run: int = 0,
 ) -> Model:
     """Run the program at one node; with ``[privacy]`` in the spec, `infer_privately`.
@@ -57,10 +58,12 @@ async def infer(
         spec: what the federation agreed on.
         public: public landmarks, as rows, where the spec has any: the same at every node.
         policy: this site's; its `minimum_rows` is demanded of the federation. None: no demand.
+        parts: the model's parts, the same at every node. None: they are agreed on.
         run: the number of this run, for the model's provenance.
 
     Returns:
-        The model: the same at every node, and, to rounding, the same as with all rows in one place.
+        The model: the same at every node, and, to rounding, the same as with all rows in one place
+        and the same parts.
 
     Raises:
         ConfigurationError: the spec has public landmarks, and none are given.
@@ -71,15 +74,14 @@ async def infer(
     """
     if spec.privacy is not None:
         return await infer_privately(network, source, spec, public=public, run=run)
-    demands = {
-        "`minimum_rows` of the federation's spec": spec.minimum_rows,
-        "`policy.minimum_rows` of this site": policy.minimum_rows if policy else 0,
-    }
-    recounting, encoder, covariance = await agree_encoding(
-        network, source, spec.data, pixels=spec.model.image is not None, minimum_rows=demands
-    )
+    if parts is None:
+        recounting, parts = await agree_parts(network, source, spec, public=public, policy=policy)
+    else:
+        demands = minimum_rows(spec, policy)
+        recounting = await agree_census(network, source, spec.data, minimum_rows=demands)
+        parts = parts.of_rows(recounting.total)
+    encoder, landmarks = parts.encoder, parts.landmarks
     rows = EncodedRows(source, encoder)
-    landmarks = await agree_landmarks(recounting, rows, covariance, spec, public)
     if spec.data.task is Task.CLASSIFICATION:
         learnt = await _classifier(recounting, rows, landmarks, spec)
     else:

@@ -1,6 +1,6 @@
 """Agreeing on the encoding: which numbers a row becomes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -9,7 +9,13 @@ from edge_node.config import DataSpec
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.schema import categorical_columns, unlisted_columns
 from edge_node.data.sources.source import Source
-from edge_node.data.sums.counts import Counts, check_census, local_counts, read_counts
+from edge_node.data.sums.counts import (
+    Counts,
+    check_census,
+    local_census,
+    local_counts,
+    read_counts,
+)
 from edge_node.data.sums.labels import (
     ATTEMPTS,
     Sieve,
@@ -26,7 +32,7 @@ from edge_node.network.base import CohortChanged, Network
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.step import Content, Step
 
-__all__ = ["agree_encoding"]
+__all__ = ["agree_census", "agree_encoding"]
 
 
 async def agree_encoding(
@@ -59,11 +65,7 @@ async def agree_encoding(
         CohortRefusedError: fewer rows than demanded; or a class has some, but too few.
     """
     local = local_counts(source, data)
-
-    def check(census: Vector) -> None:
-        check_census(census, data)
-        _check_minimum(census[0], minimum_rows or {})
-
+    check = _check(data, minimum_rows or {})
     recounting = RecountingNetwork(
         network, local.vector, lambda total: check(read_counts(total, data).census)
     )
@@ -82,6 +84,28 @@ async def agree_encoding(
             continue
     recounting.narrow(local.census, check)
     return recounting, *read_spread(spread, data, agreed, pixels=pixels)
+
+
+async def agree_census(
+    network: Network, source: Source, data: DataSpec, *, minimum_rows: Mapping[str, int]
+) -> RecountingNetwork:
+    """Where the encoding is known: count rows, and rows of each class, and nothing else.
+
+    Arguments, result and errors as for `agree_encoding`.
+    """
+    recounting = RecountingNetwork(network, local_census(source, data), _check(data, minimum_rows))
+    await recounting.count()
+    return recounting
+
+
+def _check(data: DataSpec, minimum_rows: Mapping[str, int]) -> Callable[[Vector], None]:
+    """What a census is checked for."""
+
+    def check(census: Vector) -> None:
+        check_census(census, data)
+        _check_minimum(census[0], minimum_rows)
+
+    return check
 
 
 def _check_minimum(rows: float, minimum_rows: Mapping[str, int]) -> None:
