@@ -4,12 +4,12 @@ It reads as mathematics. The only thing that happens between nodes is ``await ne
 ``decide``; everything else is a pure function of a node's own rows or of totals that all share.
 docs/design.md lists the steps, docs/model.md derives what they compute.
 
-Read `infer` here, then its parts in the order of a run: `encoding`, `landmarks`, `metric` (with
-`candidates`), and `regression` or `classification`. `private` is the program of a spec with
-differential privacy. `allowances` says what the rows may tell, `metered` counts what they tell.
-`recounting` keeps sums over counted nodes, `together` puts several into one sweep, `root_decisions`
-reads the root's choices, `provenance` says where a model comes from. `simulation` runs a whole
-federation in this process.
+Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`, `landmarks`),
+`metric` (with `candidates`), and `regression` or `classification`. `private` is the program of a
+spec with differential privacy. `allowances` says what the rows may tell, `metered` counts what they
+tell. `recounting` keeps sums over counted nodes, `together` puts several
+into one sweep, `root_decisions` reads the root's choices, `provenance` says where a model comes
+from. `simulation` runs a whole federation in this process.
 """
 
 from collections.abc import Mapping
@@ -30,10 +30,10 @@ from edge_node.network.base import Network
 from edge_node.program.allowances import allowance_of, check_minimum
 from edge_node.program.candidates import Fit
 from edge_node.program.classification import agree_classifier
-from edge_node.program.encoding import agree_encoding
-from edge_node.program.landmarks import agree_landmarks
+from edge_node.program.encoding import agree_census
 from edge_node.program.metered import MeteredNetwork
 from edge_node.program.metric import learn_features
+from edge_node.program.parts import Parts, agree_parts
 from edge_node.program.private import infer_privately
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
@@ -51,6 +51,7 @@ async def infer(
     *,
     public: Batch | None = None,
     policy: SitePolicy | None = None,
+    parts: Parts | None = None,
     allowance: Allowance | None = None,
     run: int = 0,
 ) -> Model:
@@ -62,12 +63,14 @@ async def infer(
         spec: what the federation agreed on.
         public: public landmarks, as rows, where the spec has any: the same at every node.
         policy: this site's; its `minimum_rows` is demanded of the federation. None: no demand.
+        parts: the model's parts, the same at every node. None: they are agreed on.
         allowance: what the rows may tell, for a reference that answers as a certain federation
             would. None: as the sites' sizes say; without sizes, any number.
         run: the number of this run, for the model's provenance.
 
     Returns:
-        The model: the same at every node, and, to rounding, the same as with all rows in one place.
+        The model: the same at every node, and, to rounding, the same as with all rows in one place
+        and the same parts.
 
     Raises:
         ConfigurationError: the spec has public landmarks, and none are given.
@@ -88,11 +91,13 @@ async def infer(
         check_minimum(rows, demands)
         metered.allowance = allowance or allowance_of(network, rows, spec)
 
-    recounting, encoder, covariance = await agree_encoding(
-        metered, source, spec.data, pixels=spec.model.image is not None, check=check
-    )
+    if parts is None:
+        recounting, parts = await agree_parts(metered, source, spec, public=public, check=check)
+    else:
+        recounting = await agree_census(metered, source, spec.data, check=check)
+        parts = parts.of_rows(recounting.total)
+    encoder, landmarks = parts.encoder, parts.landmarks
     rows = EncodedRows(source, encoder)
-    landmarks = await agree_landmarks(recounting, rows, covariance, spec, public)
     if spec.data.task is Task.CLASSIFICATION:
         learnt = await _classifier(recounting, rows, landmarks, spec)
     else:

@@ -9,7 +9,13 @@ from edge_node.config import DataSpec
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.schema import categorical_columns, unlisted_columns
 from edge_node.data.sources.source import Source
-from edge_node.data.sums.counts import Counts, check_census, local_counts, read_counts
+from edge_node.data.sums.counts import (
+    Counts,
+    check_census,
+    local_census,
+    local_counts,
+    read_counts,
+)
 from edge_node.data.sums.labels import (
     ATTEMPTS,
     Sieve,
@@ -25,7 +31,7 @@ from edge_node.network.base import CohortChanged, Network
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.step import Content, Step
 
-__all__ = ["agree_encoding"]
+__all__ = ["agree_census", "agree_encoding"]
 
 
 async def agree_encoding(
@@ -58,14 +64,9 @@ async def agree_encoding(
             same; a column has too many different labels.
         CohortRefusedError: a class has some rows, but too few; or ``check`` raised it.
     """
-    local = local_counts(source, data)
-
-    def check_counted(census: Vector) -> None:
-        check_census(census, data)
-        check(round(census[0]))
-
+    local, checked = local_counts(source, data), _checked(data, check)
     recounting = RecountingNetwork(
-        network, local.vector, lambda total: check_counted(read_counts(total, data).census)
+        network, local.vector, lambda total: checked(read_counts(total, data).census)
     )
     await recounting.count()
     while True:
@@ -80,8 +81,30 @@ async def agree_encoding(
             break
         except CohortChanged:
             continue
-    recounting.narrow(local.census, check_counted)
+    recounting.narrow(local.census, checked)
     return recounting, *read_spread(spread, data, agreed, pixels=pixels)
+
+
+async def agree_census(
+    network: Network, source: Source, data: DataSpec, *, check: Callable[[int], None]
+) -> RecountingNetwork:
+    """Where the encoding is known: count rows, and rows of each class, and nothing else.
+
+    Arguments, result and errors as for `agree_encoding`.
+    """
+    recounting = RecountingNetwork(network, local_census(source, data), _checked(data, check))
+    await recounting.count()
+    return recounting
+
+
+def _checked(data: DataSpec, check: Callable[[int], None]) -> Callable[[Vector], None]:
+    """Whether a census allows further sums."""
+
+    def checked(census: Vector) -> None:
+        check_census(census, data)
+        check(round(census[0]))
+
+    return checked
 
 
 async def _agree_labels(

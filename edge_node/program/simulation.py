@@ -2,7 +2,8 @@
 
 The estimators, the demonstration's references and the benchmarks all run it here. Nodes are tasks
 on an in-process network, which adds in the same ring as the tree does, so a simulated federation
-reaches the model that daemons would reach; one node with all rows is the pooled reference.
+reaches the model that daemons would reach; one node with all rows, and the federation's parts, is
+the pooled reference.
 """
 
 import asyncio
@@ -15,10 +16,12 @@ from typing import Any, TypeVar
 from edge_node.config import FederationSpec
 from edge_node.data.sources.source import Batch, Source
 from edge_node.model.model import Model
+from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.program.parts import Parts, agree_parts
 
-__all__ = ["Report", "completed", "simulate"]
+__all__ = ["Report", "completed", "simulate", "simulate_parts"]
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]
@@ -32,6 +35,7 @@ def simulate(
     sources: Mapping[str, Source],
     *,
     public: Batch | None = None,
+    parts: Parts | None = None,
     report: Report | None = None,
 ) -> dict[str, Model]:
     """Run the program once at each of several nodes, and wait for all of them.
@@ -41,8 +45,9 @@ def simulate(
     Args:
         spec: what the nodes agree on.
         sources: each node's rows by its name, one node or more. One node with all rows learns
-            what the federation learns, to rounding.
+            what the federation learns, to rounding, if it is given the federation's parts.
         public: public landmarks, as rows, where the spec has any.
+        parts: the model's parts (`simulate_parts`). None: they are agreed on.
         report: is told of each step when it is complete.
 
     Returns:
@@ -63,8 +68,22 @@ def simulate(
 
     federation = MemoryFederation(list(sources), completes=completes)
     return completed(
-        federation.run(lambda network: infer(network, sources[network.node], spec, public=public))
+        federation.run(
+            lambda network: infer(network, sources[network.node], spec, public=public, parts=parts)
+        )
     )
+
+
+def simulate_parts(
+    spec: FederationSpec, sources: Mapping[str, Source], *, public: Batch | None = None
+) -> Parts:
+    """The parts on which several nodes agree; arguments and errors as for `simulate`."""
+
+    async def agreed(network: Network) -> Parts:
+        _, parts = await agree_parts(network, sources[network.node], spec, public=public)
+        return parts
+
+    return next(iter(completed(MemoryFederation(list(sources)).run(agreed)).values()))
 
 
 def completed(work: Coroutine[Any, Any, T]) -> T:

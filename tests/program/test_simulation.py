@@ -8,7 +8,7 @@ import pytest
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import CohortRefusedError, NetworkError
-from edge_node.program.simulation import simulate
+from edge_node.program.simulation import simulate, simulate_parts
 
 SPEC = FederationSpec(
     name="simulated",
@@ -32,9 +32,10 @@ POOLED = Batch(
 SOURCES = {name: MemorySource((part,)) for name, part in PARTS.items()}
 
 
-def test_a_federation_learns_what_one_node_with_all_rows_learns() -> None:
-    """To rounding, at each of its nodes."""
-    (pooled,) = simulate(SPEC, {"pooled": MemorySource((POOLED,))}).values()
+def test_a_federation_learns_what_one_node_with_all_rows_and_its_parts_learns() -> None:
+    """To rounding, at each of its nodes; nobody agrees on parts that are given."""
+    parts = simulate_parts(SPEC, SOURCES)
+    (pooled,) = simulate(SPEC, {"pooled": MemorySource((POOLED,))}, parts=parts).values()
     models = simulate(SPEC, SOURCES)
     assert list(models) == ["bern", "oslo", "pisa"]
     mean, sd = pooled.latent(POOLED)
@@ -42,6 +43,10 @@ def test_a_federation_learns_what_one_node_with_all_rows_learns() -> None:
         theirs = model.latent(POOLED)
         np.testing.assert_allclose(theirs[0], mean, atol=1e-8)
         np.testing.assert_allclose(theirs[1], sd, atol=1e-8)
+        assert model.encoder == pooled.encoder
+    agreed = {"means", "spread", "kmeans/0/sums"}
+    assert agreed <= set(models["bern"].provenance.cohorts)
+    assert agreed.isdisjoint(pooled.provenance.cohorts)
 
 
 def test_each_step_is_reported_once() -> None:

@@ -30,7 +30,15 @@ from edge_node.data.sums.labels import Tally, add_labels, count_length, label_co
 from edge_node.errors import CohortRefusedError, DataError
 from edge_node.packing import Layout
 
-__all__ = ["Counts", "LocalCounts", "check_census", "local_counts", "number_columns", "read_counts"]
+__all__ = [
+    "Counts",
+    "LocalCounts",
+    "check_census",
+    "local_census",
+    "local_counts",
+    "number_columns",
+    "read_counts",
+]
 
 _LOWEST, _HIGHEST, _BIN = -400, 400, 4  # binary exponents: 1e-120 to 1e120
 _BINS = (_HIGHEST - _LOWEST) // _BIN
@@ -97,6 +105,16 @@ def local_counts(source: Source, data: DataSpec) -> LocalCounts:
         buckets=label_counts(tallies, range(len(tallies)), attempt=0),
     )
     return LocalCounts(vector, tallies, np.array([rows, *classes]))
+
+
+def local_census(source: Source, data: DataSpec) -> Vector:
+    """A node's own rows, and rows of each class: (1 + classes,). Raises DataError for a target
+    that is missing, or no class.
+    """
+    census = np.zeros(1 + len(data.classes))
+    for batch in source.batches():
+        census += [len(batch), *_class_counts(batch, data)]
+    return census
 
 
 def read_counts(total: Vector, data: DataSpec) -> Counts:

@@ -1,0 +1,70 @@
+"""The parts of a model that are agreed on before its posterior: encoding, covariance, landmarks.
+
+They may depend on how rows are split over sites, because a site gives no sum over a few of its
+rows. The posterior, given its parts, doesn't. So whoever compares a federation with one machine
+that holds all rows gives both the same parts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from edge_node.arrays import Matrix, Vector
+from edge_node.config import FederationSpec, LandmarkKind
+from edge_node.data.encoding.encoder import EncodedRows, Encoder
+from edge_node.data.sources.source import Batch, Source
+from edge_node.network.base import Network
+from edge_node.program.encoding import agree_encoding
+from edge_node.program.landmarks import agree_landmarks
+from edge_node.program.recounting import RecountingNetwork
+
+__all__ = ["Parts", "agree_parts"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a federation agrees on before it learns a posterior.
+
+    Attributes:
+        encoder: which numbers a row becomes.
+        covariance: (d, d), of the encoded inputs.
+        landmarks: Z (m, d), by where they come from.
+    """
+
+    encoder: Encoder
+    covariance: Matrix
+    landmarks: Mapping[LandmarkKind, Matrix]
+
+    def of_rows(self, census: Vector) -> "Parts":
+        """The same parts, for rows of which there are as many as a census (1 + classes,) says."""
+        rows, *classes = census.astype(int).tolist()
+        encoder = msgspec.structs.replace(self.encoder, rows=rows, class_counts=tuple(classes))
+        return Parts(encoder, self.covariance, self.landmarks)
+
+
+async def agree_parts(
+    network: Network,
+    source: Source,
+    spec: FederationSpec,
+    *,
+    public: Batch | None = None,
+    check: Callable[[int], None] = lambda _: None,
+) -> tuple[RecountingNetwork, Parts]:
+    """The parts that all nodes share; arguments and errors as for `edge_node.program.infer`.
+
+    ``check`` is called with the federation's rows whenever they have been counted.
+
+    Returns:
+        The network to use from here on, which counts again whenever a node is lost; and the parts.
+    """
+    recounting, encoder, covariance = await agree_encoding(
+        network,
+        source,
+        spec.data,
+        pixels=spec.model.image is not None,
+        check=check,
+    )
+    rows = EncodedRows(source, encoder)
+    landmarks = await agree_landmarks(recounting, rows, covariance, spec, public)
+    return recounting, Parts(encoder, covariance, landmarks)
