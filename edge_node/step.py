@@ -15,7 +15,8 @@ class Content(enum.StrEnum):
     """What the nodes contribute to a step."""
 
     COUNTS = "counts"  # numbers of rows of each kind, and nothing else
-    STATISTICS = "statistics"  # any other sum over rows
+    STATISTICS = "statistics"  # any other exact sum over rows
+    NOISY = "noisy"  # a sum over rows that holds differentially private noise
     CHOICE = "choice"  # what all may know, such as a decision from totals: gathered, not summed
 
 
@@ -44,6 +45,11 @@ class Step:
     def is_sum(self) -> bool:
         """Whether it is a sum; otherwise it is a gather."""
         return self.content is not Content.CHOICE
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether noise hides each row, or each site, in its total."""
+        return self.content is Content.NOISY
 
     @property
     def again(self) -> "Step":

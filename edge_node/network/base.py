@@ -26,6 +26,7 @@ __all__ = [
     "check_next",
     "decide",
     "demanded_cohort",
+    "demanded_noise",
     "sum_and_decide",
 ]
 
@@ -170,7 +171,7 @@ def check_next(step: Step, steps: Steps, *, node: str, is_sum: bool) -> None:
         raise NetworkError(
             "the step's content can't be summed" if is_sum else "the step's content isn't gathered",
             where=where,
-            expected="counts or statistics" if is_sum else "a choice",
+            expected="counts, statistics or a noisy sum" if is_sum else "a choice",
             found=step.content.value,
         )
 
@@ -182,6 +183,24 @@ def demanded_cohort(steps: Steps, terms: Terms) -> tuple[str, ...] | None:
     if counted not in steps:
         raise NetworkError("the step is not complete", where=f"step {counted}")
     return steps[counted]
+
+
+def demanded_noise(step: Step, terms: Terms) -> DiscreteGaussian | None:
+    """The noise that a total must hold; None: the sum is exact.
+
+    Raises:
+        NetworkError: a noisy sum has no noise, or noise is for a sum that isn't said to be noisy:
+            a site's guard goes by what the step says.
+    """
+    noise = terms.get("noise")
+    if step.is_noisy is (noise is None):
+        raise NetworkError(
+            "a step and its sum differ about noise",
+            where=f"step {step}",
+            expected="noise" if step.is_noisy else "no noise",
+            found="no noise" if step.is_noisy else "noise",
+        )
+    return noise
 
 
 async def decide(network: Network, choice: str, choose: Callable[[], bytes]) -> bytes:

@@ -23,6 +23,7 @@ from edge_node.network.base import (
     Terms,
     check_next,
     demanded_cohort,
+    demanded_noise,
 )
 from edge_node.network.wire import fixed_point
 from edge_node.step import Step
@@ -167,7 +168,7 @@ class MemoryNetwork:
         With noise each node adds its share; nobody keeps a ledger of it.
         """
         check_next(step, self._steps, node=self._node, is_sum=True)
-        if (noise := terms.get("noise")) is not None:
+        if (noise := demanded_noise(step, terms)) is not None:
             vector = noise.rounded(vector) + noise.share(len(self._federation.present))
         demanded = demanded_cohort(self._steps, terms)
         completed = await self._exchange(step, fixed_point.encode(vector))

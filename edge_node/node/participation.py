@@ -115,7 +115,8 @@ class Participation:
         try:
             check_task(policy, self.spec.data.task)
             check_privacy(policy, self.spec.privacy)
-            guard = SiteGuard.open(name, policy, self.paths, self.source.path)
+            rows = None if self.spec.privacy else self.source.path
+            guard = SiteGuard.open(name, policy, self.paths, rows)
         except RefusedError as error:
             _log.error("%s", error)
             self._enter(self.run, Phase.REFUSED, error)

@@ -33,11 +33,11 @@ from edge_node.program.provenance import provenance_of
 from edge_node.program.root_decisions import read_noisy_evidence
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_cost import noise_multiplier
-from edge_node.step import Step
+from edge_node.step import Content, Step
 
 __all__ = ["infer_privately"]
 
-_RELEASE = Step("release")
+_RELEASE = Step("release", Content.NOISY)
 
 
 async def infer_privately(

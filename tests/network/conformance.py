@@ -204,7 +204,9 @@ async def a_sum_with_noise_holds_the_noise_of_one(run: Run) -> None:
     noise = DiscreteGaussian(Level.RECORD, multiplier=3.0, bound=1.0, size=2000, tolerated=1)
 
     async def program(network: Network) -> bytes:
-        return (await network.sum(Step("s"), np.full(2000, 0.25), noise=noise)).tobytes()
+        return (
+            await network.sum(Step("s", Content.NOISY), np.full(2000, 0.25), noise=noise)
+        ).tobytes()
 
     results = await run(program)
     (total,) = set(results.values())
@@ -214,7 +216,24 @@ async def a_sum_with_noise_holds_the_noise_of_one(run: Run) -> None:
     assert abs(np.mean(left)) < 8 * noise.total_sigma(len(results)) / np.sqrt(2000)
 
 
+async def a_step_says_whether_its_sum_has_noise(run: Run) -> None:
+    """A site's guard goes by what the step says, so a sum that differs from it is not taken."""
+    noise = DiscreteGaussian(Level.RECORD, multiplier=3.0, bound=1.0, size=1, tolerated=1)
+
+    async def exact(network: Network) -> np.ndarray:
+        return await network.sum(Step("s", Content.NOISY), np.ones(1))
+
+    async def noisy(network: Network) -> np.ndarray:
+        return await network.sum(Step("s"), np.ones(1), noise=noise)
+
+    with pytest.raises(NetworkError, match="expected noise, found no noise"):
+        await run(exact)
+    with pytest.raises(NetworkError, match="expected no noise, found noise"):
+        await run(noisy)
+
+
 LAWS: list[Law] = [
+    a_step_says_whether_its_sum_has_noise,
     a_sum_with_noise_holds_the_noise_of_one,
     sums_are_exact,
     everybody_gets_the_same_bytes,

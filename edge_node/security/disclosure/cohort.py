@@ -6,11 +6,15 @@ from functools import cached_property
 
 from edge_node.security.disclosure.differencing import Row
 
-__all__ = ["LARGEST_SIZE", "VERSION_BYTES", "Claim", "Cohort"]
+__all__ = ["HIDDEN", "LARGEST_SIZE", "VERSION_BYTES", "Claim", "Cohort"]
 
 VERSION_BYTES = 32
 LARGEST_SIZE = 40
 """The binary logarithm of more rows than any site has."""
+
+HIDDEN = b"hidden by noise".ljust(VERSION_BYTES, b"\0")
+"""What every node calls its rows under differential privacy, whatever they are: a name that changed
+with them would tell two runs with one row more or less apart."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Claim:
     """What a node says of its contributions in an epoch.
 
     Attributes:
-        version: names its rows, 32 bytes. It changes when they do, and says nothing else of them.
+        version: names its rows, 32 bytes. It changes when they do, and says nothing else of them;
+            or it is `HIDDEN`.
         consents: whether others may learn its sums by subtracting totals.
         size: floor(log2(n)), n the number of distinct rows it has: at most LARGEST_SIZE.
         told: how many numbers were told over these rows before this run.

@@ -15,7 +15,7 @@ from typing import Self
 from edge_node.config import SitePolicy
 from edge_node.config.paths import NodePaths
 from edge_node.errors import CohortRefusedError
-from edge_node.security.disclosure.cohort import Claim, Cohort
+from edge_node.security.disclosure.cohort import HIDDEN, Claim, Cohort
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.disclosure.differencing import Row, isolated
 from edge_node.security.disclosure.ledger import Contribution, Fate, Ledger
@@ -35,7 +35,8 @@ class SiteGuard:
         node: the site's name.
         policy: its own.
         ledger: of its contributions.
-        version: of its rows, as ``Ledger.version`` names them.
+        version: of its rows, as ``Ledger.version`` names them; or `HIDDEN`, under differential
+            privacy: then it contributes to noisy sums only.
     """
 
     def __init__(self, node: str, policy: SitePolicy, ledger: Ledger, version: bytes) -> None:
@@ -46,14 +47,14 @@ class SiteGuard:
         self.claim = Claim(version, policy.consents)
 
     @classmethod
-    def open(cls, node: str, policy: SitePolicy, paths: NodePaths, rows: Path) -> Self:
+    def open(cls, node: str, policy: SitePolicy, paths: NodePaths, rows: Path | None) -> Self:
         """The guard of a node's directory, whose ledger is read, or begun.
 
         Args:
             node: its name.
             policy: its own.
             paths: of its directory.
-            rows: its data file.
+            rows: its data file; None: noise hides what is in it.
 
         Raises:
             RefusedError, IdentityError: the ledger is not whole, or its secret is open to others.
@@ -61,7 +62,7 @@ class SiteGuard:
         """
         never = not any(paths.state.glob("run-*"))
         ledger = Ledger.open(paths.ledger, paths.ledger_key, new=never)
-        return cls(node, policy, ledger, ledger.version(rows))
+        return cls(node, policy, ledger, HIDDEN if rows is None else ledger.version(rows))
 
     def check(self, cohort: Cohort, completed: Collection[str]) -> None:
         """Check a cohort before the first sum of its epoch.
@@ -93,12 +94,20 @@ class SiteGuard:
     def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
         """Check one step, and write the contribution down: on return its words may leave.
 
+        Noisy sums are compared, too: noise that hides a row doesn't hide a whole site's sums.
+
         Raises:
             CohortRefusedError: the policy forbids it, or the step's total would isolate a site.
             MachineError: the ledger can't be written.
         """
         check_cohort(self._policy, self._node, cohort.claims)
         compared = step.compared
+        if self.claim.version == HIDDEN and not step.is_noisy:
+            raise CohortRefusedError(
+                "a sum without noise, in a run with differential privacy",
+                where=f"{self._node}, step {step} of run {cohort.run}",
+                remedy="Nothing was sent. Report this: the program has no such step",
+            )
         with self._lock:
             known = self._known(compared, cohort)
             if found := self._isolated(known, cohort):

@@ -7,7 +7,7 @@ import pytest
 
 from edge_node.config import Differencing, SitePolicy
 from edge_node.errors import CohortRefusedError
-from edge_node.security.disclosure.cohort import Claim, Cohort
+from edge_node.security.disclosure.cohort import HIDDEN, Claim, Cohort
 from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.step import Content, Step
@@ -168,6 +168,24 @@ def test_what_it_says_of_itself(tmp_path: Path) -> None:
     assert Site(tmp_path).guard.claim == Claim(b"".ljust(32), False)
     consenting = SitePolicy(differencing=Differencing.CONSENT)
     assert Site(tmp_path, consenting).guard.claim.consents
+
+
+def test_rows_that_noise_hides_are_in_noisy_sums_only(tmp_path: Path) -> None:
+    """A site that doesn't say whether its rows have changed gives no exact sum. Of noisy ones the
+    guard compares cohorts, as of any: noise for a row doesn't hide the sums of a site.
+    """
+    ledger = Ledger.open(tmp_path / "ledger", tmp_path / "ledger.key", new=True)
+    guard = SiteGuard("a", SitePolicy(), ledger, HIDDEN)
+    first, second = (
+        Cohort(run, 10 * run, "a", {node: Claim(HIDDEN) for node in nodes})
+        for run, nodes in ((1, "abcd"), (2, "abc"))
+    )
+    noisy = Step("release", Content.NOISY)
+    guard.admit(first, 1, noisy)
+    with pytest.raises(CohortRefusedError, match="a sum without noise"):
+        guard.admit(first, 2, Step("statistics"))
+    with pytest.raises(CohortRefusedError, match="would differ by d alone"):
+        guard.admit(second, 1, noisy)
 
 
 def crash(site: Site, lost: str, root: str) -> None:
