@@ -36,12 +36,22 @@ def _table(found: dict[str, Any]) -> "Table":
             each["step"],
             each["level"],
             each["cohort"],
+            each["honest"],
             f"{each['sigma'] / each['sensitivity']:.4g}",
             "-" if each["epsilon"] is None else f"{each['epsilon']:.4g}",
         ]
         for each in found["releases"]
     ]
-    headings = ["time", "run/epoch", "sum", "level", ">nodes", ">noise", ">epsilon so far"]
+    headings = [
+        "time",
+        "run/epoch",
+        "sum",
+        "level",
+        ">nodes",
+        ">honest",
+        ">noise",
+        ">epsilon so far",
+    ]
     return console.table(headings, rows, title=_title(found))
 
 
@@ -52,4 +62,6 @@ def _title(found: dict[str, Any]) -> str:
     text = f"Spent: {spent} ({found['level']} level, delta {found['delta']:g})"
     if found["budget"] is not None:
         text += f" of {found['budget']:g}"
+    if found["alone"] is not None:
+        text += f"; epsilon {found['alone']:.4g} if all other members pooled their noise"
     return text

@@ -11,7 +11,7 @@ import msgspec
 from edge_node.config.budget import message_bytes
 from edge_node.config.names import check_node_name
 from edge_node.config.node import NodeConfig
-from edge_node.config.private_checks import budget_complaints, privacy_complaints
+from edge_node.config.private_checks import demand_complaints, privacy_complaints
 from edge_node.config.spec import (
     LARGEST_COHORT,
     SMALLEST_COHORT,
@@ -49,7 +49,7 @@ def check_node_config(config: NodeConfig, *, where: str) -> None:
         "`policy.minimum_rows` must not be negative": policy.minimum_rows < 0,
         "`policy.most_told` must be positive": not policy.most_told > 0,
         "`policy.coalition` must be at least 1": policy.coalition < 1,
-        **(budget_complaints(policy.privacy, "policy.privacy") if policy.privacy else {}),
+        **demand_complaints(policy.privacy),
     }
     for complaint, wrong in checks.items():
         if wrong:

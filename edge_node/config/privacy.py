@@ -41,6 +41,10 @@ class PrivacySpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows_per_site: int | None = None
     curious_members: int = 1
 
+    def honest(self, cohort: int) -> int:
+        """How many of a cohort's members must keep their noise to themselves."""
+        return max(1, cohort - self.curious_members)
+
 
 class PrivacyPolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The ``[policy.privacy]`` table of a node file: what a site demands before it contributes.
@@ -49,8 +53,11 @@ class PrivacyPolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True
         level: whose presence must be hidden, at least.
         epsilon: the budget for all releases together that this site ever takes part in.
         delta: the delta of that budget.
+        least_honest: how many members of a cohort, itself among them, it counts on to be honest.
+            A release whose promise needs more of them is refused. None: as many as the spec does.
     """
 
     level: Level
     epsilon: float
     delta: float
+    least_honest: int | None = None

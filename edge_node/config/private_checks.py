@@ -17,7 +17,7 @@ from edge_node.config.spec import (
     Task,
 )
 
-__all__ = ["LARGEST_EPSILON", "budget_complaints", "privacy_complaints"]
+__all__ = ["LARGEST_EPSILON", "demand_complaints", "privacy_complaints"]
 
 LARGEST_EPSILON = 100.0
 """A larger epsilon promises nothing, and accounting for it loses its digits."""
@@ -43,6 +43,19 @@ def privacy_complaints(spec: FederationSpec) -> dict[str, bool]:
             for complaint, wrong in _column_complaints(column).items()
         },
         **_model_complaints(spec.model),
+    }
+
+
+def demand_complaints(demand: PrivacyPolicy | None) -> dict[str, bool]:
+    """Complaints about what a site demands, ``[policy.privacy]``."""
+    if demand is None:
+        return {}
+    least = demand.least_honest
+    return {
+        **budget_complaints(demand, "policy.privacy"),
+        "`policy.privacy.least_honest` must be at least 1: this site itself": (
+            least is not None and least < 1
+        ),
     }
 
 

@@ -179,7 +179,7 @@ class Participation:
         """The run's model, once all nodes have compared transcripts and it is on disk."""
         check_cohort(self.config.policy, self.config.name, plan.cohort)
         if network.ledger is not None and self.spec.privacy is not None:
-            network.ledger.check(self.spec.privacy, run=plan.run)
+            network.ledger.check(self.spec.privacy, run=plan.run, cohort=len(plan.cohort))
         model = await self._in_thread(network)
         await confirm(network)
         await asyncio.to_thread(model.save, self.paths.model)

@@ -12,7 +12,7 @@ from edge_node.config import Level
 from edge_node.security.disclosure.cohort import Claim, Cohort
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
-from edge_node.security.privacy.privacy_ledger import PrivacyLedger, read_ledger, spent
+from edge_node.security.privacy.privacy_ledger import PrivacyLedger, Release, read_ledger, spent
 from edge_node.security.tls.denylist import Denylist
 from edge_node.step import Step
 from tests.fuzz.targets import Target
@@ -76,7 +76,7 @@ def _releases(directory: Path) -> Iterator[Target]:
     ledger = PrivacyLedger(path, head, level=Level.RECORD, delta=1e-5)
     noise = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=3)
     for epoch in (1, 2):
-        ledger.charge(noise, run=1, epoch=epoch, step="s", cohort=3)
+        ledger.charge(noise, Release(1, epoch, bytes([epoch]) * 32, "s", cohort=3))
     whole, heads = path.read_bytes(), head.read_bytes()
 
     def read(data: bytes) -> None:

@@ -6,12 +6,13 @@ for one epoch.
 """
 
 from edge_node.arrays import Vector
-from edge_node.errors import RefusedError
+from edge_node.errors import CohortRefusedError, RefusedError
+from edge_node.federation.plan import Plan
 from edge_node.network.exchange.records import RunRecords
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Operation
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
-from edge_node.security.privacy.privacy_ledger import PrivacyLedger
+from edge_node.security.privacy.privacy_ledger import PrivacyLedger, Release
 
 __all__ = ["fixed_words", "noisy_words"]
 
@@ -51,7 +52,7 @@ def noisy_words(
     words: fixed_point.Words,
     noise: DiscreteGaussian,
     operation: Operation,
-    cohort: int,
+    plan: Plan,
     *,
     records: RunRecords,
     ledger: PrivacyLedger | None,
@@ -61,27 +62,44 @@ def noisy_words(
     A restart within the epoch sends the same again. Another epoch has another cohort, and its total
     is another release: it has noise of its own, and is paid for.
 
+    Words are kept first and paid for second; only then they are returned. So whatever a crash
+    leaves can be told: words that are kept may go out once they are paid for, and where neither
+    is on disk nothing was sent. Words that are paid for and not kept may have been sent: noise
+    is not drawn again under masks that may have been used.
+
     Args:
         words: the node's own, (k, 2), on the noise's grid.
         noise: what the total must hold.
         operation: the step in its epoch.
-        cohort: how many nodes share the noise.
+        plan: the epoch's; its members share the noise, and its hash is in their masks.
         records: of the run.
         ledger: where it is paid for.
 
     Raises:
         RefusedError: the site's budget doesn't allow it, or there is no ledger; nothing was sent.
-        MachineError: the disk is full or not writable.
+        CohortRefusedError: the words are paid for and lost; nothing more is sent in this epoch.
+        MachineError: the disk is full or not writable; nothing was sent.
     """
-    epoch, sequence = operation.epoch, operation.sequence
-    if (kept := records.noisy_contribution(epoch, sequence)) is not None:
-        return fixed_point.from_bytes(kept)
     if ledger is None:
         raise RefusedError(
             "a sum with noise, and no ledger of what privacy it costs", where=str(operation)
         )
-    share = fixed_point.encode(noise.share(cohort))
-    ledger.charge(noise, run=operation.run, epoch=epoch, step=operation.step, cohort=cohort)
-    noisy = fixed_point.add(words, share)
-    records.keep_noisy_contribution(epoch, sequence, fixed_point.to_bytes(noisy))
-    return noisy
+    release = Release(plan.run, plan.epoch, plan.hash, operation.step, len(plan.cohort))
+    kept = records.noisy_contribution(plan.epoch, operation.sequence)
+    if kept is None:
+        if ledger.find(release) is not None:
+            raise _lost(operation)
+        noisy = fixed_point.add(words, fixed_point.encode(noise.share(release.cohort)))
+        kept = fixed_point.to_bytes(noisy)
+        records.keep_noisy_contribution(plan.epoch, operation.sequence, kept)
+    ledger.charge(noise, release)
+    return fixed_point.from_bytes(kept)
+
+
+def _lost(operation: Operation) -> CohortRefusedError:
+    return CohortRefusedError(
+        "this node's contribution to a sum with noise is paid for, and its file is lost or damaged",
+        where=str(operation),
+        remedy="Two draws of noise under one mask would be readable: the next epoch has new masks."
+        " Look after the disk",
+    )

@@ -16,7 +16,14 @@ from typing import TypeAlias, Unpack
 from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
 from edge_node.federation.plan import Plan
-from edge_node.network.base import CohortChanged, Steps, Terms, check_next, demanded_cohort
+from edge_node.network.base import (
+    CohortChanged,
+    Steps,
+    Terms,
+    check_next,
+    demanded_cohort,
+    demanded_noise,
+)
 from edge_node.network.epoch.claims import claims_in
 from edge_node.network.epoch.epoch import Epoch
 from edge_node.network.epoch.guard import Guard
@@ -138,7 +145,7 @@ class TreeNetwork:
         completes the step without a total, and nodes that come late or start again learn the same.
         """
         check_next(step, self._steps, node=self.node, is_sum=True)
-        demanded, noise = demanded_cohort(self._steps, terms), terms.get("noise")
+        demanded, noise = demanded_cohort(self._steps, terms), demanded_noise(step, terms)
         words = await asyncio.to_thread(self._words, vector, noise)
 
         async def message(plan: Plan, operation: Operation) -> _Message:
@@ -153,7 +160,7 @@ class TreeNetwork:
                 own = words if noise is None else self._with_noise(words, noise, plan, operation)
                 return fixed_point.to_bytes(masks.mask(own, self._mask_label(operation)))
 
-            return RingSum(words.nbytes), await asyncio.to_thread(masked)
+            return RingSum(words.nbytes), await uninterrupted(asyncio.to_thread(masked))
 
         record = await self._complete(step, Kind.KIND_SUM, message)
         if demanded is not None and tuple(record.cohort) != demanded:
@@ -197,8 +204,7 @@ class TreeNetwork:
         self, words: fixed_point.Words, noise: DiscreteGaussian, plan: Plan, operation: Operation
     ) -> fixed_point.Words:
         """The words with this node's share of the noise in the plan's epoch."""
-        size, records = len(plan.cohort), self.records
-        return noisy_words(words, noise, operation, size, records=records, ledger=self.ledger)
+        return noisy_words(words, noise, operation, plan, records=self.records, ledger=self.ledger)
 
     def _mask_label(self, operation: Operation) -> str:
         """The step, bound to the transcript: nodes that were told different things before it have

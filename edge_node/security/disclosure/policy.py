@@ -68,8 +68,9 @@ def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
         promise: the spec's; None: no privacy.
 
     Raises:
-        RefusedError: it promises less; or the site demands a least number of rows, and a private
-            run counts none.
+        RefusedError: it promises less; or it needs more honest members than the site counts on, in
+            any cohort that is large enough for the site; or the site demands a least number of
+            rows, and a private run counts none.
     """
     if promise is not None and policy.minimum_rows:
         raise RefusedError(
@@ -80,7 +81,10 @@ def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
             remedy="Take it out: noise hides few rows as well as many",
         )
     demand = policy.privacy
-    if demand is None or (promise is not None and promise.level.covers(demand.level)):
+    if demand is None:
+        return
+    if promise is not None and promise.level.covers(demand.level):
+        _check_honest(policy.min_cohort, demand.least_honest, promise)
         return
     raise RefusedError(
         "this site takes part in sums with differential privacy only, and the spec promises less",
@@ -89,3 +93,17 @@ def check_privacy(policy: SitePolicy, promise: PrivacySpec | None) -> None:
         found=f'level = "{promise.level}"' if promise else "none",
         remedy="Ask the federation's operator, or change `[policy.privacy]`",
     )
+
+
+def _check_honest(min_cohort: int, least: int | None, promise: PrivacySpec) -> None:
+    """Check what holds for any cohort; what depends on its size is for the ledger to check."""
+    needed = promise.honest(min_cohort)
+    if least is not None and needed > least:
+        raise RefusedError(
+            "noise would hide this site's rows only if more members are honest than it counts on",
+            where=_WHERE,
+            expected=f"noise that {least} honest members make, this one among them"
+            " (`privacy.least_honest`)",
+            found=f"at least {needed} must be honest",
+            remedy="Ask the federation's operator to raise `privacy.curious_members`",
+        )

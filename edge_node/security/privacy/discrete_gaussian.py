@@ -73,7 +73,7 @@ class DiscreteGaussian:
 
     def total_sigma(self, cohort: int) -> float:
         """The standard deviation of all shares' sum: what tolerated members add comes on top."""
-        return self.sigma * math.sqrt(cohort / self._sufficient(cohort))
+        return self.sigma * math.sqrt(cohort / self.honest(cohort))
 
     def rounded(self, vector: Vector) -> Vector:
         """The nearest multiples of the grid.
@@ -97,12 +97,15 @@ class DiscreteGaussian:
             RefusedError: the cohort is no larger than the number of members that may collude.
             ConfigurationError: OpenDP is not installed.
         """
-        scale = self.sigma / self.grid / math.sqrt(self._sufficient(cohort))
+        scale = self.sigma / self.grid / math.sqrt(self.honest(cohort))
         integers = (draw or draw_integers)(scale, self.size)
         return np.array(integers, dtype=np.float64) * self.grid
 
-    def _sufficient(self, cohort: int) -> int:
-        """How many shares must make up the noise that was promised."""
+    def honest(self, cohort: int) -> int:
+        """How many members' shares make up the noise that was promised: the rest may be known.
+
+        Raises RefusedError: the cohort is no larger than the number of members that may collude.
+        """
         if 1 < cohort <= self.tolerated:
             raise RefusedError(
                 "the cohort is too small to share the noise",

@@ -17,8 +17,9 @@ def spending_report(paths: NodePaths) -> dict[str, Any]:
 
     Returns:
         ``releases`` (lines of the ledger, oldest first); ``level`` and ``delta``, of the site's own
-        demand where it has one; ``epsilon`` spent at these, None if a release hid less; ``budget``
-        and what is ``left`` of it, None without a demand.
+        demand where it has one; ``epsilon`` spent at these, None if a release hid less; ``alone``,
+        what it would be if in every cohort all others had pooled their noise; ``budget`` and what
+        is ``left`` of it, None without a demand.
 
     Raises:
         ConfigurationError: the directory isn't a node's.
@@ -29,10 +30,12 @@ def spending_report(paths: NodePaths) -> dict[str, Any]:
     level = demand.level if demand else _least(entries)
     delta = demand.delta if demand else entries[-1].delta if entries else 0.0
     epsilon = spent([(entry.level, entry.rho) for entry in entries], level, delta)
+    alone = spent([(entry.level, entry.rho * entry.honest) for entry in entries], level, delta)
     return {
         "level": level.value,
         "delta": delta,
         "epsilon": epsilon if math.isfinite(epsilon) else None,
+        "alone": alone if math.isfinite(alone) else None,
         "budget": demand.epsilon if demand else None,
         "left": max(0.0, demand.epsilon - epsilon) if demand else None,
         "releases": [msgspec.to_builtins(entry) for entry in entries],

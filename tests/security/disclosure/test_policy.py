@@ -50,6 +50,10 @@ def test_a_task() -> None:
             '[policy.privacy]\nlevel = "record"\nepsilon = -1.0\ndelta = 1e-6',
             "epsilon` must be positive",
         ),
+        (
+            '[policy.privacy]\nlevel = "record"\nepsilon = 1.0\ndelta = 1e-6\nleast_honest = 0',
+            "least_honest` must be at least 1: this site itself",
+        ),
     ],
 )
 def test_a_policy_that_could_not_be_meant(tmp_path: Path, line: str, complaint: str) -> None:
@@ -80,6 +84,31 @@ def test_weaker_privacy_is_refused(
     else:
         with pytest.raises(RefusedError, match=complaint):
             check_privacy(SitePolicy(privacy=demand), promise)
+
+
+@pytest.mark.parametrize(
+    ("curious", "cohort", "least", "fits"),
+    [
+        (1, 4, None, True),  # three of four must be honest, and the site leaves that to the spec
+        (1, 4, 3, True),
+        (1, 4, 2, False),
+        (2, 4, 2, True),
+        (3, 4, 1, True),
+        (5, 4, 1, True),  # cohorts of four are refused by the noise itself; larger ones may do
+    ],
+)
+def test_a_site_counts_on_so_many_honest_members(
+    curious: int, cohort: int, least: int | None, fits: bool
+) -> None:
+    """Of any cohort that is large enough for it, N - `curious_members` must be honest."""
+    demand = PrivacyPolicy(level=Level.RECORD, epsilon=1.0, delta=1e-6, least_honest=least)
+    policy = SitePolicy(min_cohort=cohort, privacy=demand)
+    promise = PrivacySpec(level=Level.RECORD, epsilon=1.0, delta=1e-6, curious_members=curious)
+    if fits:
+        check_privacy(policy, promise)
+    else:
+        with pytest.raises(RefusedError, match=r"2 honest members.*at least 3 must be"):
+            check_privacy(policy, promise)
 
 
 def test_a_least_number_of_rows_can_not_be_told_privately() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from itertools import count
 from pathlib import Path
 
 import dp_accounting
@@ -10,10 +11,10 @@ import pytest
 from dp_accounting.rdp import RdpAccountant
 
 from edge_node.config import Level, PrivacyPolicy, PrivacySpec
-from edge_node.errors import RefusedError
+from edge_node.errors import CohortRefusedError, RefusedError
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_cost import noise_multiplier
-from edge_node.security.privacy.privacy_ledger import PrivacyLedger, read_ledger, spent
+from edge_node.security.privacy.privacy_ledger import PrivacyLedger, Release, read_ledger, spent
 
 DELTA = 1e-6
 
@@ -28,11 +29,22 @@ class Site:
         self.ledger = PrivacyLedger(
             self.path, self.head, level=Level.RECORD, delta=DELTA, demand=demand
         )
+        self.plans = count()
 
     def charge(self, multiplier: float = 5.0, level: Level = Level.RECORD) -> float | None:
-        """One release; the epsilon so far."""
-        noise = DiscreteGaussian(level, multiplier, bound=1.0, size=10)
-        return self.ledger.charge(noise, run=1, epoch=2, step="s", cohort=5).epsilon
+        """One release more; the epsilon so far."""
+        return self.ledger.charge(noise_of(multiplier, level), self.release()).epsilon
+
+    def release(self, cohort: int = 5) -> Release:
+        """Of a plan that was not there before."""
+        return Release(1, 2, next(self.plans).to_bytes(32, "big"), "s", cohort)
+
+
+def noise_of(
+    multiplier: float, level: Level = Level.RECORD, tolerated: int = 1
+) -> DiscreteGaussian:
+    """Some noise."""
+    return DiscreteGaussian(level, multiplier, bound=1.0, size=10, tolerated=tolerated)
 
 
 @pytest.fixture
@@ -157,12 +169,39 @@ def test_what_can_not_be_afforded_is_refused_before_the_run(tmp_path: Path) -> N
     """A run that was paid for may go on after a restart, though another could not begin."""
     site = Site(tmp_path, PrivacyPolicy(level=Level.RECORD, epsilon=1.2, delta=DELTA))
     promise = PrivacySpec(level=Level.RECORD, epsilon=1.0, delta=DELTA)
-    site.ledger.check(promise, run=1)
+    site.ledger.check(promise, run=1, cohort=5)
     site.charge(noise_multiplier(1.0, DELTA))
-    site.ledger.check(promise, run=1)
+    site.ledger.check(promise, run=1, cohort=5)
     with pytest.raises(RefusedError, match=r"found 1\.45"):
-        site.ledger.check(promise, run=2)
+        site.ledger.check(promise, run=2, cohort=5)
     assert len(read_ledger(site.path, site.head)) == 1
+
+
+def test_a_release_is_paid_for_once(site: Site) -> None:
+    """What is sent again after a restart is the same release; under another plan it is another."""
+    release = site.release()
+    first = site.ledger.charge(noise_of(5.0), release)
+    assert site.ledger.find(release) == site.ledger.charge(noise_of(5.0), release) == first
+    assert len(read_ledger(site.path, site.head)) == 4
+    assert site.ledger.find(site.release()) is None
+    assert site.charge(5.0) > first.epsilon
+
+
+def test_a_site_that_trusts_few_takes_part_in_few_cohorts(tmp_path: Path) -> None:
+    """The noise of the members that it counts on must be what was promised. In a larger cohort,
+    with as many curious members, each share is smaller: the same release is refused there.
+    """
+    demand = PrivacyPolicy(level=Level.RECORD, epsilon=9.0, delta=DELTA, least_honest=3)
+    site, noise = Site(tmp_path, demand), noise_of(5.0, tolerated=2)
+    promise = PrivacySpec(level=Level.RECORD, epsilon=1.0, delta=DELTA, curious_members=2)
+    assert site.ledger.charge(noise, site.release(cohort=5)).honest == 3
+    site.ledger.check(promise, run=2, cohort=5)
+    with pytest.raises(CohortRefusedError, match=r"3 honest members.*4 of 6.*curious_members"):
+        site.ledger.charge(noise, site.release(cohort=6))
+    with pytest.raises(CohortRefusedError, match=r"3 honest members.*4 of 6"):
+        site.ledger.check(promise, run=2, cohort=6)
+    assert len(read_ledger(site.path, site.head)) == 1
+    site.ledger.charge(noise_of(5.0, tolerated=3), site.release(cohort=6))
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -11,7 +11,8 @@ from edge_node.config import Level
 from edge_node.config.paths import NodePaths
 from edge_node.errors import RefusedError
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
-from edge_node.security.privacy.privacy_ledger import PrivacyLedger
+from edge_node.security.privacy.privacy_cost import epsilon_of
+from edge_node.security.privacy.privacy_ledger import PrivacyLedger, Release
 from edge_node.security.privacy.spending_report import spending_report
 
 POLICY = '[policy.privacy]\nlevel = "record"\nepsilon = 3.0\ndelta = 1e-6\n'
@@ -26,7 +27,7 @@ def node(root: Path, policy: str = "", releases: int = 2) -> NodePaths:
     ledger = PrivacyLedger(paths.privacy_ledger, paths.privacy_head, level=Level.RECORD, delta=1e-6)
     noise = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=10)
     for run in range(1, releases + 1):
-        ledger.charge(noise, run=run, epoch=run, step="release", cohort=4)
+        ledger.charge(noise, Release(run, run, bytes([run]) * 32, "release", cohort=4))
     return paths
 
 
@@ -41,6 +42,19 @@ def test_what_was_spent_and_what_is_left(tmp_path: Path) -> None:
         f"Spent: epsilon {found['epsilon']:.4g} (record level, delta 1e-06) of 3" in result.output
     )
     assert result.output.count("release") == 2
+
+
+def test_what_it_costs_if_nobody_else_is_honest(tmp_path: Path) -> None:
+    """The books hold the promise. Of four shares, of which three are enough, one hides a third as
+    much: that is told beside it.
+    """
+    found = spending_report(node(tmp_path, POLICY))
+    assert [each["honest"] for each in found["releases"]] == [3, 3]
+    rho = sum(each["rho"] for each in found["releases"])
+    assert found["alone"] == pytest.approx(epsilon_of(3 * rho, 1e-6), rel=1e-9)
+    result = CliRunner().invoke(cli, ["privacy", "--dir", str(tmp_path)])
+    pooled = f"epsilon {found['alone']:.4g} if all other members pooled their noise"
+    assert pooled in " ".join(result.output.split())
 
 
 def test_without_a_budget_it_is_told_at_the_releases_delta(tmp_path: Path) -> None:
