@@ -48,7 +48,8 @@ class Terms(TypedDict, total=False):
     Attributes:
         cohort_of: an earlier step, which counted what is summed now: the total is formed of
             exactly its nodes, or not at all.
-        noise: what the total must hold beside the vectors: each node adds a share of it.
+        noise: what the total must hold beside the vectors, which are of whole numbers: each node
+            adds a share of it.
         bounds: of the total's numbers, in absolute value, run by run: so many numbers, and their
             bound; None where none is known.
         features: of how many features outer products are summed; 0: of none.

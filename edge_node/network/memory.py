@@ -169,7 +169,8 @@ class MemoryNetwork:
         """
         check_next(step, self._steps, node=self._node, is_sum=True)
         if (noise := demanded_noise(step, terms)) is not None:
-            vector = noise.rounded(vector) + noise.share(len(self._federation.present))
+            noise.check(vector)
+            vector = vector + noise.share(len(self._federation.present))
         demanded = demanded_cohort(self._steps, terms)
         completed = await self._exchange(step, fixed_point.encode(vector))
         if demanded is not None and self._steps[step] != demanded:

@@ -101,10 +101,11 @@ async def _agree_release(
     outputs = classes - 1 if classes else None
     target = float(np.sqrt(1.0 - 1.0 / classes)) if classes else 1.0
     scales = Scales.of(features, target, outputs)
+    rows_hidden = (privacy.rows_per_site or 1) if privacy.level is Level.SITE else 1
     noise = DiscreteGaussian(
         level=privacy.level,
         multiplier=noise_multiplier(privacy.epsilon, privacy.delta),
-        bound=float(privacy.rows_per_site or 1) if privacy.level is Level.SITE else 1.0,
+        sensitivity=scales.sensitivity * rows_hidden,
         size=scales.length,
         tolerated=privacy.curious_members,
     )

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(60)
 
 STAR = {"a": "", "b": "a", "c": "a"}
 HEADER, ROWS = "x,z,kind,y", ["1,2,a,3", "2,1,b,5"]
-NOISE = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=3)
+NOISE = DiscreteGaussian(Level.RECORD, multiplier=5.0, sensitivity=2.0**29, size=3)
 
 
 def start_site(mesh: Mesh, node: str, spec: FederationSpec, rows: list[str]) -> None:

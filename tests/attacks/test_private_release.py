@@ -14,7 +14,7 @@ from edge_node.security.privacy.privacy_cost import noise_multiplier
 from tests.attacks.reconstruction import distances, rows_in_span
 from tests.inference.problems import features_on, normal
 
-RECOVERED = 1e-3
+RECOVERED = 0.01
 FEW, COHORT = 4, 3
 
 
@@ -43,11 +43,11 @@ def test_all_others_together_find_no_row(features: Features, epsilon: float) -> 
     noise = DiscreteGaussian(
         level=Level.RECORD,
         multiplier=noise_multiplier(epsilon, 1e-6),
-        bound=1.0,
+        sensitivity=scales.sensitivity,
         size=scales.length,
         tolerated=COHORT - 1,
     )
-    exact = noise.rounded(local_release([(X, y)], features, scales))
+    exact = local_release([(X, y)], features, scales)
     assert distances(X, attack(exact, scales, features)).max() < RECOVERED
     noisy = exact + noise.share(COHORT)
     assert distances(X, attack(noisy, scales, features)).min() > RECOVERED

@@ -74,7 +74,7 @@ def _contributions(directory: Path) -> Iterator[Target]:
 def _releases(directory: Path) -> Iterator[Target]:
     path, head = directory / "privacy", directory / "privacy.head"
     ledger = PrivacyLedger(path, head, level=Level.RECORD, delta=1e-5)
-    noise = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=3)
+    noise = DiscreteGaussian(Level.RECORD, multiplier=5.0, sensitivity=2.0**29, size=3)
     for epoch in (1, 2):
         ledger.charge(noise, Release(1, epoch, bytes([epoch]) * 32, "s", cohort=3))
     whole, heads = path.read_bytes(), head.read_bytes()

@@ -200,25 +200,27 @@ async def an_attempt_is_a_step_of_its_own(run: Run) -> None:
 
 
 async def a_sum_with_noise_holds_the_noise_of_one(run: Run) -> None:
-    """Everybody gets the same; less the vectors, it is noise on the grid, of the size promised."""
-    noise = DiscreteGaussian(Level.RECORD, multiplier=3.0, bound=1.0, size=2000, tolerated=1)
+    """Everybody gets the same; less the vectors, it is whole noise, of the size promised."""
+    noise = DiscreteGaussian(
+        Level.RECORD, multiplier=3.0, sensitivity=2.0**29, size=2000, tolerated=1
+    )
 
     async def program(network: Network) -> bytes:
         return (
-            await network.sum(Step("s", Content.NOISY), np.full(2000, 0.25), noise=noise)
+            await network.sum(Step("s", Content.NOISY), np.full(2000, 4.0), noise=noise)
         ).tobytes()
 
     results = await run(program)
     (total,) = set(results.values())
-    left = np.frombuffer(total) - 0.25 * len(results)
-    assert not np.any(np.remainder(left, noise.grid))
+    left = np.frombuffer(total) - 4.0 * len(results)
+    assert np.array_equal(left, np.rint(left))
     assert 0.85 < np.std(left) / noise.total_sigma(len(results)) < 1.15  # nine standard errors
     assert abs(np.mean(left)) < 8 * noise.total_sigma(len(results)) / np.sqrt(2000)
 
 
 async def a_step_says_whether_its_sum_has_noise(run: Run) -> None:
     """A site's guard goes by what the step says, so a sum that differs from it is not taken."""
-    noise = DiscreteGaussian(Level.RECORD, multiplier=3.0, bound=1.0, size=1, tolerated=1)
+    noise = DiscreteGaussian(Level.RECORD, multiplier=3.0, sensitivity=2.0**29, size=1, tolerated=1)
 
     async def exact(network: Network) -> np.ndarray:
         return await network.sum(Step("s", Content.NOISY), np.ones(1))

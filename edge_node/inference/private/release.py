@@ -1,18 +1,24 @@
 """What a row may add to a sum with noise, and what the noisy sum says.
 
 A row (x, y) has the weight w = min(1, R / sqrt k(x, x)), so that no row has more than R^2 of prior
-variance: rows beyond that count as noisier observations, which leaves regression unbiased. With
-targets of norm at most B and the uncovered part t = k(x, x) - |phi|^2, a row adds
+variance: rows beyond that count as noisier observations, which leaves regression unbiased. Targets
+have a norm of at most B. Of the uncovered part t = k(x, x) - |phi|^2 and of the vectors w phi and
+w y each row makes whole numbers, before anything is summed:
 
-    s_n,  s_y w^2 |y|^2 / B^2,  s_t w^2 t / R^2,  s_b w^2 phi y' / (R B),  s_G w^2 phi phi' / R^2
+    P = round(w phi / h),  T = round(w^2 t / h^2),  Q = round(w y / e)
 
-to the sum. Each off-diagonal entry of phi phi' is there once, times sqrt(2), so that norms are
-kept. The shares s are numbers with s_n^2 + s_y^2 + s_b^2 + s_G^2 = 1 and s_t <= s_G: because t and
-|phi|^2 add up to k(x, x),
+with |P|^2 + T and |Q|^2 at most M = 2^24, so the steps h and e are about R / 2^12 and B / 2^12.
+What it adds to the sum is
 
-    s_t^2 (w^2 t)^2 + s_G^2 |w phi|^4  <=  s_G^2 (w^2 k(x, x))^2  <=  s_G^2 R^4,
+    3 M,   7 |Q|^2,   29 T,   17 P Q',   29 P_i^2 and 41 P_i P_j for i < j.
 
-and no row's vector is longer than one: that is the sum's sensitivity to a row.
+As 41^2 <= 2 * 29^2, the squared length of that is at most
+
+    9 M^2 + 49 |Q|^4 + 289 |P|^2 |Q|^2 + 841 (T^2 + |P|^4)  <=  (9 + 49 + 289 + 841) M^2,
+
+for T^2 + |P|^4 <= (T + |P|^2)^2: that is the sum's sensitivity to a row. Nothing in it is rounded:
+sums of whole numbers below 2^53 are exact, in any order. And no other row's part depends on the
+row: each is computed in a block of always as many rows, by the same instructions.
 """
 
 from dataclasses import dataclass
@@ -29,14 +35,16 @@ from edge_node.packing import Layout, Symmetric
 
 __all__ = ["Deviations", "NoisySums", "Scales", "local_release"]
 
-_COUNT, _POWER, _SHIFT = 0.1, 0.2, 0.5  # shares s_n, s_y, s_b; most is left for Phi'Phi
-_GRAM = float(np.sqrt(1.0 - _COUNT**2 - _POWER**2 - _SHIFT**2))
+_LENGTH = 2.0**12  # of P and Q at most
+_MOST = _LENGTH**2  # M
+_COUNT, _POWER, _SHIFT, _DIAGONAL, _OFF = 3.0, 7.0, 17.0, 29.0, 41.0
+_ROWS = 256  # in a block, always
 _TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
 class Scales:
-    """The units of a release, in which no row's vector is longer than one.
+    """What a release's whole numbers stand for.
 
     Attributes:
         size: r, how many features there are.
@@ -75,17 +83,32 @@ class Scales:
         return self.layout.length
 
     @property
+    def sensitivity(self) -> float:
+        """The length of the longest vector that a row adds."""
+        return _MOST * float(np.sqrt(_COUNT**2 + _POWER**2 + _SHIFT**2 + _DIAGONAL**2))
+
+    @property
+    def steps(self) -> tuple[float, float]:
+        """What one unit of P, and of Q, stands for: h and e.
+
+        Rounding makes a vector of r numbers longer by sqrt(r) / 2 at most, and T larger by 1 / 2:
+        by so much is the longest one shorter than 2^12 before.
+        """
+        most = np.sqrt(_MOST - 1.0)
+        feature = np.sqrt(self.power) / (most - np.sqrt(self.size) / 2.0)
+        return float(feature), float(self.target / (most - np.sqrt(self.outputs or 1) / 2.0))
+
+    @property
     def units(self) -> Vector:
         """What one unit of each number (length,) stands for."""
-        unit = self.power / _GRAM
-        gram = np.full((self.size, self.size), unit / np.sqrt(2.0))
-        np.fill_diagonal(gram, unit)
-        shift = np.sqrt(self.power) * self.target / _SHIFT
+        feature, target = self.steps
+        gram = np.full((self.size, self.size), feature**2 / _OFF)
+        np.fill_diagonal(gram, feature**2 / _DIAGONAL)
         return self.layout.pack(
-            count=1.0 / _COUNT,
-            power=self.target**2 / _POWER,
-            uncovered=unit,
-            shift=np.full((self.size, self.outputs or 1), shift),
+            count=1.0 / (_COUNT * _MOST),
+            power=target**2 / _POWER,
+            uncovered=feature**2 / _DIAGONAL,
+            shift=np.full((self.size, self.outputs or 1), feature * target / _SHIFT),
             gram=gram,
         )
 
@@ -93,7 +116,8 @@ class Scales:
 class Deviations(NamedTuple):
     """Standard deviations of the noise in each of the `NoisySums`.
 
-    ``gram`` is that on the Gram matrix's diagonal; off the diagonal it is 1 / sqrt(2) of that.
+    ``gram`` is that on the Gram matrix's diagonal; off the diagonal it is 29 / 41 of that, which is
+    1 / sqrt(2) but for 3e-4.
     """
 
     rows: float
@@ -162,29 +186,19 @@ class NoisySums:
 
 
 def local_release(rows: Rows, features: Features, scales: Scales) -> Vector:
-    """What this node's rows add (length,), in one pass, before any noise.
+    """What this node's rows add (length,), whole numbers, in one pass, before any noise.
 
     Args:
         rows: chunks (X (n, d), Y (n,) or (n, q)).
         features: phi, r of them.
-        scales: the units.
-
-    Raises:
-        NumericalError: the result is not finite.
+        scales: what the numbers stand for.
     """
     (total,) = accumulate(rows, lambda: [_Sum(features, scales)], len(features.landmarks))
-    vector = total.vector() / scales.units
-    if not np.isfinite(vector).all():
-        raise NumericalError(
-            "the sums over this node's rows are not finite",
-            expected="finite encoded inputs and targets",
-            remedy="Look for extreme values in the data file",
-        )
-    return vector
+    return total.vector()
 
 
 class _Sum:
-    """Running sums in their own units."""
+    """Running sums of whole numbers, exact in any order."""
 
     def __init__(self, features: Features, scales: Scales) -> None:
         self._features, self._scales = features, scales
@@ -194,20 +208,39 @@ class _Sum:
         self._gram = SymmetricSum(scales.size)
 
     def add(self, X: Matrix, Y: Vector, scratch: Scratch) -> None:
-        (memory,) = scratch.blocks(1, len(X), self._scales.size)
-        Phi = self._features(X, memory)
+        with np.errstate(all="ignore"):
+            for start in range(0, len(X), _ROWS):
+                self._add(X[start : start + _ROWS], Y[start : start + _ROWS], scratch)
+
+    def _add(self, X: Matrix, Y: Vector, scratch: Scratch) -> None:
+        """A block of at most ``_ROWS`` rows.
+
+        A row whose numbers are too long, or no numbers, adds nothing but its count: whatever
+        floating point does, no row adds more than it may, and none of them raises an error.
+        """
+        P, T, weights = self._whole_features(X, scratch)
         targets = _at_most(Y.reshape(len(X), -1), self._scales.target)
-        covered = np.vecdot(Phi, Phi)
-        power = np.maximum(self._features.prior_variance(X), np.maximum(covered, _TINY))
-        weights = np.minimum(1.0, self._scales.power / power)  # w^2
-        uncovered = weights * (power - covered)
-        Phi *= np.sqrt(weights)[:, None]
-        targets = targets * np.sqrt(weights)[:, None]
-        self._gram.add(Phi)
-        self._shift += Phi.T @ targets
+        Q = np.rint(targets * (weights / self._scales.steps[1])[:, None])
+        for vectors in (P, Q):
+            vectors[~(np.vecdot(vectors, vectors) <= _MOST)] = 0.0
+        T = np.fmax(0.0, np.fmin(T, _MOST - np.vecdot(P, P)))
+        self._gram.add(P)
+        self._shift += P.T @ Q
         self._count += len(X)
-        self._power += float(np.vdot(targets, targets))
-        self._uncovered += float(uncovered.sum())
+        self._power += float(np.vdot(Q, Q))
+        self._uncovered += float(T.sum())
+
+    def _whole_features(self, X: Matrix, scratch: Scratch) -> tuple[Matrix, Vector, Vector]:
+        """P (n, r), T (n,) and w (n,), in a block that the last row fills up."""
+        (memory,) = scratch.blocks(1, _ROWS, self._scales.size)
+        block = X[np.minimum(np.arange(_ROWS), len(X) - 1)]
+        Phi, step = self._features(block, memory), self._scales.steps[0]
+        covered = np.vecdot(Phi, Phi)
+        power = np.maximum(self._features.prior_variance(block), np.maximum(covered, _TINY))
+        weights = np.sqrt(np.minimum(1.0, self._scales.power / power))
+        Phi *= (weights / step)[:, None]
+        T = np.rint((weights / step) ** 2 * (power - covered))
+        return np.rint(Phi, out=Phi)[: len(X)], T[: len(X)], weights[: len(X)]
 
     def merge(self, other: Self) -> None:
         self._gram.merge(other._gram)
@@ -217,12 +250,15 @@ class _Sum:
         self._uncovered += other._uncovered
 
     def vector(self) -> Vector:
+        gram = self._gram.matrix()
+        factors = np.full_like(gram, _OFF)
+        np.fill_diagonal(factors, _DIAGONAL)
         return self._scales.layout.pack(
-            count=self._count,
-            power=self._power,
-            uncovered=self._uncovered,
-            shift=self._shift,
-            gram=self._gram.matrix(),
+            count=_COUNT * _MOST * self._count,
+            power=_POWER * self._power,
+            uncovered=_DIAGONAL * self._uncovered,
+            shift=_SHIFT * self._shift,
+            gram=factors * gram,
         )
 
 

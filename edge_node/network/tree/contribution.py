@@ -68,7 +68,7 @@ def noisy_words(
     is not drawn again under masks that may have been used.
 
     Args:
-        words: the node's own, (k, 2), on the noise's grid.
+        words: the node's own, (k, 2), of whole numbers.
         noise: what the total must hold.
         operation: the step in its epoch.
         plan: the epoch's; its members share the noise, and its hash is in their masks.

@@ -197,7 +197,8 @@ class TreeNetwork:
     def _words(self, vector: Vector, noise: DiscreteGaussian | None) -> fixed_point.Words:
         """The node's words for its next step, so far without noise."""
         if noise is not None:
-            return fixed_point.encode(noise.rounded(vector))
+            noise.check(vector)
+            return fixed_point.encode(vector)
         return fixed_words(vector, len(self._steps), self.records)
 
     def _with_noise(

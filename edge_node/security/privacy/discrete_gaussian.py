@@ -1,15 +1,14 @@
 """Discrete Gaussian noise for a sum over the federation: every node adds a share of it.
 
 The total then holds as much noise as one trusted party would add, and no party needs to be trusted
-(the distributed discrete Gaussian mechanism; Kairouz, Liu & Steinke 2021). Values are whole
-multiples of a grid, and so is the noise, drawn exactly by OpenDP (Canonne, Kamath & Steinke 2020):
-no floating-point digit of a total tells noise from data (Mironov 2012).
+(the distributed discrete Gaussian mechanism; Kairouz, Liu & Steinke 2021). What is summed are whole
+numbers, and so is the noise, drawn exactly by OpenDP (Canonne, Kamath & Steinke 2020): no
+floating-point digit of a total tells noise from data (Mironov 2012).
 
 A member knows its own share. So that ``tolerated`` members who pool theirs see no less noise than
 was promised, shares are larger: of variance sigma^2 / (N - tolerated) each. A sum of N discrete
-Gaussians isn't quite one; what that adds to the privacy loss, below
-10 N exp(-pi^2 (sigma / grid)^2 / N) for each number (Kairouz et al., proposition 7), is zero in any
-arithmetic: sigma is at least 2^20 grid steps.
+Gaussians isn't quite one; what that adds to the privacy loss, below 10 N exp(-pi^2 sigma^2 / N) for
+each number (Kairouz et al., proposition 7), is zero in any arithmetic: sigma is at least 2^20.
 """
 
 import math
@@ -27,8 +26,8 @@ __all__ = ["DiscreteGaussian", "check_noise_available", "draw_integers"]
 
 Draw = Callable[[float, int], Sequence[int]]
 
-_GRID_BITS = 20  # sigma is 2^20 to 2^21 grid steps
-_DIGITS = 2.0**53  # whole numbers below it are exact in float64
+_LEAST, _MOST = 2.0**20, 2.0**49  # sigma: nearly continuous, and 16 sigma are exact in float64
+_EXACT = 2.0**53  # whole numbers below it are exact in float64
 
 
 @dataclass(frozen=True)
@@ -38,28 +37,32 @@ class DiscreteGaussian:
     Attributes:
         level: whose presence it hides.
         multiplier: its standard deviation in units of the sensitivity.
-        bound: by how much one row (or site) can change the sum, in the L2 norm, before rounding.
+        sensitivity: by how much one row (or site) can change the sum of whole numbers, in the L2
+            norm.
         size: k, how many numbers are summed.
         tolerated: members that may put together what they know of their own shares.
+
+    Raises:
+        NumericalError: so much noise has no place in a sum; or so little isn't smooth on whole
+            numbers.
     """
 
     level: Level
     multiplier: float
-    bound: float
+    sensitivity: float
     size: int
     tolerated: int = 1
 
-    @property
-    def grid(self) -> float:
-        """The step, a power of two, of which values and noise are multiples."""
-        return 2.0 ** (math.frexp(self.multiplier * self.bound)[1] - 1 - _GRID_BITS)
-
-    @property
-    def sensitivity(self) -> float:
-        """The L2 sensitivity of what is sent. Rounding to the grid moves either of two neighbouring
-        sums by at most half a step in each number; as much again is for the sums' own rounding.
-        """
-        return self.bound + 2.0 * self.grid * math.sqrt(self.size)
+    def __post_init__(self) -> None:
+        """Check the noise's size."""
+        if not _LEAST <= self.sigma < _MOST:
+            raise NumericalError(
+                "noise of this size can't be added to whole numbers",
+                where="privacy",
+                expected=f"a standard deviation from {_LEAST:.3g} to {_MOST:.3g}",
+                found=f"{self.sigma:.3g}",
+                remedy="Set a larger `privacy.epsilon`, or fewer `privacy.rows_per_site`",
+            )
 
     @property
     def sigma(self) -> float:
@@ -75,31 +78,32 @@ class DiscreteGaussian:
         """The standard deviation of all shares' sum: what tolerated members add comes on top."""
         return self.sigma * math.sqrt(cohort / self.honest(cohort))
 
-    def rounded(self, vector: Vector) -> Vector:
-        """The nearest multiples of the grid.
+    def check(self, vector: Vector) -> None:
+        """Check that a node's own vector can be given noise.
 
         Raises:
-            NumericalError: another number of values than announced, or one too large for the grid.
+            NumericalError: it isn't of k whole numbers, or one is too large to be exact.
         """
-        if len(vector) != self.size or not np.abs(vector).max(initial=0.0) < _DIGITS * self.grid:
+        whole = np.abs(vector) < _EXACT
+        whole &= np.rint(vector) == vector
+        if len(vector) != self.size or not whole.all():
             raise NumericalError(
                 "a sum can't be given noise",
-                expected=f"{self.size} numbers below {_DIGITS * self.grid:.3g}",
-                found=f"{len(vector)} numbers, or a larger one",
-                remedy="Nothing was sent; check the spec's bounds",
+                expected=f"{self.size} whole numbers below 2^53",
+                found=f"{len(vector)} numbers, {np.count_nonzero(~whole)} of them others",
+                remedy="Nothing was sent. A site can't take part with more than some ten million"
+                " rows",
             )
-        return np.rint(vector / self.grid) * self.grid
 
     def share(self, cohort: int, draw: Draw | None = None) -> Vector:
-        """A new share (k,) of the noise for a cohort of that many, in multiples of the grid.
+        """A new share (k,) of the noise for a cohort of that many: whole numbers.
 
         Raises:
             RefusedError: the cohort is no larger than the number of members that may collude.
             ConfigurationError: OpenDP is not installed.
         """
-        scale = self.sigma / self.grid / math.sqrt(self.honest(cohort))
-        integers = (draw or draw_integers)(scale, self.size)
-        return np.array(integers, dtype=np.float64) * self.grid
+        scale = self.sigma / math.sqrt(self.honest(cohort))
+        return np.array((draw or draw_integers)(scale, self.size), dtype=np.float64)
 
     def honest(self, cohort: int) -> int:
         """How many members' shares make up the noise that was promised: the rest may be known.

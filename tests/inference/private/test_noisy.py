@@ -47,6 +47,7 @@ def release(X: Matrix, Y: Vector, sigma: float, seed: int, outputs: int | None =
     """The sums of some rows, with noise of deviation ``sigma`` in a row's units."""
     target = 1.0 if outputs is None else float(np.sqrt(outputs / (outputs + 1)))
     scales = Scales.of(FEATURES, target, outputs)
+    sigma *= scales.sensitivity
     noise = sigma * np.random.default_rng(seed).normal(size=scales.length)
     return NoisySums.read(local_release([(X, Y)], FEATURES, scales) + noise, scales, sigma)
 
@@ -188,8 +189,9 @@ def test_draws_average_to_the_probabilities() -> None:
 
 def test_the_noise_of_a_projection_has_the_variance_that_is_said() -> None:
     """Drawn: e - E u for noise alone and a u of the prior, coordinate by coordinate."""
-    random, a, sigma = np.random.default_rng(7), 0.3, 2.0
+    random, a = np.random.default_rng(7), 0.3
     scales = Scales(size=30, power=2.0, target=1.0)
+    sigma = 2.0 * scales.sensitivity
     squares = []
     for _ in range(400):
         noise = NoisySums.read(sigma * random.normal(size=scales.length), scales, sigma)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(60)
 
 STAR = {"a": "", "b": "a", "c": "a"}
 SUM = Step("s", Content.NOISY)
-NOISE = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=100)
+NOISE = DiscreteGaussian(Level.RECORD, multiplier=5.0, sensitivity=2.0**29, size=100)
 
 
 @pytest.fixture

@@ -15,34 +15,28 @@ from edge_node.security.privacy.discrete_gaussian import (
     draw_integers,
 )
 
+ROW = 2.0**29  # what a row adds at most
+
 
 def noise_of(size: int = 1, **changes: object) -> DiscreteGaussian:
     """Some noise."""
-    values = {"level": Level.RECORD, "multiplier": 4.5, "bound": 1.0, "size": size, "tolerated": 1}
+    values = {
+        "level": Level.RECORD,
+        "multiplier": 4.5,
+        "sensitivity": ROW,
+        "size": size,
+        "tolerated": 1,
+    }
     return DiscreteGaussian(**(values | changes))
 
 
-@pytest.mark.parametrize("multiplier", [0.05, 1.0, 4.5, 300.0])
-@pytest.mark.parametrize("bound", [1.0, 2000.0])
-def test_the_grid_is_fine_and_fits_the_ring(multiplier: float, bound: float) -> None:
-    """A power of two, at least 2^20 steps a standard deviation, and a multiple of 2^-60."""
-    noise = noise_of(45_000, multiplier=multiplier, bound=bound)
-    assert math.log2(noise.grid) == int(math.log2(noise.grid))
-    assert 2**20 <= noise.sigma / noise.grid < 2**21.1
-    assert noise.grid >= 2.0**-60
-
-
-def test_rounding_is_part_of_the_sensitivity() -> None:
-    """However two neighbouring sums lie to the grid, what is sent differs by no more."""
-    random = np.random.default_rng(0)
-    noise = noise_of(50, multiplier=2.0**-19)  # a grid so coarse that it matters
-    for _ in range(300):
-        row = random.normal(size=50)
-        row *= noise.bound / np.linalg.norm(row)
-        rest = random.normal(size=50) * 10
-        difference = noise.rounded(rest + row) - noise.rounded(rest)
-        assert np.linalg.norm(difference) <= noise.sensitivity
-        assert not np.any(np.remainder(noise.rounded(rest), noise.grid))
+@pytest.mark.parametrize("sigma", [2.0**20 / 1.01, 2.0**49])
+def test_noise_must_be_smooth_and_exact_on_whole_numbers(sigma: float) -> None:
+    """Or there is none: so little isn't Gaussian, and so much has no place in float64."""
+    noise_of(sensitivity=1.0, multiplier=2.0**20)
+    noise_of(sensitivity=1.0, multiplier=2.0**49 / 1.01)
+    with pytest.raises(NumericalError, match=r"noise of this size.*privacy.epsilon"):
+        noise_of(sensitivity=1.0, multiplier=sigma)
 
 
 def test_shares_make_up_for_what_tolerated_members_know() -> None:
@@ -54,7 +48,7 @@ def test_shares_make_up_for_what_tolerated_members_know() -> None:
 
 
 def test_shares_are_drawn_with_the_scale_that_is_said() -> None:
-    """In grid steps; drawn numbers become multiples of the grid."""
+    """They are whole numbers, and stay what was drawn."""
     noise, asked = noise_of(3), []
 
     def draw(scale: float, size: int) -> list[int]:
@@ -62,9 +56,8 @@ def test_shares_are_drawn_with_the_scale_that_is_said() -> None:
         return [-(2**40), 0, 7]
 
     share = noise.share(5, draw)
-    assert asked == [pytest.approx(noise.sigma / noise.grid / 2.0)]
-    assert share.tolist() == [-(2.0**40) * noise.grid, 0.0, 7 * noise.grid]
-    assert share.tolist() != noise_of(3, tolerated=0).share(5, draw).tolist() or len(asked) == 2
+    assert asked == [pytest.approx(noise.sigma / 2.0)]
+    assert share.tolist() == [-(2.0**40), 0.0, 7.0]
 
 
 def test_the_sum_of_shares_is_gaussian() -> None:
@@ -87,13 +80,15 @@ def test_two_draws_differ() -> None:
     assert first != list(draw_integers(1e6, 50))
 
 
-def test_what_has_no_place_on_the_grid_is_refused() -> None:
-    """A number so large that its digits end above the grid, and a vector of another length."""
+@pytest.mark.parametrize("wrong", [0.5, 2.0**53, np.nan, np.inf])
+def test_only_whole_numbers_are_given_noise(wrong: float) -> None:
+    """Digits of anything else would show through; and a vector of another length is refused."""
     noise = noise_of(2)
-    with pytest.raises(NumericalError, match="can't be given noise"):
-        noise.rounded(np.array([0.0, 2.0**53 * noise.grid]))
-    with pytest.raises(NumericalError, match="expected 2 numbers"):
-        noise.rounded(np.zeros(3))
+    noise.check(np.array([0.0, -(2.0**53) + 1.0]))
+    with pytest.raises(NumericalError, match=r"can't be given noise.*1 of them"):
+        noise.check(np.array([0.0, wrong]))
+    with pytest.raises(NumericalError, match=r"expected 2 whole numbers.*found 3"):
+        noise.check(np.zeros(3))
 
 
 def test_a_cohort_of_colluders_only_is_refused() -> None:

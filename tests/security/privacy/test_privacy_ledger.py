@@ -44,7 +44,7 @@ def noise_of(
     multiplier: float, level: Level = Level.RECORD, tolerated: int = 1
 ) -> DiscreteGaussian:
     """Some noise."""
-    return DiscreteGaussian(level, multiplier, bound=1.0, size=10, tolerated=tolerated)
+    return DiscreteGaussian(level, multiplier, sensitivity=2.0**29, size=10, tolerated=tolerated)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def node(root: Path, policy: str = "", releases: int = 2) -> NodePaths:
     for directory in (paths.state, paths.identity):
         directory.mkdir()
     ledger = PrivacyLedger(paths.privacy_ledger, paths.privacy_head, level=Level.RECORD, delta=1e-6)
-    noise = DiscreteGaussian(Level.RECORD, multiplier=5.0, bound=1.0, size=10)
+    noise = DiscreteGaussian(Level.RECORD, multiplier=5.0, sensitivity=2.0**29, size=10)
     for run in range(1, releases + 1):
         ledger.charge(noise, Release(run, run, bytes([run]) * 32, "release", cohort=4))
     return paths
