@@ -38,6 +38,7 @@ from edge_node.step import Content, Step
 __all__ = ["infer_privately"]
 
 _RELEASE = Step("release", Content.NOISY)
+_BOUND = 2.0**62  # of a total of whole numbers: one 64-bit word each, exact
 
 
 async def infer_privately(
@@ -109,7 +110,9 @@ async def _agree_release(
         size=scales.length,
         tolerated=privacy.curious_members,
     )
-    total = await network.sum(_RELEASE, local_release(rows, features, scales), noise=noise)
+    own = local_release(rows, features, scales)
+    bounds = ((scales.length, _BOUND),)
+    total = await network.sum(_RELEASE, own, noise=noise, bounds=bounds)
     return NoisySums.read(total, scales, noise.total_sigma(len(network.steps[_RELEASE])))
 
 
