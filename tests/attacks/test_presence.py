@@ -22,7 +22,7 @@ from tests.support.mesh import DEADLINE, Mesh
 pytestmark = pytest.mark.timeout(60)
 
 STAR = {"a": "", "b": "a", "c": "a"}
-HEADER, ROWS = "x,z,kind,y", ["1,2,a,3", "2,1,b,5"]
+HEADER, ROWS = "x,z,kind,y", ["1,2,a,3", "2,1,b,5", "0,4,b,2"]
 NOISE = DiscreteGaussian(Level.RECORD, multiplier=5.0, sensitivity=2.0**29, size=3)
 
 
@@ -69,7 +69,7 @@ async def what_b_reads(mesh: Mesh, run: int, spec: FederationSpec) -> dict[str, 
 
 async def told_apart(mesh: Mesh, spec: FederationSpec) -> set[str]:
     """The sites of which b can say that their rows differ between two runs. In the second one, a
-    has one row more.
+    has one row more: four, the next power of two.
     """
     await mesh.start(STAR)
     for node in STAR:
