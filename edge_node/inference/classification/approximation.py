@@ -45,18 +45,22 @@ class Approximation:
         return Eigenbasis.of(self.curvature)
 
     @cached_property
+    def gains(self) -> Matrix:
+        """How much more precise than the prior q is (r, q), in the eigenbases of G and W."""
+        return self.amplitude * np.outer(self.gram.values, self.contrasts.values)
+
+    @cached_property
     def variances(self) -> Matrix:
         """The covariance (r, q), which is diagonal in the eigenbases of G and W."""
-        data = np.outer(self.gram.values, self.contrasts.values)
-        variances: Matrix = 1.0 / (data + 1.0 / self.amplitude)
+        variances: Matrix = self.amplitude / (1.0 + self.gains)
         return variances
 
     @cached_property
     def divergence(self) -> float:
         """KL(q(U) || N(0, a I)), nats."""
-        shares = self.variances / self.amplitude
         squares = np.square(self.mean).sum() / self.amplitude
-        return float(0.5 * (squares + (shares - 1.0 - np.log(shares)).sum()))
+        volume = np.log1p(self.gains) - self.gains / (1.0 + self.gains)
+        return float(0.5 * (squares + volume.sum()))
 
     def latent(self, Phi: Matrix, uncovered: Vector) -> tuple[Matrix, Matrix]:
         """Mean (n, q) and covariance (n, q, q) of the contrasts, the residual's variance included.

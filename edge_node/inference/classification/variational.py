@@ -1,4 +1,4 @@
-"""Classification: a variational posterior by quasi-Newton steps, one small sum over all rows a step.
+"""Classification: a variational posterior by quasi-Newton steps, one small sum over rows a step.
 
 Model: contrasts g(x) of the logits (q = C - 1, ``classes.contrast``) are Gaussian processes with
 variance a k(x, x): g(x) = U'phi(x) + a residual of variance a (k(x, x) - phi'phi), U ~ N(0, a I),
@@ -18,7 +18,8 @@ point, the rows' mean curvature; and the amplitude a by what the quadratic model
 
 with u the expansion's ``uncovered`` (cf. Adam, Chang, Khan & Solin 2021). A full curvature, as
 natural-gradient steps take it (Khan & Lin 2017), tells r / 2 times as many numbers a step for two
-classes, and its posteriors predict no better (docs/model.md).
+classes, and its posteriors predict no better: docs/model.md,
+`tests/inference/classification/test_variational.py`.
 
 The start is label regression, read as logits: its mean and covariance divided by w and w^2, where
 w lies between the curvature at the class proportions and the share of the labels that regression
@@ -27,6 +28,7 @@ leaves unexplained (their geometric mean). It needs no sum of its own.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -220,7 +222,7 @@ class _Model:
             return (V.T @ matrix @ R).ravel()
 
         secants = SecantCurvature.of(np.outer(kept.gram.values, contrasts.values).ravel())
-        for (mean, gradient), (later, flatter) in zip(path, path[1:], strict=False):
+        for (mean, gradient), (later, flatter) in pairwise(path):
             secants = secants.after(turned(later - mean), turned(gradient - flatter))
         shift = secants @ turned(kept.mean) + turned(around.gradient)
         return cls(W, (V, R), secants, shift, around.uncovered)

@@ -42,9 +42,15 @@ class DensePosterior:
 
 
 def natural_gradient(
-    X: Matrix, y: Vector, features: Features, offsets: Vector, amplitude: float, steps: int = 60
+    rows: tuple[Matrix, Vector],
+    features: Features,
+    offsets: Vector,
+    amplitude: float,
+    *,
+    steps: int,
 ) -> DensePosterior:
     """The best Gaussian for a given amplitude. A step that loses is halved."""
+    X, y = rows
     Phi, q = features(X), len(offsets) - 1
     size = q * Phi.shape[1]
     here = np.zeros(size), np.zeros((size, size))  # shift and precision of the rows' message

@@ -1,4 +1,4 @@
-"""The classifier's posterior: a bound that holds, probabilities that are honest, few numbers told."""
+"""The classifier's posterior: a bound that holds, honest probabilities, few numbers told."""
 
 from dataclasses import replace
 
@@ -50,10 +50,8 @@ def sweep(sites, state: VariationalState, offsets, features: Features = FEATURES
 
 
 def learn(sites, counts, features: Features = FEATURES, most: int = 12, patient: bool = False):
-    """The program's loop: the state after each sweep, and the offsets.
-
-    Args:
-        patient: go on when the bound hardly changes.
+    """The program's loop: the state after each sweep, and the offsets; a ``patient`` one goes on
+    when the bound hardly changes.
     """
     state, offsets = begin(sites, counts, features)
     states = []
@@ -106,7 +104,7 @@ def test_breast_cancer_with_the_numbers_that_a_budget_leaves() -> None:
     X, y, queries, labels, features = breast_cancer(40)
     posterior, states = pooled(X, y, features)
     a = posterior.approximation.amplitude
-    whole = natural_gradient(X, y, features, posterior.offsets, a, steps=12)
+    whole = natural_gradient((X, y), features, posterior.offsets, a, steps=12)
     ours, theirs = posterior.predict_proba(queries), whole.predict_proba(queries)
     assert abs(accuracy(labels, ours) - accuracy(labels, theirs)) < 0.01
     assert abs(log_loss(labels, ours) - log_loss(labels, theirs)) < 0.01
@@ -121,7 +119,7 @@ def test_it_predicts_as_the_best_gaussian_does(classes: int) -> None:
     X, y = classification(6, rows=200, classes=classes)
     posterior, states = pooled(X, y)
     amplitude = posterior.approximation.amplitude
-    best = natural_gradient(X, y, FEATURES, posterior.offsets, amplitude, steps=20)
+    best = natural_gradient((X, y), FEATURES, posterior.offsets, amplitude, steps=20)
     queries = normal(9, 300, 3)
     difference = np.abs(posterior.predict_proba(queries) - best.predict_proba(queries))
     assert difference.mean() < 0.005
