@@ -1,8 +1,7 @@
 """How many landmarks a budget of bytes allows.
 
 A node's largest message holds a number for every pair of landmarks: the statistics of one
-candidate. With more than two classes it is the curvature, which holds such a triangle of numbers
-for every pair of contrasts. On the wire each number is a masked word of 16 bytes.
+candidate. On the wire each number is a masked word of 16 bytes.
 """
 
 from math import isqrt
@@ -21,20 +20,17 @@ def message_bytes(landmarks: int, outputs: int) -> int:
         outputs: q, 1 for regression, one fewer than there are classes otherwise.
 
     Returns:
-        16 bytes for each of 3 + m q + q (q + 1) / 2 x m (m + 1) / 2 words.
+        16 bytes for each of 3 + m q + m (m + 1) / 2 words.
     """
-    triangles = outputs * (outputs + 1) // 2
-    words = _HEAD + landmarks * outputs + triangles * (landmarks * (landmarks + 1) // 2)
+    words = _HEAD + landmarks * outputs + landmarks * (landmarks + 1) // 2
     return _WORD_BYTES * words
 
 
 def most_landmarks(budget: int, outputs: int) -> int:
     """The largest m with ``message_bytes(m, outputs)`` at most ``budget``; 0 if there is none.
 
-    With t = q (q + 1) / 2 triangles and w words beside the head, it is the positive root of
-    t m^2 + (2 q + t) m = 2 w, rounded down.
+    With w words beside the head, it is the positive root of m^2 + (2 q + 1) m = 2 w, rounded down.
     """
     words = budget // _WORD_BYTES - _HEAD
-    triangles = outputs * (outputs + 1) // 2
-    linear = 2 * outputs + triangles
-    return max(0, (isqrt(max(0, linear**2 + 8 * triangles * words)) - linear) // (2 * triangles))
+    linear = 2 * outputs + 1
+    return max(0, (isqrt(max(0, linear**2 + 8 * words)) - linear) // 2)

@@ -99,7 +99,7 @@ async def infer(
     encoder, landmarks = parts.encoder, parts.landmarks
     rows = EncodedRows(source, encoder)
     if spec.data.task is Task.CLASSIFICATION:
-        learnt = await _classifier(recounting, rows, landmarks, spec)
+        learnt = await _classifier(metered, recounting, rows, landmarks, spec)
     else:
         learnt = await _regression(recounting, rows, landmarks, spec)
     provenance = provenance_of(
@@ -134,17 +134,23 @@ class _Learnt:
 
 
 async def _classifier(
+    metered: MeteredNetwork,
     recounting: RecountingNetwork,
     rows: EncodedRows,
     landmarks: Mapping[LandmarkKind, Matrix],
     spec: FederationSpec,
 ) -> _Learnt:
-    """Features from label regression, then natural-gradient steps."""
+    """Features from label regression, then quasi-Newton steps from what may still be told."""
     encoder, model = rows.encoder, spec.model
     offsets = class_offsets(np.array(encoder.class_counts), spec.data.classes)
     fit = await learn_features(recounting, LabelRows(rows, offsets), encoder.rows, landmarks, model)
     posterior, step = await agree_classifier(
-        recounting, rows, fit, offsets, most_steps=model.newton_steps
+        recounting,
+        rows,
+        fit,
+        offsets,
+        most_steps=model.newton_steps,
+        most_numbers=metered.left,
     )
     return _Learnt(fit, posterior, step)
 

@@ -135,14 +135,13 @@ def read_trial(content: bytes, count: int, *, step: str) -> int | None:
     return chosen
 
 
-def read_sweep_choice(content: bytes, *, first: bool, step: str) -> SweepChoice:
-    """A classifier's choice from a sweep; only the ``first`` one may have no bound."""
+def read_sweep_choice(content: bytes, *, step: str) -> SweepChoice:
+    """A classifier's choice from a sweep."""
     _demand(len(content) == 32, step, "four numbers", f"{len(content)} bytes")
     accepted, converged, bound, amplitude = np.frombuffer(content).tolist()
     flags = accepted in (0.0, 1.0) and converged in (0.0, 1.0)
     _demand(flags, step, "yes or no, twice", f"{accepted:.3g} and {converged:.3g}")
-    known = np.isfinite(bound) or (first and bound == -np.inf)
-    _demand(bool(known), step, "a finite bound", f"{bound:.3g}")
+    _demand(bool(np.isfinite(bound)), step, "a finite bound", f"{bound:.3g}")
     sound = 0.0 < amplitude < np.inf
     _demand(sound, step, "a positive, finite amplitude", f"{amplitude:.3g}")
     return SweepChoice.unpack(np.frombuffer(content))

@@ -118,12 +118,12 @@ REGRESSION = {
 }
 
 CLASSIFICATION = {
-    "nan-bound": ("newton/0/step", numbers_lie(2, NAN)),
-    "no-bound-at-the-second": ("newton/1/step", numbers_lie(2, -np.inf)),
-    "negative-amplitude": ("newton/1/step", numbers_lie(3, -1.0)),
-    "endless-amplitude": ("newton/0/step", numbers_lie(3, np.inf)),
-    "neither-yes-nor-no": ("newton/1/step", numbers_lie(0, 0.5)),
-    "short": ("newton/0/step", lambda content: content[:-8]),
+    "nan-bound": ("newton/0/choice", numbers_lie(2, NAN)),
+    "no-bound": ("newton/1/choice", numbers_lie(2, -np.inf)),
+    "negative-amplitude": ("newton/1/choice", numbers_lie(3, -1.0)),
+    "endless-amplitude": ("newton/0/choice", numbers_lie(3, np.inf)),
+    "neither-yes-nor-no": ("newton/1/choice", numbers_lie(0, 0.5)),
+    "short": ("newton/0/choice", lambda content: content[:-8]),
 }
 
 

@@ -165,7 +165,7 @@ def test_a_classifier_has_one_posterior_in_one_sweep_if_need_be(tmp_path: Path) 
     provenance = models[0].provenance
     assert provenance.learnt_in == "statistics/0"
     assert provenance.sums == 9  # counts, labels, means, spread, k-means (4), statistics
-    assert provenance.traversals == 9 + 3  # a basis, a candidate and a step are chosen
+    assert provenance.traversals == 9 + 2  # a basis and a candidate are chosen
     found = models[0].predict(batch)
     assert isinstance(found, ClassPredictions)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0)

@@ -31,7 +31,7 @@ LOST_AT = [
     ),
     *(
         (Task.CLASSIFICATION, step)
-        for step in ("counts", "spread", "statistics/0", "folds", "newton/0/step/0", "newton/0")
+        for step in ("counts", "spread", "statistics/0", "folds", "newton/0", "newton/0/choice/0")
     ),
 ]
 

@@ -14,7 +14,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.likelihood import average
 from edge_node.inference.features.nystrom import Arrays, Features, check_finite
-from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.numerics.eigenbasis import Eigenbasis
 from edge_node.inference.numerics.streaming import in_parts
 
 __all__ = ["ClassPosterior"]
@@ -67,20 +67,22 @@ class ClassPosterior:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for ``numpy.savez``: no pickles."""
-        message = self.approximation.message
+        q = self.approximation
         return {
             **self.features.to_arrays(),
-            "precision": message.precision,
-            "shift": message.shift,
+            "mean": q.mean,
+            "curvature": q.curvature,
+            "gram_values": q.gram.values,
+            "gram_vectors": q.gram.vectors,
             "offsets": self.offsets,
-            "numbers": np.array([self.approximation.amplitude, self.log_evidence, self.allowance]),
+            "numbers": np.array([q.amplitude, self.log_evidence, self.allowance]),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         """The inverse of ``to_arrays``. Raises KeyError or ValueError for anything else."""
         amplitude, log_evidence, allowance = arrays["numbers"].tolist()
-        message = Gaussian(arrays["precision"], arrays["shift"])
-        approximation = Approximation(message, amplitude, len(arrays["offsets"]) - 1)
+        gram = Eigenbasis(arrays["gram_values"], arrays["gram_vectors"])
+        approximation = Approximation(arrays["mean"], arrays["curvature"], gram, amplitude)
         features, offsets = Features.from_arrays(arrays), arrays["offsets"]
         return cls(features, approximation, offsets, log_evidence, allowance)

@@ -66,9 +66,7 @@ def sample_probabilities(
     _check(X, draws)
     approximation, Phi = posterior.approximation, posterior.features(X)
     q, size = approximation.outputs, Phi.shape[1]
-    normal = random.standard_normal((q * size, draws))
-    spread = (approximation.whitening.T @ normal).reshape(q, size, draws)
-    U = approximation.weights.T[:, :, None] + spread
+    U = approximation.drawn(random.standard_normal((size, q, draws))).swapaxes(0, 1)
     root = _residual_root(posterior.features, X, Phi)
     if posterior.allowance > 0.0:
         variances = np.vecdot(root, root)

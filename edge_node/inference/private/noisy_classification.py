@@ -4,7 +4,7 @@ Targets are (onehot(y) - 1/C) Q, contrasts of the classes at equal probabilities
 them (`noisy_regression`) estimates contrasts h of the probabilities. Its noise variance kappa is
 what is left of a label once h is known: the mean of Q' (diag p - p p') Q, the curvature of the
 softmax likelihood. With one curvature for all rows, Newton's step from equal probabilities
-(`classification.expansion`) arrives at logits g = h / kappa.
+(`classification.variational`) arrives at logits g = h / kappa.
 
 At kappa = 1/C, the curvature at equal probabilities, this is the one-sweep classifier, whose odds
 never exceed exp(C) to 1. Where classes separate well, kappa is small, and probabilities are as
@@ -22,7 +22,7 @@ from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import Evidence
-from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.numerics.eigenbasis import Eigenbasis
 from edge_node.inference.private.noisy_regression import NoisySpectrum
 from edge_node.inference.private.release import NoisySums
 
@@ -46,9 +46,10 @@ def noisy_class_posterior(
     noise = evidence.amplitude * (spectrum.uncovered + evidence.noise)
     curvature = min(noise, 1.0 / (q + 1))
     message = spectrum.message(noise, evidence.amplitude)
-    precision = curvature**2 * np.kron(np.eye(q), message.precision).astype(np.float64)
-    joint = Gaussian(precision, curvature * message.shift.T.ravel())
-    approximation = Approximation(joint, evidence.amplitude / curvature**2, q)
+    mean = message.with_prior(evidence.amplitude).mean / curvature
+    gram = Eigenbasis.of(message.precision)
+    amplitude = evidence.amplitude / curvature**2
+    approximation = Approximation(mean, curvature**2 * np.eye(q), gram, amplitude)
     offsets = np.full(q + 1, -np.log(q + 1.0))
     allowance = spectrum.uncovered
     return ClassPosterior(features, approximation, offsets, evidence.log_evidence, allowance)

@@ -1,16 +1,21 @@
-"""The expansion that a sweep sums: dense formulas, any partition, Newton's method as its limit."""
+"""The expansion that a sweep sums: dense formulas, any partition, bounds that are known before."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
 
 from edge_node.errors import NumericalError
 from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.classes import LabelRows, class_offsets, contrast
-from edge_node.inference.classification.expansion import Expansion, local_expansion
-from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.classification.expansion import (
+    Expansion,
+    local_expansion,
+    numbers_told,
+    total_bounds,
+)
+from edge_node.inference.classification.likelihood import average, pairs
+from edge_node.inference.numerics.eigenbasis import Eigenbasis
 from tests.inference.problems import classification, features_on, normal, split, statistics_of
 
 FEATURES = features_on(normal(5, 12, 3))
@@ -18,22 +23,29 @@ SIZE = len(FEATURES.landmarks)
 
 
 def problem(classes: int):
-    """Rows, class offsets and a proper, arbitrary approximation."""
+    """Rows, class offsets and a proper, arbitrary approximation around these rows' G."""
     X, y = classification(0, classes=classes)
     offsets = class_offsets(np.bincount(y.astype(int)))
-    A = normal(1, (classes - 1) * SIZE, (classes - 1) * SIZE)
-    message = Gaussian(A @ A.T, 10 * normal(2, (classes - 1) * SIZE))
-    return X, y, offsets, Approximation(message, 0.8, classes - 1)
+    Phi, A = FEATURES(X), normal(1, classes - 1, classes - 1)
+    gram = Eigenbasis.of(Phi.T @ Phi)
+    U = 0.7 * normal(2, SIZE, classes - 1)
+    return X, y, offsets, Approximation(U, 0.1 * A @ A.T, gram, 0.8)
+
+
+def dense_covariance(q: Approximation):
+    """(W (x) G + I / a)^-1, over vec U: contrasts first."""
+    G = (q.gram.vectors * q.gram.values) @ q.gram.vectors.T
+    precision = np.kron(q.curvature, G)
+    return np.linalg.inv(precision + np.eye(len(precision)) / q.amplitude)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_latent_function_has_the_dense_moments(classes: int) -> None:
-    """Mean U'phi; covariance (I (x) phi)' (Lambda + I/a)^-1 (I (x) phi) + a (k - phi'phi) I."""
+    """Mean U'phi; covariance (I (x) phi)' (W (x) G + I/a)^-1 (I (x) phi) + a (k - phi'phi) I."""
     X, _, _, q = problem(classes)
     Phi, uncovered = FEATURES.covered(X[:9])
     mean, covariance = q.latent(Phi, uncovered)
-    dense = np.linalg.inv(q.message.precision + np.eye(q.message.size) / q.amplitude)
-    flat = dense @ q.message.shift
+    dense, flat = dense_covariance(q), q.mean.T.ravel()
     for i, phi in enumerate(Phi):
         wide = np.kron(np.eye(classes - 1), phi[:, None])
         expected = wide.T @ dense @ wide + q.amplitude * uncovered[i] * np.eye(classes - 1)
@@ -50,37 +62,39 @@ def test_the_latent_function_has_the_dense_moments(classes: int) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_without_variance_it_is_newtons_expansion(classes: int) -> None:
-    """Rasmussen & Williams 2006, algorithm 3.1: log likelihood, gradient, W; by row and by hand."""
-    X, y, offsets, _ = problem(classes)
-    X, y, Q = FEATURES.landmarks, y[:SIZE], contrast(classes)  # nothing uncovered at landmarks
-    U = 0.3 * normal(3, SIZE, classes - 1)
-    sharp = 1e14 * np.eye(SIZE * (classes - 1))
-    q = Approximation(Gaussian(sharp, sharp @ U.T.ravel()), 1.0, classes - 1)
-    found = local_expansion([(X, y)], FEATURES, q, offsets)
-    likelihood, gradient = 0.0, np.zeros_like(U)
-    H = np.zeros_like(sharp)
-    for phi, label in zip(FEATURES(X), y.astype(int), strict=True):
-        p = softmax(offsets + Q @ (U.T @ phi))
-        likelihood += np.log(p[label])
-        gradient += np.outer(phi, Q.T @ (np.eye(classes)[label] - p))
-        H += np.kron(Q.T @ (np.diag(p) - np.outer(p, p)) @ Q, np.outer(phi, phi))
-    assert found.log_likelihood == pytest.approx(likelihood, abs=1e-5)
-    np.testing.assert_allclose(found.gradient, gradient, atol=1e-5)
-    message = found.message(U)
-    np.testing.assert_allclose(message.precision, H, atol=1e-5)
-    np.testing.assert_allclose(message.shift, H @ U.T.ravel() + gradient.T.ravel(), atol=1e-4)
+def test_draws_have_the_covariance(classes: int) -> None:
+    """A linear map of standard normal numbers, whose square is the covariance."""
+    _, _, _, q = problem(classes)
+    n = SIZE * (classes - 1)
+    units = np.eye(n).reshape(SIZE, classes - 1, n)
+    root = (q.drawn(units) - q.mean[:, :, None]).swapaxes(0, 1).reshape(n, n)
+    np.testing.assert_allclose(root @ root.T, dense_covariance(q), rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_label_regression_gives_the_expansion_at_zero(classes: int) -> None:
-    """The first sweep is free: as if at U = 0 with a prior too small to matter."""
-    X, y, offsets, _ = problem(classes)
-    statistics = statistics_of(LabelRows([(X, y)], offsets), FEATURES, classes - 1)
-    found = Expansion.from_labels(statistics, offsets)
-    nothing = Approximation(Gaussian.flat(SIZE * (classes - 1)), 1e-13, classes - 1)
-    expected = local_expansion([(X, y)], FEATURES, nothing, offsets)
-    np.testing.assert_allclose(found.pack(), expected.pack(), rtol=1e-6, atol=1e-5)
+def test_the_sums_are_what_they_are_said_to_be(classes: int) -> None:
+    """Row by row, from each row's averages; leverages add up to one."""
+    X, y, offsets, q = problem(classes)
+    found = local_expansion([(X, y)], FEATURES, q, offsets)
+    Phi, uncovered = FEATURES.covered(X)
+    leverages, Q = q.leverages(Phi), contrast(classes)
+    assert leverages.sum() == pytest.approx(1.0, rel=1e-9)
+    each = average(offsets, *q.latent(Phi, uncovered))
+    likelihood, cost = 0.0, 0.0
+    gradient, curvature = np.zeros_like(q.mean), np.zeros_like(q.curvature)
+    for i, label in enumerate(y.astype(int)):
+        H = np.zeros_like(q.curvature)
+        for entry, (j, k) in zip(each.curvature[i], pairs(classes - 1), strict=True):
+            H[j, k] = H[k, j] = entry
+        likelihood += each.log_probabilities[i, label]
+        cost += 0.5 * np.trace(H) * uncovered[i]
+        gradient += np.outer(Phi[i], Q.T @ (np.eye(classes)[label] - each.probabilities[i]))
+        curvature += leverages[i] * H
+    assert found.count == len(X)
+    assert found.log_likelihood == pytest.approx(likelihood, rel=1e-9)
+    assert found.uncovered == pytest.approx(cost, rel=1e-9)
+    np.testing.assert_allclose(found.gradient, gradient, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(found.curvature, curvature, rtol=1e-8, atol=1e-12)
 
 
 @settings(max_examples=15, deadline=None)
@@ -95,6 +109,40 @@ def test_any_partition_sums_to_the_pooled_expansion(sites: int, seed: int, class
     np.testing.assert_allclose(total, pooled.pack(), rtol=1e-11, atol=1e-10)
     found = Expansion.unpack(total, SIZE, classes - 1)
     np.testing.assert_allclose(found.curvature, pooled.curvature, rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(-3, 3), st.sampled_from([2, 3, 5]))
+def test_no_total_exceeds_its_bound(seed: int, size: float, classes: int) -> None:
+    """Whatever the mean is, and also where every row is sure and wrong; the gradient gets close."""
+    X, y = classification(seed, classes=classes)
+    offsets = class_offsets(np.bincount(y.astype(int)))
+    statistics = statistics_of(LabelRows([(X, y)], offsets), FEATURES, classes - 1)
+    gram = Eigenbasis.of(statistics.message.precision)
+    U = 10.0**size * normal(seed + 1, SIZE, classes - 1)
+    q = Approximation(U, np.eye(classes - 1) / 4, gram, 1.0)
+    packed = local_expansion([(X, y)], FEATURES, q, offsets).pack()
+    runs = total_bounds(statistics)
+    assert sum(length for length, _ in runs) == len(packed) == numbers_told(SIZE, classes - 1)
+    start = 0
+    for length, bound in runs:
+        if bound is not None:
+            assert (np.abs(packed[start : start + length]) < bound).all()
+        start += length
+
+
+def test_the_gradients_bound_is_no_wild_guess() -> None:
+    """One feature that is the same in all rows, all of them sure and wrong: 0.71 of the bound."""
+    X, y = np.tile(FEATURES.landmarks[:1], (50, 1)), np.ones(50)
+    offsets = np.log([0.5, 0.5])
+    statistics = statistics_of(LabelRows([(X, y)], offsets), FEATURES, 1)
+    gram = Eigenbasis.of(statistics.message.precision)
+    U = -1e6 * FEATURES(X[:1]).T
+    q = Approximation(U, np.eye(1) / 4, gram, 1.0)
+    gradient = local_expansion([(X, y)], FEATURES, q, offsets).gradient
+    bound = total_bounds(statistics)[3][1]
+    assert bound is not None
+    assert np.abs(gradient).max() == pytest.approx(bound / np.sqrt(2), rel=1e-3)
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -7,14 +7,13 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.errors import DataError
 from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.classes import class_offsets, contrast
-from edge_node.inference.classification.expansion import local_expansion
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.evaluation.sampling import (
     MOST_INPUTS,
     sample_function,
     sample_probabilities,
 )
-from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.numerics.eigenbasis import Eigenbasis
 from tests.inference.problems import classification, features_on, learn, normal, regression
 
 FEATURES = features_on(normal(5, 20, 3))
@@ -67,14 +66,13 @@ def test_equal_inputs_have_equal_values() -> None:
 
 
 def classifier(classes: int) -> ClassPosterior:
-    """Two natural-gradient steps from nothing."""
+    """An arbitrary mean; curvature along all of W's directions."""
     X, y = classification(0, classes=classes)
-    offsets = class_offsets(np.bincount(y.astype(int)))
-    state = Approximation(Gaussian.flat((classes - 1) * len(FEATURES.landmarks)), 1.0, classes - 1)
-    for _ in range(2):
-        expansion = local_expansion([(X, y)], FEATURES, state, offsets)
-        state = Approximation(expansion.message(state.weights), 1.0, classes - 1)
-    return ClassPosterior(FEATURES, state, offsets, 0.0)
+    offsets, size = class_offsets(np.bincount(y.astype(int))), len(FEATURES.landmarks)
+    Phi, root = FEATURES(X), normal(7, classes - 1, classes - 1)
+    gram = Eigenbasis.of(Phi.T @ Phi)
+    q = Approximation(normal(8, size, classes - 1), 0.03 * root @ root.T, gram, 1.0)
+    return ClassPosterior(FEATURES, q, offsets, 0.0)
 
 
 @pytest.mark.parametrize(("classes", "systematic"), [(2, 1e-7), (3, 1e-2)])

@@ -16,6 +16,7 @@ from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import Evidence
 from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.numerics.eigenbasis import Eigenbasis
 from edge_node.inference.regression import conditional
 from edge_node.inference.regression.posterior import Posterior
 from tests.inference.problems import (
@@ -134,10 +135,11 @@ def test_a_saved_posterior_predicts_the_same_bytes() -> None:
     assert again.log_evidence == posterior.log_evidence
     for ours, theirs in zip(posterior.predict(QUERIES), again.predict(QUERIES), strict=True):
         assert np.array_equal(ours, theirs)
-    size = 2 * len(FEATURES.landmarks)
-    message = Gaussian(np.eye(size), normal(0, size))
+    size = len(FEATURES.landmarks)
+    gram, W = Eigenbasis.of(np.eye(size)), np.array([[0.3, 0.1], [0.1, 0.2]])
     offsets = class_offsets(np.bincount(classification(0, classes=3)[1].astype(int)))
-    classes = ClassPosterior(FEATURES, Approximation(message, 0.7, 2), offsets, -3.0)
+    approximation = Approximation(normal(0, size, 2), W, gram, 0.7)
+    classes = ClassPosterior(FEATURES, approximation, offsets, -3.0)
     assert np.array_equal(reopen(classes).predict_proba(QUERIES), classes.predict_proba(QUERIES))
 
 
