@@ -15,6 +15,7 @@ class Content(enum.StrEnum):
     """What the nodes contribute to a step."""
 
     COUNTS = "counts"  # numbers of rows of each kind, and nothing else
+    PARTITION = "partition"  # sums over groups of rows, of which each row is in one at most
     STATISTICS = "statistics"  # any other exact sum over rows
     NOISY = "noisy"  # a sum over rows that holds differentially private noise
     CHOICE = "choice"  # what all may know, such as a decision from totals: gathered, not summed

@@ -53,12 +53,15 @@ class Terms(TypedDict, total=False):
         bounds: of the total's numbers, in absolute value, run by run: so many numbers, and their
             bound; None where none is known.
         features: of how many features outer products are summed; 0: of none.
+        most_numbers: how many numbers the nodes' rows may tell in their life, with these; without
+            it, any number.
     """
 
     cohort_of: Step
     noise: DiscreteGaussian
     bounds: Sequence[tuple[int, float | None]]
     features: int
+    most_numbers: int
 
 
 class Network(Protocol):

@@ -25,7 +25,12 @@ from edge_node.network.tree.agreement import confirm
 from edge_node.network.tree.tree import RunSuperseded, TreeNetwork
 from edge_node.program import infer
 from edge_node.security.disclosure.guard import SiteGuard
-from edge_node.security.disclosure.policy import check_cohort, check_privacy, check_task
+from edge_node.security.disclosure.policy import (
+    check_cohort,
+    check_disclosure,
+    check_privacy,
+    check_task,
+)
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
 
 __all__ = ["Participation"]
@@ -111,12 +116,13 @@ class Participation:
         self.model = self.model if self.paths.model.exists() else None
 
     def _open_guard(self) -> SiteGuard | None:
-        policy, name = self.config.policy, self.config.name
+        policy, file = self.config.policy, self.source.path
         try:
             check_task(policy, self.spec.data.task)
             check_privacy(policy, self.spec.privacy)
-            rows = None if self.spec.privacy else self.source.path
-            guard = SiteGuard.open(name, policy, self.paths, rows)
+            check_disclosure(policy, self.spec)
+            rows = self.source.rows
+            guard = SiteGuard.open(self.paths, self.config, self.spec, file, rows)
         except RefusedError as error:
             _log.error("%s", error)
             self._enter(self.run, Phase.REFUSED, error)

@@ -65,7 +65,8 @@ class Epoch:
         records, identity = self.relay.records, self.identity()
         records.begin_epoch(plan.epoch)
         self._masks = None
-        own = claim_of(self.guard.claim, records.frontier, identity, plan)
+        claim = self.guard.claim(plan.run, plan.cohort)
+        own = claim_of(claim, records.frontier, identity, plan)
         announced = await self._announced(plan, Kind.KIND_CLAIMS, own)
         self._cohort = cohort_of(identity, plan, announced)
         completed = self._cohort.completed.values()

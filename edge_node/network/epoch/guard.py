@@ -4,18 +4,18 @@ from collections.abc import Collection
 from typing import Protocol
 
 from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim, Cohort
+from edge_node.security.disclosure.contribution import Telling
 from edge_node.step import Step
 
 __all__ = ["Guard", "Unguarded"]
 
 
 class Guard(Protocol):
-    """Decides whether a node's words may leave; `security.disclosure.guard.SiteGuard` is a site's.
+    """Decides whether a node's words may leave; `security.disclosure.guard` is a site's."""
 
-    ``claim`` is what the node tells the others before an epoch's first sum.
-    """
-
-    claim: Claim
+    def claim(self, run: int, cohort: Collection[str]) -> Claim:
+        """What the node says of its rows to a run's cohort, when an epoch begins."""
+        ...
 
     def check(self, cohort: Cohort, completed: Collection[str]) -> None:
         """Before an epoch's first sum; ``completed`` are the run's completed steps, as text.
@@ -25,8 +25,14 @@ class Guard(Protocol):
         """
         ...
 
-    def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
+    def admit(self, cohort: Cohort, sequence: int, step: Step, telling: Telling) -> None:
         """Before the words of a step are masked. On return what must be remembered is on disk.
+
+        Args:
+            cohort: of the epoch.
+            sequence: the step's position in the run.
+            step: the step.
+            telling: what the words tell.
 
         Raises:
             CohortRefusedError: nothing is contributed to this step over this cohort.
@@ -46,12 +52,14 @@ class Guard(Protocol):
 class Unguarded:
     """Lets everything pass: for programs that own all the rows."""
 
-    claim = Claim(bytes(VERSION_BYTES))
+    def claim(self, run: int, cohort: Collection[str]) -> Claim:
+        """Nothing of its rows."""
+        return Claim(bytes(VERSION_BYTES))
 
     def check(self, cohort: Cohort, completed: Collection[str]) -> None:
         """Any cohort will do."""
 
-    def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
+    def admit(self, cohort: Cohort, sequence: int, step: Step, telling: Telling) -> None:
         """Any step will do."""
 
     def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:

@@ -5,16 +5,21 @@ fixed once, and a restart sends it again: words without noise for the whole run,
 for one epoch.
 """
 
+import hashlib
+
 from edge_node.arrays import Vector
 from edge_node.errors import CohortRefusedError, RefusedError
 from edge_node.federation.plan import Plan
+from edge_node.network.base import Terms
 from edge_node.network.exchange.records import RunRecords
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.operation import Operation
+from edge_node.security.disclosure.contribution import Telling
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger, Release
+from edge_node.step import Content, Step
 
-__all__ = ["fixed_words", "noisy_words"]
+__all__ = ["fixed_words", "noisy_words", "telling_of"]
 
 
 def fixed_words(vector: Vector, sequence: int, records: RunRecords) -> fixed_point.Words:
@@ -102,4 +107,22 @@ def _lost(operation: Operation) -> CohortRefusedError:
         where=str(operation),
         remedy="Two draws of noise under one mask would be readable: the next epoch has new masks."
         " Look after the disk",
+    )
+
+
+def telling_of(step: Step, vector: Vector, words: fixed_point.Words, terms: Terms) -> Telling:
+    """What a node's words tell.
+
+    Args:
+        step: the step.
+        vector: the node's own, (k,).
+        words: the same as words, without noise.
+        terms: of the sum.
+    """
+    protected = step.content is Content.COUNTS or step.is_noisy
+    return Telling(
+        numbers=0 if protected else len(vector),
+        most=terms.get("most_numbers"),
+        words=hashlib.sha256(fixed_point.to_bytes(words)).digest(),
+        silent=not vector.any(),
     )

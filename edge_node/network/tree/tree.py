@@ -32,7 +32,7 @@ from edge_node.network.exchange.feed import EpochOver, PlanFeed
 from edge_node.network.exchange.records import RecordStore, RunRecords
 from edge_node.network.exchange.relay import Progress, Relay, uninterrupted
 from edge_node.network.exchange.sweep import Board
-from edge_node.network.tree.contribution import fixed_words, noisy_words
+from edge_node.network.tree.contribution import fixed_words, noisy_words, telling_of
 from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import Combination, RingSum, Union, gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation
@@ -147,13 +147,14 @@ class TreeNetwork:
         check_next(step, self._steps, node=self.node, is_sum=True)
         demanded, noise = demanded_cohort(self._steps, terms), demanded_noise(step, terms)
         words = await asyncio.to_thread(self._words, vector, noise)
+        telling = await asyncio.to_thread(telling_of, step, vector, words, terms)
 
         async def message(plan: Plan, operation: Operation) -> _Message:
             if demanded is not None and plan.cohort != demanded:
                 return RingSum(0), b""
             cohort, masks = await self.epoch.agree(plan)
             await uninterrupted(
-                asyncio.to_thread(self.guard.admit, cohort, operation.sequence, step)
+                asyncio.to_thread(self.guard.admit, cohort, operation.sequence, step, telling)
             )
 
             def masked() -> bytes:

@@ -1,8 +1,10 @@
-"""The guard of one site: nothing leaves it that its policy forbids, or that could be subtracted.
+"""The guard of one site: nothing leaves it that its policy forbids, or that tells too much.
 
 It is asked twice: once an epoch's cohort is known, about all steps in the ledger, so that no run
-begins that can't end; and before each sum, about its step, which is then written down.
-docs/design.md, section 4, says what counts as released.
+begins that can't end; and before each sum, about its step, which is then written down. Too much is
+a total from which another may be subtracted (`differencing`), more numbers than rows may tell in
+their life (`lifetime`), or a second partition of rows. docs/design.md, section 4, says what counts
+as released.
 """
 
 import logging
@@ -12,13 +14,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Self
 
-from edge_node.config import SitePolicy
+from edge_node.config import FederationSpec, NodeConfig, SitePolicy
 from edge_node.config.paths import NodePaths
 from edge_node.errors import CohortRefusedError
 from edge_node.security.disclosure.cohort import HIDDEN, Claim, Cohort
+from edge_node.security.disclosure.contribution import NOTHING, Contribution, Fate, Telling
 from edge_node.security.disclosure.departure import Departure
 from edge_node.security.disclosure.differencing import Row, isolated
-from edge_node.security.disclosure.ledger import Contribution, Fate, Ledger
+from edge_node.security.disclosure.ledger import Ledger
+from edge_node.security.disclosure.lifetime import basis_of, check_life
 from edge_node.security.disclosure.policy import check_cohort
 from edge_node.security.pki.identity import Identity
 from edge_node.step import Step
@@ -37,24 +41,41 @@ class SiteGuard:
         ledger: of its contributions.
         version: of its rows, as ``Ledger.version`` names them; or `HIDDEN`, under differential
             privacy: then it contributes to noisy sums only.
+        rows: how many distinct ones there are.
+        basis: names what its sums depend on, beside rows.
     """
 
-    def __init__(self, node: str, policy: SitePolicy, ledger: Ledger, version: bytes) -> None:
+    def __init__(
+        self,
+        node: str,
+        policy: SitePolicy,
+        ledger: Ledger,
+        version: bytes,
+        *,
+        rows: int = 1,
+        basis: bytes = b"",
+    ) -> None:
         self._node = node
         self._policy = policy
         self._ledger = ledger
         self._lock = Lock()
-        self.claim = Claim(version, policy.consents)
+        self._version = version
+        self._size = max(rows, 1).bit_length() - 1
+        self._basis = basis
+        self._may_repeat = True  # until it turns out that a run's sums are not those of before
 
     @classmethod
-    def open(cls, node: str, policy: SitePolicy, paths: NodePaths, rows: Path | None) -> Self:
+    def open(
+        cls, paths: NodePaths, config: NodeConfig, spec: FederationSpec, file: Path, rows: int
+    ) -> Self:
         """The guard of a node's directory, whose ledger is read, or begun.
 
         Args:
-            node: its name.
-            policy: its own.
-            paths: of its directory.
-            rows: its data file; None: noise hides what is in it.
+            paths: of the directory.
+            config: the node's.
+            spec: the federation's.
+            file: the site's data.
+            rows: how many distinct rows there are in it.
 
         Raises:
             RefusedError, IdentityError: the ledger is not whole, or its secret is open to others.
@@ -62,7 +83,40 @@ class SiteGuard:
         """
         never = not any(paths.state.glob("run-*"))
         ledger = Ledger.open(paths.ledger, paths.ledger_key, new=never)
-        return cls(node, policy, ledger, HIDDEN if rows is None else ledger.version(rows))
+        policy, version = config.policy, HIDDEN if spec.privacy else ledger.version(file)
+        return cls(config.name, policy, ledger, version, rows=rows, basis=basis_of(spec, policy))
+
+    def claim(self, run: int, cohort: Collection[str]) -> Claim:
+        """What this site says of its rows in a run, before it knows what others say.
+
+        A run that repeats the one before it is planned as that one was: from what had been told
+        before both. Under differential privacy nothing is said of rows.
+
+        Args:
+            run: its number.
+            cohort: the names of its nodes.
+        """
+        if self._version == HIDDEN:
+            return Claim(HIDDEN, self._policy.consents)
+        own, basis = (self._node, self._version), self._basis if self._may_repeat else None
+        with self._lock:
+            told = self._ledger.life.told_before(run, frozenset(cohort), own, basis)
+        return Claim(self._version, self._policy.consents, self._size, told)
+
+    @property
+    def told(self) -> int:
+        """How many numbers were told over this site's rows in their life."""
+        with self._lock:
+            return self._ledger.life.told()
+
+    def partitioned(self, run: int) -> bool:
+        """Whether rows of this site were in cells or shares of an earlier run, which a run doesn't
+        repeat. Then they may be in no others. Known once this site has contributed to the run.
+        """
+        with self._lock:
+            life = self._ledger.life
+            repeated = self._may_repeat and life.repeats(run)
+        return any(life.partitions(run)) and not repeated
 
     def check(self, cohort: Cohort, completed: Collection[str]) -> None:
         """Check a cohort before the first sum of its epoch.
@@ -91,18 +145,19 @@ class SiteGuard:
                 if found := verdicts[facts]:
                     raise self._refusal(found, step, known, cohort)
 
-    def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
+    def admit(self, cohort: Cohort, sequence: int, step: Step, telling: Telling = NOTHING) -> None:
         """Check one step, and write the contribution down: on return its words may leave.
 
         Noisy sums are compared, too: noise that hides a row doesn't hide a whole site's sums.
 
         Raises:
-            CohortRefusedError: the policy forbids it, or the step's total would isolate a site.
+            CohortRefusedError: the policy forbids it, the step's total would isolate a site, or it
+                would tell more than rows may tell.
             MachineError: the ledger can't be written.
         """
         check_cohort(self._policy, self._node, cohort.claims)
         compared = step.compared
-        if self.claim.version == HIDDEN and not step.is_noisy:
+        if self._version == HIDDEN and not step.is_noisy:
             raise CohortRefusedError(
                 "a sum without noise, in a run with differential privacy",
                 where=f"{self._node}, step {step} of run {cohort.run}",
@@ -112,7 +167,8 @@ class SiteGuard:
             known = self._known(compared, cohort)
             if found := self._isolated(known, cohort):
                 raise self._refusal(found, compared, known, cohort)
-            self._ledger.contribute(cohort, sequence, compared)
+            self._check_life(Contribution.to(cohort, sequence, compared, telling))
+            self._ledger.contribute(cohort, sequence, compared, telling, self._basis)
 
     def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
         """Note how many steps a new epoch's nodes have completed. Raises MachineError."""
@@ -153,13 +209,22 @@ class SiteGuard:
             for node, version in each.row
             if node == self._node
         }
-        if cohort.claims[self._node] != self.claim or not begun <= {self.claim.version}:
+        own = self.claim(cohort.run, cohort.claims)
+        if cohort.claims[self._node] != own or not begun <= {self._version}:
             raise CohortRefusedError(
                 "this site's rows or policy have changed since the run began here",
                 where=f"{self._node}, epoch {cohort.epoch} of run {cohort.run}",
                 remedy="The next run takes the new ones, if no other site minds; or put the old"
                 " data file back, and start the node again",
             )
+
+    def _check_life(self, new: Contribution) -> None:
+        """Check that rows don't tell too much in their life. Raises CohortRefusedError."""
+        try:
+            check_life(self._ledger.life, new, node=self._node)
+        except CohortRefusedError:
+            self._may_repeat = False
+            raise
 
     def _known(self, step: Step, cohort: Cohort) -> list[Contribution]:
         """Contributions to the step whose total may be known, except this epoch's own.

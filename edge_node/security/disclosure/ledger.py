@@ -1,4 +1,4 @@
-"""The cohorts that a node has contributed to, step by step: kept for ever, and on disk first.
+"""What a node has contributed, to which cohorts, step by step: kept for ever, and on disk first.
 
     state/ledger           a chained log of events (`security.chained_log`)
     identity/ledger.head   its head
@@ -8,14 +8,15 @@
 A contribution is on disk before masked words leave the node. So after a crash the ledger may hold
 one that was never sent, and never lacks one that was. A damaged ledger is refused: a guard that has
 forgotten a total can't say what the next one would reveal.
+
+A contribution says how many numbers it tells. `security.disclosure.lifetime` adds them up over the
+life of this node's rows.
 """
 
-import enum
 import hashlib
 import hmac
 import secrets
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -24,11 +25,22 @@ import msgspec
 from edge_node.errors import MachineError
 from edge_node.security.chained_log import ChainedLog
 from edge_node.security.disclosure.cohort import Cohort
-from edge_node.security.disclosure.differencing import Row
+from edge_node.security.disclosure.contribution import NOTHING, Contribution, Telling
+from edge_node.security.disclosure.history import (
+    Began,
+    Consented,
+    Contributed,
+    History,
+    Line,
+    Met,
+    Settled,
+    read_line,
+)
+from edge_node.security.disclosure.lifetime import Life
 from edge_node.security.files import read_private, write_atomically
 from edge_node.step import Step
 
-__all__ = ["Contribution", "Fate", "Ledger"]
+__all__ = ["Ledger"]
 
 _SECRET = 32  # bytes
 _VERSION = b"tangentmesh/v1/rows\0"
@@ -41,115 +53,15 @@ _REMEDY = (
 )
 
 
-class Fate(enum.StrEnum):
-    """What has become of a contribution."""
-
-    RELEASED = "released"  # everybody may know the total, as long as nothing else is known
-    ROOT = "root"  # only the root of its epoch may know the total
-    VOID = "void"  # nobody knows the total, or ever will
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """A step's vector, added in one epoch to those of others.
-
-    ``step`` is the one with which it must be compared (`Step.compared`).
-    """
-
-    step: Step
-    sequence: int
-    run: int
-    epoch: int
-    root: str
-    row: Row
-    fate: Fate = Fate.RELEASED
-
-
-class _Cohort(msgspec.Struct, tag="cohort", frozen=True, forbid_unknown_fields=True):
-    """``members``: version (hexadecimal) and consent by name."""
-
-    members: dict[str, tuple[str, bool]]
-
-
-class _Contributed(msgspec.Struct, tag="contributed", frozen=True, forbid_unknown_fields=True):
-    """A contribution to the cohort of the last line that names one.
-
-    ``step`` is written with its fields. A line in which it is a text, as before there were fields,
-    is refused as unreadable: nothing says whether that text named a count.
-    """
-
-    step: Step
-    sequence: int
-    run: int
-    epoch: int
-    root: str
-
-
-class _Settled(msgspec.Struct, tag="settled", frozen=True, forbid_unknown_fields=True):
-    """The nodes of a new epoch have together completed ``frontier`` steps of a run.
-
-    So it is known what has become of contributions to later steps in earlier epochs.
-    """
-
-    run: int
-    epoch: int
-    frontier: int
-    cohort: tuple[str, ...]
-
-
-class _Consented(msgspec.Struct, tag="consented", frozen=True, forbid_unknown_fields=True):
-    node: str
-
-
-_Line = _Cohort | _Contributed | _Settled | _Consented
-_decoder = msgspec.json.Decoder(_Line)
-
-
-@dataclass
-class _Memory:
-    """What the lines say."""
-
-    steps: dict[Step, dict[tuple[int, int], Contribution]] = field(default_factory=dict)
-    members: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    row: Row = frozenset()  # of those members: one object, whose hash is taken once
-    consents: dict[str, bool] = field(default_factory=dict)
-    epochs: dict[str, int] = field(default_factory=dict)  # the newest one of each node
-
-    def take(self, line: _Line) -> None:
-        """One more event."""
-        match line:
-            case _Cohort(members):
-                self.members = members
-                self.row = frozenset((n, bytes.fromhex(v)) for n, (v, _) in members.items())
-                self.consents |= {node: consents for node, (_, consents) in members.items()}
-            case _Contributed(step, sequence, run, epoch, root):
-                contribution = Contribution(step, sequence, run, epoch, root, self.row)
-                self.steps.setdefault(step, {})[run, epoch] = contribution
-                self.epochs |= dict.fromkeys(self.members, epoch)
-            case _Settled():
-                for each, fate in self.settled(line):
-                    self.steps[each.step][each.run, each.epoch] = replace(each, fate=fate)
-            case _Consented(node):
-                self.consents[node] = True
-                self.members = {}  # the next cohort says again what each of them says then
-
-    def settled(self, line: _Settled) -> Iterator[tuple[Contribution, Fate]]:
-        """The contributions whose fate a line decides, and their fates."""
-        for each in [each for epochs in self.steps.values() for each in epochs.values()]:
-            open_until_now = each.run == line.run and each.fate is Fate.RELEASED
-            if open_until_now and each.epoch < line.epoch and each.sequence >= line.frontier:
-                yield each, Fate.VOID if each.root in line.cohort else Fate.ROOT
-
-
 class Ledger:
     """``Ledger.open`` makes it. One process writes it."""
 
     def __init__(self, log: ChainedLog, secret: bytes) -> None:
         self._log, self._secret = log, secret
-        self._memory = _Memory()
+        self._history = History()
         content = log.read()
         for number, text in enumerate(content.texts, start=1):
-            self._memory.take(_parse(log, number, text))
+            self._history.take(_parse(log, number, text))
         self._end = content.end
 
     @classmethod
@@ -178,21 +90,26 @@ class Ledger:
     @property
     def steps(self) -> Mapping[Step, Collection[Contribution]]:
         """All contributions, by step."""
-        return {step: epochs.values() for step, epochs in self._memory.steps.items()}
+        return {step: epochs.values() for step, epochs in self._history.steps.items()}
 
     def contributions(self, run: int) -> Iterator[Contribution]:
         """Those to one run."""
-        for epochs in self._memory.steps.values():
-            yield from (each for each in epochs.values() if each.run == run)
+        return (each for each in self.life.contributions if each.run == run)
+
+    @property
+    def life(self) -> Life:
+        """All contributions, for questions about what they tell together."""
+        epochs = self._history.steps.values()
+        return Life(tuple(each for known in epochs for each in known.values()), self._history.runs)
 
     @property
     def consents(self) -> Mapping[str, bool]:
         """What each node said last."""
-        return self._memory.consents
+        return self._history.consents
 
     def newest_epoch(self, node: str) -> int:
         """The newest epoch in which both this node and ``node`` have contributed; 0: none."""
-        return self._memory.epochs.get(node, 0)
+        return self._history.epochs.get(node, 0)
 
     def version(self, file: Path) -> bytes:
         """A name for a file's content, 32 bytes, that says nothing else of it. Raises MachineError.
@@ -206,16 +123,33 @@ class Ledger:
             raise MachineError("the file can't be read", where=str(file)) from error
         return hmac.digest(self._secret, _VERSION + digest, "sha256")
 
-    def contribute(self, cohort: Cohort, sequence: int, step: Step) -> None:
-        """Note that words for a step are about to leave, once an epoch. Raises MachineError."""
-        members = {
-            node: (claim.version.hex(), claim.consents)
-            for node, claim in sorted(cohort.claims.items())
-        }
-        if (cohort.run, cohort.epoch) in self._memory.steps.get(step, ()):
+    def contribute(
+        self,
+        cohort: Cohort,
+        sequence: int,
+        step: Step,
+        telling: Telling = NOTHING,
+        basis: bytes = b"",
+    ) -> None:
+        """Note that words for a step are about to leave, once an epoch.
+
+        Args:
+            cohort: whose words are added.
+            sequence: the step's position in the run.
+            step: the one with which it must be compared.
+            telling: what the words tell.
+            basis: of the run, as `Beginning` has it.
+
+        Raises:
+            MachineError: it can't be written.
+        """
+        if (cohort.run, cohort.epoch) in self._history.steps.get(step, ()):
             return
-        lines: list[_Line] = [] if members == self._memory.members else [_Cohort(members)]
-        lines.append(_Contributed(step, sequence, cohort.run, cohort.epoch, cohort.root))
+        members = dict(sorted(cohort.claims.items()))
+        lines: list[Line] = [] if members == self._history.members else [Met(members)]
+        if cohort.run not in self._history.runs:
+            lines.append(Began(cohort.run, basis))
+        lines.append(Contributed(step, sequence, cohort.run, cohort.epoch, cohort.root, telling))
         self._append(lines)
 
     def settle(self, run: int, epoch: int, frontier: int, cohort: Collection[str]) -> None:
@@ -225,29 +159,25 @@ class Ledger:
         its epoch is one of them, the total was never formed; if not, that root alone may know it.
         Raises MachineError.
         """
-        line = _Settled(run, epoch, frontier, tuple(sorted(cohort)))
-        if any(self._memory.settled(line)):
+        line = Settled(run, epoch, frontier, tuple(sorted(cohort)))
+        if any(self._history.settled(line)):
             self._append([line])
 
     def consent(self, node: str) -> None:
         """Note that a node has consented; the caller has verified it. Raises MachineError."""
-        if not self._memory.consents.get(node):
-            self._append([_Consented(node)])
+        if not self._history.consents.get(node):
+            self._append([Consented(node)])
 
-    def _append(self, lines: Collection[_Line]) -> None:
+    def _append(self, lines: Collection[Line]) -> None:
         """All of the lines, or none; on return they are on disk. Raises MachineError."""
         self._end = self._log.append(map(msgspec.json.encode, lines), after=self._end)
         for line in lines:
-            self._memory.take(line)
+            self._history.take(line)
 
 
-def _parse(log: ChainedLog, number: int, text: bytes) -> _Line:
+def _parse(log: ChainedLog, number: int, text: bytes) -> Line:
     """A line's event. Raises RefusedError."""
     try:
-        line: _Line = _decoder.decode(text)
-        if isinstance(line, _Cohort):
-            for version, _ in line.members.values():
-                bytes.fromhex(version)
+        return read_line(text)
     except (ValueError, msgspec.MsgspecError) as error:
         raise log.damaged(number, f"it can't be read: {error}") from error
-    return line

@@ -6,10 +6,10 @@ masked; nothing that a plan or a federation's spec says can change that.
 
 from collections.abc import Iterable
 
-from edge_node.config import PrivacySpec, SitePolicy, Task
+from edge_node.config import FederationSpec, PrivacySpec, SitePolicy, Task
 from edge_node.errors import CohortRefusedError, RefusedError
 
-__all__ = ["check_cohort", "check_privacy", "check_task"]
+__all__ = ["check_cohort", "check_disclosure", "check_privacy", "check_task"]
 
 _WHERE = "[policy] of node.toml"
 
@@ -54,6 +54,35 @@ def check_task(policy: SitePolicy, task: Task) -> None:
             expected=", ".join(policy.tasks),
             found=task,
             remedy="Add it to `tasks`, and start the node again",
+        )
+
+
+def check_disclosure(policy: SitePolicy, spec: FederationSpec) -> None:
+    """Check that a federation lets rows tell no more than a site allows.
+
+    A run's sums are planned from the spec, for all sites alike. So a site that allows less takes
+    part in nothing until the spec allows less, too. With differential privacy noise protects what
+    is told, and there is nothing to check.
+
+    Raises:
+        RefusedError: it lets them tell more, or thinks of fewer members who pool what they know.
+    """
+    if spec.privacy is None and spec.most_told > policy.most_told:
+        raise RefusedError(
+            "the federation lets rows tell more than this site allows",
+            where=_WHERE,
+            expected=f"at most {policy.most_told:g} numbers per cell of data",
+            found=f"`most_told = {spec.most_told:g}` in the federation's spec",
+            remedy="Ask the federation's operator for less, or raise `most_told` of this site",
+        )
+    if spec.privacy is None and spec.coalition < policy.coalition:
+        raise RefusedError(
+            "the federation is planned for fewer members who pool what they know than this site"
+            " demands",
+            where=_WHERE,
+            expected=f"`coalition` of at least {policy.coalition}",
+            found=f"`coalition = {spec.coalition}` in the federation's spec",
+            remedy="Ask the federation's operator for more, or lower `coalition` of this site",
         )
 
 

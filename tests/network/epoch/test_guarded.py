@@ -1,6 +1,7 @@
 """Sums between sites with guards: what each says of itself, and what none of them lets pass."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,12 @@ from edge_node.network.epoch.claims import claim_of, cohort_of
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.disclosure.cohort import Claim, Cohort
+from edge_node.security.disclosure.contribution import NOTHING, Fate, Telling
 from edge_node.security.disclosure.guard import SiteGuard
-from edge_node.security.disclosure.ledger import Fate, Ledger
+from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.statement import Purpose, SignedBody, Statement
-from edge_node.step import Step
+from edge_node.step import Content, Step
 from tests.support.mesh import DEADLINE, Mesh, Peer, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -130,6 +132,58 @@ async def test_changed_rows(mesh: Mesh) -> None:
     assert await run(mesh, "abcde", 3) == [[5.0, 5.0]] * 5
 
 
+async def tell(mesh: Mesh, number: int, value: float) -> list[object]:
+    """A run over five nodes of two sums with three numbers each, of rows that may tell six."""
+
+    async def program(network: Network) -> Mapping[str, int]:
+        for name in ("s", "t"):
+            await network.sum(Step(name), np.full(3, value), most_numbers=6)
+        return dict(network.told)
+
+    mesh.offer(mesh.plan(number, FIVE, run=number))
+    works = [program(mesh.peers[node].network(number)) for node in FIVE]
+    async with asyncio.timeout(DEADLINE):
+        return await asyncio.gather(*works, return_exceptions=True)
+
+
+async def test_rows_tell_no_more_in_their_life(mesh: Mesh) -> None:
+    """The same again is told for nothing; anything else is refused by all, before it is sent."""
+    nothing = dict.fromkeys(FIVE, 0)
+    assert await tell(mesh, 1, 1.0) == [nothing] * 5
+    assert await tell(mesh, 2, 1.0) == [nothing] * 5
+    before = [ledger_of(peer).life.told() for peer in mesh.peers.values()]
+    for error in await tell(mesh, 3, 2.0):
+        assert isinstance(error, CohortRefusedError)
+        assert "at most 0 more, after 6, found 3" in str(error)
+    sums = Operation(3, 3, Kind.KIND_SUM, 0, "s")
+    assert not any(peer.store.run(3).has(sums) for peer in mesh.peers.values())
+    assert [ledger_of(peer).life.told() for peer in mesh.peers.values()] == before == [6] * 5
+
+
+async def test_one_site_has_told_more_than_the_others(mesh: Mesh) -> None:
+    """They hear of it in its claim. If they don't heed that, it refuses, and there is no total."""
+    ledger = guard(mesh.peers["e"])
+    earlier = Cohort(1, 1, "e", {node: Claim(bytes(32)) for node in "exy"})
+    ledger.contribute(earlier, 0, Step("before"), Telling(4))
+    heard: list[Mapping[str, int]] = []
+
+    async def heedless(network: Network) -> None:
+        await network.sum(Step("counts", Content.COUNTS), np.ones(1))
+        heard.append(dict(network.told))
+        await network.sum(Step("s"), np.ones(3), most_numbers=6)
+
+    mesh.offer(mesh.plan(2, FIVE, run=2))
+    others = [asyncio.ensure_future(heedless(mesh.peers[n].network(2))) for n in "abcd"]
+    with pytest.raises(CohortRefusedError, match="at most 2 more, after 4, found 3"):
+        await heedless(mesh.peers["e"].network(2))
+    await until(lambda: len(heard) == 5)
+    assert heard == [dict.fromkeys("abcd", 0) | {"e": 4}] * 5
+    for task in others:
+        assert not task.done()
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 class KilledError(Exception):
     """The process has ended."""
 
@@ -137,9 +191,9 @@ class KilledError(Exception):
 class Killed(SiteGuard):
     """Its node is killed when a contribution is in the ledger, and no word of it has left."""
 
-    def admit(self, cohort: Cohort, sequence: int, step: Step) -> None:
+    def admit(self, cohort: Cohort, sequence: int, step: Step, telling: Telling = NOTHING) -> None:
         """Write, and die."""
-        super().admit(cohort, sequence, step)
+        super().admit(cohort, sequence, step, telling)
         raise KilledError
 
 

@@ -165,9 +165,9 @@ def test_peers(tmp_path: Path) -> None:
 
 def test_what_it_says_of_itself(tmp_path: Path) -> None:
     """Version and consent."""
-    assert Site(tmp_path).guard.claim == Claim(b"".ljust(32), False)
+    assert Site(tmp_path).guard.claim(1, "abc") == Claim(b"".ljust(32), False)
     consenting = SitePolicy(differencing=Differencing.CONSENT)
-    assert Site(tmp_path, consenting).guard.claim.consents
+    assert Site(tmp_path, consenting).guard.claim(1, "abc").consents
 
 
 def test_rows_that_noise_hides_are_in_noisy_sums_only(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What the ledger remembers, through crashes and restarts, and what damage it doesn't overlook."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,14 @@ import pytest
 from edge_node.errors import IdentityError, MachineError, RefusedError
 from edge_node.security import chained_log
 from edge_node.security.disclosure.cohort import Claim, Cohort
-from edge_node.security.disclosure.ledger import Contribution, Fate, Ledger
+from edge_node.security.disclosure.contribution import (
+    NOTHING,
+    Beginning,
+    Contribution,
+    Fate,
+    Telling,
+)
+from edge_node.security.disclosure.ledger import Ledger
 from edge_node.step import Content, Step
 
 
@@ -62,21 +68,25 @@ def test_what_a_step_is_of_is_remembered(tmp_path: Path) -> None:
     assert [each.content for each in found] == [each.content for each in steps]
 
 
-def test_a_ledger_from_before_steps_had_fields_is_refused(tmp_path: Path) -> None:
-    """Nothing says whether a text named a count: it is neither guessed nor overlooked."""
-    content = written(tmp_path)
-    chain, lines = hashlib.sha256(b"tangentmesh/v1/ledger").hexdigest(), []
-    for line in content.splitlines():
-        body = line[65:].decode()
-        fields = json.loads(body)
-        if "step" in fields:
-            body = json.dumps(fields | {"step": fields["step"]["name"]})
-        chain = hashlib.sha256(f"{chain} {body}".encode()).hexdigest()
-        lines.append(f"{chain} {body}\n")
-    (tmp_path / "ledger").write_text("".join(lines))
-    (tmp_path / "ledger.head").write_text(chain)
-    with pytest.raises(RefusedError, match=r"line 2: .*can't be read: .*Restore it from a backup"):
-        opened(tmp_path)
+def test_what_is_told_is_remembered(tmp_path: Path) -> None:
+    """With what the run began with, in another process as in this one."""
+    ledger = opened(tmp_path)
+    claims = {
+        node: Claim(version(), told=told) for node, told in zip("abc", (3, 4, 5), strict=True)
+    }
+    telling = Telling(820, 5285, b"digest of words", silent=False)
+    step = Step("kmeans/0/sums", Content.PARTITION)
+    ledger.contribute(Cohort(1, 1, "a", claims), 0, step, telling, b"basis")
+    ledger.contribute(Cohort(1, 1, "a", claims), 1, Step("t"), NOTHING, b"basis")
+    for each in (ledger, opened(tmp_path, new=False)):
+        (told,) = each.steps[step]
+        assert (told.telling, told.nodes) == (telling, frozenset("abc"))
+        assert [known.step.content for known in each.life.contributions] == [
+            Content.PARTITION,
+            Content.STATISTICS,
+        ]
+        assert each.life.runs == {1: Beginning(b"basis", {"a": 3, "b": 4, "c": 5})}
+        assert each.life.told() == 820
 
 
 def test_repeating_it_adds_nothing(tmp_path: Path) -> None:
@@ -164,7 +174,7 @@ LINES = [
     b"{}",
     b"\xff",
     b'{"type":"released"}',
-    b'{"type":"cohort","members":{"a":["no hexadecimal",true]}}',
+    b'{"type":"cohort","members":{"a":{"version":"no base64"}}}',
     b'{"type":"consented","node":"a","more":1}',
 ]
 
