@@ -54,11 +54,15 @@ class Allowance:
         return self.rows * self.columns
 
     @property
+    def most_numbers(self) -> int | None:
+        """How many real-valued numbers may be told in the rows' life; None: any number."""
+        return None if math.isinf(self.most_told) else math.floor(self.most_told * self.cells)
+
+    @property
     def numbers(self) -> int:
         """How many real-valued numbers may still be told."""
-        if math.isinf(self.most_told):
-            return sys.maxsize
-        return max(math.floor(self.most_told * self.cells) - self.told, 0)
+        most = self.most_numbers
+        return sys.maxsize if most is None else max(most - self.told, 0)
 
     @property
     def features(self) -> int:
@@ -69,9 +73,11 @@ class Allowance:
 def remaining_rows(sizes: Mapping[str, int], distinct: int, coalition: int) -> int:
     """A lower bound on the distinct rows of all sites but the ``coalition`` largest.
 
-    Two bounds hold, and the better one counts: what the other sites have signed, and the total
-    less twice what the largest have signed. The total is a sum, which one liar can raise, but not
-    beyond what its own signature allows: it is among those that are taken away, or is smaller.
+    It is made of what the sites have signed, and of nothing else. Liars, no more than the
+    ``coalition``, can't raise it beyond the rows of the honest: what they sign is at most what is
+    taken away. The total of the rows would be a better bound if nobody lied. But one liar could
+    raise it, by as much as the others' sizes were rounded down: nearly to twice their rows. So it
+    must only agree with the sizes.
 
     Args:
         sizes: each site's distinct rows, as the power of two that it has signed, rounded down.
@@ -91,5 +97,4 @@ def remaining_rows(sizes: Mapping[str, int], distinct: int, coalition: int) -> i
             found=str(distinct),
             remedy="Ask the sites: one of them says something else of its rows than it sums",
         )
-    largest = sum(ordered[:coalition])
-    return max(least - largest, distinct - 2 * largest, 0)
+    return sum(ordered[coalition:])
