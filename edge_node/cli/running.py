@@ -9,6 +9,7 @@ import click
 from edge_node import console
 from edge_node.cli.options import directory_option
 from edge_node.config.paths import NodePaths
+from edge_node.security.disclosure.bill import Bill
 
 if TYPE_CHECKING:
     from edge_node.serving.status import NodeStatus
@@ -46,6 +47,8 @@ def status(paths: NodePaths, as_json: bool) -> None:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Bill):
+        return value.as_dict()
     return value.isoformat() if isinstance(value, datetime) else value
 
 
@@ -64,9 +67,13 @@ def _facts(answer: "NodeStatus") -> list[tuple[str, str]]:
         and f"of {', '.join(answer.cohort)}, {answer.posterior_time:%Y-%m-%d %H:%M} UTC",
         "certificate": answer.certificate_expires
         and f"until {answer.certificate_expires:%Y-%m-%d %H:%M} UTC",
+        "told": answer.bill and answer.bill.summary,
+        "told by step": answer.bill and answer.bill.largest,
+        "told in all": answer.told and f"{answer.told:,} numbers over this node's rows",
         "traffic": f"{answer.bytes_sent:,} bytes sent, {answer.bytes_received:,} received",
     }
-    return [(name, str(value)) for name, value in facts.items() if value]
+    notices = [("NOTICE", notice) for notice in answer.bill.notices] if answer.bill else []
+    return [(name, str(value)) for name, value in facts.items() if value] + notices
 
 
 @click.command()

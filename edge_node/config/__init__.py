@@ -17,6 +17,7 @@ from edge_node.config.policy import Differencing, SitePolicy
 from edge_node.config.privacy import Level, PrivacyPolicy, PrivacySpec
 from edge_node.config.spec import (
     LARGEST_COHORT,
+    SAFE_MOST_TOLD,
     SMALLEST_COHORT,
     SMALLEST_GROUP,
     Activation,
@@ -34,6 +35,7 @@ from edge_node.config.spec import (
 
 __all__ = [
     "LARGEST_COHORT",
+    "SAFE_MOST_TOLD",
     "SMALLEST_COHORT",
     "SMALLEST_GROUP",
     "Activation",

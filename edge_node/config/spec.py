@@ -11,6 +11,7 @@ from edge_node.config.table import Table
 
 __all__ = [
     "LARGEST_COHORT",
+    "SAFE_MOST_TOLD",
     "SMALLEST_COHORT",
     "SMALLEST_GROUP",
     "Activation",
@@ -33,6 +34,10 @@ SMALLEST_COHORT = 3
 
 SMALLEST_GROUP = 3
 """Fewest of its own rows that a site ever gives to a sum over a group of rows."""
+
+
+SAFE_MOST_TOLD = 0.5
+"""The most numbers per cell of others' rows that no attack that we know has solved for rows."""
 
 
 LARGEST_COHORT = 2**14
@@ -198,7 +203,9 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     privacy: PrivacySpec | None = None
     minimum_nodes: int = SMALLEST_COHORT  # the first run starts when this many have registered
     minimum_rows: int = 20  # of the federation: a total over fewer rows says much about each
-    most_told: float = 0.5  # numbers per cell of others' rows, over the rows' life, at most
+    most_told: float = (
+        SAFE_MOST_TOLD  # numbers per cell of others' rows, over the rows' life, at most
+    )
     coalition: int = 1  # so many members might pool what they know, the largest ones
 
     @property

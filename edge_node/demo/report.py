@@ -58,6 +58,7 @@ def summary(
         "bytes_per_edge": sum(s.bytes_sent for s in outcome.statuses.values()) / edges,
         "secure_sum": outcome.secure_sum,
         "privacy": msgspec.to_builtins(provenance.privacy),
+        "bill": provenance.bill.as_dict() if provenance.bill else None,
         "uncovered_share": provenance.uncovered_share,
         "evidence": provenance.log_evidence,
         "kernel": provenance.kernel,
@@ -107,14 +108,24 @@ def _prediction_rows(outcome: Outcome, data: DataSpec, site: Site) -> list[dict[
 
 
 def cost(facts: Mapping[str, Any]) -> str:
-    """What the run took, and how far it is from the pooled reference: ``summary``, for people."""
+    """What the run took and told, and how far it is from the pooled reference: ``summary``, for
+    people.
+    """
     return (
         f"{facts['sums']} sums in {facts['traversals']} traversals of the tree took "
         f"{facts['wall_seconds']:.1f} s, enrolment included; "
         f"{facts['bytes_per_edge'] / 1e6:.2f} MB over each tree edge.\n"
+        f"{_told(facts['bill'])}"
         f"Largest difference from pooled: mean {facts['max_abs_mean_diff_vs_pooled']:.1e}, "
         f"sd {facts['max_abs_sd_diff_vs_pooled']:.1e} (standardised)."
     )
+
+
+def _told(bill: Mapping[str, Any] | None) -> str:
+    """What the run has told, a line for each thing to notice; nothing where noise protects it."""
+    if bill is None:
+        return ""
+    return "".join(f"{line}\n" for line in (f"Told: {bill['summary']}.", *bill["notices"]))
 
 
 def node_table(outcome: Outcome, sites: Sequence[Site]) -> "Table":

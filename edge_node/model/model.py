@@ -24,6 +24,7 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.archive import FORMAT, read_archive, refusing_damage, write_archive
+from edge_node.security.disclosure.bill import Bill
 from edge_node.security.files import remove
 
 __all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
@@ -53,6 +54,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     uncovered_share: float  # mean(k** - phi'phi) / mean k**: what the landmarks don't see
     created: str  # ISO 8601, UTC
     privacy: PrivacySpec | None = None  # what the run's one sum with noise promises
+    bill: Bill | None = None  # None: no site hid rows from another, or noise protects them
 
     @property
     def cohort(self) -> tuple[str, ...]:

@@ -188,6 +188,8 @@ class Node:
             bytes_sent=sum(edge.sent for edge in edges),
             bytes_received=sum(edge.received for edge in edges),
             steps_completed=self.store.run(part.run).frontier if part.run else 0,
+            bill=part.model.provenance.bill if part.model else None,
+            told=part.guard.told if part.guard else 0,
         )
 
     def _explanation(self) -> str:

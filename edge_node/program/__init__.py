@@ -112,6 +112,7 @@ async def infer(
         landmarks=len(learnt.fit.features.landmarks),
         log_evidence=learnt.posterior.log_evidence,
         uncovered_share=learnt.fit.statistics.uncovered_share,
+        bill=metered.receipt(spec.coalition),
     )
     return Model(spec.data, encoder, learnt.posterior, provenance, learnt.refinement)
 

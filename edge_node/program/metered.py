@@ -8,6 +8,7 @@ from edge_node.arrays import Vector
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.security.disclosure.allowance import Allowance
+from edge_node.security.disclosure.bill import Bill
 from edge_node.step import Content, Step
 
 __all__ = ["MeteredNetwork"]
@@ -18,6 +19,10 @@ _WHERE = "numbers told, step {step}"
 class MeteredNetwork(NetworkLayer):
     """Every number of a sum of statistics is told; counts are bounded by floors of their own.
 
+    When a node is lost, those who are left have fewer rows, and may tell less among themselves. But
+    what was told before is told by the lost node's rows, too, so it is part of the larger allowance
+    that all had together (`security.disclosure.lifetime`, which checks the same over all runs).
+
     Attributes:
         allowance: what the rows may tell, as far as it is known; before the first count, nothing.
     """
@@ -25,6 +30,7 @@ class MeteredNetwork(NetworkLayer):
     def __init__(self, network: Network, allowance: Allowance | None = None) -> None:
         super().__init__(network)
         self.allowance = allowance or Allowance(0, 0, 0.0)
+        self._most = 0  # that rows might tell in this run, while nobody was lost
         self._bill: dict[Step, int] = {}
 
     @property
@@ -35,7 +41,30 @@ class MeteredNetwork(NetworkLayer):
     @property
     def left(self) -> int:
         """How many numbers may still be told."""
-        return max(self.allowance.numbers - sum(self._bill.values()), 0)
+        present = [nodes for nodes in self.steps.values() if nodes][-1:]
+        told = sum(self._bill.values())
+        among = sum(n for step, n in self._bill.items() if [self.steps[step]] == present)
+        most = max(self.allowance.numbers, self._most)
+        return max(min(self.allowance.numbers - among, most - told), 0)
+
+    def receipt(self, coalition: int) -> Bill | None:
+        """The bill, with what it means for rows; None where nodes hide nothing from each other.
+
+        Args:
+            coalition: how many nodes might pool what they know.
+        """
+        allowance = self.allowance
+        if allowance.most_numbers is None:
+            return None
+        return Bill(
+            steps={str(step): numbers for step, numbers in self._bill.items() if numbers},
+            before=allowance.told,
+            rows=allowance.rows,
+            columns=allowance.columns,
+            most_told=allowance.most_told,
+            coalition=coalition,
+            sizes=dict(self.sizes),
+        )
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's.
@@ -45,6 +74,9 @@ class MeteredNetwork(NetworkLayer):
         """
         numbers = 0 if step.content is Content.COUNTS else len(vector)
         self._check(step, numbers, terms.get("features", 0))
+        self._most = max(self._most, self.allowance.numbers)
+        if (most := self.allowance.most_numbers) is not None:
+            terms["most_numbers"] = most
         total = await super().sum(step, vector, **terms)
         self._bill[step] = numbers
         return total

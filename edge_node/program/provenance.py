@@ -6,6 +6,7 @@ from edge_node.config import FederationSpec
 from edge_node.model.model import Provenance
 from edge_node.network.base import Network
 from edge_node.program.candidates import Candidate
+from edge_node.security.disclosure.bill import Bill
 from edge_node.step import Step
 
 __all__ = ["provenance_of"]
@@ -22,6 +23,7 @@ def provenance_of(
     landmarks: int,
     log_evidence: float,
     uncovered_share: float,
+    bill: Bill | None = None,
 ) -> Provenance:
     """The provenance of a model whose run ``network`` has just completed.
 
@@ -35,6 +37,7 @@ def provenance_of(
         landmarks: how many of the candidate's landmarks are independent.
         log_evidence: the posterior's, nats.
         uncovered_share: the share of the prior variance that the landmarks don't cover.
+        bill: what the run has told; None: nobody hid anything, or noise protects it.
     """
     completed = {step: nodes for step, nodes in network.steps.items() if nodes}
     return Provenance(
@@ -53,4 +56,5 @@ def provenance_of(
         uncovered_share=uncovered_share,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         privacy=spec.privacy,
+        bill=bill,
     )

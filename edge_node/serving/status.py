@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from edge_node.errors import NetworkError
+from edge_node.security.disclosure.bill import Bill
 from tangentmesh.v1 import prediction_pb2 as pb
 
 __all__ = ["NodeStatus"]
@@ -17,6 +18,8 @@ class NodeStatus:
     ``phase`` is idle, running, complete or refused. The node has waited for ``waiting_for`` for
     ``waiting_seconds``. ``cohort`` is that of the posterior it holds, made at ``posterior_time``
     (None: it holds none yet). Bytes are counted over tree edges since the process started.
+    ``bill`` is the posterior's (None: no posterior, or noise protects what was told); ``told`` is
+    how many numbers were told over this node's rows in their life.
     """
 
     node: str
@@ -35,6 +38,8 @@ class NodeStatus:
     bytes_sent: int
     bytes_received: int
     steps_completed: int
+    bill: Bill | None = None
+    told: int = 0
 
     def to_message(self) -> pb.StatusReply:
         """The wire form."""
@@ -52,7 +57,10 @@ class NodeStatus:
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
             steps_completed=self.steps_completed,
+            told=self.told,
         )
+        if self.bill is not None:
+            reply.bill.CopyFrom(_bill_message(self.bill))
         reply.waiting.FromNanoseconds(int(self.waiting_seconds * 1e9))
         if self.posterior_time:
             reply.posterior_time.FromDatetime(self.posterior_time)
@@ -85,7 +93,27 @@ class NodeStatus:
             bytes_sent=reply.bytes_sent,
             bytes_received=reply.bytes_received,
             steps_completed=reply.steps_completed,
+            bill=_bill(reply.bill) if reply.HasField("bill") else None,
+            told=reply.told,
         )
+
+
+def _bill_message(bill: Bill) -> pb.Bill:
+    steps = [pb.StepBill(step=step, numbers=numbers) for step, numbers in bill.steps.items()]
+    facts = {name: getattr(bill, name) for name in bill.__struct_fields__ if name != "steps"}
+    return pb.Bill(steps=steps, **facts)
+
+
+def _bill(message: pb.Bill) -> Bill:
+    return Bill(
+        steps={each.step: each.numbers for each in message.steps},
+        before=message.before,
+        rows=message.rows,
+        columns=message.columns,
+        most_told=message.most_told,
+        coalition=message.coalition,
+        sizes=dict(message.sizes),
+    )
 
 
 def _time(reply: pb.StatusReply, field: str) -> datetime | None:

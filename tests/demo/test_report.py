@@ -10,6 +10,7 @@ from rich.console import Console
 from edge_node.config import Column, DataSpec, Task
 from edge_node.demo.data.sites import Site
 from edge_node.demo.report import cost, example_table
+from edge_node.security.disclosure.bill import Bill
 
 DATA = DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="a"),))
 
@@ -45,7 +46,28 @@ def test_the_readme_shows_what_is_printed() -> None:
         "traversals": 55,
         "wall_seconds": 21.2,
         "bytes_per_edge": 41.03e6,
+        "bill": None,
         "max_abs_mean_diff_vs_pooled": 5.7e-14,
         "max_abs_sd_diff_vs_pooled": 1.3e-13,
     }
     assert cost(facts) in (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def test_what_was_told_is_said() -> None:
+    """In numbers per cell; a raised ceiling and a site that dominates in words."""
+    costs = {"sums": 1, "traversals": 1, "wall_seconds": 1.0, "bytes_per_edge": 1.0}
+    differences = {"max_abs_mean_diff_vs_pooled": 0.0, "max_abs_sd_diff_vs_pooled": 0.0}
+    sizes = dict.fromkeys("abc", 32)
+    bill = Bill(
+        steps={"means": 1200},
+        before=0,
+        rows=100,
+        columns=10,
+        most_told=2.0,
+        coalition=1,
+        sizes=sizes,
+    )
+    text = cost({**costs, **differences, "bill": bill.as_dict()})
+    assert "Told: 1,200 numbers: 1.2 per cell of the others' rows, of 2 at most.\n" in text
+    assert "exact sums of that many can be solved for rows" in text
+    assert "told" not in cost({**costs, **differences, "bill": None}).lower()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.config import FederationSpec, LandmarkKind, ModelSpec, TimingSpec
+from edge_node.config import SAFE_MOST_TOLD, FederationSpec, LandmarkKind, ModelSpec, TimingSpec
 from edge_node.demo.data.datasets import Dataset, breast_cancer
 from edge_node.demo.data.sites import Site, split, write_sites
 from tests.support.federation import Federation
@@ -42,6 +42,7 @@ def make_federation(tmp_path: Path, biopsies: Dataset, sites: list[Site]) -> Ite
             nodes: int,
             minimum_nodes: int | None = None,
             policies: Mapping[str, Sequence[str]] | None = None,
+            most_told: float = SAFE_MOST_TOLD,
             **model: object,
         ) -> Federation:
             settings = {"landmarks": 40, "depths": (1,), "landmark_kinds": (LandmarkKind.KMEANS,)}
@@ -51,6 +52,7 @@ def make_federation(tmp_path: Path, biopsies: Dataset, sites: list[Site]) -> Ite
                 model=ModelSpec(**(settings | model)),
                 timing=timing,
                 minimum_nodes=minimum_nodes or nodes,
+                most_told=most_told,
             )
             files = write_sites(sites[:nodes], tmp_path)
             federation = Federation(

@@ -79,7 +79,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("node", "federation", "phase", "epoch", "run", "step", "waiting_for", "waiting", "discovery_reachable", "cohort", "posterior_time", "certificate_expires", "reason", "bytes_sent", "bytes_received", "steps_completed")
+    __slots__ = ("node", "federation", "phase", "epoch", "run", "step", "waiting_for", "waiting", "discovery_reachable", "cohort", "posterior_time", "certificate_expires", "reason", "bytes_sent", "bytes_received", "steps_completed", "bill", "told")
     NODE_FIELD_NUMBER: _ClassVar[int]
     FEDERATION_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,8 @@ class StatusReply(_message.Message):
     BYTES_SENT_FIELD_NUMBER: _ClassVar[int]
     BYTES_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     STEPS_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    BILL_FIELD_NUMBER: _ClassVar[int]
+    TOLD_FIELD_NUMBER: _ClassVar[int]
     node: str
     federation: str
     phase: str
@@ -112,4 +114,39 @@ class StatusReply(_message.Message):
     bytes_sent: int
     bytes_received: int
     steps_completed: int
-    def __init__(self, node: _Optional[str] = ..., federation: _Optional[str] = ..., phase: _Optional[str] = ..., epoch: _Optional[int] = ..., run: _Optional[int] = ..., step: _Optional[str] = ..., waiting_for: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., discovery_reachable: _Optional[bool] = ..., cohort: _Optional[_Iterable[str]] = ..., posterior_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., certificate_expires: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., steps_completed: _Optional[int] = ...) -> None: ...
+    bill: Bill
+    told: int
+    def __init__(self, node: _Optional[str] = ..., federation: _Optional[str] = ..., phase: _Optional[str] = ..., epoch: _Optional[int] = ..., run: _Optional[int] = ..., step: _Optional[str] = ..., waiting_for: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., discovery_reachable: _Optional[bool] = ..., cohort: _Optional[_Iterable[str]] = ..., posterior_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., certificate_expires: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., steps_completed: _Optional[int] = ..., bill: _Optional[_Union[Bill, _Mapping]] = ..., told: _Optional[int] = ...) -> None: ...
+
+class StepBill(_message.Message):
+    __slots__ = ("step", "numbers")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    step: str
+    numbers: int
+    def __init__(self, step: _Optional[str] = ..., numbers: _Optional[int] = ...) -> None: ...
+
+class Bill(_message.Message):
+    __slots__ = ("steps", "before", "rows", "columns", "most_told", "coalition", "sizes")
+    class SizesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    MOST_TOLD_FIELD_NUMBER: _ClassVar[int]
+    COALITION_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[StepBill]
+    before: int
+    rows: int
+    columns: int
+    most_told: float
+    coalition: int
+    sizes: _containers.ScalarMap[str, int]
+    def __init__(self, steps: _Optional[_Iterable[_Union[StepBill, _Mapping]]] = ..., before: _Optional[int] = ..., rows: _Optional[int] = ..., columns: _Optional[int] = ..., most_told: _Optional[float] = ..., coalition: _Optional[int] = ..., sizes: _Optional[_Mapping[str, int]] = ...) -> None: ...
