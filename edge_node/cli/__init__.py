@@ -4,7 +4,7 @@ A command parses its arguments, calls one function and prints the result. It imp
 itself, so that `--help` doesn't wait for JAX.
 
 `setup` and `running` have the commands of a node's life, `ask` those that put questions to its
-posterior, `privacy` and `demo` one each; `options` is what they share.
+posterior, `preview`, `privacy` and `demo` one each; `options` is what they share.
 """
 
 import click
@@ -12,6 +12,7 @@ import click
 from edge_node import console
 from edge_node.cli.ask import explain, predict, score
 from edge_node.cli.demo import demo
+from edge_node.cli.preview import preview
 from edge_node.cli.privacy import privacy
 from edge_node.cli.running import doctor, run, status
 from edge_node.cli.setup import enrol, init, leave, renew
@@ -43,6 +44,7 @@ def cli() -> None:
       edge-node init --name hospital-a --data rows.csv --advertise a.example.org:7710
       edge-node enrol TOKEN           with a token from `aggregator token hospital-a`
       edge-node doctor                is everything in place?
+      edge-node preview               what would my rows tell? Nothing is sent
       edge-node run                   take part, and answer queries
       edge-node predict --csv new.csv
       edge-node score, explain        how good is the posterior, and which inputs matter to it?
@@ -54,6 +56,6 @@ def cli() -> None:
 
 for _command in (
     *(init, enrol, renew, leave, run, status),
-    *(predict, score, explain, privacy, doctor, demo),
+    *(predict, score, explain, preview, privacy, doctor, demo),
 ):
     cli.add_command(_command)

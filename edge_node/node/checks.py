@@ -11,7 +11,13 @@ import socket
 from datetime import UTC, datetime
 from functools import cached_property
 
-from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_spec
+from edge_node.config import (
+    SAFE_MOST_TOLD,
+    FederationSpec,
+    NodeConfig,
+    load_node_config,
+    load_spec,
+)
 from edge_node.config.names import split_address
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.public import read_public_landmarks
@@ -27,7 +33,7 @@ from edge_node.model.model import Model
 from edge_node.network.discovery.client import ask_clock, read_address
 from edge_node.network.exchange.records import RecordStore
 from edge_node.security.disclosure.ledger import Ledger
-from edge_node.security.disclosure.policy import check_privacy, check_task
+from edge_node.security.disclosure.policy import check_disclosure, check_privacy, check_task
 from edge_node.security.files import make_private_directory, remove, write_atomically
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
@@ -155,12 +161,22 @@ class Checks:
         policy = self._config.policy
         check_task(policy, self._spec.data.task)
         check_privacy(policy, self._spec.privacy)
+        check_disclosure(policy, self._spec)
         peers = f", with {', '.join(policy.peers)} only" if policy.peers else ""
         rows = f", {policy.minimum_rows} rows" if policy.minimum_rows else ""
         return (
             f"sums over at least {policy.min_cohort} nodes{rows}{peers};"
-            f" differencing: {policy.differencing}"
+            f" differencing: {policy.differencing}; {self._most_told()}"
         )
+
+    def _most_told(self) -> str:
+        """How much the spec lets rows tell."""
+        if self._spec.privacy is not None:
+            return "noise protects what is told"
+        most = self._spec.most_told
+        raised = ", RAISED: members may solve for rows" if most > SAFE_MOST_TOLD else ""
+        told = f"at most {most:g} numbers told per cell of others' rows{raised}"
+        return f"{told} (`edge-node preview` lists them)"
 
     def privacy(self) -> str:
         """The spec promises as much privacy as the site demands, and some of its budget is left."""
@@ -194,8 +210,10 @@ class Checks:
         paths = self._paths
         if not paths.ledger_key.exists() and not any(paths.state.glob("run-*")):
             return "none yet: this node has never contributed"
-        steps = Ledger.open(paths.ledger, paths.ledger_key, new=False).steps
-        return f"whole: {sum(map(len, steps.values()))} contributions to {len(steps)} steps"
+        ledger = Ledger.open(paths.ledger, paths.ledger_key, new=False)
+        contributions, steps = sum(map(len, ledger.steps.values())), len(ledger.steps)
+        told = f"{ledger.life.told():,} numbers told over this site's rows"
+        return f"whole: {contributions} contributions to {steps} steps, {told}"
 
     def records(self) -> str:
         """Plan and completed steps are whole, where there are any."""

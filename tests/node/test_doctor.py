@@ -5,9 +5,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edge_node.config import Differencing, SitePolicy, Task, load_node_config, load_spec
+from edge_node.config import (
+    Differencing,
+    Level,
+    PrivacySpec,
+    SitePolicy,
+    Task,
+    load_node_config,
+    load_spec,
+)
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import open_source
 from edge_node.errors import ConfigurationError
@@ -16,7 +25,9 @@ from edge_node.node.doctor import Finding, examine
 from edge_node.node.setup import create_node
 from edge_node.program.simulation import simulate
 from edge_node.security.disclosure.cohort import Claim, Cohort
+from edge_node.security.disclosure.contribution import Telling
 from edge_node.security.disclosure.ledger import Ledger
+from edge_node.security.disclosure.policy import check_disclosure
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
@@ -65,8 +76,11 @@ def test_a_policy_is_shown(tmp_path: Path) -> None:
     paths = node(tmp_path, policy)
     assert load_node_config(paths.config).policy == policy
     assert finding(paths, "policy").text == (
-        "sums over at least 4 nodes, with b, c, d only; differencing: consent"
+        "sums over at least 4 nodes, with b, c, d only; differencing: consent;"
+        " at most 0.5 numbers told per cell of others' rows (`edge-node preview` lists them)"
     )
+    paths.spec.write_text(f"most_told = 2.0\n{SPEC}")
+    assert finding(paths, "policy").text.count("RAISED: members may solve for rows")
 
 
 def test_a_policy_that_excludes_the_federation(tmp_path: Path) -> None:
@@ -74,6 +88,31 @@ def test_a_policy_that_excludes_the_federation(tmp_path: Path) -> None:
     found = finding(node(tmp_path, SitePolicy(tasks=(Task.REGRESSION,))), "policy")
     assert (found.mark, found.exit_code) == ("WRONG", 7)
     assert "expected regression, found classification" in found.text
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (SitePolicy(most_told=0.4), "at most 0.4 numbers per cell of data"),
+        (SitePolicy(coalition=2), "`coalition` of at least 2"),
+    ],
+)
+def test_a_policy_that_allows_less_than_the_spec(
+    tmp_path: Path, policy: SitePolicy, expected: str
+) -> None:
+    """The plan is the spec's, so this node waits for a spec that asks less; with one, all is well,
+    and with noise there is nothing to ask.
+    """
+    paths = node(tmp_path, policy)
+    found = finding(paths, "policy")
+    assert found.exit_code == 7
+    assert expected in found.text
+    paths.spec.write_text(f"most_told = 0.4\ncoalition = 2\n{SPEC}")
+    assert finding(paths, "policy").error is None
+    check_disclosure(policy, msgspec.structs.replace(load_spec(paths.spec), privacy=PRIVACY))
+
+
+PRIVACY = PrivacySpec(level=Level.RECORD, epsilon=1.0, delta=1e-6)
 
 
 def test_the_ledger(tmp_path: Path) -> None:
@@ -85,8 +124,10 @@ def test_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger.open(paths.ledger, paths.ledger_key, new=True)
     cohort = Cohort(1, 1, "a", {name: Claim(bytes(32)) for name in "abc"})
     for sequence, step in enumerate("st"):
-        ledger.contribute(cohort, sequence, Step(step))
-    assert finding(paths, "ledger").text == "whole: 2 contributions to 2 steps"
+        ledger.contribute(cohort, sequence, Step(step), Telling(410))
+    assert finding(paths, "ledger").text == (
+        "whole: 2 contributions to 2 steps, 820 numbers told over this site's rows"
+    )
     paths.ledger.write_bytes(paths.ledger.read_bytes().replace(b'"t"', b'"u"'))
     assert finding(paths, "ledger").exit_code == 7
     paths.ledger.unlink()
