@@ -53,6 +53,11 @@ class Step:
         return self.content is Content.NOISY
 
     @property
+    def tells_numbers(self) -> bool:
+        """Whether its total is made of real-valued numbers of rows, and no noise hides them."""
+        return self.content in (Content.PARTITION, Content.STATISTICS)
+
+    @property
     def again(self) -> "Step":
         """The same step, taken once more."""
         return replace(self, attempt=self.attempt + 1)

@@ -24,7 +24,7 @@ from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 from edge_node.security.disclosure.bill import Bill
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.security.disclosure.policy import check_disclosure, check_privacy, check_task
-from edge_node.step import Content, Step
+from edge_node.step import Step
 
 __all__ = ["Preview", "PreviewedSum", "preview"]
 
@@ -183,8 +183,8 @@ class _Assumed(NetworkLayer):
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """The total that sites like this one would have."""
-        exact = step.content is not Content.COUNTS and not step.is_noisy
-        numbers, features = len(vector) if exact else 0, terms.get("features", 0)
+        numbers = len(vector) if step.tells_numbers else 0
+        features = terms.get("features", 0)
         self.sums.append(
             PreviewedSum(str(step), step.content, self._others.own, len(vector), numbers, features)
         )

@@ -9,7 +9,7 @@ from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.security.disclosure.bill import Bill
-from edge_node.step import Content, Step
+from edge_node.step import Step
 
 __all__ = ["MeteredNetwork"]
 
@@ -72,7 +72,7 @@ class MeteredNetwork(NetworkLayer):
         Raises:
             CohortRefusedError: it would tell more than the rows may tell; nothing was sent.
         """
-        numbers = 0 if step.content is Content.COUNTS else len(vector)
+        numbers = len(vector) if step.tells_numbers else 0
         self._check(step, numbers, terms.get("features", 0))
         self._most = max(self._most, self.allowance.numbers)
         if (most := self.allowance.most_numbers) is not None:

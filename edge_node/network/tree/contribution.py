@@ -17,7 +17,7 @@ from edge_node.network.wire.operation import Operation
 from edge_node.security.disclosure.contribution import Telling
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger, Release
-from edge_node.step import Content, Step
+from edge_node.step import Step
 
 __all__ = ["fixed_words", "noisy_words", "telling_of"]
 
@@ -119,9 +119,8 @@ def telling_of(step: Step, vector: Vector, words: fixed_point.Words, terms: Term
         words: the same as words, without noise.
         terms: of the sum.
     """
-    protected = step.content is Content.COUNTS or step.is_noisy
     return Telling(
-        numbers=0 if protected else len(vector),
+        numbers=len(vector) if step.tells_numbers else 0,
         most=terms.get("most_numbers"),
         words=hashlib.sha256(fixed_point.to_bytes(words)).digest(),
         silent=not vector.any(),

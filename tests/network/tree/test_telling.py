@@ -20,10 +20,10 @@ def telling(vector: np.ndarray = VECTOR, content: Content = Content.STATISTICS) 
 
 @pytest.mark.parametrize(
     ("content", "numbers"),
-    [(Content.COUNTS, 0), (Content.STATISTICS, 3), (Content.PARTITION, 3)],
+    [(Content.COUNTS, 0), (Content.STATISTICS, 3), (Content.PARTITION, 3), (Content.NOISY, 0)],
 )
 def test_how_many_numbers(content: Content, numbers: int) -> None:
-    """Counts tell none."""
+    """Counts tell none, nor does what noise hides."""
     told = telling(content=content)
     assert (told.numbers, told.most) == (numbers, 100)
 
