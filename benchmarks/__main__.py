@@ -21,6 +21,7 @@ from benchmarks.privacy import (
     measure_privacy,
     summarise_privacy,
 )
+from benchmarks.run import PROBLEMS, measure_run
 from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
@@ -93,6 +94,37 @@ def secure(landmarks: int, nodes: tuple[int, ...], rows: int, repeats: int, as_j
 def cpu(rows: int, landmarks: int, nodes: int, as_json: bool) -> None:
     """CPU seconds of a federation's node processes, against one process with all the rows."""
     _show(measure_cpu(rows, landmarks, nodes), as_json)
+
+
+@cli.command()
+@click.argument("sets", nargs=-1, type=click.Choice(list(PROBLEMS)))
+@click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
+@click.option("--landmarks", type=int, help="At most. [default: the spec's]")
+@click.option(
+    "--most-told", type=float, help="Numbers per cell of others' rows. [default: the spec's]"
+)
+@console.json_option
+def run(
+    *,
+    sets: tuple[str, ...],
+    data: Path,
+    landmarks: int | None,
+    most_told: float | None,
+    as_json: bool,
+) -> None:
+    """What whole runs on SETS cost, by step: bytes over an edge, processor, wall time, memory."""
+    model = ModelSpec() if landmarks is None else ModelSpec(landmarks=landmarks)
+    runs = []
+    for name in sets or PROBLEMS:
+        console.explain(f"{name} ...")
+        runs.append(measure_run(name, data, model, most_told=most_told))
+        if not as_json:
+            console.show(console.table(*_cells(runs[-1].pop("steps")), title=name))
+    console.emit(
+        {"benchmark": "run", "command": _command(), "runs": runs},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(runs)),
+    )
 
 
 @cli.command()

@@ -16,7 +16,7 @@ from benchmarks.federations import regression_spec, write_rows
 from benchmarks.result import result
 from edge_node.demo.federation import LocalFederation, write_spec
 
-__all__ = ["measure_cpu"]
+__all__ = ["cpu_seconds", "measure_cpu"]
 
 _DEADLINE = 1200.0
 _POOLED = """
@@ -42,7 +42,7 @@ def measure_cpu(rows: int, landmarks: int, nodes: int) -> dict[str, Any]:
         with LocalFederation(Path(folder) / "federation", spec, files, threads=1) as federation:
             federation.start()
             federation.wait_complete(deadline=_DEADLINE)
-            used = [_cpu_seconds(federation.processes[node].pid) for node in files]
+            used = [cpu_seconds(federation.processes[node].pid) for node in files]
         write_spec(spec, Path(folder) / "spec.toml")
         done = subprocess.run(
             [sys.executable, "-c", _POOLED, str(Path(folder) / "spec.toml"), str(pooled)],
@@ -55,7 +55,7 @@ def measure_cpu(rows: int, landmarks: int, nodes: int) -> dict[str, Any]:
     )
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """User and system time so far, from /proc."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

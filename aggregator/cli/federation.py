@@ -65,22 +65,32 @@ def init(directory: "Directory", spec: Path, as_json: bool, **settings: Any) -> 
 
 
 @click.command()
-@click.argument("node")
+@click.argument("nodes", nargs=-1, required=True)
 @click.option("--minutes", default=10.0, show_default=True, help="How long the token is good.")
 @click.option("--replace", is_flag=True, help="The node has lost its key: void its certificate.")
 @directory_option
 @console.json_option
-def token(directory: "Directory", node: str, minutes: float, replace: bool, as_json: bool) -> None:
-    """Print a one-time token with which NODE can enrol."""
+def token(
+    directory: "Directory", nodes: tuple[str, ...], minutes: float, replace: bool, as_json: bool
+) -> None:
+    """Print one-time tokens with which NODES can enrol.
+
+    One a line, in the order of the names; each is good for its node only.
+    """
     from aggregator.setup import create_token
 
-    check_node_name(node)
-    text = create_token(directory, node, seconds=60 * minutes, replace=replace)
-    console.emit({"node": node, "token": text, "minutes": minutes}, as_json=as_json, text=text)
+    for node in nodes:
+        check_node_name(node)
+    tokens = {
+        node: create_token(directory, node, seconds=60 * minutes, replace=replace) for node in nodes
+    }
+    console.emit(
+        {"tokens": tokens, "minutes": minutes}, as_json=as_json, text="\n".join(tokens.values())
+    )
     if not as_json:
         console.explain(
-            f"For {node} only, once, within {minutes:g} minutes: edge-node enrol TOKEN\n"
-            f"Earlier tokens for {node} are void."
+            f"Each for its node only, once, within {minutes:g} minutes: edge-node enrol TOKEN\n"
+            f"Earlier tokens for {', '.join(nodes)} are void."
         )
 
 

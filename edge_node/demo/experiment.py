@@ -54,18 +54,17 @@ class Outcome:
 
 
 def run_experiment(
-    federation: LocalFederation, sites: Sequence[Site], progress: Progress
+    federation: LocalFederation, sites: Sequence[Site], progress: Progress, *, started: float
 ) -> Outcome:
-    """Run the federation as processes, then both references in this process, and compare.
+    """Wait for the federation's posterior, learn both references in this process, and compare.
 
     Args:
-        federation: not started yet; it is left running.
+        federation: its processes have been started; it is left running.
         sites: with their held-out rows, by name in the order of the federation's files.
         progress: is told how far it is.
+        started: when the first process was (monotonic seconds).
     """
     data = federation.spec.data
-    started = time.monotonic()
-    federation.start(lambda message, share: progress(message, 0.3 * share))
     statuses = _wait(federation, progress)
     wall_seconds = time.monotonic() - started
     progress("Asking each node about its held-out rows", 0.75)

@@ -1,7 +1,8 @@
 """A federation on one machine: an aggregator and its nodes as operating-system processes.
 
-Everything goes through the commands an operator would type; only loopback addresses are used.
-The system tests and the benchmarks drive the same class.
+Whatever runs is a command an operator would type; only loopback addresses are used. Nodes are set
+up and enrolled by what `edge-node init` and `edge-node enrol` call, without a process for each. The
+system tests and the benchmarks drive the same class.
 """
 
 import json
@@ -16,8 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_node.config import FederationSpec, to_toml
+from edge_node.config import FederationSpec, SitePolicy, to_toml
+from edge_node.config.paths import NodePaths
 from edge_node.errors import MachineError, NetworkError, TangentMeshError
+from edge_node.node.setup import create_node, enrol_node
 from edge_node.security.files import make_private_directory, write_atomically
 from edge_node.serving.client import status
 from edge_node.serving.status import NodeStatus
@@ -25,6 +28,7 @@ from edge_node.serving.status import NodeStatus
 __all__ = ["LocalFederation", "Topology", "frozen", "write_spec"]
 
 _POLL_SECONDS = 0.2
+_PATIENCE = 20.0  # seconds for an exchange with the aggregator
 
 
 def write_spec(spec: FederationSpec, path: Path) -> None:
@@ -48,7 +52,7 @@ class LocalFederation:
         spec: the federation's spec.
         files: each node's data file.
         threads: processor threads a node may use; 0: all.
-        policies: further options of ``edge-node init``, by node.
+        policies: of nodes whose policy isn't the default.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class LocalFederation:
         files: Mapping[str, Path],
         *,
         threads: int = 0,
-        policies: Mapping[str, Sequence[str]] | None = None,
+        policies: Mapping[str, SitePolicy] | None = None,
     ) -> None:
         self.directory = directory
         self.spec = spec
@@ -66,6 +70,7 @@ class LocalFederation:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._threads = threads
         self._policies = policies or {}
+        self._enrolment_port = 0
 
     def __enter__(self) -> "LocalFederation":
         make_private_directory(self.directory)
@@ -84,12 +89,15 @@ class LocalFederation:
             progress("Creating the federation", 0.0)
             pool.submit(self.create).result()
             progress("Starting the aggregator", 0.2)
-            pool.submit(self.start_aggregator).result()
-            for done, node in enumerate(pool.map(self._enrol_and_start, self.files), start=1):
+            starting = pool.submit(self.start_aggregator)
+            tokens = pool.submit(self.tokens, *self.files).result()
+            starting.result()
+            started = pool.map(self._enrol_and_start, self.files, tokens)
+            for done, node in enumerate(started, start=1):
                 progress(f"{node} has enrolled", 0.2 + 0.8 * done / len(self.files))
 
-    def _enrol_and_start(self, node: str) -> str:
-        self.enrol(node)
+    def _enrol_and_start(self, node: str, token: str) -> str:
+        self.enrol(node, token)
         self.start_node(node)
         return node
 
@@ -97,31 +105,41 @@ class LocalFederation:
         """``aggregator init``: certificate authority, registry, configuration."""
         spec_file = self.directory / "federation.toml"
         write_spec(self.spec, spec_file)
-        discovery, enrolment = _free_ports(2)
+        discovery, self._enrolment_port = _free_ports(2)
         self.command(
             "aggregator", "init", "--dir", self._home("aggregator"), "--spec", str(spec_file),
             "--host", "localhost", "--host", "127.0.0.1",
-            "--port", str(discovery), "--enrolment-port", str(enrolment),
+            "--port", str(discovery), "--enrolment-port", str(self._enrolment_port),
         )  # fmt: skip
 
-    def enrol(self, node: str) -> None:
-        """``edge-node init`` and ``edge-node enrol`` with a fresh one-time token."""
-        home = self._home(node)
-        self.command(
-            "edge_node", "init", "--dir", home, "--name", node, "--data", str(self.files[node]),
-            "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1:0",
-            "--threads", str(self._threads), *self._policies.get(node, ()),
-        )  # fmt: skip
-        token = self.command("aggregator", "token", node, "--dir", self._home("aggregator"))
-        self.command("edge_node", "enrol", token.strip(), "--dir", home)
+    def tokens(self, *nodes: str) -> list[str]:
+        """``aggregator token``: a one-time token for each of some nodes."""
+        if not nodes:
+            return []
+        return self.command(
+            "aggregator", "token", *nodes, "--dir", self._home("aggregator")
+        ).split()
+
+    def enrol(self, node: str, token: str = "") -> None:
+        """As ``edge-node init`` and ``edge-node enrol`` with the token; default: a fresh one."""
+        paths = NodePaths(self.node_directory(node))
+        create_node(
+            paths,
+            name=node,
+            data=self.files[node],
+            listen="127.0.0.1:0",
+            advertise="127.0.0.1:0",
+            no_inbound=False,
+            ignore=(),
+            threads=self._threads,
+            policy=self._policies.get(node, SitePolicy()),
+        )
+        enrol_node(paths, token or self.tokens(node)[0], None, timeout=_PATIENCE)
 
     def start_aggregator(self) -> None:
         """``aggregator run``, and wait until it answers."""
         self.spawn("aggregator", "aggregator", "run", "--dir", self._home("aggregator"))
-        ports = json.loads(
-            self.command("aggregator", "status", "--json", "--dir", self._home("aggregator"))
-        )["ports"]
-        _wait_for_port(ports["enrolment"], self.processes["aggregator"], self.log("aggregator"))
+        _wait_for_port(self._enrolment_port, self.processes["aggregator"], self.log("aggregator"))
 
     def start_node(self, node: str) -> None:
         """``edge-node run``."""

@@ -4,32 +4,35 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from edge_node import console
 from edge_node.config import FederationSpec, ModelSpec, Task, TimingSpec, check_spec
-from edge_node.demo import report as reporting
 from edge_node.demo.data.csv_file import load_csv
 from edge_node.demo.data.datasets import BUNDLED, Dataset
 from edge_node.demo.data.schema import schema_of, schema_table
 from edge_node.demo.data.sites import Site, split, write_sites
 from edge_node.demo.ending import EndingSignals, working_directory
-from edge_node.demo.experiment import Outcome, run_experiment
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import ConfigurationError, MachineError, TangentMeshError
+
+if TYPE_CHECKING:
+    from edge_node.demo.experiment import Outcome
 
 __all__ = ["Choices", "choose_data", "demonstrate"]
 
 _NAME = "demonstration"  # a file's name may be too long, or end in a space
-_TIMING = TimingSpec(heartbeat=0.3, liveness=5.0, settle=1.0, step=120.0)
+# the first run waits for all nodes, so that nothing has to settle
+_TIMING = TimingSpec(heartbeat=0.3, liveness=5.0, settle=0.2, step=120.0)
 _TELL_SECONDS = 10.0  # how often progress is told where no bar can be drawn
 
 
@@ -78,7 +81,9 @@ def demonstrate(
         federation = LocalFederation(directory / "federation", spec, files, threads=1)
         with federation, signals.heeded(), _logs_saved(federation, report):
             with _progress(silent=as_json) as progress:
-                outcome = run_experiment(federation, sites, progress)
+                outcome = _run(federation, sites, progress)
+            from edge_node.demo import report as reporting
+
             topology = federation.topology()
             facts = reporting.summary(outcome, data, sites, topology, how)
             reporting.write_report(
@@ -90,6 +95,19 @@ def demonstrate(
                 _show(outcome, data, sites, facts, report)
             if keep:
                 _leave_running(federation)
+
+
+def _run(
+    federation: LocalFederation, sites: list[Site], progress: Callable[[str, float], None]
+) -> "Outcome":
+    """Start the processes and make the experiment with them, whose mathematics loads meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        started = time.monotonic()
+        starting = pool.submit(federation.start, lambda said, share: progress(said, 0.3 * share))
+        from edge_node.demo.experiment import run_experiment  # a second of import time
+
+        starting.result()
+    return run_experiment(federation, sites, progress, started=started)
 
 
 def choose_data(choices: Choices) -> Dataset:
@@ -220,8 +238,10 @@ class _Lines:
 
 
 def _show(
-    outcome: Outcome, data: Dataset, sites: list[Site], facts: dict[str, Any], folder: Path
+    outcome: "Outcome", data: Dataset, sites: list[Site], facts: dict[str, Any], folder: Path
 ) -> None:
+    from edge_node.demo import report as reporting
+
     console.show(reporting.node_table(outcome, sites))
     console.show(reporting.comparison_table(outcome))
     console.show(reporting.example_table(outcome, data.data, sites))

@@ -17,7 +17,6 @@ from edge_node.demo.data.schema import schema_of
 from edge_node.demo.data.sites import Site
 from edge_node.demo.experiment import Outcome
 from edge_node.demo.federation import Topology
-from edge_node.demo.figures import draw_network, draw_predictions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,6 +88,8 @@ def write_report(
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    from edge_node.demo.figures import draw_network, draw_predictions  # a second of import time
+
     table = pa.concat_tables([site.test for site in sites])
     predictions = [row for site in sites for row in outcome.predictions[site.name]]
     draw_predictions(predictions, table, data, directory / "predictions.png")

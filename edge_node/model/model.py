@@ -8,11 +8,11 @@ in a second archive beside it, and are for this site alone.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
-from scipy.special import ndtri
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import DataSpec, LandmarkKind, PrivacySpec, Task, Which
@@ -148,7 +148,7 @@ class Model:
         mean, variance = self._observation(inputs, refinement)
         deviation = np.sqrt(variance)
         mean, deviation = self.encoder.unscale(mean, deviation)
-        half_width = ndtri((1 + level) / 2) * deviation
+        half_width = NormalDist().inv_cdf((1 + level) / 2) * deviation
         return IntervalPredictions(mean, deviation, mean - half_width, mean + half_width, warnings)
 
     def latent(self, batch: Batch) -> tuple[Matrix, Matrix]:

@@ -34,7 +34,6 @@ from edge_node.program.encoding import agree_census
 from edge_node.program.metered import MeteredNetwork
 from edge_node.program.metric import learn_features
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.private import infer_privately
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.regression import agree_posteriors
@@ -80,6 +79,8 @@ async def infer(
         NetworkError: a step could not be completed.
     """
     if spec.privacy is not None:
+        from edge_node.program.private import infer_privately  # loads SciPy's special functions
+
         return await infer_privately(network, source, spec, public=public, run=run)
     metered = MeteredNetwork(network)
     demands = {

@@ -1,6 +1,5 @@
 """The federation on one machine, whose processes end with it."""
 
-import json
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from edge_node.config import Column, DataSpec, FederationSpec, Task
+from edge_node.demo import federation as federation_module
 from edge_node.demo.ending import EndingSignals
 from edge_node.demo.federation import LocalFederation
 
@@ -28,14 +28,14 @@ def test_a_signal_while_a_process_starts(
     main = threading.main_thread().ident or 0
     started: list[subprocess.Popen[bytes]] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
-        status = json.dumps({"ports": {"enrolment": server.getsockname()[1]}})
+        port = server.getsockname()[1]
+        monkeypatch.setattr(federation_module, "_free_ports", lambda count: [port] * count)
 
         class Signalled(subprocess.Popen[bytes]):
             """A stand-in for each command; the signal comes when it has just been started."""
 
             def __init__(self, arguments: list[str], **options: Any) -> None:
-                program = "import time; time.sleep(60)" if "run" in arguments else "print(STATUS)"
-                program = program.replace("STATUS", repr(status))
+                program = "import time; time.sleep(60)" if "run" in arguments else "pass"
                 super().__init__([sys.executable, "-c", program], **options)
                 started.append(self)
                 if command in arguments:

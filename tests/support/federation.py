@@ -32,8 +32,8 @@ _ONE_AT_A_TIME = Lock()  # standard output is the process's
 class Federation(LocalFederation):
     """As the demonstration's: aggregator and nodes are processes.
 
-    The commands that set up and ask, of which a federation of five takes seventeen, spare theirs:
-    the same command lines are read and answered in the test's own process.
+    The commands that set up and ask spare theirs: the same command lines are read and answered in
+    the test's own process.
     """
 
     def enrol_all(self, *nodes: str) -> None:

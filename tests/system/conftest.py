@@ -1,12 +1,19 @@
 """Small federations of real processes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from edge_node.config import SAFE_MOST_TOLD, FederationSpec, LandmarkKind, ModelSpec, TimingSpec
+from edge_node.config import (
+    SAFE_MOST_TOLD,
+    FederationSpec,
+    LandmarkKind,
+    ModelSpec,
+    SitePolicy,
+    TimingSpec,
+)
 from edge_node.demo.data.datasets import Dataset, breast_cancer
 from edge_node.demo.data.sites import Site, split, write_sites
 from tests.support.federation import Federation
@@ -41,7 +48,7 @@ def make_federation(tmp_path: Path, biopsies: Dataset, sites: list[Site]) -> Ite
             *,
             nodes: int,
             minimum_nodes: int | None = None,
-            policies: Mapping[str, Sequence[str]] | None = None,
+            policies: Mapping[str, SitePolicy] | None = None,
             most_told: float = SAFE_MOST_TOLD,
             **model: object,
         ) -> Federation:

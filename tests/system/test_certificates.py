@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edge_node.config import TimingSpec
+from edge_node.config import Differencing, SitePolicy, TimingSpec
 from edge_node.config.paths import NodePaths
 from edge_node.errors import MachineError
 from edge_node.security.pki.keyring import Keyring
@@ -90,7 +90,7 @@ def test_a_new_authority_takes_over(make_federation: Make) -> None:
 
 def test_a_denied_node(make_federation: Make) -> None:
     """Denied in mid-run: the others complete the run and keep the list; the node says why."""
-    policies = {"hospital-c": ("--differencing", "consent")}
+    policies = {"hospital-c": SitePolicy(differencing=Differencing.CONSENT)}
     federation = make_federation(TIMING, nodes=4, landmarks=150, policies=policies)
     federation.start()
     for statuses in federation.follow(deadline=60):

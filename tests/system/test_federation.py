@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.config import TimingSpec
+from edge_node.config import Differencing, SitePolicy, TimingSpec
 from edge_node.config.paths import NodePaths
 from edge_node.demo.data.sites import Site
 from edge_node.demo.evaluation import table_rows
@@ -62,7 +62,7 @@ def test_the_others_finish_without_a_dead_node_and_take_it_back(make_federation:
     federation = make_federation(
         TimingSpec(heartbeat=0.2, liveness=5, settle=2, step=60),
         nodes=4,
-        policies={"hospital-c": ("--differencing", "consent")},
+        policies={"hospital-c": SitePolicy(differencing=Differencing.CONSENT)},
     )
     federation.start()
     victim = "hospital-c"

@@ -1,16 +1,18 @@
 """Rows of a CSV or Parquet file, checked against the schema and streamed in batches.
 
 DuckDB reads the file. It is checked once, when it is opened, so that an error names the column and
-the row before anything is sent. Then the program streams it as often as it needs, in the file's
-order. It must be the same file each time. Memory doesn't grow with the number of rows.
+the row before anything is sent. Then the program passes over it as often as it needs, in the file's
+order. It must be the same file each time. A small file is read once and its rows are kept; a larger
+one is streamed anew, so that memory doesn't grow with the number of rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from edge_node.config import ColumnKind, DataSpec, Task
@@ -37,6 +39,9 @@ __all__ = [
 ]
 
 BATCH_ROWS = 8192
+
+_KEPT_BYTES = 32 << 20  # a file whose rows take no more is read once
+_NUMBER_BYTES, _TEXT_BYTES = 8, 64  # of a cell in memory
 
 
 @dataclass(frozen=True)
@@ -93,19 +98,32 @@ class FileSource:
     types: Mapping[str, str]
     stamp: Stamp
     site: tuple[int, str] | None = None  # a categorical column that the file lacks, and its label
+    _kept: list[Batch] = field(default_factory=list, compare=False, repr=False)
 
     def batches(self) -> Iterator[Batch]:
-        """Stream the file in its own order.
+        """The rows in the file's order: streamed, or from memory if they are few.
 
         Raises:
             DataError: it can't be read any more, or has changed since it was opened.
         """
         self.stamp.check(self.path)
+        if not self._kept and self._bytes() <= _KEPT_BYTES:
+            self._kept[:] = list(self._streamed())  # whole or not at all
+        yield from self._kept or self._streamed()
+        self.stamp.check(self.path)
+
+    def _bytes(self) -> int:
+        """What the rows take in memory, roughly."""
+        texts = len(categorical_columns(self.data))
+        numbers = len(self.data.columns) - texts + 1  # the target
+        return self.rows * (numbers * _NUMBER_BYTES + texts * _TEXT_BYTES)
+
+    def _streamed(self) -> Iterator[Batch]:
         rows = 0
         try:
             with opened(self.path) as connection:
                 for record in connection.sql(self._query()).to_arrow_reader(BATCH_ROWS):
-                    batch = self._batch([cells.to_numpy(zero_copy_only=False) for cells in record])
+                    batch = self._batch([_array(cells) for cells in record])
                     rows += len(batch)
                     yield batch
         except DataError as error:
@@ -209,6 +227,13 @@ def batch_from_rows(
     for i, row in enumerate(rows):
         categorical[i] = [clean_label(row[c.name]) for c in columns]
     return Batch(np.array(numeric, dtype=np.float64).reshape(len(rows), -1), categorical)
+
+
+def _array(cells: Any) -> NDArray[Any]:
+    """An Arrow column without missing numbers, as NumPy's; Arrow's own way would load pandas."""
+    if pa.types.is_floating(cells.type):
+        return np.from_dlpack(cells)
+    return np.array(cells.to_pylist(), dtype=object)
 
 
 def _to_number(value: float | str | None, column: str, row: int) -> float:

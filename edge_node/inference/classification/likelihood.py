@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.special import log_softmax, ndtr, ndtri
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.classification.classes import contrast
@@ -75,6 +74,8 @@ def average(offsets: Vector, mean: Matrix, covariance: Matrix) -> Expectations:
     if len(offsets) == 2:
         difference = offsets[1] - offsets[0] + np.sqrt(2.0) * mean[:, 0]
         return _average_logistic(difference, 2.0 * covariance[:, 0, 0])
+    from scipy.special import log_softmax  # a tenth of a second, and for no regression
+
     Q = contrast(len(offsets))
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.transpose(0, 2, 1)
@@ -111,6 +112,8 @@ def _average_logistic(mean: Vector, variance: Vector) -> Expectations:
     E s(f) = sum w Phi(z), E s'(f) = sum w kappa N(z) and
     E log s(f) = -sum w [N(z) - z Phi(-z)] / kappa.
     """
+    from scipy.special import ndtr  # a tenth of a second, and for no regression
+
     kappa = _SLOPES / np.sqrt(1.0 + _SLOPES**2 * variance[:, None])
     z = kappa * mean[:, None]
     density = np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi)
@@ -125,6 +128,7 @@ def _average_logistic(mean: Vector, variance: Vector) -> Expectations:
 @cache
 def _normal_points(dimension: int) -> Matrix:
     """Quasi-random standard normal points (2^8, dimension), in mirrored pairs."""
+    from scipy.special import ndtri
     from scipy.stats import qmc  # half a second, and only for three classes or more
 
     points = qmc.Sobol(dimension, scramble=False).random_base2(_POINTS_LOG2)

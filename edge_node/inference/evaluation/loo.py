@@ -15,11 +15,11 @@ A site scores its own rows by itself and sends nothing.
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Self
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import ndtri
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.errors import DataError
@@ -28,7 +28,7 @@ from edge_node.inference.regression.posterior import Posterior
 
 __all__ = ["LooScores", "leave_one_out", "leave_one_out_predictions"]
 
-_HALF_WIDTH = float(ndtri(0.975))
+_HALF_WIDTH = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """How good predictions are: accuracy of the mean, and honesty of the uncertainty."""
 
+from statistics import NormalDist
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import DataError
@@ -66,7 +67,7 @@ def coverage(y: Vector, mean: Vector, variance: Vector, level: float = 0.95) -> 
     _check_variance(variance)
     if not 0 < level < 1:
         raise DataError("a level is a probability", expected="0 < level < 1", found=str(level))
-    half_width = ndtri(0.5 + 0.5 * level) * np.sqrt(variance)
+    half_width = NormalDist().inv_cdf(0.5 + 0.5 * level) * np.sqrt(variance)
     return float(np.mean(np.abs(y - mean) <= half_width))
 
 

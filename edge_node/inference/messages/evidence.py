@@ -20,7 +20,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from edge_node.arrays import Vector, round_significant
 from edge_node.errors import NumericalError
@@ -165,6 +164,8 @@ def maximum(
     left, right = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, _GRID_POINTS - 1)])
     if slope(left) <= 0 or slope(right) >= 0:
         return float(grid[best])  # at an end of the range, or flat to rounding
+    from scipy.optimize import brentq  # a fifth of a second, and only where a noise is chosen
+
     root = brentq(lambda t: slope(float(np.exp(t))), np.log(left), np.log(right), xtol=1e-13)
     return float(np.exp(root))
 

@@ -1,13 +1,17 @@
 """Compile array functions with JAX, in double precision, without touching anybody's settings.
 
 JAX computes in single precision unless a global flag says otherwise. The flag belongs to whoever
-runs the process, so 64-bit mode is entered for the call alone. JAX itself is imported at the first
-call and not before: a node that answers a few queries never loads it.
+runs the process, so 64-bit mode is entered for the call alone.
+
+Loading JAX and compiling a function take about a second of a processor, as much as NumPy takes for
+tens of millions of values. So a process loads JAX once it has computed that many, and not before: a
+node with some thousand rows, or one that answers queries, never does. (The two differ by rounding.)
 """
 
 import math
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -19,7 +23,8 @@ from edge_node.arrays import Matrix, Vector
 
 __all__ = ["ArrayFunction", "Pieces", "aligned_empty", "compiled", "double_precision"]
 
-_JAX_FROM = 1 << 19  # values in one call from which loading and compiling pay
+_JAX_FROM = 1 << 25  # values of a function in this process from which loading JAX pays
+_JAX_BLOCK = 1 << 19  # values in one call from which calling it pays
 _NUMPY_PIECE = 1 << 15  # values at a time: NumPy's temporaries stay in a core's cache
 _JAX_PIECE = 1 << 18  # values at a time: one compiled shape, in the shared cache
 
@@ -56,7 +61,8 @@ def compiled(function: ArrayFunction) -> Callable[..., Any]:
 class Pieces:
     """An elementwise function of p (n, 1), q (1, m) and gap (n, m), a few rows at a time.
 
-    Small blocks are computed by NumPy. Large ones by JAX, in pieces of one shape.
+    NumPy computes the first millions of values and all small blocks; then JAX takes over, in pieces
+    of one shape.
 
     Attributes:
         rows: how many rows make a piece.
@@ -65,7 +71,9 @@ class Pieces:
     def __init__(self, function: ArrayFunction, shape: tuple[int, int]) -> None:
         """For a block of ``shape`` in all."""
         self._function = function
-        self._large = math.prod(shape) >= _JAX_FROM
+        size, work = math.prod(shape), _work(function)
+        work.values += size
+        self._large = size >= _JAX_BLOCK and work.values >= _JAX_FROM
         most = max(1, (_JAX_PIECE if self._large else _NUMPY_PIECE) // max(1, shape[1]))
         self.rows = 1 << (most.bit_length() - 1)  # a power of two divides most blocks
 
@@ -102,6 +110,18 @@ class Pieces:
             spare = ((0, self.rows - len(gap)), (0, 0))
             p, gap = np.pad(p, spare, mode="edge"), np.pad(gap, spare)
         return compiled(self._function)(p, q, gap)
+
+
+@dataclass
+class _Work:
+    """How many values of a function this process was asked for."""
+
+    values: int = 0
+
+
+@lru_cache(maxsize=128)
+def _work(_: ArrayFunction) -> _Work:
+    return _Work()
 
 
 def _finish(block: Matrix, piece: slice, values: Any) -> None:

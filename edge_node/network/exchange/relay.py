@@ -80,6 +80,8 @@ class Relay:
         subtrees = {child: plan.subtree(child) for child in plan.children(self.node)}
         with self.board.open(Sweep(operation, combination, subtrees)) as sweep:
             self._current = (sweep, plan, began := self.clock())
+            parent = plan.parent(self.node)
+            before = self.link.traffic.edge(parent)
             try:
                 messages = await sweep.collected()
                 child, collected = sweep.last, self.clock()
@@ -88,7 +90,8 @@ class Relay:
                 times = began, collected, self.clock()
                 record = await uninterrupted(asyncio.to_thread(self.records.commit, content))
                 sweep.finish(content)
-                log_step(operation, child=child, parent=plan.parent(self.node), times=times)
+                edge = self.link.traffic.edge(parent) - before
+                log_step(operation, child=child, parent=parent, times=times, edge=edge)
             finally:
                 self._current = None
         return record

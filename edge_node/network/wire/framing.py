@@ -8,6 +8,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from edge_node.errors import NetworkError
 from tangentmesh.v1 import exchange_pb2
@@ -27,6 +28,10 @@ class EdgeBytes:
 
     sent: int = 0
     received: int = 0
+
+    def __sub__(self, before: Self) -> Self:
+        """What has gone over the edge since it was at ``before``."""
+        return type(self)(self.sent - before.sent, self.received - before.received)
 
 
 class Traffic:
@@ -52,6 +57,10 @@ class Traffic:
         async for chunk in chunks:
             self.received(peer, chunk)
             yield chunk
+
+    def edge(self, peer: str) -> EdgeBytes:
+        """The bytes of the edge to one peer so far."""
+        return self._edges[peer] if peer in self._edges else EdgeBytes()
 
     @property
     def edges(self) -> Mapping[str, EdgeBytes]:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from aggregator.cli import cli
 from edge_node import __version__
+from edge_node.security.pki.tokens import Token
 from tests.aggregator.created import SPEC
 
 
@@ -88,6 +89,15 @@ def test_an_empty_federation_says_how_to_invite_nodes(path: Path) -> None:
     assert "aggregator token NODE --dir agg\n" in text
     assert json.loads(shown("status", "--dir", "agg", "--json"))["nodes"] == []
     assert "phase" not in text
+
+
+def test_tokens_for_several_nodes(path: Path) -> None:
+    """One a line, in the order of the names; each is its own node's."""
+    init("--dir", "agg")
+    lines = shown("token", "b", "a", "--dir", "agg").splitlines()
+    assert [Token.decode(line).node for line in lines[:2]] == ["b", "a"]
+    told = json.loads(shown("token", "c", "--dir", "agg", "--json"))
+    assert Token.decode(told["tokens"]["c"]).node == "c"
 
 
 @pytest.mark.parametrize("group", [(), ("ca",)])

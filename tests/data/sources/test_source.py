@@ -8,11 +8,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
 from edge_node.config import Column, ColumnKind, DataSpec, Task
 from edge_node.data.sources import checks
+from edge_node.data.sources import source as sources
 from edge_node.data.sources.duck import opened, relation
 from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.errors import DataError
@@ -185,6 +187,21 @@ def test_a_file_that_changes_is_refused(tmp_path: Path, how: str, when: str) -> 
         list(passing)
     assert str(path) in str(caught.value)
     assert ("can't be read" if how == "gone" else "has changed") in str(caught.value)
+
+
+def test_a_small_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a large one is streamed anew each time: memory must not grow with it."""
+    path = written(tmp_path / "rows.csv", "a,y\n1,yes\n2,no\n")
+    reads = []
+    monkeypatch.setattr(sources, "relation", lambda path: reads.append(path) or relation(path))
+    small = open_source(path, CLASSES)
+    first, again = list(small.batches()), list(small.batches())
+    assert len(reads) == 1
+    assert [id(batch) for batch in first] == [id(batch) for batch in again]
+    monkeypatch.setattr(sources, "_KEPT_BYTES", 0)
+    large = open_source(path, CLASSES)
+    assert [len(list(large.batches())) for _ in range(2)] == [1, 1]
+    assert len(reads) == 3
 
 
 def test_what_is_damaged_later_is_said_with_its_place(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def normal(seed: int, *shape: int) -> Matrix:
 def every_block_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send every block, however small, to JAX."""
     monkeypatch.setattr(compiled_module, "_JAX_FROM", 0)
+    monkeypatch.setattr(compiled_module, "_JAX_BLOCK", 0)
 
 
 @needs_neural_tangents
@@ -177,15 +178,21 @@ def test_leaves_the_users_precision_alone() -> None:
 
 
 def test_few_rows_do_not_import_jax() -> None:
-    """A node that answers a query in NumPy never pays for JAX."""
+    """A node never pays for JAX before NumPy has computed millions of values, in large blocks."""
     program = """
 import sys
 import numpy as np
 from edge_node.config import Activation, KernelKind
 from edge_node.inference.kernels.dense import NETWORKS, DenseKernel
+from edge_node.inference.numerics import compiled
+compiled._JAX_FROM = 3 << 19
 kernel = DenseKernel(KernelKind.NTK, Activation.RELU, 3, 2.0, 0.0)
-assert kernel(np.ones((10, 4)), np.ones((1000, 4))).shape == (10, 1000)
+large, landmarks = np.ones((512, 4)), np.ones((1024, 4))
+for rows in (large, large, large[:10]):
+    assert kernel(rows, landmarks).shape == (len(rows), 1024)
 assert "jax" not in sys.modules
+kernel(large, landmarks)
+assert "jax" in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

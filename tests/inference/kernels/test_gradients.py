@@ -126,6 +126,7 @@ def test_pieces_do_not_matter(kernel: DenseKernel, monkeypatch: pytest.MonkeyPat
     rows = np.concatenate([kernel.gradient(x[None], Z, A) for x in X], axis=1)
     np.testing.assert_allclose(rows, whole, rtol=1e-12, atol=1e-12)
     monkeypatch.setattr(compiled, "_JAX_FROM", 0)
+    monkeypatch.setattr(compiled, "_JAX_BLOCK", 0)
     monkeypatch.setattr(compiled, "_JAX_PIECE", 70)
     np.testing.assert_allclose(kernel.gradient(X, Z, A), whole, rtol=1e-11, atol=1e-11)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from edge_node.network.exchange.step_log import log_step
 from edge_node.network.tree.tree import TreeNetwork
+from edge_node.network.wire.framing import EdgeBytes
 from edge_node.network.wire.operation import Kind, Operation
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
@@ -40,11 +42,23 @@ def test_the_longer_wait_is_named(
 ) -> None:
     """A root has no parent and a leaf no children: each waits for the other side, if at all."""
     caplog.set_level(logging.INFO)
-    log_step(STEP, child=child, parent=parent, times=times)
+    log_step(STEP, child=child, parent=parent, times=times, edge=EdgeBytes(70, 80))
     (record,) = caplog.records
     facts = {"run": 7, "epoch": 3, "sequence": 5, "step": "moments", "waited_for": waited_for}
     assert vars(record).items() >= facts.items()
     assert vars(record)["seconds"] == times[-1] - times[0]
+
+
+def test_what_a_step_cost(caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes over the edge to the parent; processor time and memory are the process's so far."""
+    caplog.set_level(logging.INFO)
+    before = time.process_time()
+    for _ in range(2):
+        log_step(STEP, child="c", parent="p", times=(0.0, 1.0, 2.0), edge=EdgeBytes(70, 80))
+    first, second = (vars(record) for record in caplog.records)
+    assert first.items() >= {"kind": "sum", "sent": 70, "received": 80}.items()
+    assert round(before, 3) <= first["processor_seconds"] <= second["processor_seconds"]
+    assert first["peak_bytes"] > 10e6
 
 
 def test_what_an_epoch_begins_with(caplog: pytest.LogCaptureFixture) -> None:
@@ -52,7 +66,7 @@ def test_what_an_epoch_begins_with(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     claims = Operation.of_epoch(7, 3, Kind.KIND_CLAIMS)
     for each in (STEP, claims):
-        log_step(each, child="c", parent="", times=(0.0, 1.0, 2.0))
+        log_step(each, child="c", parent="", times=(0.0, 1.0, 2.0), edge=EdgeBytes())
     step, beginning = caplog.records
     assert (step.getMessage(), beginning.getMessage()) == ("a step is complete", "an epoch begins")
     assert vars(beginning).items() >= {"step": "claims", "waited_for": "c"}.items()
@@ -92,3 +106,7 @@ async def test_every_step_is_logged_at_every_node(
     second = [each for each in logged if each["step"] == "second"]
     waits = sorted((each["waited_for"], each["seconds"]) for each in second)
     assert waits == [("b", 0.0), ("b", 10.0), ("c", 10.0)]  # of c, a and b
+    edges = [mesh.peers[node].traffic.edge(parent) for node, parent in PARENTS.items()]
+    costs = [vars(record) for record in caplog.records]  # with those of the epoch's beginning
+    assert sum(each["sent"] for each in costs) == sum(edge.sent for edge in edges) > 0
+    assert sum(each["received"] for each in costs) == sum(edge.received for edge in edges) > 0
