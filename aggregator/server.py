@@ -15,7 +15,6 @@ from aggregator.ca.own_certificate import OwnCertificate
 from aggregator.ca.trust import NodesTrust
 from aggregator.directory.config import AggregatorConfig, Ports, load_config, read_ports
 from aggregator.directory.layout import Directory
-from aggregator.directory.lock import locked
 from aggregator.members.members import Members
 from aggregator.planning.snapshot import Rules
 from aggregator.registry.registry import Registry
@@ -26,6 +25,7 @@ from edge_node.config import load_spec
 from edge_node.config.names import join_address
 from edge_node.errors import MachineError
 from edge_node.security.files import write_atomically
+from edge_node.security.lock import locked
 from edge_node.security.tls.credentials import (
     enrolment_server_credentials,
     server_credentials,
@@ -50,7 +50,7 @@ async def serve(directory: Directory) -> None:
             written.
     """
     config = load_config(directory)
-    with locked(directory):
+    with locked(directory.lock, who="aggregator"):
         await _serve(directory, config)
 
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aggregator.directory.layout import Directory
-from aggregator.directory.lock import locked
 from edge_node.errors import ConfigurationError, MachineError
 from edge_node.security.files import make_private_directory, write_atomically
+from edge_node.security.lock import locked
 
 __all__ = ["drafted"]
 
@@ -36,7 +36,7 @@ def drafted(directory: Directory, spec: bytes) -> Iterator[Directory]:
     made = _missing(directory.path)
     try:
         make_private_directory(directory.path)
-        with locked(directory):
+        with locked(directory.lock, who="aggregator"):
             check_free(directory, spec)
             with _undone(directory, keep_spec=directory.spec.exists()):
                 draft = Directory(directory.path / _DRAFT)

@@ -48,6 +48,11 @@ class NodePaths:
         return self.root / "state"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that runs."""
+        return self.root / "lock"
+
+    @property
     def left(self) -> Path:
         """One line that says when the node has left its federation; absent while it is a member."""
         return self.root / "state" / "left"

@@ -32,6 +32,7 @@ from edge_node.network.exchange.relay import Progress
 from edge_node.node.participation import Participation
 from edge_node.node.transport import Transport
 from edge_node.security.disclosure.departure import Departure
+from edge_node.security.lock import locked
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.keyring import Keyring
 from edge_node.security.privacy.discrete_gaussian import check_noise_available
@@ -52,7 +53,8 @@ async def run_node(paths: NodePaths) -> None:
         ConfigurationError, IdentityError: the directory isn't a node's, or not enrolled.
         DataError: the data file, or that of public landmarks, isn't what the federation's spec
             says.
-        MachineError: a port is in use, or the directory can't be written.
+        MachineError: a port is in use, another process works in the directory, or it can't be
+            written.
     """
     config = load_node_config(paths.config)
     keyring = Keyring.open(paths.identity)  # before the spec: it says that enrolment is missing
@@ -72,7 +74,7 @@ async def run_node(paths: NodePaths) -> None:
     public = read_public_landmarks(paths.root, config, spec, where=paths.config)
     if spec.privacy is not None:
         check_noise_available()
-    with threadpool_limits(config.threads or None):
+    with locked(paths.lock, who="node"), threadpool_limits(config.threads or None):
         node = Node(paths, config, spec, keyring, source, public)
         async with node.running():
             await _until_stopped()

@@ -41,12 +41,11 @@ async def serve_local(
         status: the node's present status.
 
     Raises:
-        MachineError: another process serves this directory, or the socket can't be made.
+        MachineError: the socket can't be made.
     """
     path = socket_path(directory)
     make_private_directory(path.parent)
-    await _refuse_second(path)
-    path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # left behind by a crash: the daemon holds the directory's lock
     server = grpc.aio.server(
         interceptors=[RefuseUnreadable()],
         options=[("grpc.max_receive_message_length", _MOST_BYTES)],
@@ -66,20 +65,6 @@ async def serve_local(
     await server.start()
     path.chmod(0o600)
     return server
-
-
-async def _refuse_second(path: Path) -> None:
-    """Two daemons in one directory would overwrite each other's state."""
-    try:
-        _, writer = await asyncio.open_unix_connection(path)
-    except OSError:
-        return  # nobody there: absent, or left behind by a crash
-    writer.close()
-    raise MachineError(
-        "another edge-node process runs in this directory",
-        where=str(path.parent),
-        remedy="Stop it first, or give this node a directory of its own",
-    )
 
 
 class _Local(rpc.LocalServicer):

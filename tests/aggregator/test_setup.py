@@ -15,10 +15,10 @@ from aggregator import setup
 from aggregator.directory import draft
 from aggregator.directory.config import load_config
 from aggregator.directory.layout import Directory
-from aggregator.directory.lock import locked
 from aggregator.registry.registry import Registry
 from aggregator.server import serve
 from edge_node.errors import ConfigurationError, MachineError
+from edge_node.security.lock import locked
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import load_identity
 from tests.aggregator.created import SPEC, create
@@ -170,8 +170,9 @@ def test_a_second_aggregator(tmp_path: Path, spec: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from aggregator.directory.layout import Directory\n"
-        "from aggregator.directory.lock import locked\n"
-        "with locked(Directory(Path(sys.argv[1]))): print('locked', flush=True); input()\n"
+        "from edge_node.security.lock import locked\n"
+        "path = Directory(Path(sys.argv[1])).lock\n"
+        "with locked(path, who='aggregator'): print('locked', flush=True); input()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(directory.path)],
@@ -185,5 +186,5 @@ def test_a_second_aggregator(tmp_path: Path, spec: Path) -> None:
         with Registry.open(directory.registry) as registry:  # other commands may go on
             assert registry.nodes() == []
         first.kill()  # no farewell of any kind
-    with locked(directory):
+    with locked(directory.lock, who="aggregator"):
         assert directory.lock.read_text() == f"{os.getpid()}\n"

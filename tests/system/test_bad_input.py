@@ -1,6 +1,7 @@
 """Through the command line: what is wrong is named, with its place and an exit code of its own."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import write_spec
 from edge_node.program.simulation import simulate
+from edge_node.security.lock import locked
 from tests.support.federation import Federation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -243,3 +245,10 @@ def test_predictions_for_new_rows(tmp_path: Path) -> None:
     assert "ward" in answer.err
     new.write_text("age,ward\n30,north\nold,north\n")
     expect(call("edge_node", "predict", "--dir", home, "--csv", new), 4, new, "age", "row 2", "old")
+
+
+def test_a_second_node_in_one_directory(home: Path) -> None:
+    """Each would send words of its own under the same masks: the second one doesn't start."""
+    with locked(NodePaths(home).lock, who="node"):
+        second = call("edge_node", "run", "--dir", home)
+    expect(second, 9, "another node works in this directory", f"process {os.getpid()}")

@@ -1,33 +1,38 @@
-"""One process at a time may create or run the aggregator of a directory.
+"""One process at a time works in a directory: an aggregator's, or a node's.
 
 The operating system holds the lock (flock) and releases it when the process ends, however it ends.
-The file stays; its content, the process's number, is for people.
+The file stays; its content, the process's number, is for people. Two nodes in one directory would
+draw different noise for one sum, and send it under one mask.
 """
 
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from aggregator.directory.layout import Directory
 from edge_node.errors import MachineError
 
 __all__ = ["locked"]
 
 
 @contextmanager
-def locked(directory: Directory) -> Iterator[None]:
-    """Hold the directory's lock.
+def locked(path: Path, *, who: str) -> Iterator[None]:
+    """Hold a directory's lock.
+
+    Args:
+        path: of the lock's file, in the directory.
+        who: what works there, for people.
 
     Raises:
         MachineError: another process holds it, which is named; or the file can't be written.
     """
     try:
-        descriptor = os.open(directory.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise MachineError(
             "the file can't be written",
-            where=str(directory.lock),
+            where=str(path),
             found=error.strerror or str(error),
             remedy="Run the program as the user that owns the directory",
         ) from error
@@ -36,8 +41,8 @@ def locked(directory: Directory) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise MachineError(
-                "another aggregator works in this directory",
-                where=str(directory.path),
+                f"another {who} works in this directory",
+                where=str(path.parent),
                 found=f"process {file.read().decode(errors='replace').strip() or 'unknown'}",
                 remedy="End that one first, or use another --dir",
             ) from error
