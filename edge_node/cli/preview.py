@@ -72,5 +72,7 @@ def _shown(found: "Preview") -> "Group":
         f" sites of {found.sites_rows:,} rows each (assumed)"
     )
     bill = found.bill
-    said = [f"In all {bill.summary}.", *bill.notices] if bill else ["Noise protects what is told."]
+    said = [f"In all {bill.summary}.", *bill.notices] if bill else []
+    if found.privacy:
+        said.append(f"In all one sum with noise: {found.privacy.summary}.")
     return Group(assumed, console.table(headings, rows), *map(Text, said))

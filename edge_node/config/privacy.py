@@ -41,6 +41,14 @@ class PrivacySpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows_per_site: int | None = None
     curious_members: int = 1
 
+    @property
+    def summary(self) -> str:
+        """For people."""
+        return (
+            f"differentially private at {self.level} level, epsilon {self.epsilon:g} a run at delta"
+            f" {self.delta:g}"
+        )
+
     def honest(self, cohort: int) -> int:
         """How many of a cohort's members must keep their noise to themselves."""
         return max(1, cohort - self.curious_members)

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+import msgspec
+
 from edge_node.arrays import Vector
-from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_spec
+from edge_node.config import FederationSpec, NodeConfig, PrivacySpec, load_node_config, load_spec
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.public import read_public_landmarks
 from edge_node.data.sources.source import FileSource, open_source
@@ -62,6 +64,7 @@ class Preview:
         sites_rows: how many distinct rows each of them is assumed to have.
         sums: in the order of the run.
         bill: of the run; None: noise protects what is told.
+        privacy: what that noise promises.
     """
 
     site: str
@@ -70,6 +73,7 @@ class Preview:
     sites_rows: int
     sums: tuple[PreviewedSum, ...]
     bill: Bill | None
+    privacy: PrivacySpec | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""
@@ -79,6 +83,7 @@ class Preview:
             "assumed": {"sites": self.sites, "rows": self.sites_rows},
             "sums": [asdict(each) for each in self.sums],
             "bill": self.bill.as_dict() if self.bill else None,
+            "privacy": msgspec.to_builtins(self.privacy),
         }
 
 
@@ -112,7 +117,15 @@ def preview(
     )
     network = _Assumed(config.name, others, told=_told(paths))
     bill = asyncio.run(_bill(network, source, federation, config, paths))
-    return Preview(config.name, others.own, others.sites, others.rows, tuple(network.sums), bill)
+    return Preview(
+        config.name,
+        others.own,
+        others.sites,
+        others.rows,
+        tuple(network.sums),
+        bill,
+        federation.privacy,
+    )
 
 
 async def _bill(

@@ -154,3 +154,39 @@ def test_the_command(tmp_path: Path) -> None:
     told = json.loads(CliRunner().invoke(cli, [*command, "--json"]).output)
     assert told["assumed"] == {"sites": 3, "rows": 50}
     assert sum(each["numbers"] for each in told["sums"]) == told["bill"]["told"]
+
+
+PRIVATE = """
+name = "private"
+minimum_nodes = 4
+[data]
+task = "regression"
+target = "y"
+columns = [
+    { name = "a", bounds = [-3, 3] },
+    { name = "b", bounds = [-3, 3] },
+    { name = "ward", kind = "categorical", categories = ["u", "v", "w"] },
+]
+[privacy]
+level = "record"
+epsilon = 50.0
+delta = 1e-6
+target_bounds = [-5, 5]
+[model]
+landmarks = 12
+depths = [2]
+biases = [1.0]
+landmark_kinds = ["gaussian"]
+"""
+
+
+def test_a_private_run_tells_one_noisy_sum(tmp_path: Path) -> None:
+    """No number of it counts against the budget; what is said instead is what noise promises."""
+    paths = node(tmp_path)
+    paths.spec.write_text(PRIVATE)
+    found = preview(paths, rows=2000)
+    assert [(each.content, each.numbers) for each in found.sums if each.values] == [("noisy", 0)]
+    assert found.bill is None
+    result = CliRunner().invoke(cli, ["preview", "--dir", str(paths.root), "--rows", "2000"])
+    shown = " ".join(result.output.split())
+    assert "In all one sum with noise: differentially private at record level, epsilon 50" in shown
