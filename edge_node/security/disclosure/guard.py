@@ -157,7 +157,7 @@ class SiteGuard:
         """
         check_cohort(self._policy, self._node, cohort.claims)
         compared = step.compared
-        if self._version == HIDDEN and not step.is_noisy:
+        if self._version == HIDDEN and not (step.is_noisy or telling.silent):
             raise CohortRefusedError(
                 "a sum without noise, in a run with differential privacy",
                 where=f"{self._node}, step {step} of run {cohort.run}",

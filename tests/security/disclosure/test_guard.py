@@ -8,6 +8,7 @@ import pytest
 from edge_node.config import Differencing, SitePolicy
 from edge_node.errors import CohortRefusedError
 from edge_node.security.disclosure.cohort import HIDDEN, Claim, Cohort
+from edge_node.security.disclosure.contribution import Telling
 from edge_node.security.disclosure.guard import SiteGuard
 from edge_node.security.disclosure.ledger import Ledger
 from edge_node.step import Content, Step
@@ -181,6 +182,7 @@ def test_rows_that_noise_hides_are_in_noisy_sums_only(tmp_path: Path) -> None:
         for run, nodes in ((1, "abcd"), (2, "abc"))
     )
     noisy = Step("release", Content.NOISY)
+    guard.admit(first, 0, Step("basis", Content.COUNTS), Telling(silent=True))  # no numbers at all
     guard.admit(first, 1, noisy)
     with pytest.raises(CohortRefusedError, match="a sum without noise"):
         guard.admit(first, 2, Step("statistics"))
