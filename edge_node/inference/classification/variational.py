@@ -21,9 +21,9 @@ natural-gradient steps take it (Khan & Lin 2017), tells r / 2 times as many numb
 classes, and its posteriors predict no better: docs/model.md,
 `tests/inference/classification/test_variational.py`.
 
-The start is label regression, read as logits: its mean and covariance divided by w and w^2, where
-w lies between the curvature at the class proportions and the share of the labels that regression
-leaves unexplained (their geometric mean). It needs no sum of its own.
+The start is label regression, read as logits: its mean divided by w, its covariance by w kappa.
+Kappa is what regression leaves unexplained of the labels (its noise variance), and w is the
+geometric mean of kappa and the curvature at the class proportions. It needs no sum of its own.
 """
 
 from dataclasses import dataclass, replace

@@ -213,7 +213,7 @@ def test_any_partition_gives_the_pooled_posterior(sites: int, seed: int, classes
 
 
 def test_the_start_is_label_regression() -> None:
-    """Its mean function and its variance, divided by one number and its square."""
+    """Its mean function divided by w, its variance by w and the noise variance."""
     X, y = classification(3)
     offsets = class_offsets(np.bincount(y.astype(int)))
     statistics = statistics_of(LabelRows([(X, y)], offsets), FEATURES, 1)
