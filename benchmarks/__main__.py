@@ -46,7 +46,7 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
 @cli.command()
 @click.option("--rows", default=40_000, show_default=True)
 @click.option("--landmarks", default=1000, show_default=True)
-@click.option("--repeats", default=3, show_default=True)
+@click.option("--repeats", default=9, show_default=True)
 @console.json_option
 def statistics(rows: int, landmarks: int, repeats: int, as_json: bool) -> None:
     """Seconds of a node's statistics, against BLAS dsyrk of the same shape alone."""

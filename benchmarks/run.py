@@ -33,7 +33,7 @@ from edge_node.demo.federation import LocalFederation
 from edge_node.demo.refusals import Refusals
 from edge_node.model.model import Model
 
-__all__ = ["PROBLEMS", "measure_run", "steps_of"]
+__all__ = ["PROBLEMS", "Problem", "measure_run", "steps_of"]
 
 _DEADLINE = 3600.0
 _TIMING = TimingSpec(heartbeat=0.5, liveness=60.0, settle=1.0, step=1800.0)
@@ -74,7 +74,7 @@ def _hospitals(folder: Path) -> Dataset:
     )
 
 
-PROBLEMS: Mapping[str, Problem] = {
+PROBLEMS: dict[str, Problem] = {
     "breast-cancer": Problem(lambda _: breast_cancer(), nodes=5),
     "hospitals": Problem(_hospitals, nodes=4, how="by-column"),
     **{name: _regression(name) for name in ("pol", "protein", "kin40k")},

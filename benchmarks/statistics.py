@@ -2,10 +2,15 @@
 
 The figure is all that a node does with its rows in the `statistics` step: kernel, triangular solve,
 rank-k update. The limit is `dsyrk` on a matrix of random numbers that lies ready in memory.
+
+Other work on the machine comes and goes, so that no single time says much. The two are timed one
+right after the other, several times, in turns as to which comes first; `ratio` is the median of the
+pairs' ratios, and the smallest and largest one stand beside it.
 """
 
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -24,7 +29,7 @@ _INPUTS, _DEPTH, _CHUNK = 20, 3, 8192
 
 
 def measure_statistics(rows: int, landmarks: int, repeats: int) -> dict[str, Any]:
-    """The best of several interleaved repeats of each, in seconds."""
+    """Medians over several interleaved repeats, in seconds, and the median ratio."""
     random = np.random.default_rng(1)
     kernel = DenseKernel(KernelKind.NTK, Activation.RELU, _DEPTH, 2.0, 0.0)
     points = gaussian_landmarks(np.eye(_INPUTS), landmarks, 0)
@@ -36,21 +41,24 @@ def measure_statistics(rows: int, landmarks: int, repeats: int) -> dict[str, Any
         "statistics": lambda: local_statistics(chunks, [features]),
         "dsyrk": lambda: dsyrk(1.0, matrix),
         "kernel": lambda: [kernel(part, features.landmarks) for part, _ in chunks],
-        "features": lambda: [features(part) for part, _ in chunks],
     }
-    seconds = dict.fromkeys(tasks, np.inf)
-    for _ in range(repeats + 1):  # the first compiles
-        for name, task in tasks.items():
+    for task in tasks.values():  # loads, compiles, touches memory
+        task()
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for repeat in range(repeats):
+        for name in list(tasks) if repeat % 2 else ["dsyrk", "statistics", "kernel"]:
             began = time.perf_counter()
-            task()
-            seconds[name] = min(seconds[name], time.perf_counter() - began)
-    return result(
+            tasks[name]()
+            seconds[name].append(time.perf_counter() - began)
+    ratios = [a / b for a, b in zip(seconds["statistics"], seconds["dsyrk"], strict=True)]
+    found = result(
         "statistics",
-        seconds["statistics"],
-        seconds["dsyrk"],
+        median(seconds["statistics"]),
+        median(seconds["dsyrk"]),
         "s",
         rows=rows,
         landmarks=landmarks,
-        kernel_seconds=seconds["kernel"],
-        features_seconds=seconds["features"],
+        repeats=repeats,
+        kernel_seconds=median(seconds["kernel"]),
     )
+    return found | {"ratio": median(ratios), "ratios": [min(ratios), max(ratios)]}

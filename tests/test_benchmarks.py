@@ -18,11 +18,13 @@ from benchmarks.privacy import (
     measure_privacy,
     summarise_privacy,
 )
+from benchmarks.run import PROBLEMS, Problem, measure_run, steps_of
 from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
 from edge_node.config import KernelKind, LandmarkKind, ModelSpec
+from edge_node.demo.data.datasets import diabetes
 from edge_node.errors import DataError
 from tests.support.libraries import needs_neural_tangents
 
@@ -105,8 +107,8 @@ def test_an_unknown_set_is_refused(tmp_path: Path) -> None:
 
 def test_statistics() -> None:
     """A ratio of two measured times."""
-    found = measure_statistics(2000, 50, repeats=1)
-    assert found["ratio"] == found["figure"] / found["limit"] > 0
+    found = measure_statistics(2000, 50, repeats=3)
+    assert 0 < found["ratios"][0] <= found["ratio"] <= found["ratios"][1]
 
 
 @needs_neural_tangents
@@ -135,6 +137,46 @@ def test_cpu() -> None:
     """A ratio of two measured times."""
     found = measure_cpu(1000, 30, nodes=3)
     assert found["ratio"] == found["figure"] / found["limit"] > 0
+
+
+def line(step: str, second: int, **facts: object) -> dict[str, object]:
+    """A log's line of a traversal."""
+    time = f"2026-01-01T00:00:{second:02d}+00:00"
+    return {"message": "a step is complete", "kind": "sum", "epoch": 1, "time": time} | {
+        "step": step, "peak_bytes": 1e6 * second, **facts
+    }  # fmt: skip
+
+
+def test_what_steps_cost_is_added_up_from_logs() -> None:
+    """Bytes are means over edges, processor time is the step's own, memory the largest so far."""
+    begins = {"message": "a run begins", "time": "2026-01-01T00:00:01+00:00"}
+    root = [
+        begins,
+        line("means", 3, sent=0, received=0, processor_seconds=2.0),
+        line("spread", 4, sent=0, received=0, processor_seconds=2.5),
+    ]
+    leaf = [
+        line("means", 4, sent=70, received=80, processor_seconds=1.0),
+        line("spread", 9, sent=700, received=800, processor_seconds=4.0),
+    ]
+    other = [line("means", 3, sent=90, received=80, processor_seconds=1.0), {**leaf[1]}]
+    means, spread = steps_of({"a": root, "b": leaf, "c": other}, "a")
+    assert means == {
+        "step": "means", "kind": "sum", "up_bytes": 80, "down_bytes": 80, "seconds": 2,
+        "processor_seconds": 4, "peak_megabytes": 4,
+    }  # fmt: skip
+    assert (spread["up_bytes"], spread["seconds"], spread["peak_megabytes"]) == (700, 1, 9)
+    assert spread["processor_seconds"] == 0.5 + 3.0 + 3.0
+
+
+def test_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps of a real run hold all its bytes."""
+    monkeypatch.setitem(PROBLEMS, "small", Problem(lambda _: diabetes(), nodes=3))
+    found = measure_run("small", Path(), QUICK, most_told=100.0)
+    assert found["traversals"] == len(found["steps"]) > found["sums"] > 3
+    assert found["up_megabytes"] > found["landmarks"] ** 2 / 2 * 8 / 1e6
+    assert found["rmse"] < 1.0
+    assert found["processor_seconds"] > sum(s["processor_seconds"] for s in found["steps"]) / 2 > 0
 
 
 def test_startup() -> None:
