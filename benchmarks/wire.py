@@ -1,8 +1,9 @@
 """Bytes on a tree edge against the least possible.
 
 The figure is what a leaf sends to its parent in a whole run of real processes over mutual TLS, as
-gRPC hands it to HTTP/2: every step, the masking keys, and the program's small choices. The limit is
-16 bytes, one masked word, for each number that the node contributes to the run's sums.
+gRPC hands it to HTTP/2: every step, claims and masking keys. The limit is a masked word for each
+number that the node contributes to the run's sums: 8 bytes where a bound on the total is known, and
+16 elsewhere.
 """
 
 import asyncio
@@ -17,13 +18,13 @@ from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation
 from edge_node.network.base import Terms
 from edge_node.network.memory import MemoryFederation, MemoryNetwork
+from edge_node.network.wire.segments import Segments
 from edge_node.program import infer
 from edge_node.step import Step
 
 __all__ = ["measure_wire"]
 
 _NODES = 3
-_BYTES = 16  # a masked word
 _DEADLINE = 600.0
 
 
@@ -42,7 +43,7 @@ def measure_wire(rows: int, landmarks: int) -> dict[str, Any]:
     return result(
         "wire",
         statuses[leaf].bytes_sent,
-        _BYTES * alone.numbers,
+        alone.bytes,
         "bytes",
         rows=rows,
         landmarks=landmarks,
@@ -51,16 +52,16 @@ def measure_wire(rows: int, landmarks: int) -> dict[str, Any]:
 
 
 class _Tally(MemoryFederation):
-    """Counts the numbers that a node contributes to sums; gathers hold choices, and don't count."""
+    """Counts the bytes of the words that a node contributes to sums; gathers don't count."""
 
-    numbers = 0
+    bytes = 0
 
     def network(self, node: str) -> MemoryNetwork:
         network = super().network(node)
         sum_ = network.sum
 
         async def counted(step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
-            self.numbers += len(vector)
+            self.bytes += Segments.of(len(vector), terms.get("bounds")).bytes
             return await sum_(step, vector, **terms)
 
         network.sum = counted  # type: ignore[method-assign]

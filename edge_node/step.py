@@ -18,7 +18,7 @@ class Content(enum.StrEnum):
     PARTITION = "partition"  # sums over groups of rows, of which each row is in one at most
     STATISTICS = "statistics"  # any other exact sum over rows
     NOISY = "noisy"  # a sum over rows that holds differentially private noise
-    CHOICE = "choice"  # what all may know, such as a decision from totals: gathered, not summed
+    PUBLIC = "public"  # what all may know, such as signatures: gathered, not summed
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Step:
     @property
     def is_sum(self) -> bool:
         """Whether it is a sum; otherwise it is a gather."""
-        return self.content is not Content.CHOICE
+        return self.content is not Content.PUBLIC
 
     @property
     def is_noisy(self) -> bool:

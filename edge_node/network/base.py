@@ -2,18 +2,18 @@
 
 Every node runs the same program and takes the same steps (`edge_node.step`) in the same order.
 ``edge_node.network.memory`` serves any number of nodes in one process;
-``edge_node.network.tree.tree`` is the spanning tree over gRPC. A third primitive, ``decide``, is
-built from a gather.
+``edge_node.network.tree.tree`` is the spanning tree over gRPC. What is chosen from a total is
+chosen once, at the root, and rides in the sum's record: ``sum_and_decide``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypedDict, Unpack
 
-import msgspec
+import numpy as np
 
-from edge_node import errors
 from edge_node.arrays import Vector
-from edge_node.errors import NetworkError, TangentMeshError
+from edge_node.errors import NetworkError
+from edge_node.network.decision import Choose
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.step import Content, Step
 
@@ -55,6 +55,7 @@ class Terms(TypedDict, total=False):
         features: of how many features outer products are summed; 0: of none.
         most_numbers: how many numbers the nodes' rows may tell in their life, with these; without
             it, any number.
+        choose: what the root of the total's epoch chooses from it (``decision``).
     """
 
     cohort_of: Step
@@ -62,6 +63,7 @@ class Terms(TypedDict, total=False):
     bounds: Sequence[tuple[int, float | None]]
     features: int
     most_numbers: int
+    choose: Choose
 
 
 class Network(Protocol):
@@ -100,8 +102,8 @@ class Network(Protocol):
 
         Args:
             step: a new one; its content says what is summed.
-            vector: shape (k,), float64, finite, below 2**53 in absolute value; k is the same at
-                all nodes.
+            vector: shape (k,), float64, finite, within the bounds of the terms, and below 2**53 in
+                absolute value where there are none; k is the same at all nodes.
             terms: what is demanded of the total.
 
         Raises:
@@ -113,11 +115,19 @@ class Network(Protocol):
         """
         ...
 
+    def decision(self, step: Step) -> bytes:
+        """What the root chose from the total of a step with ``choose`` in its terms.
+
+        Raises:
+            TangentMeshError: what was raised there; NetworkError: the step has no decision.
+        """
+        ...
+
     async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """Every node's bytes, by node name; the same mapping at every node.
 
-        Never used for anything derived from a site's rows: public keys and shared choices only.
-        So the step's content is a choice. Raises NetworkError, as ``sum`` does.
+        Never used for anything derived from a site's rows: for what all may know only, such as
+        keys and signatures. So the step's content is public. Raises NetworkError, as ``sum`` does.
         """
         ...
 
@@ -157,6 +167,10 @@ class NetworkLayer:
         """As the network's."""
         return await self._network.sum(step, vector, **terms)
 
+    def decision(self, step: Step) -> bytes:
+        """As the network's."""
+        return self._network.decision(step)
+
     async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """As the network's."""
         return await self._network.gather(step, data)
@@ -175,7 +189,7 @@ def check_next(step: Step, steps: Steps, *, node: str, is_sum: bool) -> None:
         raise NetworkError(
             "the step's content can't be summed" if is_sum else "the step's content isn't gathered",
             where=where,
-            expected="counts, statistics or a noisy sum" if is_sum else "a choice",
+            expected="counts, statistics or a noisy sum" if is_sum else "what is public",
             found=step.content.value,
         )
 
@@ -207,77 +221,37 @@ def demanded_noise(step: Step, terms: Terms) -> DiscreteGaussian | None:
     return noise
 
 
-async def decide(network: Network, choice: str, choose: Callable[[], bytes]) -> bytes:
-    """Take a choice once, at the root, and share it: the same bytes at every node.
+async def sum_and_decide(
+    network: Network, step: Step, vector: Vector, choose: Choose, /, **terms: Unpack[Terms]
+) -> tuple[Vector, bytes]:
+    """A sum, and the choice that the root takes from its total: the same bytes at every node.
 
     Rounding differs between processors, so a choice made from totals (which noise, which depth)
-    must not be made twice. ``choose`` runs at the root only. If the root fails before its choice
-    is shared, the next root chooses.
+    must not be made twice.
+
+    Args:
+        network: the network.
+        step: of the sum, as are ``vector`` and ``terms``.
+        vector: this node's, (k,).
+        choose: from the total to the choice. It runs at the root only; after a failure it may run
+            again, at another root or for another total. So it changes nothing.
+        terms: what is demanded of the total.
 
     Raises:
         TangentMeshError: what ``choose`` raised at the root is raised at every node. If it is no
             TangentMeshError, the other nodes raise a NumericalError instead.
-    """
-    attempt = 0
-    while True:
-        own, failure = _chosen(choose) if network.root == network.node else (b"", None)
-        gathered = await network.gather(Step(f"{choice}/{attempt}", Content.CHOICE), own)
-        if choices := [choice for choice in gathered.values() if choice]:
-            if failure is not None and choices[0] == own:
-                raise failure
-            return _heard(choices[0])
-        attempt += 1
-
-
-async def sum_and_decide(
-    network: Network,
-    step: Step,
-    vector: Vector,
-    choose: Callable[[Vector], bytes],
-    **terms: Unpack[Terms],
-) -> tuple[Vector, bytes]:
-    """A sum, and the choice that the root takes from its total: the same bytes at every node.
-
-    Raises:
-        TangentMeshError: what ``choose`` raised at the root is raised at every node.
         CohortChanged, NumericalError, NetworkError, RefusedError: as ``Network.sum``.
     """
+    terms["choose"] = choose
     total = await network.sum(step, vector, **terms)
-    return total, await decide(network, f"{step.name}/choice", lambda: choose(total))
+    return total, network.decision(step)
 
 
-_FACTS = ("problem", "where", "expected", "found", "remedy")
+async def decide(network: Network, choice: str, choose: Callable[[], bytes]) -> bytes:
+    """A choice that needs no total: it rides on a sum of nothing, for which no site is asked.
 
-
-class _Choice(msgspec.Struct, frozen=True):
-    """A choice; or why there is none: the name of a type of `edge_node.errors`, and its facts."""
-
-    content: bytes = b""
-    error: str = ""
-    facts: dict[str, str] = {}
-
-
-def _chosen(choose: Callable[[], bytes]) -> tuple[bytes, Exception | None]:
-    """What to share, and the exception that the root raises once all know of it."""
-    try:
-        return msgspec.msgpack.encode(_Choice(choose())), None
-    except TangentMeshError as error:
-        told = _Choice(error=type(error).__name__, facts=vars(error))
-        return msgspec.msgpack.encode(told), error
-    except Exception as error:  # it is raised again; the others would wait for ever
-        facts = {"problem": "a shared choice failed at the root", "found": type(error).__name__}
-        return msgspec.msgpack.encode(_Choice(error="NumericalError", facts=facts)), error
-
-
-def _heard(shared: bytes) -> bytes:
-    """The choice. Raises the root's error if it took none, or NetworkError if it can't be read."""
-    try:
-        told = msgspec.msgpack.decode(shared, type=_Choice)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise NetworkError("a shared choice can't be read", found=str(error)) from error
-    if not told.error:
-        return told.content
-    facts = {fact: told.facts.get(fact, "") for fact in _FACTS}
-    problem = facts.pop("problem") or "the root failed"
-    kind = told.error if told.error in errors.__all__ else TangentMeshError.__name__
-    raise getattr(errors, kind)(problem, **facts)
+    Otherwise as ``sum_and_decide``.
+    """
+    step = Step(choice, Content.COUNTS)
+    _, chosen = await sum_and_decide(network, step, np.empty(0), lambda _: choose())
+    return chosen

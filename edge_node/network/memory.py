@@ -8,11 +8,10 @@ nothing leaves the process.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, reduce
+from dataclasses import dataclass
+from functools import cached_property, partial, reduce
 from types import MappingProxyType
 from typing import TypeVar, Unpack
-
-import numpy as np
 
 from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
@@ -25,13 +24,25 @@ from edge_node.network.base import (
     demanded_cohort,
     demanded_noise,
 )
-from edge_node.network.wire import fixed_point
+from edge_node.network.decision import Decider
+from edge_node.network.wire.fixed_point import Limbs
+from edge_node.network.wire.segments import Segments
 from edge_node.step import Step
 
 __all__ = ["MemoryFederation", "MemoryNetwork"]
 
 T = TypeVar("T")
-Contribution = fixed_point.Words | bytes
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A node's vector in the ring."""
+
+    segments: Segments
+    limbs: Limbs
+
+
+Contribution = _Words | bytes
 
 
 class MemoryFederation:
@@ -125,6 +136,7 @@ class MemoryFederation:
         for current in self._rounds.values():
             if not current.complete.done() and set(self.present) <= set(current.contributions):
                 self.log.append((current.step, max(map(_size, current.contributions.values()))))
+                current.root = self.present[0]
                 current.complete.set_result(tuple(sorted(current.contributions)))
                 self._completes(current.step)
 
@@ -136,6 +148,7 @@ class MemoryNetwork:
         self._federation = federation
         self._node = node
         self._steps: dict[Step, tuple[str, ...]] = {}
+        self._decisions: dict[Step, Callable[[], bytes]] = {}
 
     @property
     def node(self) -> str:
@@ -172,11 +185,22 @@ class MemoryNetwork:
             noise.check(vector)
             vector = vector + noise.share(len(self._federation.present))
         demanded = demanded_cohort(self._steps, terms)
-        completed = await self._exchange(step, fixed_point.encode(vector))
+        segments = Segments.of(len(vector), terms.get("bounds"))
+        own = _Words(segments, segments.encode(vector))
+        completed = await self._exchange(step, own)
         if demanded is not None and self._steps[step] != demanded:
             self._steps[step] = ()
             raise CohortChanged(step)
+        decider = Decider(terms.get("choose"))
+        decision = await completed.decided(self._node, decider)
+        self._decisions[step] = partial(decider.read, decision)
         return completed.total
+
+    def decision(self, step: Step) -> bytes:
+        """What the root has chosen from the total."""
+        if step not in self._decisions:
+            raise NetworkError("the step has no total", where=f"step {step} at {self._node}")
+        return self._decisions[step]()
 
     async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """Every node's bytes, by node name."""
@@ -203,6 +227,8 @@ class _Round:
         self.step = step
         self.complete = complete
         self.contributions: dict[str, Contribution] = {}
+        self.root = ""  # once it is complete
+        self._decision: asyncio.Future[bytes] = complete.get_loop().create_future()
 
     def give(self, node: str, step: str, own: Contribution) -> None:
         if step != self.step:
@@ -217,17 +243,29 @@ class _Round:
     @cached_property
     def total(self) -> Vector:
         """The sum of vectors, taken once for all nodes."""
-        words = {node: np.asarray(each) for node, each in self.contributions.items()}
-        lengths = {node: len(each) for node, each in words.items()}
-        if len(set(lengths.values())) > 1:
+        given = {n: each for n, each in self.contributions.items() if isinstance(each, _Words)}
+        labels, words = {n: each.segments.label for n, each in given.items()}, [*given.values()]
+        if len(set(labels.values())) > 1:
             raise NetworkError(
-                "the nodes' vectors differ in length", where=f"step {self.step}", found=str(lengths)
+                "the nodes' vectors differ in length or scale",
+                where=f"step {self.step}",
+                found=str(labels),
             )
-        total = fixed_point.decode(reduce(fixed_point.add, words.values()))
+        segments = words[0].segments
+        limbs = reduce(segments.add, (each.limbs for each in words))
+        total = segments.decode(limbs, len(words))
         total.setflags(write=False)
         self.contributions.clear()
         return total
 
+    async def decided(self, node: str, decider: Decider) -> bytes:
+        """What the root has decided, which waits for nobody."""
+        if node == self.root:
+            self._decision.set_result(decider.decide(self.total))
+        return await asyncio.shield(self._decision)
+
 
 def _size(contribution: Contribution) -> int:
-    return len(contribution) if isinstance(contribution, bytes) else contribution.nbytes
+    if isinstance(contribution, bytes):
+        return len(contribution)
+    return contribution.segments.bytes

@@ -35,6 +35,7 @@ async def decide_together(
     step: Step,
     vectors: Sequence[Vector],
     choose: Callable[[list[Vector]], bytes],
+    /,
     **terms: Unpack[Terms],
 ) -> tuple[list[Vector], bytes]:
     """As `sum_together`, with the choice that the root takes from the totals."""

@@ -4,6 +4,7 @@ Everything but the purpose is as it should be: key, certificate, context and bod
 alone must make the difference, at each of the six places where signatures are checked.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -75,13 +76,14 @@ class Scene:
     def masking_key(self) -> Place:
         """An announcement."""
         own, public = MaskingKey.generate(), MaskingKey.generate().public
-        context = ("b", self.plan.epoch, self.plan.hash)
+        claims = b"what all have claimed"
+        context = ("b", self.plan.epoch, self.plan.hash, hashlib.sha256(claims).digest())
         said = Statement(Purpose.MASKING_KEY, context, public)
-        mine = parse_gathered(announcement(own, self.a, self.plan))
+        mine = parse_gathered(announcement(own, self.a, self.plan, claims))
 
         def show(signature: bytes) -> object:
             payload = gathered(mine | {"b": self.sent(said, signature)})
-            return pairwise_masks(own, self.a, self.plan, payload)
+            return pairwise_masks(own, self.a, self.plan, claims, payload)
 
         return Place(said, self.b, show)
 

@@ -12,8 +12,8 @@ from edge_node.network.exchange.records import RunRecords
 from edge_node.network.tree import agreement
 from edge_node.network.tree.agreement import check_testimonies, confirm
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.network.wire import fixed_point
-from edge_node.network.wire.combine import gathered, parse_gathered
+from edge_node.network.wire.combine import RingSum, gathered, parse_gathered
+from edge_node.network.wire.segments import Segments
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.security.pki.statement import Purpose, SignedBody
@@ -21,6 +21,7 @@ from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import Change, mislead, outcomes
 from tests.support.mesh import Mesh
+from tests.support.words import payload_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -32,22 +33,19 @@ ONE = np.ones(1).tobytes()
 @pytest.fixture
 def masks_bound_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: masks as they would be if they didn't depend on what nodes were told."""
-    monkeypatch.setattr(RunRecords, "transcript_before", lambda _self, _sequence: b"")
+    monkeypatch.setattr(RunRecords, "transcript_before", lambda _self, _sequence: bytes(32))
 
 
 def add_one(record: exchange_pb2.Record) -> None:
-    """A total that is one too large, in its first number."""
-    words = fixed_point.from_bytes(record.payload)
-    one = fixed_point.encode(np.eye(1, len(words))[0])
-    record.payload = fixed_point.to_bytes(fixed_point.add(words, one))
+    """A total that is one too large, in its first number, with the check word that it must have."""
+    one = payload_of(np.eye(1, 12)[0], record.step, sequence=record.sequence)
+    record.payload = RingSum(Segments.of(12)).combine([record.payload, one])
 
 
 def say_zero(record: exchange_pb2.Record) -> None:
     """Another choice than the root's."""
-    told = parse_gathered(record.payload)
-    lies = {node: data.replace(ONE, bytes(len(ONE))) for node, data in told.items()}
-    assert lies != told
-    record.payload = gathered(lies)
+    assert ONE in record.decision
+    record.decision = record.decision.replace(ONE, bytes(len(ONE)))
 
 
 async def two_sums(network: TreeNetwork) -> float:
@@ -94,7 +92,7 @@ async def test_a_root_could_single_out_a_node(mesh: Mesh) -> None:
     """The control: told a scale of zero, all others give nothing, and the total is one node's."""
     await mesh.start(STAR)
     mesh.offer(mesh.plan(1, STAR))
-    mislead(mesh.peers["a"], "b", "scale/0", say_zero)
+    mislead(mesh.peers["a"], "b", "scale", say_zero)
     found = await outcomes(mesh, scaled)
     assert found["a"] == pytest.approx(3.0 + 31.4, abs=1e-12)
 
@@ -103,7 +101,7 @@ async def test_a_root_that_singles_out_a_node_is_given_noise(mesh: Mesh) -> None
     """Masks depend on the transcript: where nodes were told different scales, they don't cancel."""
     await mesh.start(STAR)
     mesh.offer(mesh.plan(1, STAR))
-    mislead(mesh.peers["a"], "b", "scale/0", say_zero)
+    mislead(mesh.peers["a"], "b", "scale", say_zero)
     for error in (await outcomes(mesh, scaled)).values():
         assert isinstance(error, NetworkError)
         assert "the total is invalid" in str(error)
@@ -211,7 +209,7 @@ def earlier_without_c(record: exchange_pb2.Record) -> None:
 
 def a_word_less(record: exchange_pb2.Record) -> None:
     """Than the reader has given."""
-    record.payload = record.payload[:-16]
+    record.payload = record.payload[:-8]
 
 
 UNFIT: list[tuple[Change, str]] = [

@@ -11,13 +11,14 @@ import pytest
 
 from edge_node.errors import NetworkError
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.network.wire import fixed_point
-from edge_node.network.wire.combine import RecordUnion, gathered
+from edge_node.network.wire.combine import RecordUnion, RingSum, gathered
 from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.segments import Segments
 from edge_node.step import Content, Step
 from tangentmesh.v1 import exchange_pb2
 from tests.attacks.tampering import outcomes
 from tests.support.mesh import Mesh
+from tests.support.words import payload_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -33,7 +34,7 @@ async def own_sum(network: TreeNetwork) -> float:
 
 async def own_gather(network: TreeNetwork) -> dict[str, bytes]:
     """A program of one step; every node gives its name."""
-    step = Step("s", Content.CHOICE)
+    step = Step("s", Content.PUBLIC)
     return dict(await network.gather(step, network.node.encode()))
 
 
@@ -68,7 +69,13 @@ def without_cohort(*names: str) -> Change:
 
 def words(number: float, length: int = WORDS) -> bytes:
     """A total, as it travels."""
-    return fixed_point.to_bytes(fixed_point.encode(np.full(length, number)))
+    return payload_of(np.full(length, number), "s")
+
+
+def too_large() -> bytes:
+    """More than three nodes can have given: the sum of four who give the most."""
+    most = words(np.nextafter(2.0**53, 0))
+    return RingSum(Segments.of(WORDS)).combine([most] * 4)
 
 
 async def test_a_possible_total_that_a_member_invents_is_not_noticed(mesh: Mesh) -> None:
@@ -80,7 +87,8 @@ async def test_a_possible_total_that_a_member_invents_is_not_noticed(mesh: Mesh)
 IMPOSSIBLE: dict[str, tuple[bytes, Change, str]] = {
     "fewer words": (words(7.0, 1), set_to(), "different lengths"),
     "more words": (words(7.0, 4), set_to(), "different lengths"),
-    "larger than can be": (b"\x7f" * 16 * WORDS, set_to(), "the total is invalid"),
+    "without a check word": (words(7.0)[:-16] + bytes(16), set_to(), "the total is invalid"),
+    "larger than can be": (too_large(), set_to(), "numbers are larger than they can be"),
     "a smaller cohort": (words(7.0), without_cohort("a", "b"), "not of the plan's cohort"),
     "a coming epoch": (words(7.0), set_to(epoch=2), "not of the plan's cohort"),
     "another step": (words(7.0), set_to(step="t"), "the programs differ"),

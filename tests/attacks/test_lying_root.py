@@ -5,17 +5,19 @@ or as any parent could.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Unpack
 
 import msgspec
 import numpy as np
 import pytest
 
+from edge_node.arrays import Vector
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import NetworkError, TangentMeshError
-from edge_node.network.base import Network, NetworkLayer
+from edge_node.network.base import Network, NetworkLayer, Terms
+from edge_node.network.decision import chosen
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 from edge_node.step import Step
@@ -28,20 +30,23 @@ NAN = float("nan")
 class LyingRoot(NetworkLayer):
     """A network over which one choice arrives as another."""
 
-    def __init__(self, network: Network, step: str, lie: Lie, shape: Lie = bytes) -> None:
+    def __init__(self, network: Network, step: str, lie: Lie) -> None:
         super().__init__(network)
-        self._shape = shape
         self._step = step
         self._lie = lie
         self.lied = False
 
-    async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
+    async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's, but for the lie."""
-        if data and step.name.startswith(f"{self._step}/"):
-            told = msgspec.msgpack.decode(data)
-            told["content"], self.lied = self._lie(told["content"]), True
-            data = self._shape(msgspec.msgpack.encode(told))
-        return await super().gather(step, data)
+        if step.name == self._step:
+            honest = terms["choose"]
+
+            def choose(total: Vector) -> bytes:
+                self.lied = True
+                return self._lie(honest(total))
+
+            terms["choose"] = choose
+        return await super().sum(step, vector, **terms)
 
 
 def spec_for(task: Task) -> FederationSpec:
@@ -53,7 +58,7 @@ def spec_for(task: Task) -> FederationSpec:
     return FederationSpec(name="lies", data=data, model=model)
 
 
-def learn(task: Task, step: str = "", lie: Lie = bytes, shape: Lie = bytes) -> list[object]:
+def learn(task: Task, step: str = "", lie: Lie = bytes) -> list[object]:
     """What becomes of each of three nodes; the first by name is the root."""
     spec, random, sources = spec_for(task), np.random.default_rng(1), {}
     for node in "abc":
@@ -62,7 +67,7 @@ def learn(task: Task, step: str = "", lie: Lie = bytes, shape: Lie = bytes) -> l
         y = y if task is Task.REGRESSION else (y > 0).astype(float)
         sources[node] = MemorySource((Batch(X, np.empty((60, 0), dtype=object), y),))
     federation = MemoryFederation(list(sources))
-    views = {node: LyingRoot(federation.network(node), step, lie, shape) for node in sources}
+    views = {node: LyingRoot(federation.network(node), step, lie) for node in sources}
 
     async def everybody() -> list[object]:
         runs = (infer(view, sources[node], spec) for node, view in views.items())
@@ -118,12 +123,12 @@ REGRESSION = {
 }
 
 CLASSIFICATION = {
-    "nan-bound": ("newton/0/choice", numbers_lie(2, NAN)),
-    "no-bound": ("newton/1/choice", numbers_lie(2, -np.inf)),
-    "negative-amplitude": ("newton/1/choice", numbers_lie(3, -1.0)),
-    "endless-amplitude": ("newton/0/choice", numbers_lie(3, np.inf)),
-    "neither-yes-nor-no": ("newton/1/choice", numbers_lie(0, 0.5)),
-    "short": ("newton/0/choice", lambda content: content[:-8]),
+    "nan-bound": ("newton/0", numbers_lie(2, NAN)),
+    "no-bound": ("newton/1", numbers_lie(2, -np.inf)),
+    "negative-amplitude": ("newton/1", numbers_lie(3, -1.0)),
+    "endless-amplitude": ("newton/0", numbers_lie(3, np.inf)),
+    "neither-yes-nor-no": ("newton/1", numbers_lie(0, 0.5)),
+    "short": ("newton/0", lambda content: content[:-8]),
 }
 
 
@@ -152,7 +157,7 @@ def test_a_bad_choice_that_is_possible_is_followed() -> None:
 
 
 SHAPES: dict[str, tuple[object, str]] = {
-    "no-message": (7, "a shared choice can't be read"),
+    "no-message": (7, "the root's decision can't be read"),
     "no-such-error": ({"error": "__builtins__", "facts": {"problem": "boo"}}, "boo"),
     "an-error-of-python": ({"error": "SystemExit"}, "the root failed"),
     "facts-that-are-none": ({"error": "DataError", "facts": {"args": "x"}}, "the root failed"),
@@ -161,11 +166,9 @@ SHAPES: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize(("told", "reason"), SHAPES.values(), ids=SHAPES)
 def test_a_choice_or_error_of_another_shape_is_refused(told: object, reason: str) -> None:
-    """It ends the run at every node, and no node's process."""
-    outcomes = learn(Task.REGRESSION, "trial", shape=lambda _: msgspec.msgpack.encode(told))
-    for outcome in outcomes:
-        assert isinstance(outcome, TangentMeshError)
-        assert reason in str(outcome)
+    """It ends the run of whoever reads it, and not its process."""
+    with pytest.raises(TangentMeshError, match=reason):
+        chosen(msgspec.msgpack.encode(told))
 
 
 def assert_refused(outcomes: list[object], step: str) -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from edge_node.errors import TangentMeshError
 from edge_node.federation.plan import Plan
+from edge_node.network.epoch.claims import claim_of
 from edge_node.network.epoch.keys import announcement
 from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.combine import gathered, parse_gathered
 from edge_node.network.wire.operation import Kind, Operation
+from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim
 from edge_node.security.masks import MaskingKey
 from edge_node.security.pki.identity import Identity
 from edge_node.step import Content, Step
@@ -47,9 +49,11 @@ class WeakKey(MaskingKey):
         return self.point
 
 
-def announced(key: MaskingKey, node: str, identity: Identity, plan: Plan) -> bytes:
+def announced(
+    key: MaskingKey, node: str, identity: Identity, plan: Plan, claims: bytes = b""
+) -> bytes:
     """An announcement in the name of ``node`` that ``identity`` has signed."""
-    return parse_gathered(announcement(key, replace(identity, node=node), plan))[node]
+    return parse_gathered(announcement(key, replace(identity, node=node), plan, claims))[node]
 
 
 def swapped(content: bytes, victim: str, liar: Identity, plan: Plan) -> bytes:
@@ -162,7 +166,7 @@ async def test_a_key_of_an_earlier_epoch_is_refused(mesh: Mesh) -> None:
 
     async def in_two_epochs(network: TreeNetwork) -> float:
         await network.sum(Step("first"), np.ones(12))
-        await network.gather(Step("between", Content.CHOICE), b"")
+        await network.gather(Step("between", Content.PUBLIC), b"")
         if network.node == "a":
             mesh.offer(mesh.plan(2, CHAIN))
         await network.feed.wait_newer(1)
@@ -186,7 +190,9 @@ async def test_a_weak_key_is_refused(mesh: Mesh, point: bytes) -> None:
         weak = WeakKey(MaskingKey.generate().private)
         object.__setattr__(weak, "point", point)
         told = parse_gathered(payload)
-        return gathered(told | {"c": announced(weak, "c", mesh.peers["c"].identity, plan)})
+        c = mesh.peers["c"]
+        claims = c.store.run(1).claims(1)
+        return gathered(told | {"c": announced(weak, "c", c.identity, plan, claims)})
 
     await mesh.start(CHAIN, link_types={"c": tampering(change)})
     plan = mesh.plan(1, CHAIN)
@@ -202,3 +208,31 @@ async def test_keys_that_nobody_touches_are_used(mesh: Mesh) -> None:
     await mesh.start(CHAIN, link_types={"b": tampering(lambda _, payload: payload)})
     mesh.offer(mesh.plan(1, CHAIN))
     assert await outcomes(mesh, own_sum) == dict.fromkeys("abc", 3.0)
+
+
+@pytest.mark.parametrize("lie", [False, True])
+async def test_a_member_that_claims_two_things_gets_no_sum(mesh: Mesh, lie: bool) -> None:
+    """The parent b tells its child c another size of its own than all others, and signs it, too.
+
+    The others' keys are signed for other claims than c was told, and c's for others than they were.
+    The control: b passes on what it has told all.
+    """
+
+    def change(record: exchange_pb2.Record) -> None:
+        b = mesh.peers["b"].identity
+        claim = Claim(bytes(VERSION_BYTES), size=20)
+        told = parse_gathered(record.payload)
+        record.payload = gathered(
+            told | parse_gathered(claim_of(claim, 0, b, plan)) if lie else told
+        )
+
+    await mesh.start(CHAIN)
+    plan = mesh.plan(1, CHAIN)
+    mesh.offer(plan)
+    mislead(mesh.peers["b"], "c", "claims", change)
+    for node, found in (await outcomes(mesh, own_sum)).items():
+        if not lie:
+            assert found == 3.0
+            continue
+        assert isinstance(found, TangentMeshError)
+        assert "the signature is not by this certificate's key" in str(found), node

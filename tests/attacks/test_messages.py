@@ -11,9 +11,10 @@ import pytest
 
 from edge_node.errors import NetworkError
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.network.wire import fixed_point
+from edge_node.network.wire.fixed_point import Limbs, from_bytes, to_bytes
 from edge_node.network.wire.framing import chunks
 from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.segments import Segments
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
@@ -21,54 +22,74 @@ from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.tampering import Answer, call, outcomes, tampering
 from tests.support.identities import issue
 from tests.support.mesh import Mesh, until
+from tests.support.words import payload_of
 
 pytestmark = pytest.mark.timeout(60)
 
 CHAIN = {"a": "", "b": "a", "c": "b"}
 WORDS = 12
-ONES = fixed_point.encode(np.ones(WORDS))
-Words = fixed_point.Words
+BOUNDS = [(WORDS // 2, None), (WORDS // 2, 8.0)]
+SEGMENTS = Segments.of(WORDS, BOUNDS)
 
 
 async def own_sum(network: TreeNetwork) -> float:
     """A program of one step; every node gives ones."""
-    return float((await network.sum(Step("s"), np.ones(WORDS)))[0])
+    return float((await network.sum(Step("s"), np.ones(WORDS), bounds=BOUNDS))[0])
 
 
-def changing_words(change: Callable[[Words], Words]) -> Callable[[Operation, bytes], bytes]:
+def changing_words(change: Callable[[Limbs], Limbs]) -> Callable[[Operation, bytes], bytes]:
     """Changes what a node hands up to be summed, and nothing else."""
 
     def lie(operation: Operation, payload: bytes) -> bytes:
         if operation.kind != Kind.KIND_SUM:
             return payload
-        return fixed_point.to_bytes(change(fixed_point.from_bytes(payload)))
+        return to_bytes(change(from_bytes(payload)))
 
     return lie
 
 
-def less(words: Words, others: Words) -> Words:
+def less(words: Limbs, others: Limbs) -> Limbs:
     """The difference in the ring."""
     difference = words - others
-    difference[:, 1] -= words[:, 0] < others[:, 0]
+    for stretch in SEGMENTS.stretches:
+        if stretch.wide:
+            part = stretch.limbs
+            difference[part][1::2] -= words[part][0::2] < others[part][0::2]
     return difference
 
 
-TAMPERED: dict[str, Callable[[Words], Words]] = {
+def flipped(place: int, bit: int) -> Callable[[Limbs], Limbs]:
+    """One bit of one limb is another."""
+
+    def change(words: Limbs) -> Limbs:
+        words = words.copy()
+        words[place] ^= np.uint64(1 << bit)
+        return words
+
+    return change
+
+
+TAMPERED: dict[str, Callable[[Limbs], Limbs]] = {
+    "the last bit of a wide word": flipped(0, 0),
+    "the first bit of a wide word": flipped(1, 63),
+    "the last bit of a narrow word": flipped(WORDS + 3, 0),
+    "the first bit of a narrow word": flipped(WORDS + 3, 63),
+    "a bit of the check word": flipped(-1, 5),
     "a bit in each word": lambda words: words ^ np.uint64(1 << 63),
     "another's noise": lambda words: np.random.default_rng(0).integers(
         0, 2**64, words.shape, dtype=np.uint64, endpoint=False
     ),
     "nothing": np.zeros_like,
-    "everything twice": lambda words: fixed_point.add(words, words),
+    "everything twice": lambda words: SEGMENTS.add(words, words),
     "in another order": lambda words: words[::-1].copy(),
 }
 
 
 @pytest.mark.parametrize("change", TAMPERED.values(), ids=TAMPERED)
 async def test_words_that_a_parent_changes_make_no_total(
-    mesh: Mesh, change: Callable[[Words], Words]
+    mesh: Mesh, change: Callable[[Limbs], Limbs]
 ) -> None:
-    """Masks don't cancel then, and every node refuses what is left."""
+    """Words don't fit their check word then, and every node refuses what is left."""
     await mesh.start(CHAIN, link_types={"b": tampering(changing_words(change))})
     mesh.offer(mesh.plan(1, CHAIN))
     for error in (await outcomes(mesh, own_sum)).values():
@@ -77,8 +98,9 @@ async def test_words_that_a_parent_changes_make_no_total(
 
 
 async def test_what_a_parent_adds_to_the_words_is_not_noticed(mesh: Mesh) -> None:
-    """The stated limit: it could as well have given other rows."""
-    change = changing_words(lambda words: fixed_point.add(words, ONES))
+    """The stated limit: it could as well have given other rows. It adds a check word that fits."""
+    ones = from_bytes(payload_of(np.ones(WORDS), "s", bounds=BOUNDS))
+    change = changing_words(lambda words: SEGMENTS.add(words, ones))
     await mesh.start(CHAIN, link_types={"b": tampering(change)})
     mesh.offer(mesh.plan(1, CHAIN))
     assert await outcomes(mesh, own_sum) == dict.fromkeys("abc", 4.0)
@@ -89,9 +111,9 @@ async def test_a_cohort_that_a_parent_shrinks_makes_no_total(mesh: Mesh) -> None
     parents = {"a": "", "b": "a", "c": "b", "d": "a", "e": "a"}
     heard: list[Heard] = []
 
-    def without_c(words: Words) -> Words:
+    def without_c(words: Limbs) -> Limbs:
         (given,) = (each for each in heard if each.is_sum)
-        return less(words, fixed_point.from_bytes(given.payload))
+        return less(words, from_bytes(given.payload))
 
     await mesh.start(
         parents,

@@ -17,20 +17,22 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.statistics import Statistics
 from edge_node.model.model import Model
-from edge_node.network.wire import fixed_point
+from edge_node.network.wire.fixed_point import decode_wide, from_bytes
 from edge_node.network.wire.operation import parse_record
+from edge_node.network.wire.segments import CHECK_LIMBS
 from edge_node.program import infer
 from edge_node.security.masks import PairwiseMasks
 from edge_node.security.pki.authority import Authority
 from tests.attacks.eavesdropping import Heard, listening
 from tests.attacks.reconstruction import distances, invert_one_row, rows_in_span, targets_of
 from tests.inference.problems import features_on, normal, statistics_of
-from tests.support.mesh import Mesh
+from tests.support.mesh import Mesh, Sized
 
 VICTIM = "c"
 FEW = 4  # rows of the victim
 CHAIN = {"a": "", "b": "a", "c": "b"}
 STEP = "statistics/0"
+ROWS = {"a": 60, "b": 60, VICTIM: FEW}
 
 RECOVERED = 1e-3
 """Nearer than this, in standard deviations, a row counts as found. A guess at random is so near to
@@ -124,8 +126,11 @@ class Run:
 
 
 def numbers(words: bytes) -> Vector:
-    """The numbers that words stand for."""
-    return fixed_point.decode(fixed_point.from_bytes(words))
+    """The numbers that wide words stand for, without the check word."""
+    limbs = from_bytes(words)[:-CHECK_LIMBS]
+    vector = np.empty(len(limbs) // 2)
+    decode_wide(limbs, vector)
+    return vector
 
 
 def run_program(directory: Path) -> Run:
@@ -144,7 +149,7 @@ def run_program(directory: Path) -> Run:
         ),
     )
     sources = {}
-    for node, rows in {"a": 60, "b": 60, VICTIM: FEW}.items():
+    for node, rows in ROWS.items():
         X = normal(ord(node), rows, 3)
         y = np.sin(2 * X[:, 0]) + 0.1 * normal(7, rows)
         sources[node] = MemorySource((Batch(X, np.empty((rows, 0), dtype=object), y),))
@@ -153,6 +158,8 @@ def run_program(directory: Path) -> Run:
     async def everybody() -> Model:
         async with Mesh(Authority.create(directory / "ca", "curious"), directory / "nodes") as mesh:
             await mesh.start(CHAIN, link_types=dict.fromkeys(CHAIN, listening(heard)))
+            for node, peer in mesh.peers.items():
+                peer.guard = Sized(ROWS[node])
             mesh.offer(mesh.plan(1, CHAIN))
             runs = (infer(peer.network(), sources[n], spec) for n, peer in mesh.peers.items())
             return (await asyncio.gather(*runs))[0]
@@ -206,6 +213,6 @@ def test_without_masks_the_parent_learns_its_childs_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: the same attack, from the same place, and it is masks that stop it."""
-    monkeypatch.setattr(PairwiseMasks, "mask", lambda _self, words, _step: words)
+    monkeypatch.setattr(PairwiseMasks, "mask", lambda _self, words, *_: words)
     bare = run_program(tmp_path)
     assert distances(bare.victim, bare.attack(bare.masked("c"))).max() < RECOVERED

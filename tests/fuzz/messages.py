@@ -1,25 +1,26 @@
 """Decoders of what comes over a network: announcements, records, plans, streams, heartbeats."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import numpy as np
 
 from aggregator.services.heartbeat import read_report
 from edge_node.federation.plan import Member, Plan
-from edge_node.network.base import Network, decide
+from edge_node.network.decision import chosen
 from edge_node.network.epoch.claims import claim_of, cohort_of
 from edge_node.network.epoch.keys import announcement, pairwise_masks
 from edge_node.network.tree.agreement import check_testimonies, testimony
-from edge_node.network.wire import fixed_point
+from edge_node.network.wire.check_word import read_total
 from edge_node.network.wire.combine import RecordUnion, RingSum, Union, gathered, parse_gathered
+from edge_node.network.wire.fixed_point import from_bytes
 from edge_node.network.wire.framing import CHUNK_BYTES, chunks, read_header, read_payload
 from edge_node.network.wire.operation import Kind, Operation, parse_record
 from edge_node.network.wire.plan import receive_plan
+from edge_node.network.wire.segments import Segments
 from edge_node.program import root_decisions as choices
 from edge_node.security.disclosure.cohort import Claim
 from edge_node.security.masks import MaskingKey
@@ -72,21 +73,21 @@ def _plan(identities: dict[str, Identity]) -> Plan:
 
 
 def _sums_and_gathers() -> Iterator[Target]:
-    ring, union = RingSum(64), Union(64)
+    segments, union = Segments.of(5, [(2, None), (3, 1.0)]), Union(64)
+    ring, valid = RingSum(segments), bytes(segments.bytes)
 
     def summed(data: bytes) -> None:
-        with_valid = [data, bytes(64)]
+        with_valid = [data, valid]
         for payload in with_valid:
             ring.check(payload, frozenset(NODES))
-        total = fixed_point.decode(fixed_point.from_bytes(ring.combine(with_valid)))
-        fixed_point.check_total(total, 3)
+        read_total(ring.combine(with_valid), segments, "0/s", 3)
 
     def merged(data: bytes) -> None:
         union.check(data, frozenset(NODES))
         union.combine([data, data])
 
-    yield Target("words", (bytes(64), bytes(range(64))), summed)
-    yield Target("words of any length", (bytes(32),), fixed_point.from_bytes, 20)
+    yield Target("words", (valid, bytes(range(segments.bytes))), summed)
+    yield Target("words of any length", (bytes(32),), from_bytes, 20)
     shares = gathered({node: node.encode() * 8 for node in NODES})
     yield Target("gathered", (shares, gathered({"a": b""})), merged)
 
@@ -111,11 +112,11 @@ def _records() -> Iterator[Target]:
 
 def _keys(identities: dict[str, Identity], plan: Plan) -> Iterator[Target]:
     keys = {node: MaskingKey.generate() for node in NODES}
-    parts = [announcement(keys[node], identities[node], plan) for node in NODES]
+    parts = [announcement(keys[node], identities[node], plan, b"claims") for node in NODES]
     said = {node: data for part in parts for node, data in parse_gathered(part).items()}
 
     def agree(payload: bytes) -> None:
-        pairwise_masks(keys["a"], identities["a"], plan, payload)
+        pairwise_masks(keys["a"], identities["a"], plan, b"claims", payload)
 
     def one_announcement(data: bytes) -> None:
         agree(gathered({**said, "b": data}))
@@ -139,33 +140,11 @@ def _keys(identities: dict[str, Identity], plan: Plan) -> Iterator[Target]:
     yield Target("claim", (claimed["b"], claimed["c"]), one_claim, 20)
 
 
-class Told:
-    """A network whose root has told these bytes; it is another node than this one."""
-
-    node, root = "b", "a"
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    async def gather(self, _step: str, _data: bytes) -> Mapping[str, bytes]:
-        """At once."""
-        return {"a": self.data or b"0", "b": b""}
-
-
-def decided(data: bytes) -> bytes:
-    """The choice that a node reads. Nothing is waited for, so no event loop is needed."""
-    try:
-        decide(cast(Network, Told(data)), "s", bytes).send(None)
-    except StopIteration as end:
-        return cast(bytes, end.value)
-    raise AssertionError("it waits")
-
-
 def _choices() -> Iterator[Target]:
     """What a root shares: the choice itself, or why there is none."""
     with_choice = msgspec.msgpack.encode({"content": b"1", "error": "", "facts": {}})
     failed = {"content": b"", "error": "DataError", "facts": {"problem": "no", "found": "none"}}
-    yield Target("choice", (with_choice, msgspec.msgpack.encode(failed)), decided, 50)
+    yield Target("decision", (with_choice, msgspec.msgpack.encode(failed)), chosen, 50)
     evidence = b'{"log_evidence":-1.5,"noise":0.1,"amplitude":2}'
     readers: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         "bases": (b"[[0,2,5],[1]]", lambda data: choices.read_bases(data, (9, 2), step="s")),

@@ -12,7 +12,7 @@ import pytest
 
 from edge_node.config import Level
 from edge_node.errors import NetworkError, NumericalError, RefusedError
-from edge_node.network.base import Network, decide
+from edge_node.network.base import Network, decide, sum_and_decide
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.step import Content, Step
 
@@ -54,7 +54,7 @@ async def everybody_gets_the_same_bytes(run: Run) -> None:
     async def program(network: Network) -> tuple[bytes, list[tuple[str, bytes]]]:
         total = await network.sum(Step("s"), vector_of(network.node))
         assert not total.flags.writeable
-        gathered = await network.gather(Step("g", Content.CHOICE), network.node.encode() * 3)
+        gathered = await network.gather(Step("g", Content.PUBLIC), network.node.encode() * 3)
         return total.tobytes(), list(gathered.items())
 
     results = await run(program)
@@ -71,7 +71,7 @@ async def empty_vectors_and_bytes_are_no_exception(run: Run) -> None:
 
     async def program(network: Network) -> tuple[int, set[bytes]]:
         total = await network.sum(Step("s"), np.zeros(0))
-        return total.size, set((await network.gather(Step("g", Content.CHOICE), b"")).values())
+        return total.size, set((await network.gather(Step("g", Content.PUBLIC), b"")).values())
 
     assert all(result == (0, {b""}) for result in (await run(program)).values())
 
@@ -93,33 +93,64 @@ async def steps_follow_each_other(run: Run) -> None:
     assert all(result == expected for result in results.values())
 
 
+async def numbers_keep_within_their_bounds(run: Run) -> None:
+    """Whatever the scale, sums of what fits are sums; what doesn't fit is refused, by position."""
+    bounds = [(3, 2.0**62), (0, None), (2, 1e-9), (2, None), (1, 13.0)]
+
+    async def program(network: Network) -> bytes:
+        own = np.array([1, 2, 3, 1e-10, -1e-10, 1e10, np.pi, 1.5])
+        for position in (4, 7):
+            bad = own.copy()
+            bad[position] = 14.0
+            with pytest.raises(NumericalError, match=f"position {position} of 8"):
+                await network.sum(Step("s"), bad, bounds=bounds)
+        return (await network.sum(Step("s"), own, bounds=bounds)).tobytes()
+
+    results = await run(program)
+    (total,) = set(results.values())
+    nodes = len(results)
+    expected = nodes * np.array([1, 2, 3, 1e-10, -1e-10, 1e10, np.pi, 1.5])
+    np.testing.assert_allclose(np.frombuffer(total), expected, rtol=1e-15)
+    assert np.frombuffer(total)[:3].tolist() == [nodes, 2 * nodes, 3 * nodes]
+
+
 async def the_root_decides_once(run: Run) -> None:
-    """All agree who it is; its choice is everybody's; nobody else is asked."""
+    """All agree who it is; its choice is everybody's, and made from the total; nobody else is
+    asked; and it takes no step of its own.
+    """
     asked = []
 
-    async def program(network: Network) -> tuple[str, bytes]:
-        def choose() -> bytes:
+    async def program(network: Network) -> tuple[str, float, bytes, bytes]:
+        def choose(total: np.ndarray) -> bytes:
             asked.append(network.node)
-            return b"as " + network.node.encode() + b" says"
+            return f"as {network.node} says, {total[0]:g}".encode()
 
-        return network.root, await decide(network, "choice", choose)
+        total, choice = await sum_and_decide(network, Step("s"), np.ones(2), choose)
+        assert list(network.steps) == [Step("s")]
+        other = await decide(network, "choice", lambda: choose(np.zeros(1)))
+        return network.root, float(total[1]), choice, other
 
-    ((root, choice),) = set((await run(program)).values())
-    assert choice == b"as " + root.encode() + b" says"
-    assert asked == [root]
+    results = await run(program)
+    ((root, total, choice, other),) = set(results.values())
+    assert total == len(results)
+    assert choice == f"as {root} says, {total:g}".encode()
+    assert other == f"as {root} says, 0".encode()
+    assert asked == [root, root]
 
 
 async def what_the_root_cannot_choose_is_everybodys_error(run: Run) -> None:
     """Nobody waits for a choice that was never made; the next step is as good as ever."""
 
-    def choose() -> bytes:
+    def choose(_: np.ndarray) -> bytes:
         raise RefusedError("no", where="here", expected="yes", found="42", remedy="Ask again")
 
     async def program(network: Network) -> tuple[str, float]:
         with pytest.raises(RefusedError) as caught:
-            await decide(network, "choice", choose)
+            await sum_and_decide(network, Step("first"), np.ones(1), choose)
         with pytest.raises(Exception, match=r"failed at the root|a secret") as foreign:
             await decide(network, "another", lambda: _fail("a secret"))
+        with pytest.raises(NetworkError, match="no total"):
+            network.decision(Step("never taken"))
         assert (foreign.type is ValueError) == (network.root == network.node)
         assert network.root == network.node or "secret" not in str(foreign.value)
         return str(caught.value), float((await network.sum(Step("s"), np.ones(1)))[0])
@@ -165,7 +196,7 @@ async def a_name_serves_once(run: Run) -> None:
     async def program(network: Network) -> None:
         await network.sum(Step("s"), np.ones(1))
         with pytest.raises(NetworkError, match="used twice"):
-            await network.gather(Step("s", Content.CHOICE), b"")
+            await network.gather(Step("s", Content.PUBLIC), b"")
         assert list(network.steps) == [Step("s")]
 
     await run(program)
@@ -178,8 +209,8 @@ async def a_step_is_for_one_primitive(run: Run) -> None:
         for content in (Content.COUNTS, Content.STATISTICS):
             with pytest.raises(NetworkError, match=f"isn't gathered .*found {content}"):
                 await network.gather(Step("s", content), b"")
-        with pytest.raises(NetworkError, match=r"can't be summed .*found choice"):
-            await network.sum(Step("s", Content.CHOICE), np.ones(1))
+        with pytest.raises(NetworkError, match=r"can't be summed .*found public"):
+            await network.sum(Step("s", Content.PUBLIC), np.ones(1))
         return float((await network.sum(Step("s"), np.ones(1)))[0])
 
     results = await run(program)
@@ -238,6 +269,7 @@ LAWS: list[Law] = [
     a_step_says_whether_its_sum_has_noise,
     a_sum_with_noise_holds_the_noise_of_one,
     sums_are_exact,
+    numbers_keep_within_their_bounds,
     everybody_gets_the_same_bytes,
     empty_vectors_and_bytes_are_no_exception,
     steps_follow_each_other,

@@ -87,7 +87,7 @@ async def test_a_child_whose_program_differs_is_told(differs: str, mesh: Mesh) -
         other = network.node == "b"
         name = "t" if other and differs == "name" else "s"
         if other and differs == "kind":
-            await network.gather(Step(name, Content.CHOICE), b"")
+            await network.gather(Step(name, Content.PUBLIC), b"")
         else:
             await network.sum(Step(name), np.ones(2 if other and differs == "length" else 1))
 

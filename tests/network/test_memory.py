@@ -25,7 +25,7 @@ async def test_every_node_gets_the_same_sum() -> None:
     plain = sum(vector_of(federation.network(node)) for node in NODES)
     np.testing.assert_allclose(totals["a"], plain, rtol=1e-15, atol=1e-14)
     assert len({total.tobytes() for total in totals.values()}) == 1
-    assert federation.log == [("s", 1600)]
+    assert federation.log == [("s", 1616)]
 
 
 async def test_the_root_decides_once() -> None:

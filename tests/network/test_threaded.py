@@ -28,7 +28,7 @@ async def test_a_closed_network_refuses_calls() -> None:
     proxy = ThreadedNetwork(cast(Network, Silence()), asyncio.get_running_loop())
     proxy.close()
     with pytest.raises(NetworkError, match="stopped"):
-        await asyncio.to_thread(lambda: asyncio.run(proxy.gather(Step("s", Content.CHOICE), b"")))
+        await asyncio.to_thread(lambda: asyncio.run(proxy.gather(Step("s", Content.PUBLIC), b"")))
 
 
 def test_a_program_that_computes_while_its_node_stops_ends() -> None:
@@ -42,7 +42,7 @@ def test_a_program_that_computes_while_its_node_stops_ends() -> None:
         def program() -> None:
             computed.wait()
             try:
-                asyncio.run(proxy.gather(Step("s", Content.CHOICE), b""))
+                asyncio.run(proxy.gather(Step("s", Content.PUBLIC), b""))
             except NetworkError as error:
                 ended.append(type(error))
 

@@ -1,7 +1,7 @@
 """A federation in one process, over real mutual TLS on loopback; plans are given by hand."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge_node.network.tree.tree import TreeNetwork
 from edge_node.network.wire.framing import Traffic
 from edge_node.network.wire.operation import Operation
 from edge_node.network.wire.plan import PlanCopies
+from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim
 from edge_node.security.pki.authority import Authority
 from edge_node.security.pki.identity import Identity
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger
@@ -36,6 +37,17 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not condition():  # noqa: ASYNC110 - nothing says when a field changes
             await asyncio.sleep(0.005)
+
+
+class Sized(Unguarded):
+    """A site that claims so many distinct rows, over which so many numbers were told before."""
+
+    def __init__(self, rows: int, *, told: int = 0) -> None:
+        self._claim = Claim(bytes(VERSION_BYTES), size=rows.bit_length() - 1, told=told)
+
+    def claim(self, run: int, cohort: Collection[str]) -> Claim:
+        """In every run."""
+        return self._claim
 
 
 @dataclass

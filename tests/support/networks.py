@@ -6,6 +6,8 @@ import numpy as np
 
 from edge_node.arrays import Vector
 from edge_node.network.base import Network, NetworkLayer, Terms
+from edge_node.network.wire.fixed_point import Limbs
+from edge_node.network.wire.segments import Segments
 from edge_node.step import Step
 
 __all__ = ["Recording", "Watched"]
@@ -26,11 +28,15 @@ class Watched(NetworkLayer):
 
 
 class Recording(NetworkLayer):
-    """A network that keeps every vector that its node gave to a sum, in ``given``."""
+    """A network that keeps every vector that its node gave to a sum, in ``given``.
+
+    And its words in ``words``, by the step's text, with what they are.
+    """
 
     def __init__(self, network: Network, given: list[Vector] | None = None) -> None:
         super().__init__(network)
         self.given: list[Vector] = [] if given is None else given
+        self.words: dict[str, tuple[Segments, Limbs]] = {}
 
     @property
     def contributed(self) -> Vector:
@@ -40,4 +46,6 @@ class Recording(NetworkLayer):
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
         """As the network's."""
         self.given.append(vector.copy())
+        segments = Segments.of(len(vector), terms.get("bounds"))
+        self.words[str(step)] = segments, segments.encode(vector)
         return await super().sum(step, vector, **terms)

@@ -23,6 +23,7 @@ import grpc.aio
 
 from edge_node import console
 from edge_node.network.threaded import ThreadedNetwork
+from edge_node.network.wire.segments import Segments
 from edge_node.security.masks import PairwiseMasks
 
 _KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
@@ -37,7 +38,7 @@ def main(file: Path, module: str, *arguments: str) -> None:
     verbose = functools.partial(console.configure_logging, logging.DEBUG)
     console.configure_logging = verbose
     if os.environ.get("TAP_UNMASKED"):
-        PairwiseMasks.mask = lambda _self, words, _step: words  # type: ignore[method-assign]
+        PairwiseMasks.mask = lambda _self, words, *_: words  # type: ignore[method-assign]
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
@@ -103,6 +104,8 @@ def tap_contributions(file: Path) -> None:
     async def noted(self: Any, step: Any, vector: Any, **terms: Any) -> Any:
         with file.open("ab") as out:
             out.write(vector.tobytes())
+        with file.with_suffix(".words").open("ab") as out:
+            out.write(Segments.of(len(vector), terms.get("bounds")).encode(vector).tobytes())
         if fatal and step.name.startswith(fatal):
             from tests.system.test_canary import NUMBERS, RARE
 

@@ -18,12 +18,13 @@ from edge_node.arrays import Vector
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import FileSource, open_source
 from edge_node.model.model import Model
-from edge_node.network.wire import fixed_point
+from edge_node.network.wire.fixed_point import Limbs
 from edge_node.program import infer
 from edge_node.security.masks import PairwiseMasks
 from edge_node.security.pki.authority import Authority
-from tests.support.mesh import Mesh
+from tests.support.mesh import Mesh, Sized
 from tests.support.networks import Recording
+from tests.support.words import wide_words
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -44,7 +45,8 @@ def spec_for(task: Task) -> FederationSpec:
         columns=(*numeric, Column(name="ward", kind=ColumnKind.CATEGORICAL)),
         classes=("ill", "well") if task is Task.CLASSIFICATION else (),
     )
-    return FederationSpec(name="canaries", data=data, model=ModelSpec(landmarks=20, depths=(1, 2)))
+    model = ModelSpec(landmarks=20, depths=(1, 2))
+    return FederationSpec(name="canaries", data=data, model=model, most_told=1e6)
 
 
 def write_rows(path: Path, node: str, task: Task) -> Path:
@@ -83,12 +85,21 @@ async def run_program(
     authority = Authority.create(directory / "ca", "canaries")
     async with Mesh(authority, directory / "peers") as mesh:
         await mesh.start(parents)
+        for peer in mesh.peers.values():
+            peer.guard = Sized(60)
         mesh.offer(mesh.plan(1, parents))
         views = {node: Recording(peer.network()) for node, peer in mesh.peers.items()}
         models = await asyncio.gather(*(infer(views[n], sources[n], spec) for n in parents))
-    words = [fixed_point.encode(view.contributed) for view in views.values()]
-    totals = limbs(reduce(fixed_point.add, words))
-    given = np.concatenate([patterns(view.contributed) for view in views.values()])
+    first = next(iter(views.values()))
+    summed = [
+        reduce(segments.add, (view.words[step][1] for view in views.values()))
+        for step, (segments, _) in first.words.items()
+    ]
+    totals = distinctive(np.concatenate(summed))
+    words = [words for view in views.values() for _, words in view.words.values()]
+    given = np.concatenate(
+        [*(patterns(view.contributed) for view in views.values()), *map(distinctive, words)]
+    )
     given = given[~are_in(given, np.sort(totals))]  # where one node has all rows of a landmark
     rows = [patterns(x) for source in sources.values() for x in rows_of(source, models[0])]
     return Catch(b"\n".join(wire), np.concatenate([given, *rows]), totals, models[0])
@@ -117,7 +128,7 @@ async def test_without_masks_the_search_finds_what_a_leaf_contributed(
     tmp_path: Path, wire: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So it is the masks that hide it, and the search that would tell."""
-    monkeypatch.setattr(PairwiseMasks, "mask", lambda _self, words, _step: words)
+    monkeypatch.setattr(PairwiseMasks, "mask", lambda _self, words, *_: words)
     catch = await run_program(Task.REGRESSION, CHAIN, tmp_path, wire)
     assert are_in(catch.secrets, windows(catch.sent)).sum() > 1000
 
@@ -134,16 +145,16 @@ def patterns(values: Vector) -> np.ndarray:
 
     Numbers with few significant bits (counts, zeros) are left out: they are everywhere.
     """
-    distinctive = values[(values.view(np.uint64) & LOW_HALF != 0) & (np.abs(values) > 2.0**-20)]
-    signed = np.concatenate([distinctive, -distinctive])
+    found = values[(values.view(np.uint64) & LOW_HALF != 0) & (np.abs(values) > 2.0**-20)]
+    signed = np.concatenate([found, -found])
     floats = [signed.astype(order).view("<u8") for order in ("<f8", ">f8")]
-    return np.concatenate([limbs(fixed_point.encode(signed)), *floats])
+    return np.concatenate([distinctive(wide_words(signed)), *floats])
 
 
-def limbs(words: fixed_point.Words) -> np.ndarray:
-    """The low limbs of words, except of those with few significant bits."""
-    low = words[:, 0]
-    return low[low & LOW_HALF != 0]
+def distinctive(words: Limbs) -> np.ndarray:
+    """The limbs of words, except those with few significant bits."""
+    high = words >> np.uint64(32)
+    return words[(words & LOW_HALF != 0) & (high != 0) & (high != LOW_HALF)]
 
 
 def windows(content: bytes) -> np.ndarray:

@@ -23,13 +23,14 @@ from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import MachineError
 from edge_node.model.model import Model
-from edge_node.network.wire import fixed_point
+from edge_node.network.wire.fixed_point import from_bytes, to_bytes
 from edge_node.network.wire.operation import Kind, parse_record
+from tests.support.words import wide_words, word_bytes
 from tests.system.test_canary import (
     NUMBERS,
     RARE,
     are_in,
-    limbs,
+    distinctive,
     patterns,
     rows_of,
     spec_for,
@@ -120,8 +121,7 @@ def binaries() -> Iterator[bytes]:
         yield from (value.tobytes() for value in values.astype(f"{order}f8"))
         short = values.astype(f"{order}f4")
         yield from (short[i : i + 2].tobytes() for i in range(len(short) - 1))
-    yield from (fixed_point.to_bytes(word[None])[:8] for word in fixed_point.encode(values))
-    yield from (fixed_point.to_bytes(word[None])[:8] for word in fixed_point.encode(-values))
+    yield from (word_bytes(sign * value) for value in NUMBERS for sign in (1, -1))
 
 
 def assert_nowhere(found: dict[str, bytes]) -> None:
@@ -135,8 +135,9 @@ def secrets(federation: Tapped, model: Model) -> np.ndarray:
     """Every row of every file, raw and encoded, and every vector that a node gave to a sum."""
     sources = [open_source(file, federation.spec.data) for file in federation.files.values()]
     rows = [patterns(x) for source in sources for x in rows_of(source, model)]
-    given = [np.fromfile(federation.tap(f"{node}.given")) for node in NODES]
-    contributed = np.concatenate([patterns(vector) for vector in given])
+    given = [patterns(np.fromfile(federation.tap(f"{node}.given"))) for node in NODES]
+    words = [np.fromfile(federation.tap(f"{node}.words"), np.uint64) for node in NODES]
+    contributed = np.concatenate([*given, *map(distinctive, words)])
     return np.concatenate([contributed[~are_in(contributed, np.sort(totals(federation)))], *rows])
 
 
@@ -147,7 +148,7 @@ def totals(federation: Tapped) -> np.ndarray:
         for path in federation.node_directory("a").glob("state/run-*/step-*.pb")
     ]
     sums = [each.payload for each in records if each.kind == Kind.KIND_SUM]
-    return limbs(np.concatenate([fixed_point.from_bytes(payload) for payload in sums]))
+    return distinctive(np.concatenate([from_bytes(payload) for payload in sums]))
 
 
 def model_of(federation: Tapped, node: str) -> Model:
@@ -204,7 +205,7 @@ def test_the_search_finds_a_canary_in_each_encoding() -> None:
         "rounded": f"{NUMBERS[0]:.6g} mmHg".encode(),
         "float64": np.array([1.0, *NUMBERS]).tobytes(),
         "float32": np.array(NUMBERS, dtype=">f4").tobytes(),
-        "words": fixed_point.to_bytes(fixed_point.encode(np.array(NUMBERS))),
+        "words": to_bytes(wide_words(np.array(NUMBERS))),
     }
     for name, sample in samples.items():
         with pytest.raises(AssertionError, match=name):

@@ -18,7 +18,10 @@ from tests.vectors.pki import Authority
 __all__ = ["files"]
 
 Json = dict[str, Any]
+MASKED = [oracle.NARROW, oracle.NARROW, oracle.WIDE, oracle.NARROW, oracle.WIDE]
 STEPS = ("0/survey", "12/noise/1", "3/ä")
+BOUNDS = (1.0, 1.5, 2.0**62, 0.0, 341 * 31 / 2, 2.0**-60 / 3, 5e-324, 2.0**1000, 1e-300)
+CLAIMS = b"what all have claimed"
 SMALL_ORDER = (
     0,
     1,
@@ -33,7 +36,7 @@ SMALL_ORDER = (
 def files() -> dict[str, str]:
     """Each file's text, by its name."""
     made = {
-        "fixed_point": fixed_point(),
+        "words": words(),
         "plans": plans(),
         "masks": masks(),
         "cohorts": {"cohorts": [cohort(size) for size in (3, 5, 64)]},
@@ -46,27 +49,80 @@ def files() -> dict[str, str]:
     }
 
 
-def fixed_point() -> Json:
-    """Numbers and words, both ways; and what has no word."""
+def words() -> Json:
+    """Numbers and words, both ways; vectors with check words; and what has no word."""
     random = Random("fixed point")
     numbers = [0.0, 1.0, -1.0, 2.0**-60, -(2.0**-60), 2.0**-61, 3 * 2.0**-61, -(2.0**-61)]
     numbers += [5e-324, -5e-324, 0.1, -0.1, 1 / 3, 2.0**4, 2.0**4 - 2.0**-49, -(2.0**4)]
     numbers += [2.0**52, 2.0**53 - 1, -(2.0**53) + 1, 2.0**3 - 2.0**-50, 2.0**-7, 255.9999]
     numbers += [random.gauss(0, 1) * 2.0 ** random.randint(-70, 49) for _ in range(40)]
-    words = [0, 1, oracle.RING - 1, 1 << 60, 1 << 127, (1 << 127) - 1, (1 << 64) - 1, 1 << 64]
-    words += [(1 << 53) + 1, (1 << 117) + (1 << 64), (1 << 54) + 3 << 62]
-    words += [random.getrandbits(128) for _ in range(20)]
+    decoded = [0, 1, oracle.WIDE - 1, 1 << 60, 1 << 127, (1 << 127) - 1, (1 << 64) - 1, 1 << 64]
+    decoded += [(1 << 53) + 1, (1 << 117) + (1 << 64), (1 << 54) + 3 << 62]
+    decoded += [random.getrandbits(112) - (1 << 111) for _ in range(20)]
+    decoded = [w % oracle.WIDE for w in decoded if abs(oracle.signed(w % oracle.WIDE)) < 1 << 113]
     return {
-        "encode": [{"number": n.hex(), "word": _word(oracle.encode(n))} for n in numbers],
-        "decode": [{"word": _word(w), "number": oracle.decode(w).hex()} for w in words],
-        "wire": {"words": [*map(_word, words)], "bytes": oracle.to_bytes(words).hex()},
+        "wide": {
+            "encode": [{"number": n.hex(), "word": _word(oracle.encode(n))} for n in numbers],
+            "decode": [{"word": _word(w), "number": oracle.decode(w).hex()} for w in decoded],
+        },
+        "narrow": [_narrow(bound, random) for bound in BOUNDS],
+        "vectors": [_vector(number) for number in range(8)],
         "refused_numbers": [
-            {"number": number, "error": "NumericalError"}
-            for number in ("nan", "inf", "-inf", "0x1p+53", "-0x1p+53", "0x1p+1023")
+            {"number": number, "bound": bound, "error": "NumericalError"}
+            for number, bound in (
+                *((n, None) for n in ("nan", "inf", "-inf", "0x1p+53", "-0x1p+53", "0x1p+1023")),
+                *((n, "0x1p+0") for n in ("nan", "inf", "0x1.01p+0", "-0x1.01p+0", "0x1p+53")),
+                ("0x1p-1074", "0x0p+0"),
+            )
         ],
         "refused_bytes": [
-            {"bytes": bytes(length).hex(), "error": "NetworkError"} for length in (1, 15, 17, 24)
+            {"bytes": bytes(length).hex(), "error": "NetworkError"} for length in (0, 8, 23, 25, 32)
         ],
+    }
+
+
+def _narrow(bound: float, random: Random) -> Json:
+    """Numbers of a bound, with their words, and some words' numbers."""
+    numbers = [0.0, bound, -bound, bound / 3, -bound * 2.0**-62, bound * (1 + 2.0**-11)]
+    numbers += [random.uniform(-bound, bound) * 2.0 ** -random.randint(0, 63) for _ in range(9)]
+    decoded = [oracle.encode(n, bound) for n in numbers]
+    return {
+        "bound": bound.hex(),
+        "exponent": oracle.exponent(bound),
+        "encode": [{"number": n.hex(), "word": f"{oracle.encode(n, bound):016x}"} for n in numbers],
+        "decode": [{"word": f"{w:016x}", "number": oracle.decode(w, bound).hex()} for w in decoded],
+    }
+
+
+def segments_of(random: Random) -> list[tuple[int, float | None]]:
+    """Some segments, wide and narrow ones."""
+    count = random.randint(1, 4)
+    return [(random.randint(1, 3), random.choice([None, *BOUNDS])) for _ in range(count)]
+
+
+def numbers_of(random: Random, segments: oracle.Segments) -> list[float]:
+    """A vector that fits, so that several do in total."""
+    return [
+        random.uniform(-1, 1) * (2.0 ** random.randint(-50, 50) if bound is None else bound / 64)
+        for count, bound in segments
+        for _ in range(count)
+    ]
+
+
+def _vector(number: int) -> Json:
+    """A vector, its words with the check word of a step, and these on the wire."""
+    random = Random(f"vector {number}")
+    segments = segments_of(random) if number else []
+    numbers, step = numbers_of(random, segments), f"{number}/{random.choice(STEPS)}"
+    moduli = oracle.rings(segments)
+    sealed = oracle.sealed(oracle.encoded(numbers, segments), segments, step)
+    return {
+        "segments": _segments(segments),
+        "label": oracle.label(segments),
+        "numbers": [each.hex() for each in numbers],
+        "step": step,
+        "words": _words(sealed, moduli),
+        "bytes": oracle.to_bytes(sealed, moduli).hex(),
     }
 
 
@@ -172,7 +228,9 @@ def masks() -> Json:
                     "epoch": epoch,
                     "plan_hash": plan_hash.hex(),
                     "secret": secret.hex(),
-                    "steps": {s: [*map(_word, oracle.keystream(secret, s, 3))] for s in STEPS},
+                    "steps": {
+                        s: _words(oracle.keystream(secret, s, MASKED), MASKED) for s in STEPS
+                    },
                 }
             )
     keys = [number.to_bytes(32, "little") for number in SMALL_ORDER]
@@ -187,34 +245,38 @@ def cohort(size: int) -> Json:
     nodes = sorted(f"n{random.getrandbits(32):x}-{i}" for i in range(size))
     privates = {node: random.randbytes(32) for node in nodes}
     publics = {node: oracle.public_key(private) for node, private in privates.items()}
-    plan_hash, step, length = _digest(f"plan of {size}"), "7/statistics/0", 3
+    segments = segments_of(random)
+    moduli = oracle.rings(segments)
+    plan_hash, step = _digest(f"plan of {size}"), "7/statistics/0"
     shared: dict[str, dict[str, list[int]]] = {node: {} for node in nodes}
     for a, b in combinations(nodes, 2):
         agreed = oracle.x25519(privates[a], publics[b])
         secret = oracle.pair_secret(agreed, (a, b), publics, size, plan_hash)
-        shared[a][b] = shared[b][a] = oracle.keystream(secret, step, length)
-    numbers = {
-        node: [random.gauss(0, 1) * 2.0 ** random.randint(-50, 50) for _ in range(length)]
+        shared[a][b] = shared[b][a] = oracle.keystream(secret, step, moduli)
+    numbers = {node: numbers_of(random, segments) for node in nodes}
+    words = {
+        node: oracle.sealed(oracle.encoded(numbers[node], segments), segments, step)
         for node in nodes
     }
-    words = {node: [*map(oracle.encode, numbers[node])] for node in nodes}
-    total = [sum(column) % oracle.RING for column in zip(*words.values(), strict=True)]
+    columns = zip(*words.values(), strict=True)
+    total = [sum(column) % ring for column, ring in zip(columns, moduli, strict=True)]
     return {
         "epoch": size,
         "plan_hash": plan_hash.hex(),
         "step": step,
+        "segments": _segments(segments),
         "nodes": [
             {
                 "node": node,
                 "private": privates[node].hex(),
                 "public": publics[node].hex(),
                 "numbers": [number.hex() for number in numbers[node]],
-                "masked": [*map(_word, oracle.masked(node, words[node], shared[node]))],
+                "masked": _words(oracle.masked(node, words[node], shared[node], moduli), moduli),
             }
             for node in nodes
         ],
-        "total": [*map(_word, total)],
-        "numbers": [oracle.decode(word).hex() for word in total],
+        "total": _words(total, moduli),
+        "numbers": [number.hex() for number in oracle.decoded(total, segments)],
     }
 
 
@@ -231,8 +293,10 @@ def transcripts() -> list[Json]:
             "kind": kind,
             "cohort": cohort[position // 2 :],
             "payload": random.randbytes(length).hex(),
+            "decision": random.randbytes(3 * position if kind == 1 else 0).hex(),
         }
-        label = f"{position}/{step}/{before.hex()}"
+        segments = [(length // 8 - 2, 1.0)] if kind == 1 else []
+        label = f"{position}/{step}/{before.hex()}/{oracle.label(segments)}"
         after = oracle.transcript(before, record)
         steps.append({**record, "before": before.hex(), "label": label, "after": after.hex()})
         before = after
@@ -261,6 +325,7 @@ class _Cohort:
             changes.get("name", node),
             changes.get("epoch", plan["epoch"]),
             changes.get("plan_hash", oracle.plan_hash(plan)),
+            hashlib.sha256(changes.get("claims", CLAIMS)).digest(),
         ]
         purpose = changes.get("purpose", "masking-key")
         statement = oracle.statement(purpose, context, changes.get("signed", public))
@@ -298,6 +363,7 @@ def announcements() -> Json:
         )
     return {
         "federation": "vectors",
+        "claims": CLAIMS.hex(),
         "authority": authority.certificate.hex(),
         "private": good.privates["a"].hex(),
         "accepted": {
@@ -323,6 +389,7 @@ def _wrong_words(good: _Cohort, plan: Json) -> Iterable[tuple[str, dict[str, str
         "signature of another spec": {"plan_hash": oracle.plan_hash(other)},
         "signature of a shrunk cohort": {"plan_hash": oracle.plan_hash(shrunk)},
         "key that was not signed": {"signed": good.publics["c"]},
+        "signature for other claims": {"claims": b"other claims"},
         "signature that is none": {"flip": 0x55},
         "key of 31 bytes": {"public": good.publics["b"][:31]},
         "key of 33 bytes": {"public": good.publics["b"] + b"\0"},
@@ -365,6 +432,17 @@ def _digest(text: str) -> bytes:
 
 def _sha(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
+
+
+def _segments(segments: oracle.Segments) -> list[list[Any]]:
+    """Counts and bounds."""
+    return [[count, None if bound is None else bound.hex()] for count, bound in segments]
+
+
+def _words(words: Iterable[int], moduli: Iterable[int]) -> list[str]:
+    """Words in hexadecimal, each with the digits of its ring."""
+    pairs = zip(words, moduli, strict=True)
+    return [f"{word:016x}" if ring == oracle.NARROW else f"{word:032x}" for word, ring in pairs]
 
 
 def _word(word: int) -> str:

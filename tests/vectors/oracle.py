@@ -1,7 +1,7 @@
 """The secure sum in plain Python integers, written from docs/secure-sum.md.
 
-Nothing of the product is imported: numbers are `Fraction`s, words are integers modulo 2^128, X25519
-is RFC 7748's ladder, HKDF is RFC 5869's over `hmac`; only AES comes from a library.
+Nothing of the product is imported: numbers are `Fraction`s, words are integers modulo 2^64 or
+2^128, X25519 is RFC 7748's ladder, HKDF is RFC 5869's over `hmac`; only AES comes from a library.
 """
 
 import base64
@@ -11,26 +11,38 @@ import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-RING = 1 << 128
+NARROW, WIDE = 1 << 64, 1 << 128
 PRIME = (1 << 255) - 19
 
+Segments = Sequence[tuple[int, float | None]]
+"""How many numbers, and the bound on the absolute value of their total; None: none is known."""
+
 __all__ = [
+    "NARROW",
     "PRIME",
-    "RING",
+    "WIDE",
+    "Segments",
     "decode",
+    "decoded",
     "encode",
+    "encoded",
+    "exponent",
     "keystream",
+    "label",
     "masked",
     "msgpack",
     "pair_secret",
     "plan_hash",
     "public_key",
+    "rings",
+    "sealed",
     "signed",
     "statement",
     "to_bytes",
@@ -39,29 +51,93 @@ __all__ = [
 ]
 
 
-def encode(number: float) -> int:
+@cache
+def exponent(bound: float) -> int:
+    """A narrow word's unit is 2^-exponent."""
+    if bound == 0:
+        return 1000
+    power = -1074  # of the smallest power of two that isn't below the bound
+    while Fraction(2) ** power < Fraction(bound):
+        power += 1
+    return min(62 - power, 1000)
+
+
+def rings(segments: Segments) -> list[int]:
+    """The modulus of each word of a vector, and of its check word."""
+    moduli = [WIDE if bound is None else NARROW for count, bound in segments for _ in range(count)]
+    return [*moduli, WIDE] if moduli else []
+
+
+def label(segments: Segments) -> str:
+    """The segments as text."""
+    runs: list[tuple[int, str]] = []
+    for count, bound in segments:
+        unit = "wide" if bound is None else str(exponent(bound))
+        if runs and runs[-1][1] == unit:
+            runs[-1] = runs[-1][0] + count, unit
+        elif count:
+            runs.append((count, unit))
+    return ",".join(f"{count}@{unit}" for count, unit in runs)
+
+
+def encode(number: float, bound: float | None = None) -> int:
     """A number's word. Raises ValueError if it has none."""
-    if not abs(number) < 2.0**53:
+    if bound is None:
+        if not abs(number) < 2.0**53:
+            raise ValueError(f"{number} has no word")
+        return round(Fraction(number) * (1 << 60)) % WIDE
+    if not abs(number) <= bound * (1 + 2.0**-10):
         raise ValueError(f"{number} has no word")
-    return round(Fraction(number) * (1 << 60)) % RING
+    return round(Fraction(number) * Fraction(2) ** exponent(bound)) % NARROW
 
 
-def signed(word: int) -> int:
-    """A word as the signed integer it stands for, in units of 2^-60."""
-    return word - RING if word >> 127 else word
+def encoded(numbers: Sequence[float], segments: Segments) -> list[int]:
+    """A vector's words."""
+    bounds = [bound for count, bound in segments for _ in range(count)]
+    return [encode(number, bound) for number, bound in zip(numbers, bounds, strict=True)]
 
 
-def decode(word: int) -> float:
+def signed(word: int, ring: int = WIDE) -> int:
+    """A word as the signed integer it stands for, in its units."""
+    return word - ring if 2 * word >= ring else word
+
+
+def decode(word: int, bound: float | None = None) -> float:
     """The number of a word, as it is computed in binary64."""
+    if bound is not None:
+        return float(signed(word, NARROW)) / 2.0 ** exponent(bound)
     low = word % (1 << 64)
     low -= low >> 63 << 64
     high = ((signed(word) - low >> 64) + (1 << 63)) % (1 << 64) - (1 << 63)
     return float(high) * 2.0**4 + float(low) * 2.0**-60
 
 
-def to_bytes(words: Iterable[int]) -> bytes:
+def decoded(words: Sequence[int], segments: Segments) -> list[float]:
+    """The numbers of a vector's words, of which the last is the check word."""
+    bounds = [bound for count, bound in segments for _ in range(count)]
+    return [decode(word, bound) for word, bound in zip(words[:-1], bounds, strict=True)]
+
+
+def sealed(words: Sequence[int], segments: Segments, step: str) -> list[int]:
+    """A vector's words with its check word; ``step`` is what masks are derived with."""
+    key = hashlib.sha256(b"tangentmesh/v1/check\0" + step.encode()).digest()
+    stream = Cipher(AES256(key), CTR(bytes(16))).encryptor().update(bytes(4 * len(words)))
+    check = 0
+    for i, (word, ring) in enumerate(zip(words, rings(segments)[:-1], strict=True)):
+        factor = int.from_bytes(stream[4 * i : 4 * i + 4], "little") | 1
+        check += factor * word * (WIDE // ring)
+    return [*words, check % WIDE] if words else []
+
+
+def to_bytes(words: Iterable[int], moduli: Iterable[int]) -> bytes:
     """Words as they travel."""
-    return b"".join(word.to_bytes(16, "little") for word in words)
+    pairs = zip(words, moduli, strict=True)
+    return b"".join(word.to_bytes(_size(ring), "little") for word, ring in pairs)
+
+
+def _size(ring: int) -> int:
+    """How many bytes its words have."""
+    return 8 if ring == NARROW else 16
 
 
 def msgpack(value: object) -> bytes:
@@ -165,26 +241,28 @@ def step_key(secret: bytes, step: str) -> bytes:
     return _expand(secret, b"tangentmesh/v1/step\0" + step.encode())
 
 
-def keystream(secret: bytes, step: str, length: int) -> list[int]:
-    """``length`` words of mask."""
+def keystream(secret: bytes, step: str, moduli: Sequence[int]) -> list[int]:
+    """The words of a mask."""
     encryptor = Cipher(AES256(step_key(secret, step)), CTR(bytes(16))).encryptor()
-    stream = encryptor.update(bytes(16 * length))
-    return [int.from_bytes(stream[i : i + 16], "little") for i in range(0, 16 * length, 16)]
+    return [int.from_bytes(encryptor.update(bytes(_size(ring))), "little") for ring in moduli]
 
 
 def transcript(before: bytes, record: Mapping[str, Any]) -> bytes:
-    """All that a node was told in a run, with one more step; the payload in ``record`` is hex."""
-    payload = hashlib.sha256(bytes.fromhex(record["payload"])).digest()
-    facts = [record["position"], record["step"], record["kind"], record["cohort"], payload]
+    """All that a node was told in a run, with one more step; bytes in ``record`` are hex."""
+    told = [hashlib.sha256(bytes.fromhex(record[key])).digest() for key in ("payload", "decision")]
+    facts = [record["position"], record["step"], record["kind"], record["cohort"], *told]
     return hashlib.sha256(before + msgpack(facts)).digest()
 
 
-def masked(node: str, words: Sequence[int], masks: Mapping[str, Sequence[int]]) -> list[int]:
+def masked(
+    node: str, words: Sequence[int], masks: Mapping[str, Sequence[int]], moduli: Sequence[int]
+) -> list[int]:
     """What ``node`` sends: its words, with the masks that it shares with each peer."""
     sent = list(words)
     for peer, mask in masks.items():
         sign = 1 if node.encode() < peer.encode() else -1
-        sent = [(word + sign * part) % RING for word, part in zip(sent, mask, strict=True)]
+        parts = zip(sent, mask, moduli, strict=True)
+        sent = [(word + sign * part) % ring for word, part, ring in parts]
     return sent
 
 

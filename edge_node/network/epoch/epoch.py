@@ -48,6 +48,7 @@ class Epoch:
     guard: Guard
     identity: Callable[[], Identity]
     number: int = 0
+    _claims: bytes = field(default=b"", repr=False)
     _cohort: Cohort | None = field(default=None, repr=False)
     _masks: PairwiseMasks | None = field(default=None, repr=False)
 
@@ -67,8 +68,8 @@ class Epoch:
         self._masks = None
         claim = self.guard.claim(plan.run, plan.cohort)
         own = claim_of(claim, records.frontier, identity, plan)
-        announced = await self._announced(plan, Kind.KIND_CLAIMS, own)
-        self._cohort = cohort_of(identity, plan, announced)
+        self._claims = await self._announced(plan, Kind.KIND_CLAIMS, own)
+        self._cohort = cohort_of(identity, plan, self._claims)
         completed = self._cohort.completed.values()
         if min(completed) < max(completed):
             await self._catch_up(plan, min(completed))
@@ -91,9 +92,9 @@ class Epoch:
             check = asyncio.to_thread(self.guard.check, self._cohort, records.completed)
             await uninterrupted(check)
             key = masking_key(records, plan.epoch)
-            own = announcement(key, identity, plan)
+            own = announcement(key, identity, plan, self._claims)
             announced = await self._announced(plan, Kind.KIND_KEYS, own)
-            self._masks = pairwise_masks(key, identity, plan, announced)
+            self._masks = pairwise_masks(key, identity, plan, self._claims, announced)
         return self._cohort, self._masks
 
     async def _catch_up(self, plan: Plan, first: int) -> None:

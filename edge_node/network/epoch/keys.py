@@ -1,4 +1,10 @@
-"""The masking keys of an epoch: what a node announces, and what it makes of all announcements."""
+"""The masking keys of an epoch: what a node announces, and what it makes of all announcements.
+
+A key is announced for the claims that its node was told: a member that has claimed different things
+to different nodes gets no sum.
+"""
+
+import hashlib
 
 from edge_node.errors import IdentityError
 from edge_node.federation.plan import Plan
@@ -38,22 +44,29 @@ def masked_cohort(records: RunRecords, run: int, epoch: int) -> tuple[str, ...]:
     return tuple(parse_gathered(record.payload))
 
 
-def announcement(key: MaskingKey, identity: Identity, plan: Plan) -> bytes:
-    """The payload that tells the cohort this node's public key."""
-    return sign_for_cohort(key.public, Purpose.MASKING_KEY, identity, plan)
+def announcement(key: MaskingKey, identity: Identity, plan: Plan, claims: bytes) -> bytes:
+    """The payload that tells the cohort this node's public key; ``claims`` are the epoch's."""
+    return sign_for_cohort(key.public, Purpose.MASKING_KEY, identity, plan, _digest(claims))
 
 
 def pairwise_masks(
-    key: MaskingKey, identity: Identity, plan: Plan, payload: bytes
+    key: MaskingKey, identity: Identity, plan: Plan, claims: bytes, payload: bytes
 ) -> PairwiseMasks:
-    """The masks of ``identity.node`` in the plan's epoch, from everybody's announcement.
+    """The masks of ``identity.node`` in the plan's epoch.
+
+    Args:
+        key: the node's own.
+        identity: the node's.
+        plan: of the epoch.
+        claims: as they came to this node.
+        payload: everybody's announcement.
 
     Raises:
         NetworkError: a certificate is not the planned one.
-        IdentityError: a key is missing, malformed or not signed by its node, or a certificate is
-            not the authority's, another node's, or out of date.
+        IdentityError: a key is missing, malformed or not signed by its node for these claims, or a
+            certificate is not the authority's, another node's, or out of date.
     """
-    publics = verify_from_cohort(payload, Purpose.MASKING_KEY, identity, plan)
+    publics = verify_from_cohort(payload, Purpose.MASKING_KEY, identity, plan, _digest(claims))
     for node, public in publics.items():
         if len(public) != PUBLIC_BYTES:
             raise IdentityError(
@@ -63,3 +76,7 @@ def pairwise_masks(
                 found=f"{len(public)} bytes",
             )
     return PairwiseMasks(identity.node, key, publics, plan.epoch, plan.hash)
+
+
+def _digest(claims: bytes) -> bytes:
+    return hashlib.sha256(claims).digest()

@@ -16,14 +16,24 @@ from edge_node.security.pki.statement import Fact, Purpose, SignedBody, Statemen
 __all__ = ["sign_for_cohort", "verify_from_cohort"]
 
 
-def sign_for_cohort(body: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
-    """The payload by which ``identity`` tells the cohort of a plan something."""
-    statement = Statement(purpose, _context(identity.node, plan), body)
+def sign_for_cohort(
+    body: bytes, purpose: Purpose, identity: Identity, plan: Plan, *facts: Fact
+) -> bytes:
+    """The payload by which ``identity`` tells the cohort of a plan something.
+
+    Args:
+        body: what is told.
+        purpose: what for.
+        identity: who tells it.
+        plan: whose cohort is told.
+        facts: what else it is said of, beside epoch and plan.
+    """
+    statement = Statement(purpose, _context(identity.node, plan, facts), body)
     return gathered({identity.node: SignedBody.of(statement, identity).encode()})
 
 
 def verify_from_cohort(
-    payload: bytes, purpose: Purpose, identity: Identity, plan: Plan
+    payload: bytes, purpose: Purpose, identity: Identity, plan: Plan, *facts: Fact
 ) -> dict[str, bytes]:
     """What each member of a plan has said, by node.
 
@@ -32,6 +42,7 @@ def verify_from_cohort(
         purpose: what it must have been signed for.
         identity: of the node that reads; its authority is the only one that is believed.
         plan: of the epoch.
+        facts: as in ``sign_for_cohort``.
 
     Raises:
         NetworkError: a certificate is not the planned one.
@@ -46,14 +57,14 @@ def verify_from_cohort(
             expected=", ".join(plan.cohort),
             found=", ".join(parts),
         )
-    return {node: _verified(node, part, purpose, identity, plan) for node, part in parts.items()}
+    bodies = {}
+    for node, part in parts.items():
+        signed = SignedBody.decode(part, purpose, node=node)
+        plan.check_certificate(node, signed.certificate)
+        context = _context(node, plan, facts)
+        bodies[node] = signed.verify(purpose, context, node=node, reader=identity)
+    return bodies
 
 
-def _verified(node: str, part: bytes, purpose: Purpose, identity: Identity, plan: Plan) -> bytes:
-    signed = SignedBody.decode(part, purpose, node=node)
-    plan.check_certificate(node, signed.certificate)
-    return signed.verify(purpose, _context(node, plan), node=node, reader=identity)
-
-
-def _context(node: str, plan: Plan) -> tuple[Fact, ...]:
-    return node, plan.epoch, plan.hash
+def _context(node: str, plan: Plan, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    return node, plan.epoch, plan.hash, *facts

@@ -242,8 +242,8 @@ class RunRecords:
     def _append(self, record: exchange_pb2.Record) -> None:
         """Note a completed step, and in the transcript what it says."""
         self._steps.append(record.step)
-        payload = hashlib.sha256(record.payload).digest()
-        facts = (record.sequence, record.step, record.kind, list(record.cohort), payload)
+        told = (hashlib.sha256(each).digest() for each in (record.payload, record.decision))
+        facts = (record.sequence, record.step, record.kind, list(record.cohort), *told)
         transcript = self._transcripts[-1] + msgspec.msgpack.encode(facts)
         self._transcripts.append(hashlib.sha256(transcript).digest())
 

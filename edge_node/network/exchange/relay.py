@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from edge_node.federation.plan import Plan
 from edge_node.network.exchange.exchange_client import ParentLink
@@ -15,11 +15,14 @@ from edge_node.network.wire.combine import Combination
 from edge_node.network.wire.operation import Operation, parse_record
 from tangentmesh.v1 import exchange_pb2
 
-__all__ = ["Progress", "Relay", "uninterrupted"]
+__all__ = ["Decide", "Progress", "Relay", "uninterrupted"]
 
 T = TypeVar("T")
+Decide: TypeAlias = Callable[[bytes], bytes]
+"""From the combined payload to the record's decision; called at the root only, in a thread."""
 
-_RECORD_BYTES = 1 << 20  # what a record may hold beside its payload: the names of the cohort
+_RECORD_BYTES = 1 << 20  # what a record may hold beside payload and decision: the cohort's names
+_DECISION_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,12 @@ class Relay:
         return Progress(sweep.operation.step, waiting, since)
 
     async def operate(
-        self, plan: Plan, operation: Operation, combination: Combination, own: bytes
+        self,
+        plan: Plan,
+        operation: Operation,
+        combination: Combination,
+        own: bytes,
+        decide: Decide | None = None,
     ) -> exchange_pb2.Record:
         """Complete an operation under a plan, and return its record: an old one if there is one.
 
@@ -69,6 +77,7 @@ class Relay:
             operation: what is done over it.
             combination: how messages are checked and combined.
             own: this node's message.
+            decide: takes the decision that rides in the record, if this node is the root.
 
         Raises:
             NetworkError: a message or record can't be the operation's.
@@ -86,7 +95,7 @@ class Relay:
                 messages = await sweep.collected()
                 child, collected = sweep.last, self.clock()
                 combined = await asyncio.to_thread(combination.combine, [own, *messages])
-                content = await self._hand_up(plan, operation, combination, combined)
+                content = await self._hand_up(plan, operation, combination, combined, decide)
                 times = began, collected, self.clock()
                 record = await uninterrupted(asyncio.to_thread(self.records.commit, content))
                 sweep.finish(content)
@@ -102,13 +111,21 @@ class Relay:
         return parse_record(content, where=str(operation))
 
     async def _hand_up(
-        self, plan: Plan, operation: Operation, combination: Combination, combined: bytes
+        self,
+        plan: Plan,
+        operation: Operation,
+        combination: Combination,
+        combined: bytes,
+        decide: Decide | None,
     ) -> bytes:
         """The completed operation's record: the parent's, or at the root a new one."""
         if not plan.parent(self.node):
-            record = operation.record(plan.cohort, combined)
+            decision = b""
+            if decide is not None:
+                decision = await uninterrupted(asyncio.to_thread(decide, combined))
+            record = operation.record(plan.cohort, combined, decision)
             return record.SerializeToString(deterministic=True)
-        limit = combination.limit(len(plan.cohort)) + _RECORD_BYTES
+        limit = combination.limit(len(plan.cohort)) + _RECORD_BYTES + _DECISION_BYTES
         content = await self.link.exchange(plan, operation, combined, limit, node=self.node)
         record = parse_record(content, where=f"answer of {plan.parent(self.node)}")
         operation.check(record)

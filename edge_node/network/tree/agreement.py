@@ -25,7 +25,7 @@ async def confirm(network: TreeNetwork) -> None:
     """
     identity, run = network.identity(), network.run
     transcript = network.records.transcript_before(len(network.steps))
-    step = Step("confirm", Content.CHOICE)
+    step = Step("confirm", Content.PUBLIC)
     testimonies = await network.gather(step, testimony(identity, run, transcript))
     plan = network.feed.current
     nodes = plan.cohort if plan is not None and plan.run == run else ()  # a newer run has begun

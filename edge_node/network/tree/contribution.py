@@ -12,8 +12,9 @@ from edge_node.errors import CohortRefusedError, RefusedError
 from edge_node.federation.plan import Plan
 from edge_node.network.base import Terms
 from edge_node.network.exchange.records import RunRecords
-from edge_node.network.wire import fixed_point
+from edge_node.network.wire.fixed_point import Limbs, from_bytes, to_bytes
 from edge_node.network.wire.operation import Operation
+from edge_node.network.wire.segments import Segments
 from edge_node.security.disclosure.contribution import Telling
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import PrivacyLedger, Release
@@ -22,11 +23,12 @@ from edge_node.step import Step
 __all__ = ["fixed_words", "noisy_words", "telling_of"]
 
 
-def fixed_words(vector: Vector, sequence: int, records: RunRecords) -> fixed_point.Words:
-    """Words (k, 2) without noise.
+def fixed_words(vector: Vector, segments: Segments, sequence: int, records: RunRecords) -> Limbs:
+    """Words without noise, and without a check word, which depends on the step.
 
     Args:
         vector: the node's own, (k,).
+        segments: which words it takes.
         sequence: the step's position in the run. A step that is complete needs no words any more;
             nothing is fixed for it.
         records: of the run.
@@ -36,33 +38,34 @@ def fixed_words(vector: Vector, sequence: int, records: RunRecords) -> fixed_poi
         RefusedError: before a restart, the node's contribution was another one.
         MachineError: the disk is full or not writable.
     """
-    words = fixed_point.encode(vector)
+    words = segments.encode(vector)
     if sequence < records.frontier:
         return words
+    kind = hashlib.sha256(segments.label.encode()).digest()
     if (kept := records.contribution(sequence)) is not None:
-        if len(kept) == words.nbytes:
-            return fixed_point.from_bytes(kept)
+        if kept.startswith(kind):
+            return from_bytes(kept[len(kind) :])
         raise RefusedError(
-            "this node's contribution to the step has another length than before the restart",
+            "this node's contribution to the step has another length or scale than before the"
+            " restart",
             where=f"step {sequence} of run {records.run}",
-            expected=f"{len(kept)} bytes",
-            found=f"{words.nbytes} bytes",
             remedy="Two vectors under one mask would be readable: join the next run",
         )
-    records.keep_contribution(sequence, fixed_point.to_bytes(words))
+    records.keep_contribution(sequence, kind + to_bytes(words))
     return words
 
 
 def noisy_words(
-    words: fixed_point.Words,
+    words: Limbs,
+    segments: Segments,
     noise: DiscreteGaussian,
     operation: Operation,
     plan: Plan,
     *,
     records: RunRecords,
     ledger: PrivacyLedger | None,
-) -> fixed_point.Words:
-    """Words (k, 2) with this node's share of the noise: drawn and paid for once in each epoch.
+) -> Limbs:
+    """Words with this node's share of the noise: drawn and paid for once in each epoch.
 
     A restart within the epoch sends the same again. Another epoch has another cohort, and its total
     is another release: it has noise of its own, and is paid for.
@@ -73,7 +76,8 @@ def noisy_words(
     is not drawn again under masks that may have been used.
 
     Args:
-        words: the node's own, (k, 2), of whole numbers.
+        words: the node's own, of whole numbers.
+        segments: which words they are.
         noise: what the total must hold.
         operation: the step in its epoch.
         plan: the epoch's; its members share the noise, and its hash is in their masks.
@@ -94,11 +98,11 @@ def noisy_words(
     if kept is None:
         if ledger.find(release) is not None:
             raise _lost(operation)
-        noisy = fixed_point.add(words, fixed_point.encode(noise.share(release.cohort)))
-        kept = fixed_point.to_bytes(noisy)
+        noisy = segments.add(words, segments.encode(noise.share(release.cohort)))
+        kept = to_bytes(noisy)
         records.keep_noisy_contribution(plan.epoch, operation.sequence, kept)
     ledger.charge(noise, release)
-    return fixed_point.from_bytes(kept)
+    return from_bytes(kept)
 
 
 def _lost(operation: Operation) -> CohortRefusedError:
@@ -110,7 +114,7 @@ def _lost(operation: Operation) -> CohortRefusedError:
     )
 
 
-def telling_of(step: Step, vector: Vector, words: fixed_point.Words, terms: Terms) -> Telling:
+def telling_of(step: Step, vector: Vector, words: Limbs, terms: Terms) -> Telling:
     """What a node's words tell.
 
     Args:
@@ -122,6 +126,6 @@ def telling_of(step: Step, vector: Vector, words: fixed_point.Words, terms: Term
     return Telling(
         numbers=len(vector) if step.tells_numbers else 0,
         most=terms.get("most_numbers"),
-        words=hashlib.sha256(fixed_point.to_bytes(words)).digest(),
+        words=hashlib.sha256(to_bytes(words)).digest(),
         silent=not vector.any(),
     )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias, Unpack
 
@@ -24,18 +25,28 @@ from edge_node.network.base import (
     demanded_cohort,
     demanded_noise,
 )
+from edge_node.network.decision import Decider
 from edge_node.network.epoch.claims import claims_in
 from edge_node.network.epoch.epoch import Epoch
 from edge_node.network.epoch.guard import Guard
 from edge_node.network.exchange.exchange_client import ParentLink
 from edge_node.network.exchange.feed import EpochOver, PlanFeed
 from edge_node.network.exchange.records import RecordStore, RunRecords
-from edge_node.network.exchange.relay import Progress, Relay, uninterrupted
+from edge_node.network.exchange.relay import Decide, Progress, Relay, uninterrupted
 from edge_node.network.exchange.sweep import Board
 from edge_node.network.tree.contribution import fixed_words, noisy_words, telling_of
-from edge_node.network.wire import fixed_point
-from edge_node.network.wire.combine import Combination, RingSum, Union, gathered, parse_gathered
+from edge_node.network.wire.check_word import read_total, sealed, step_label
+from edge_node.network.wire.combine import (
+    Combination,
+    Nothing,
+    RingSum,
+    Union,
+    gathered,
+    parse_gathered,
+)
+from edge_node.network.wire.fixed_point import Limbs, to_bytes
 from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.segments import Segments
 from edge_node.security.disclosure.cohort import Claim
 from edge_node.security.pki.identity import Identity
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
@@ -45,8 +56,8 @@ from tangentmesh.v1 import exchange_pb2
 
 __all__ = ["RunSuperseded", "TreeNetwork"]
 
-_Message: TypeAlias = tuple[Combination, bytes]
-"""What a node gives to an operation, and how it is combined."""
+_Message: TypeAlias = tuple[Combination, bytes, Decide | None]
+"""How an operation's messages are combined, what a node gives, and what it decides as the root."""
 
 _CHOICE_BYTES = 16 << 20  # the most that one node may give to a gather
 
@@ -85,6 +96,7 @@ class TreeNetwork:
     clock: Callable[[], float] = time.monotonic
     epoch: Epoch = field(init=False, repr=False)
     _steps: dict[Step, tuple[str, ...]] = field(default_factory=dict, init=False)
+    _decisions: dict[Step, Callable[[], bytes]] = field(default_factory=dict, init=False)
     _completed_in: int = field(default=0, init=False)  # the epoch of the last step
 
     def __post_init__(self) -> None:
@@ -143,35 +155,49 @@ class TreeNetwork:
 
         Under a plan that lacks a node of ``cohort_of``, the nodes send empty messages. That
         completes the step without a total, and nodes that come late or start again learn the same.
+        A sum of nothing has empty messages, too: its record holds a decision only.
         """
         check_next(step, self._steps, node=self.node, is_sum=True)
         demanded, noise = demanded_cohort(self._steps, terms), demanded_noise(step, terms)
-        words = await asyncio.to_thread(self._words, vector, noise)
+        segments = Segments.of(len(vector), terms.get("bounds"))
+        words = await asyncio.to_thread(self._words, vector, segments, noise)
         telling = await asyncio.to_thread(telling_of, step, vector, words, terms)
+        label = self._label(step, segments)
+        decider = Decider(terms.get("choose"))
 
         async def message(plan: Plan, operation: Operation) -> _Message:
             if demanded is not None and plan.cohort != demanded:
-                return RingSum(0), b""
+                return Nothing(), b"", None
+            decide = partial(_decision, decider, segments, label, len(plan.cohort))
+            if not len(vector):
+                return RingSum(segments), b"", decide
             cohort, masks = await self.epoch.agree(plan)
             await uninterrupted(
                 asyncio.to_thread(self.guard.admit, cohort, operation.sequence, step, telling)
             )
 
             def masked() -> bytes:
-                own = words if noise is None else self._with_noise(words, noise, plan, operation)
-                return fixed_point.to_bytes(masks.mask(own, self._mask_label(operation)))
+                own = words
+                if noise is not None:
+                    own = self._with_noise(words, segments, noise, plan, operation)
+                return to_bytes(masks.mask(sealed(own, segments, label), segments.runs, label))
 
-            return RingSum(words.nbytes), await uninterrupted(asyncio.to_thread(masked))
+            return RingSum(segments), await uninterrupted(asyncio.to_thread(masked)), decide
 
         record = await self._complete(step, Kind.KIND_SUM, message)
         if demanded is not None and tuple(record.cohort) != demanded:
             self._steps[step] = ()
             raise CohortChanged(step)
-        RingSum(words.nbytes).check(record.payload, frozenset(record.cohort))
-        total = fixed_point.decode(fixed_point.from_bytes(record.payload))
-        fixed_point.check_total(total, len(record.cohort))
-        total.setflags(write=False)
-        return total
+        RingSum(segments).check(record.payload, frozenset(record.cohort))
+        self._decisions[step] = partial(decider.read, record.decision)
+        size = len(record.cohort)
+        return await asyncio.to_thread(read_total, record.payload, segments, label, size)
+
+    def decision(self, step: Step) -> bytes:
+        """What the root of the step's epoch has chosen from the total."""
+        if step not in self._decisions:
+            raise NetworkError("the step has no total", where=f"step {step} at {self.node}")
+        return self._decisions[step]()
 
     async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """Every node's bytes, by node name."""
@@ -180,7 +206,7 @@ class TreeNetwork:
         choices = Union(_CHOICE_BYTES)
 
         async def message(_plan: Plan, _operation: Operation) -> _Message:
-            return choices, gathered({self.node: data})
+            return choices, gathered({self.node: data}), None
 
         record = await self._complete(step, Kind.KIND_GATHER, message)
         choices.check(record.payload, frozenset(record.cohort))
@@ -195,25 +221,29 @@ class TreeNetwork:
         with suppress(EpochOver):
             await self.feed.while_newest(plan.epoch, self.epoch.begin(plan))
 
-    def _words(self, vector: Vector, noise: DiscreteGaussian | None) -> fixed_point.Words:
+    def _words(self, vector: Vector, segments: Segments, noise: DiscreteGaussian | None) -> Limbs:
         """The node's words for its next step, so far without noise."""
         if noise is not None:
             noise.check(vector)
-            return fixed_point.encode(vector)
-        return fixed_words(vector, len(self._steps), self.records)
+            return segments.encode(vector)
+        return fixed_words(vector, segments, len(self._steps), self.records)
 
     def _with_noise(
-        self, words: fixed_point.Words, noise: DiscreteGaussian, plan: Plan, operation: Operation
-    ) -> fixed_point.Words:
+        self,
+        words: Limbs,
+        segments: Segments,
+        noise: DiscreteGaussian,
+        plan: Plan,
+        operation: Operation,
+    ) -> Limbs:
         """The words with this node's share of the noise in the plan's epoch."""
-        return noisy_words(words, noise, operation, plan, records=self.records, ledger=self.ledger)
+        records, ledger = self.records, self.ledger
+        return noisy_words(words, segments, noise, operation, plan, records=records, ledger=ledger)
 
-    def _mask_label(self, operation: Operation) -> str:
-        """The step, bound to the transcript: nodes that were told different things before it have
-        different labels, and their masks don't cancel.
-        """
-        transcript = self.records.transcript_before(operation.sequence)
-        return f"{operation.sequence}/{operation.step}/{transcript.hex()}"
+    def _label(self, step: Step, segments: Segments) -> str:
+        """Of the program's next step."""
+        sequence = len(self._steps)
+        return step_label(sequence, str(step), self.records.transcript_before(sequence), segments)
 
     async def _complete(
         self,
@@ -247,3 +277,14 @@ class TreeNetwork:
         if self.records.has(operation):
             return await self._relay.recorded(operation)
         return await self._relay.operate(plan, operation, *await message(plan, operation))
+
+
+def _decision(
+    decider: Decider, segments: Segments, label: str, nodes: int, payload: bytes
+) -> bytes:
+    """What the root decides from a combined payload; nothing, if that is no total."""
+    try:
+        total = read_total(payload, segments, label, nodes)
+    except NetworkError:
+        return b""  # all nodes will find the same
+    return decider.decide(total)

@@ -13,11 +13,20 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 
 from edge_node.errors import NetworkError
-from edge_node.network.wire.fixed_point import add, from_bytes, to_bytes
+from edge_node.network.wire.fixed_point import from_bytes, to_bytes
 from edge_node.network.wire.operation import STEP_KINDS
+from edge_node.network.wire.segments import Segments
 from tangentmesh.v1 import exchange_pb2
 
-__all__ = ["Combination", "RecordUnion", "RingSum", "Union", "gathered", "parse_gathered"]
+__all__ = [
+    "Combination",
+    "Nothing",
+    "RecordUnion",
+    "RingSum",
+    "Union",
+    "gathered",
+    "parse_gathered",
+]
 
 
 class Combination(Protocol):
@@ -38,20 +47,20 @@ class Combination(Protocol):
 
 @dataclass(frozen=True)
 class RingSum:
-    """Adds fixed-point words in Z_2^128; ``length`` is the payload's, in bytes."""
+    """Adds fixed-point words in the ring; ``segments`` says which words they are."""
 
-    length: int
+    segments: Segments
 
     def limit(self, nodes: int) -> int:
         """The same length whatever the number of nodes."""
-        return self.length
+        return self.segments.bytes
 
     def check(self, payload: bytes, nodes: Set[str]) -> None:
         """Masked words look random: only their number can be checked."""
-        if len(payload) != self.length:
+        if len(payload) != self.segments.bytes:
             raise NetworkError(
                 "the vectors to be summed have different lengths",
-                expected=f"{self.length} bytes",
+                expected=f"{self.segments.bytes} bytes",
                 found=f"{len(payload)} bytes",
                 remedy="Run the same version and the same federation spec at all nodes",
             )
@@ -60,7 +69,29 @@ class RingSum:
         """The sum, word by word."""
         if len(payloads) == 1:
             return payloads[0]
-        return to_bytes(reduce(add, map(from_bytes, payloads)))
+        return to_bytes(reduce(self.segments.add, map(from_bytes, payloads)))
+
+
+class Nothing:
+    """Of a sum that is given up: all messages are empty."""
+
+    def limit(self, nodes: int) -> int:
+        """No bytes."""
+        return 0
+
+    def check(self, payload: bytes, nodes: Set[str]) -> None:
+        """It must be empty."""
+        if payload:
+            raise NetworkError(
+                "a sum that was given up has a total",
+                expected="0 bytes",
+                found=f"{len(payload)} bytes",
+                remedy="Run the same version at all nodes",
+            )
+
+    def combine(self, payloads: Sequence[bytes]) -> bytes:
+        """Nothing."""
+        return b""
 
 
 @dataclass(frozen=True)

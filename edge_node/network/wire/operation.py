@@ -81,7 +81,9 @@ class Operation:
             digest=hashlib.sha256(payload).digest(),
         )
 
-    def record(self, cohort: Iterable[str], payload: bytes) -> exchange_pb2.Record:
+    def record(
+        self, cohort: Iterable[str], payload: bytes, decision: bytes = b""
+    ) -> exchange_pb2.Record:
         """The completed operation, as the root makes it."""
         return exchange_pb2.Record(
             run=self.run,
@@ -91,6 +93,7 @@ class Operation:
             cohort=cohort,
             epoch=self.epoch,
             payload=payload,
+            decision=decision,
         )
 
     def check(self, record: exchange_pb2.Record) -> None:

@@ -36,7 +36,7 @@ Fact: TypeAlias = str | int | bytes
 class Purpose(enum.StrEnum):
     """What a signature is good for. The comment gives context | body."""
 
-    MASKING_KEY = "masking-key"  # node, epoch, plan hash | X25519 public key
+    MASKING_KEY = "masking-key"  # node, epoch, plan hash, hash of all claims | X25519 public key
     CLAIM = "claim"  # node, epoch, plan hash | how far the node is, and what it says of its rows
     TRANSCRIPT = "transcript"  # node, run | hash of all that the node was told
     DEPARTURE = "departure"  # federation, node, epoch | nothing: to be left out is consented to

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtangentmesh/v1/exchange.proto\x12\x0etangentmesh.v1\"\x9b\x01\n\x06Header\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0b\n\x03run\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\"\n\x04kind\x18\x05 \x01(\x0e\x32\x14.tangentmesh.v1.Kind\x12\x11\n\tplan_hash\x18\x06 \x01(\x0c\x12\x0e\n\x06length\x18\x07 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x08 \x01(\x0c\"x\n\x05\x43hunk\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x16.tangentmesh.v1.HeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12*\n\x07proceed\x18\x03 \x01(\x0b\x32\x17.tangentmesh.v1.ProceedH\x00\x42\t\n\x07\x63ontent\"\t\n\x07Proceed\"p\n\x08Gathered\x12\x35\n\x07\x62y_node\x18\x01 \x03(\x0b\x32$.tangentmesh.v1.Gathered.ByNodeEntry\x1a-\n\x0b\x42yNodeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x89\x01\n\x06Record\x12\x0b\n\x03run\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\"\n\x04kind\x18\x04 \x01(\x0e\x32\x14.tangentmesh.v1.Kind\x12\x0e\n\x06\x63ohort\x18\x05 \x03(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x04\x12\x0f\n\x07payload\x18\x07 \x01(\x0c\"2\n\x07Records\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.tangentmesh.v1.Record*n\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08KIND_SUM\x10\x01\x12\x0f\n\x0bKIND_GATHER\x10\x02\x12\x0f\n\x0bKIND_CLAIMS\x10\x03\x12\x11\n\rKIND_CATCH_UP\x10\x04\x12\r\n\tKIND_KEYS\x10\x05\x32H\n\x08\x45xchange\x12<\n\x08\x45xchange\x12\x15.tangentmesh.v1.Chunk\x1a\x15.tangentmesh.v1.Chunk(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtangentmesh/v1/exchange.proto\x12\x0etangentmesh.v1\"\x9b\x01\n\x06Header\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0b\n\x03run\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\"\n\x04kind\x18\x05 \x01(\x0e\x32\x14.tangentmesh.v1.Kind\x12\x11\n\tplan_hash\x18\x06 \x01(\x0c\x12\x0e\n\x06length\x18\x07 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x08 \x01(\x0c\"x\n\x05\x43hunk\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x16.tangentmesh.v1.HeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12*\n\x07proceed\x18\x03 \x01(\x0b\x32\x17.tangentmesh.v1.ProceedH\x00\x42\t\n\x07\x63ontent\"\t\n\x07Proceed\"p\n\x08Gathered\x12\x35\n\x07\x62y_node\x18\x01 \x03(\x0b\x32$.tangentmesh.v1.Gathered.ByNodeEntry\x1a-\n\x0b\x42yNodeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x9b\x01\n\x06Record\x12\x0b\n\x03run\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\"\n\x04kind\x18\x04 \x01(\x0e\x32\x14.tangentmesh.v1.Kind\x12\x0e\n\x06\x63ohort\x18\x05 \x03(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x04\x12\x0f\n\x07payload\x18\x07 \x01(\x0c\x12\x10\n\x08\x64\x65\x63ision\x18\x08 \x01(\x0c\"2\n\x07Records\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.tangentmesh.v1.Record*n\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08KIND_SUM\x10\x01\x12\x0f\n\x0bKIND_GATHER\x10\x02\x12\x0f\n\x0bKIND_CLAIMS\x10\x03\x12\x11\n\rKIND_CATCH_UP\x10\x04\x12\r\n\tKIND_KEYS\x10\x05\x32H\n\x08\x45xchange\x12<\n\x08\x45xchange\x12\x15.tangentmesh.v1.Chunk\x1a\x15.tangentmesh.v1.Chunk(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GATHERED_BYNODEENTRY']._loaded_options = None
   _globals['_GATHERED_BYNODEENTRY']._serialized_options = b'8\001'
-  _globals['_KIND']._serialized_start=646
-  _globals['_KIND']._serialized_end=756
+  _globals['_KIND']._serialized_start=664
+  _globals['_KIND']._serialized_end=774
   _globals['_HEADER']._serialized_start=50
   _globals['_HEADER']._serialized_end=205
   _globals['_CHUNK']._serialized_start=207
@@ -46,9 +46,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GATHERED_BYNODEENTRY']._serialized_start=407
   _globals['_GATHERED_BYNODEENTRY']._serialized_end=452
   _globals['_RECORD']._serialized_start=455
-  _globals['_RECORD']._serialized_end=592
-  _globals['_RECORDS']._serialized_start=594
-  _globals['_RECORDS']._serialized_end=644
-  _globals['_EXCHANGE']._serialized_start=758
-  _globals['_EXCHANGE']._serialized_end=830
+  _globals['_RECORD']._serialized_end=610
+  _globals['_RECORDS']._serialized_start=612
+  _globals['_RECORDS']._serialized_end=662
+  _globals['_EXCHANGE']._serialized_start=776
+  _globals['_EXCHANGE']._serialized_end=848
 # @@protoc_insertion_point(module_scope)

@@ -70,7 +70,7 @@ class Gathered(_message.Message):
     def __init__(self, by_node: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("run", "sequence", "step", "kind", "cohort", "epoch", "payload")
+    __slots__ = ("run", "sequence", "step", "kind", "cohort", "epoch", "payload", "decision")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class Record(_message.Message):
     COHORT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
     run: int
     sequence: int
     step: str
@@ -85,7 +86,8 @@ class Record(_message.Message):
     cohort: _containers.RepeatedScalarFieldContainer[str]
     epoch: int
     payload: bytes
-    def __init__(self, run: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., cohort: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    decision: bytes
+    def __init__(self, run: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., cohort: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., payload: _Optional[bytes] = ..., decision: _Optional[bytes] = ...) -> None: ...
 
 class Records(_message.Message):
     __slots__ = ("records",)

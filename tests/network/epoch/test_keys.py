@@ -20,7 +20,8 @@ from tests.support.identities import issue
 from tests.support.mesh import SPEC_HASH
 
 NODES = ("a", "b", "c")
-ZEROS = np.zeros((4, 2), dtype=np.uint64)
+ZEROS, RUNS = np.zeros(8, dtype=np.uint64), [(8, True)]
+CLAIMS = b"what all have claimed"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def plan_of(identities: dict[str, Identity], epoch: int = 1) -> Plan:
 
 def everybody(keys: dict[str, MaskingKey], identities: dict[str, Identity], plan: Plan) -> bytes:
     """What the cohort has gathered."""
-    parts = [announcement(keys[node], identities[node], plan) for node in identities]
+    parts = [announcement(keys[node], identities[node], plan, CLAIMS) for node in identities]
     return gathered({name: data for part in parts for name, data in parse_gathered(part).items()})
 
 
@@ -58,9 +59,10 @@ def test_masks_of_a_cohort_cancel(
     plan = plan_of(identities)
     payload = everybody(keys, identities, plan)
     masked = [
-        pairwise_masks(keys[n], identities[n], plan, payload).mask(ZEROS, "0/s") for n in NODES
+        pairwise_masks(keys[n], identities[n], plan, CLAIMS, payload).mask(ZEROS, RUNS, "0/s")
+        for n in NODES
     ]
-    total = sum(int(low) + (int(high) << 64) for low, high in (words[3] for words in masked))
+    total = sum(int(words[6]) + (int(words[7]) << 64) for words in masked)
     assert total % (1 << 128) == 0
     assert all(words.any() for words in masked)
 
@@ -82,7 +84,7 @@ def test_a_certificate_of_the_planners_own_making_is_refused(
     plan = plan_of(invented)
     payload = everybody(keys, invented, plan)
     with pytest.raises(IdentityError, match="issued by another authority"):
-        pairwise_masks(keys["a"], identities["a"], plan, payload)
+        pairwise_masks(keys["a"], identities["a"], plan, CLAIMS, payload)
 
 
 def test_a_certificate_of_another_node_is_refused(
@@ -93,7 +95,7 @@ def test_a_certificate_of_another_node_is_refused(
     invented = {**identities, "b": posing}
     plan = plan_of(invented)
     with pytest.raises(IdentityError, match="another member's"):
-        pairwise_masks(keys["a"], identities["a"], plan, everybody(keys, invented, plan))
+        pairwise_masks(keys["a"], identities["a"], plan, CLAIMS, everybody(keys, invented, plan))
 
 
 def test_an_expired_certificate_is_refused(
@@ -111,7 +113,7 @@ def test_an_expired_certificate_is_refused(
     invented = {**identities, "b": old}
     plan = plan_of(invented)
     with pytest.raises(IdentityError, match="expired"):
-        pairwise_masks(keys["a"], identities["a"], plan, everybody(keys, invented, plan))
+        pairwise_masks(keys["a"], identities["a"], plan, CLAIMS, everybody(keys, invented, plan))
 
 
 def _swapped(parts: dict[str, bytes]) -> dict[str, bytes]:
@@ -147,7 +149,7 @@ def test_announcements_are_those_of_the_cohort(
     plan = plan_of(identities)
     payload = gathered(change(parse_gathered(everybody(keys, identities, plan))))
     with pytest.raises(error, match=reason):
-        pairwise_masks(keys["a"], identities["a"], plan, payload)
+        pairwise_masks(keys["a"], identities["a"], plan, CLAIMS, payload)
 
 
 @pytest.mark.parametrize("other", ["epoch", "spec", "cohort", "tree"])
@@ -167,6 +169,6 @@ def test_an_announcement_of_another_plan_is_refused(
         ),
     }
     parts = parse_gathered(everybody(keys, identities, plan))
-    replayed = parse_gathered(announcement(keys["b"], identities["b"], plans[other]))
+    replayed = parse_gathered(announcement(keys["b"], identities["b"], plans[other], CLAIMS))
     with pytest.raises(IdentityError, match="signature"):
-        pairwise_masks(keys["a"], identities["a"], plan, gathered(parts | replayed))
+        pairwise_masks(keys["a"], identities["a"], plan, CLAIMS, gathered(parts | replayed))

@@ -1,6 +1,7 @@
 """One operation at one node: messages are checked, replaced, combined; the result is final."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -8,9 +9,9 @@ from hypothesis import strategies as st
 
 from edge_node.errors import NetworkError
 from edge_node.network.exchange.sweep import Abandoned, Board, Sweep
-from edge_node.network.wire import fixed_point
 from edge_node.network.wire.combine import (
     Combination,
+    Nothing,
     RecordUnion,
     RingSum,
     Union,
@@ -18,6 +19,7 @@ from edge_node.network.wire.combine import (
     parse_gathered,
 )
 from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.segments import Segments
 from tangentmesh.v1 import exchange_pb2
 
 SUBTREES = {"b": frozenset({"b"}), "c": frozenset({"c", "d"})}
@@ -33,22 +35,37 @@ def sweep(of: Operation | None = None, combination: Combination | None = None) -
     return Sweep(of or operation(), combination or Union(8), SUBTREES)
 
 
-def ring(values: list[int]) -> bytes:
-    """Words of any integers below 2^128."""
-    return b"".join(value.to_bytes(16, "little") for value in values)
+SEGMENTS = Segments.of(5, [(1, None), (2, 1.0), (1, 8.0), (1, None)])
+RINGS = [2**128, 2**64, 2**64, 2**64, 2**128, 2**128]  # of these words, and of the check word
+SUM = RingSum(SEGMENTS)
 
 
-words = st.lists(st.integers(0, 2**128 - 1), min_size=3, max_size=3)
+def ring(values: Sequence[int]) -> bytes:
+    """Words as they travel."""
+    pairs = zip(values, RINGS, strict=True)
+    return b"".join(value.to_bytes(8 if ring == 2**64 else 16, "little") for value, ring in pairs)
+
+
+words = st.tuples(*(st.integers(0, each - 1) for each in RINGS))
 
 
 @given(st.lists(words, min_size=1, max_size=5))
-def test_the_ring_sum_is_that_of_integers(vectors: list[list[int]]) -> None:
-    """Modulo 2^128, in any order."""
-    total = [sum(column) % 2**128 for column in zip(*vectors, strict=True)]
+def test_the_ring_sum_is_that_of_integers(vectors: list[tuple[int, ...]]) -> None:
+    """Modulo 2^64 and 2^128, in any order."""
+    columns = zip(*vectors, strict=True)
+    total = [sum(column) % modulus for column, modulus in zip(columns, RINGS, strict=True)]
     payloads = [ring(vector) for vector in vectors]
-    assert RingSum(48).combine(payloads) == ring(total)
-    assert RingSum(48).combine(payloads[::-1]) == ring(total)
-    assert len(ring(total)) == 3 * fixed_point.WORD_BYTES
+    assert SUM.combine(payloads) == ring(total)
+    assert SUM.combine(payloads[::-1]) == ring(total)
+    assert len(ring(total)) == SEGMENTS.bytes == SUM.limit(7)
+
+
+def test_a_sum_that_is_given_up_has_no_total() -> None:
+    """All messages are empty; whoever sends words has another program."""
+    Nothing().check(b"", frozenset("ab"))
+    assert Nothing().combine([b"", b""]) == b""
+    with pytest.raises(NetworkError, match="given up"):
+        Nothing().check(bytes(16), frozenset("ab"))
 
 
 @given(st.dictionaries(st.text(max_size=5), st.binary(max_size=5), min_size=1), st.data())
@@ -83,10 +100,10 @@ async def test_a_wrong_message_changes_nothing(payload: bytes, reason: str) -> N
 
 async def test_vectors_of_different_lengths_are_refused() -> None:
     """The programs differ: no total of them makes sense."""
-    swept = sweep(combination=RingSum(32))
+    swept = sweep(combination=SUM)
     with pytest.raises(NetworkError, match="different lengths"):
-        swept.put("b", bytes(48))
-    assert swept.limit("c") == 32
+        swept.put("b", bytes(SEGMENTS.bytes + 8))
+    assert swept.limit("c") == SEGMENTS.bytes
 
 
 async def test_a_message_replaces_itself_until_all_are_there() -> None:

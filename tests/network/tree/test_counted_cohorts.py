@@ -79,7 +79,12 @@ async def test_a_node_that_is_lost_after_the_count_is_counted_out(mesh: Mesh) ->
         cohorts = {record.step: "".join(record.cohort) for record in kept}
         assert cohorts == {"counts/0": "abcd", "sums/0": "abc", "counts/1": "abc", "sums/1": "abc"}
         words = {record.step: len(record.payload) // 16 for record in kept}
-        assert words == {"counts/0": 1, "sums/0": 0, "counts/1": 1, "sums/1": 5}
+        assert words == {
+            "counts/0": 2,
+            "sums/0": 0,
+            "counts/1": 2,
+            "sums/1": 6,
+        }  # with a check word
 
 
 async def test_another_loss_while_it_is_counted_again(mesh: Mesh) -> None:

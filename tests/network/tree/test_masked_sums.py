@@ -38,7 +38,7 @@ async def test_records_say_whose_keys_masked_a_sum(mesh: Mesh) -> None:
     """Nobody's before the first sum of an epoch; then the whole cohort's, at every node."""
 
     async def gather(network: Network) -> None:
-        await network.gather(Step("g", Content.CHOICE), b"")
+        await network.gather(Step("g", Content.PUBLIC), b"")
 
     async def gather_and_sum(network: Network) -> None:
         await gather(network)

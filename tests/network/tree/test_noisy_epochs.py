@@ -17,8 +17,9 @@ from edge_node.network.exchange import records
 from edge_node.network.exchange.records import RecordStore
 from edge_node.network.tree.contribution import noisy_words
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.network.wire import fixed_point
+from edge_node.network.wire.fixed_point import to_bytes
 from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.segments import Segments
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian
 from edge_node.security.privacy.privacy_ledger import Entry, PrivacyLedger, read_ledger
 from edge_node.step import Content, Step
@@ -118,11 +119,12 @@ class Site:
     def words(self) -> bytes:
         """What leaves this site, before it is masked."""
         operation = Operation(1, self.plan.epoch, Kind.KIND_SUM, 0, str(SUM))
-        words = fixed_point.encode(np.ones(NOISE.size))
+        segments = Segments.of(NOISE.size)
+        words = segments.encode(np.ones(NOISE.size))
         noisy = noisy_words(
-            words, NOISE, operation, self.plan, records=self.records, ledger=self.ledger
+            words, segments, NOISE, operation, self.plan, records=self.records, ledger=self.ledger
         )
-        return fixed_point.to_bytes(noisy)
+        return to_bytes(noisy)
 
     @property
     def kept(self) -> Path:

@@ -1,16 +1,14 @@
 """What nodes claim of their rows is what a program may go by, again and again."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
 from edge_node.errors import NetworkError
-from edge_node.network.epoch.guard import Unguarded
 from edge_node.network.tree.tree import TreeNetwork
-from edge_node.security.disclosure.cohort import VERSION_BYTES, Claim
 from edge_node.step import Content, Step
-from tests.support.mesh import Mesh
+from tests.support.mesh import Mesh, Sized
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -18,23 +16,12 @@ STAR = {"a": "", "b": "a", "c": "a"}
 PAIR = {"a": "", "b": "a"}
 
 
-class Sized(Unguarded):
-    """A site of so many rows, over which so many numbers were told."""
-
-    def __init__(self, size: int, told: int) -> None:
-        self._claim = Claim(bytes(VERSION_BYTES), size=size, told=told)
-
-    def claim(self, run: int, cohort: Collection[str]) -> Claim:
-        """In every run."""
-        return self._claim
-
-
 @pytest.fixture
 async def mesh(mesh: Mesh) -> Mesh:
     """Sites of 2^3, 2^4 and 2^5 rows."""
     await mesh.start(STAR)
     for size, peer in enumerate(mesh.peers.values(), 3):
-        peer.guard = Sized(size, 100 * size)
+        peer.guard = Sized(2**size, told=100 * size)
     return mesh
 
 

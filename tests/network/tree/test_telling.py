@@ -5,9 +5,9 @@ import pytest
 
 from edge_node.network.base import Terms
 from edge_node.network.tree.contribution import telling_of
-from edge_node.network.wire import fixed_point
 from edge_node.security.disclosure.contribution import Telling
 from edge_node.step import Content, Step
+from tests.support.words import wide_words
 
 VECTOR = np.array([1.0, -2.5, 0.0])
 
@@ -15,7 +15,7 @@ VECTOR = np.array([1.0, -2.5, 0.0])
 def telling(vector: np.ndarray = VECTOR, content: Content = Content.STATISTICS) -> Telling:
     """Of a vector with a limit."""
     terms: Terms = {"most_numbers": 100}
-    return telling_of(Step("s", content), vector, fixed_point.encode(vector), terms)
+    return telling_of(Step("s", content), vector, wide_words(vector), terms)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import pytest
 from edge_node.errors import NumericalError
 from edge_node.network.base import Network, decide
 from edge_node.network.memory import MemoryFederation
-from edge_node.network.wire import fixed_point
+from edge_node.network.wire.combine import RingSum
 from edge_node.network.wire.operation import Kind, Operation
+from edge_node.network.wire.segments import Segments
 from edge_node.security.pki.authority import Authority
 from edge_node.step import Content, Step
 from tests.support.identities import issue
 from tests.support.mesh import DEADLINE, SPEC_HASH, LosesTheAnswer, Mesh, until
+from tests.support.words import payload_of, word_bytes
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -71,7 +73,7 @@ async def test_gather_and_decide_agree_at_every_node(mesh: Mesh) -> None:
             asked.append(network.node)
             return b"by " + network.node.encode()
 
-        gathered = await network.gather(Step("g", Content.CHOICE), network.node.encode())
+        gathered = await network.gather(Step("g", Content.PUBLIC), network.node.encode())
         return gathered, await decide(network, "d", choose)
 
     await mesh.start(BRANCHED)
@@ -267,22 +269,17 @@ async def test_no_nodes_numbers_are_on_the_wire(
     (total,) = set((await mesh.run(program)).values())
     assert total == pytest.approx(sum(canaries.values()), rel=1e-12)
     everything = b"\n".join(wire)
-    words = sum_words([fixed_point.encode(np.array([value])) for value in canaries.values()])
-    assert fixed_point.to_bytes(words) in everything
+    parts = [payload_of(np.full(7, value), "s") for value in canaries.values()]
+    assert RingSum(Segments.of(7)).combine(parts) in everything
     assert SPEC_HASH not in everything
     for value in canaries.values():
         for form in forms(value):
             assert form not in everything
 
 
-def sum_words(words: list[fixed_point.Words]) -> fixed_point.Words:
-    """The sum in the ring."""
-    return fixed_point.add(fixed_point.add(words[0], words[1]), words[2])
-
-
 def forms(value: float) -> list[bytes]:
     """What a number would look like if it were sent: float in either byte order, or its word."""
     numbers = [np.array([sign * value]) for sign in (1, -1)]
-    words = [fixed_point.to_bytes(fixed_point.encode(number))[:8] for number in numbers]
+    words = [word_bytes(float(number[0])) for number in numbers]
     floats = [number.astype(kind).tobytes() for number in numbers for kind in ("<f8", ">f8")]
     return [*words, *floats]
