@@ -161,7 +161,8 @@ def memory(rows: int, landmarks: int, as_json: bool) -> None:
 @click.option("--folds", default=3, show_default=True, help="Splits of each set, from the first.")
 @click.option("--split", "how", type=click.Choice(["clustered", "iid"]), default="clustered")
 @click.option("--nodes", default=16, show_default=True)
-@click.option("--landmarks", default=1000, show_default=True)
+@click.option("--landmarks", type=int, help="At most; as many as the rows allow if not given.")
+@click.option("--most-told", default=0.5, show_default=True, help="Numbers per cell, at most.")
 @click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
 @click.option("--repetitions", default=3, show_default=True, help="Of the metric, at most.")
 @click.option("--depth", "depths", multiple=True, type=int, default=[1, 2], show_default=True)
@@ -169,9 +170,9 @@ def memory(rows: int, landmarks: int, as_json: bool) -> None:
     "--landmark-kind",
     "kinds",
     multiple=True,
-    default=["gaussian", "kmeans"],
+    default=["auto"],
     show_default=True,
-    help="Landmarks to choose from.",
+    help="Where landmarks come from.",
 )
 @click.option("--way", "ways", multiple=True, default=WAYS, show_default=True)
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write every split's figures.")
@@ -183,7 +184,8 @@ def accuracy(
     folds: int,
     how: str,
     nodes: int,
-    landmarks: int,
+    landmarks: int | None,
+    most_told: float,
     block_rows: int,
     repetitions: int,
     depths: tuple[int, ...],
@@ -194,7 +196,7 @@ def accuracy(
 ) -> None:
     """RMSE or accuracy, and calibration, of a federation on real SETS; all of them by default."""
     model = ModelSpec(
-        landmarks=landmarks,
+        landmarks=landmarks or "auto",
         landmark_kinds=tuple(map(LandmarkKind, kinds)),
         depths=depths,
         metric_repetitions=repetitions,
@@ -210,6 +212,7 @@ def accuracy(
         how=how,
         folds=folds,
         ways=ways,
+        most_told=most_told,
         tell=console.explain,
     ):
         rows.append(row)

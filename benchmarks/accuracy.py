@@ -10,6 +10,9 @@ random shares (``iid``), or over the data's own sites. Every way runs the daemon
     alone       each node with its own rows only, for test rows of its own region
     sklearn     scikit-learn's exact Gaussian process on the pooled rows, where it fits
 
+Federated runs tell what the sites' sizes allow; ``pooled`` and ``alone`` are one process each, and
+tell nobody anything: ``pooled`` has the federation's allowance.
+
 Figures are on test rows; regression targets are in units of the training rows' sd.
 """
 
@@ -32,6 +35,7 @@ from edge_node.errors import TangentMeshError
 from edge_node.inference.evaluation import metrics
 from edge_node.model.model import ClassPredictions, Model, Predictions
 from edge_node.program.simulation import simulate
+from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 
 __all__ = [
     "WAYS",
@@ -57,13 +61,31 @@ class _Case:
     split: Split
     owners: Labels  # of the training rows
     test_owners: Labels  # whose region a test row lies in
+    most_told: float  # numbers per cell
 
     @property
     def spec(self) -> FederationSpec:
         data = self.problem.data
         if data.task is Task.CLASSIFICATION:  # ecoli has classes with two rows
             data = msgspec.structs.replace(data, min_rows_per_category=1)
-        return FederationSpec(name=self.problem.name, data=data, model=self.model, minimum_rows=0)
+        return FederationSpec(
+            name=self.problem.name,
+            data=data,
+            model=self.model,
+            minimum_rows=0,
+            most_told=self.most_told,
+        )
+
+    @property
+    def allowance(self) -> Allowance:
+        """What the nodes' rows may tell."""
+        distinct = {n: len(np.unique(p.numeric, axis=0)) for n, p in self.parts().items()}
+        sizes = {name: 1 << (rows.bit_length() - 1) for name, rows in distinct.items()}
+        return Allowance(
+            rows=remaining_rows(sizes, sum(distinct.values()), 1),
+            columns=len(self.problem.data.columns) + 1,
+            most_told=self.most_told,
+        )
 
     @property
     def train(self) -> Batch:
@@ -90,6 +112,7 @@ def measure_accuracy(
     how: str,
     folds: int,
     ways: Sequence[str],
+    most_told: float = 0.5,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Row]:
     """A row of figures per set, split and way."""
@@ -97,7 +120,7 @@ def measure_accuracy(
         problem = load(name, data)
         for split in problem.splits[:folds]:
             owners, test_owners = _spread(problem, split, nodes, how)
-            case = _Case(problem, model, split, owners, test_owners)
+            case = _Case(problem, model, split, owners, test_owners, most_told)
             tell(f"{name}, {split.name}, {len(np.unique(owners))} nodes")
             spread = how if problem.sites is None else "sites"
             for way, figures in _measure(case, ways):
@@ -108,7 +131,7 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
     regression = case.problem.data.task is Task.REGRESSION
     if {"federated", "site"} & set(ways):
         began = time.perf_counter()
-        models = learn(case.spec, case.parts())
+        models = learn(case.spec, case.parts(), case.allowance)
         seconds = time.perf_counter() - began
         first = next(iter(models.values()))
         facts = {
@@ -116,6 +139,7 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
             "sums": first.provenance.sums,
             "kernel": first.provenance.kernel,
             "landmark_kind": str(first.provenance.landmark_kind),
+            "landmarks": first.provenance.landmarks,
         }
         if "federated" in ways:
             answers = first.predict(case.test, which=Which.GLOBAL)
@@ -126,13 +150,13 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
         spec = msgspec.structs.replace(
             case.spec, model=msgspec.structs.replace(case.model, metric_repetitions=0)
         )
-        model = next(iter(learn(spec, case.parts()).values()))
+        model = next(iter(learn(spec, case.parts(), case.allowance).values()))
         yield "plain", _figures(case, [model.predict(case.test)], [...])
     unrefined = msgspec.structs.replace(
         case.spec, model=msgspec.structs.replace(case.model, site_refinement=False)
     )
     if "pooled" in ways:
-        (model,) = learn(unrefined, {"pooled": case.train}).values()
+        (model,) = learn(unrefined, {"pooled": case.train}, case.allowance).values()
         yield "pooled", _figures(case, [model.predict(case.test)], [...])
     if "alone" in ways:
         alone = {owner: learn_alone(unrefined, part) for owner, part in case.parts().items()}
@@ -143,9 +167,12 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
         yield "sklearn", _sklearn(case)
 
 
-def learn(spec: FederationSpec, parts: Mapping[str, Batch]) -> dict[str, Model]:
+def learn(
+    spec: FederationSpec, parts: Mapping[str, Batch], allowance: Allowance | None = None
+) -> dict[str, Model]:
     """Run the program with one node for each part; returns each node's model."""
-    return simulate(spec, {name: MemorySource((part,)) for name, part in parts.items()})
+    sources = {name: MemorySource((part,)) for name, part in parts.items()}
+    return simulate(spec, sources, allowance=allowance)
 
 
 def learn_alone(spec: FederationSpec, part: Batch) -> Model | None:

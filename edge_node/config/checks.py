@@ -8,7 +8,6 @@ import re
 
 import msgspec
 
-from edge_node.config.budget import message_bytes
 from edge_node.config.names import check_node_name
 from edge_node.config.node import NodeConfig
 from edge_node.config.private_checks import demand_complaints, privacy_complaints
@@ -149,13 +148,10 @@ def _grid_complaints(model: ModelSpec) -> dict[str, bool]:
 
 
 def _landmark_complaints(spec: FederationSpec) -> dict[str, bool]:
-    model, fewest = spec.model, message_bytes(2, spec.outputs)
+    model = spec.model
     digest, tried = model.public_landmarks_sha256, model.tried_landmark_kinds
     return {
-        "`model.landmarks` must be at least 2": model.landmarks < 2,
-        f"`model.landmark_bytes` must be at least {fewest}, for 2 landmarks": (
-            model.landmark_bytes is not None and model.landmark_bytes < fewest
-        ),
+        "`model.landmarks` must be at least 2": spec.landmark_count < 2,
         "`model.landmark_kinds`: auto stands for every kind, so it stands alone": (
             LandmarkKind.AUTO in model.landmark_kinds and len(model.landmark_kinds) > 1
         ),
@@ -173,16 +169,7 @@ def _landmark_complaints(spec: FederationSpec) -> dict[str, bool]:
 
 
 def _metric_complaints(model: ModelSpec) -> dict[str, bool]:
-    shrinkages = model.metric_shrinkages
-    return {
-        "`model.metric_repetitions` must not be negative": model.metric_repetitions < 0,
-        "`model.metric_shrinkages` must be distinct numbers, at least 0 and below 1": (
-            not shrinkages
-            or len(set(shrinkages)) != len(shrinkages)
-            or not all(0 <= value < 1 for value in shrinkages)
-        ),
-        "`model.cross_validation_rows` must not be negative": model.cross_validation_rows < 0,
-    }
+    return {"`model.metric_repetitions` must not be negative": model.metric_repetitions < 0}
 
 
 def _image_complaints(data: DataSpec, model: ModelSpec) -> dict[str, bool]:

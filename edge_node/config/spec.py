@@ -2,10 +2,10 @@
 
 import enum
 import hashlib
+from typing import Literal
 
 import msgspec
 
-from edge_node.config.budget import most_landmarks
 from edge_node.config.privacy import PrivacySpec
 from edge_node.config.table import Table
 
@@ -42,6 +42,14 @@ SAFE_MOST_TOLD = 0.5
 
 LARGEST_COHORT = 2**14
 """Most nodes that a sum can hold: with more, its fixed-point words could overflow their ring."""
+
+
+_LANDMARKS = 500
+"""Most landmarks for ``auto``: a posterior of more is costly to learn and to ask."""
+
+
+_PRIVATE_LANDMARKS = 300
+"""The same where each number of a sum gets noise."""
 
 
 class Task(enum.StrEnum):
@@ -160,15 +168,12 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image: tuple[int, int, int] | None = None  # height, width, channels: columns are pixels
     weight_variance: float | None = None
     bias_variance: float | None = None
-    landmarks: int = 300  # at most
-    landmark_bytes: int | None = None  # limit of a candidate's largest message: see budget.py
+    landmarks: int | Literal["auto"] = "auto"  # at most; auto: as many as the rows allow
     landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.AUTO,)
     public_landmarks_sha256: str = ""  # of the file's bytes, in hexadecimal digits
     min_rows_per_landmark: int = 5
-    kmeans_iterations: int = 2  # each uses rows of its own, twice as many as the one before
+    kmeans_iterations: int = 1  # each uses rows of its own, twice as many as the one before
     metric_repetitions: int = 3  # at most; 0 keeps the inputs as they are
-    metric_shrinkages: tuple[float, ...] = (0.0, 0.5)  # towards the identity; 0: not at all
-    cross_validation_rows: int = 2000  # with fewer rows, held-out scores choose the metric
     newton_steps: int = 12  # at most; classification stops when it has converged. 0: one sweep
     site_refinement: bool = True  # regression: refine the posterior with a site's own rows
     site_block_rows: int = 2000  # rows of a block, within which a site models how rows depend
@@ -215,11 +220,10 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def landmark_count(self) -> int:
-        """How many landmarks each candidate begins with: the most that both limits allow."""
-        model = self.model
-        if model.landmark_bytes is None:
-            return model.landmarks
-        return min(model.landmarks, most_landmarks(model.landmark_bytes, self.outputs))
+        """The most landmarks; how many there are depends on the rows."""
+        if self.model.landmarks == "auto":
+            return _LANDMARKS if self.privacy is None else _PRIVATE_LANDMARKS
+        return self.model.landmarks
 
     def digest(self) -> bytes:
         """SHA-256 of the canonical form (32 bytes)."""

@@ -34,13 +34,10 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         bias_variance: as ``weight_variance``.
         landmarks: how many points span the model, at most; time grows with their square times the
             rows.
-        landmark_bytes: limit of a candidate's largest message, in bytes; None: no limit.
         landmark_kinds: of "gaussian", "kmeans"; or "auto", which is both.
         min_rows_per_landmark: fewest rows that a k-means landmark averages.
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
         metric_repetitions: how often the metric is improved, at most; 0: the inputs as they are.
-        metric_shrinkages: of the metric towards the identity.
-        cross_validation_rows: with fewer rows, held-out scores choose the metric, not the evidence.
         newton_steps: passes at most for a classifier; a regressor needs none.
         site_refinement: whether each site refines the posterior with its own rows (regressor).
         site_block_rows: rows whose dependence a site keeps, per block.

@@ -4,39 +4,38 @@ It reads as mathematics. The only thing that happens between nodes is ``await ne
 ``decide``; everything else is a pure function of a node's own rows or of totals that all share.
 docs/design.md lists the steps, docs/model.md derives what they compute.
 
-Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`, `landmarks`),
-`metric` (with `candidates`), and `regression` or `classification`. `private` is the program of a
-spec with differential privacy. `allowances` says what the rows may tell, `metered` counts what they
-tell. `recounting` keeps sums over counted nodes, `together` puts several
-into one sweep, `root_decisions` reads the root's choices, `provenance` says where a model comes
-from. `simulation` runs a whole federation in this process.
+Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
+`candidates`), `places` (with `landmarks`), and `regression` or `classification`. `private` is the
+program of a spec with differential privacy. `allowances` says what the rows may tell, `schedule`
+plans how that is spent, `metered` counts what they tell. `recounting` keeps sums over counted
+nodes, `together` puts several into one sweep, `root_decisions` reads the root's choices,
+`provenance` says where a model comes from. `simulation` runs a whole federation in this process.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge_node.arrays import Matrix
-from edge_node.config import FederationSpec, LandmarkKind, SitePolicy, Task
+from edge_node.config import FederationSpec, SitePolicy, Task
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.source import Batch, Source
-from edge_node.inference.classification.classes import LabelRows, class_offsets
+from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.program.allowances import allowance_of, check_minimum
-from edge_node.program.candidates import Fit
+from edge_node.program.candidates import Candidate, agree_features, agree_fits
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
 from edge_node.program.metered import MeteredNetwork
-from edge_node.program.metric import learn_features
 from edge_node.program.parts import Parts, agree_parts
+from edge_node.program.places import agree_candidate, targets_of
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
-from edge_node.program.regression import agree_posteriors
+from edge_node.program.regression import agree_posterior, refined
+from edge_node.program.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.step import Step
 
@@ -97,25 +96,25 @@ async def infer(
     else:
         recounting = await agree_census(metered, source, spec.data, check=check)
         parts = parts.of_rows(recounting.total)
-    encoder, landmarks = parts.encoder, parts.landmarks
-    rows = EncodedRows(source, encoder)
-    if spec.data.task is Task.CLASSIFICATION:
-        learnt = await _classifier(metered, recounting, rows, landmarks, spec)
-    else:
-        learnt = await _regression(recounting, rows, landmarks, spec)
+    schedule = Schedule.plan(
+        spec, metered.allowance, rows=parts.encoder.rows, inputs=len(parts.covariance)
+    )
+    rows = EncodedRows(source, parts.encoder)
+    learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
+    learnt = await learn(recounting, rows, parts, spec, schedule)
     provenance = provenance_of(
         recounting,
         spec,
-        learnt.fit.candidate,
+        learnt.candidate,
         run=run,
         learnt_in=recounting.attempt(learnt.step),
-        rows=encoder.rows,
-        landmarks=len(learnt.fit.features.landmarks),
+        rows=parts.encoder.rows,
+        landmarks=len(learnt.posterior.features.landmarks),
         log_evidence=learnt.posterior.log_evidence,
-        uncovered_share=learnt.fit.statistics.uncovered_share,
+        uncovered_share=learnt.uncovered_share,
         bill=metered.receipt(spec.coalition),
     )
-    return Model(spec.data, encoder, learnt.posterior, provenance, learnt.refinement)
+    return Model(spec.data, parts.encoder, learnt.posterior, provenance, learnt.refinement)
 
 
 @dataclass(frozen=True)
@@ -123,47 +122,55 @@ class _Learnt:
     """What a task's part of the program gives.
 
     Attributes:
-        fit: the feature map, and what the federation's rows say in it.
+        candidate: the kernel and the landmarks that were chosen.
         posterior: the one that all nodes share.
         step: the step whose total the posterior is made of.
+        uncovered_share: the share of the prior variance that the landmarks don't cover.
         refinement: this site's own (regression).
     """
 
-    fit: Fit
+    candidate: Candidate
     posterior: Posterior | ClassPosterior
     step: Step
+    uncovered_share: float
     refinement: Refinement | None = None
 
 
 async def _classifier(
-    metered: MeteredNetwork,
-    recounting: RecountingNetwork,
+    network: RecountingNetwork,
     rows: EncodedRows,
-    landmarks: Mapping[LandmarkKind, Matrix],
+    parts: Parts,
     spec: FederationSpec,
+    schedule: Schedule,
 ) -> _Learnt:
     """Features from label regression, then quasi-Newton steps from what may still be told."""
-    encoder, model = rows.encoder, spec.model
-    offsets = class_offsets(np.array(encoder.class_counts), spec.data.classes)
-    fit = await learn_features(recounting, LabelRows(rows, offsets), encoder.rows, landmarks, model)
+    labels = targets_of(rows, spec)
+    _, candidate = await agree_candidate(network, rows, parts.landmarks, spec, schedule)
+    features = await agree_features(network, "basis/posterior", [candidate])
+    (fit,) = await agree_fits(network, Step("posterior"), labels, [candidate], features)
     posterior, step = await agree_classifier(
-        recounting,
+        network,
         rows,
         fit,
-        offsets,
-        most_steps=model.newton_steps,
-        most_numbers=metered.left,
+        class_offsets(np.array(rows.encoder.class_counts), spec.data.classes),
+        most_steps=schedule.steps,
+        most_numbers=schedule.step_numbers,
     )
-    return _Learnt(fit, posterior, step)
+    return _Learnt(candidate, posterior, step, fit.statistics.uncovered_share)
 
 
 async def _regression(
-    recounting: RecountingNetwork,
+    network: RecountingNetwork,
     rows: EncodedRows,
-    landmarks: Mapping[LandmarkKind, Matrix],
+    parts: Parts,
     spec: FederationSpec,
+    schedule: Schedule,
 ) -> _Learnt:
     """Features, then the global posterior and this site's refinement of it."""
-    fit = await learn_features(recounting, rows, rows.encoder.rows, landmarks, spec.model)
-    posterior, refinement, step = await agree_posteriors(recounting, rows, fit, spec.model)
-    return _Learnt(fit, posterior, step, refinement)
+    fit, candidate = await agree_candidate(network, rows, parts.landmarks, spec, schedule)
+    (features,) = await agree_features(network, "basis/posterior", [candidate])
+    posterior, total, share, step = await agree_posterior(
+        network, rows, features, fit, messages=schedule.messages
+    )
+    refinement = refined(rows, posterior, total, spec.model)
+    return _Learnt(candidate, posterior, step, share, refinement)

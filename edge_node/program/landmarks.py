@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Rows, Vector
-from edge_node.config import FederationSpec, LandmarkKind
-from edge_node.data.encoding.encoder import EncodedRows, Encoder
+from edge_node.config import FederationSpec
+from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch
 from edge_node.errors import ConfigurationError
 from edge_node.inference.features.disjoint import DisjointSubset
 from edge_node.inference.features.landmarks import (
-    gaussian_landmarks,
     kmeans_counts,
     kmeans_eligible,
     kmeans_spread,
@@ -24,44 +23,7 @@ from edge_node.inference.features.landmarks import (
 from edge_node.network.base import CohortChanged, Network
 from edge_node.step import Content, Step
 
-__all__ = ["agree_centroids", "agree_landmarks", "encode_public"]
-
-
-async def agree_landmarks(
-    network: Network,
-    rows: EncodedRows,
-    covariance: Matrix,
-    spec: FederationSpec,
-    public: Batch | None = None,
-) -> dict[LandmarkKind, Matrix]:
-    """Landmarks (m, d) of every kind that the spec names.
-
-    Args:
-        network: the network.
-        rows: this node's, and how they are encoded.
-        covariance: (d, d), of the encoded inputs.
-        spec: the federation's.
-        public: the rows that are public landmarks, the same at every node; those beyond the
-            spec's count are left out.
-
-    Raises:
-        ConfigurationError: the spec has public landmarks, and none are given.
-    """
-    model, kinds = spec.model, spec.model.tried_landmark_kinds
-    gaussian = gaussian_landmarks(covariance, spec.landmark_count, model.seed)
-    landmarks = {LandmarkKind.GAUSSIAN: gaussian}
-    if LandmarkKind.PUBLIC in kinds:
-        landmarks[LandmarkKind.PUBLIC] = encode_public(network.node, rows.encoder, spec, public)
-    if LandmarkKind.KMEANS in kinds:
-        landmarks[LandmarkKind.KMEANS] = await agree_centroids(
-            network,
-            rows,
-            gaussian,
-            left=rows.encoder.rows,
-            iterations=model.kmeans_iterations,
-            min_rows=model.min_rows_per_landmark,
-        )
-    return {kind: landmarks[kind] for kind in kinds}
+__all__ = ["agree_centroids", "encode_public"]
 
 
 def encode_public(

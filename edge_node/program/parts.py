@@ -12,11 +12,12 @@ import msgspec
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import FederationSpec, LandmarkKind
-from edge_node.data.encoding.encoder import EncodedRows, Encoder
+from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch, Source
 from edge_node.network.base import Network
+from edge_node.program.candidates import Candidate
 from edge_node.program.encoding import agree_encoding
-from edge_node.program.landmarks import agree_landmarks
+from edge_node.program.places import starting_landmarks
 from edge_node.program.recounting import RecountingNetwork
 
 __all__ = ["Parts", "agree_parts"]
@@ -29,12 +30,20 @@ class Parts:
     Attributes:
         encoder: which numbers a row becomes.
         covariance: (d, d), of the encoded inputs.
-        landmarks: Z (m, d), by where they come from.
+        landmarks: Z (m, d), by where they come from: as rows are encoded, but centroids (k-means)
+            where the metric puts them. If there are none yet, they are agreed on under the metric.
     """
 
     encoder: Encoder
     covariance: Matrix
     landmarks: Mapping[LandmarkKind, Matrix]
+
+    def with_centroids(self, candidate: Candidate) -> "Parts":
+        """The same parts, and the landmarks of a candidate where they are centroids."""
+        if candidate.landmark_kind is not LandmarkKind.KMEANS:
+            return self
+        landmarks = {**self.landmarks, LandmarkKind.KMEANS: candidate.landmarks}
+        return Parts(self.encoder, self.covariance, landmarks)
 
     def of_rows(self, census: Vector) -> "Parts":
         """The same parts, for rows of which there are as many as a census (1 + classes,) says."""
@@ -65,6 +74,5 @@ async def agree_parts(
         pixels=spec.model.image is not None,
         check=check,
     )
-    rows = EncodedRows(source, encoder)
-    landmarks = await agree_landmarks(recounting, rows, covariance, spec, public)
+    landmarks = starting_landmarks(network.node, encoder, covariance, spec, public)
     return recounting, Parts(encoder, covariance, landmarks)

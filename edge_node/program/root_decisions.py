@@ -20,13 +20,13 @@ from edge_node.inference.messages.statistics import Statistics
 from edge_node.inference.private.release import NoisySums
 
 __all__ = [
+    "MetricChoice",
     "read_bases",
     "read_evidences",
     "read_judgements",
-    "read_metrics",
+    "read_metric",
     "read_noisy_evidence",
     "read_sweep_choice",
-    "read_trial",
 ]
 
 _SLACK = 1e-3
@@ -55,7 +55,11 @@ def read_bases(content: bytes, sizes: Sequence[int], *, step: str) -> list[list[
     Raises:
         NetworkError: they can't have been chosen, as for all functions here.
     """
-    bases: list[list[int]] = _read(content, list[list[int]], step)
+    return _bases(_read(content, list[list[int]], step), sizes, step)
+
+
+def _bases(bases: list[list[int]], sizes: Sequence[int], step: str) -> list[list[int]]:
+    """The bases, if each could be one of as many landmarks as ``sizes`` says."""
     _demand(len(bases) == len(sizes), step, f"{len(sizes)} lists of landmarks", f"{len(bases)}")
     for basis, size in zip(bases, sizes, strict=True):
         ascending = bool(basis) and basis == sorted(set(basis))
@@ -112,27 +116,39 @@ def read_judgements(content: bytes, noises: Sequence[float], *, step: str) -> li
     return found
 
 
-def read_metrics(content: bytes, count: int, size: int, *, step: str) -> Matrix:
-    """Metrics T (count, d, d): symmetric, with tr T'T = d, d = ``size``."""
-    expected = 8 * count * size * size
-    _demand(len(content) == expected, step, f"{expected} bytes", f"{len(content)} bytes")
-    metrics = np.frombuffer(content).reshape(count, size, size)
-    _demand(bool(np.isfinite(metrics).all()), step, "finite metrics", "a NaN or infinity")
-    symmetric = bool(np.array_equal(metrics, metrics.transpose(0, 2, 1)))
-    _demand(symmetric, step, "symmetric metrics", "another matrix")
+class MetricChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A metric on the wire.
+
+    Attributes:
+        metric: T (d, d), float64.
+        basis: which landmarks are independent under it.
+    """
+
+    metric: bytes
+    basis: list[int]
+
+    def pack(self) -> bytes:
+        """As the root shares it."""
+        return msgspec.msgpack.encode(self)
+
+
+def read_metric(
+    content: bytes, size: int, landmarks: int, *, step: str
+) -> tuple[Matrix, list[int]]:
+    """A metric T (d, d), symmetric, with tr T'T = d, d = ``size``; and the landmarks' basis."""
+    try:
+        chosen = msgspec.msgpack.decode(content, type=MetricChoice)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _impossible(step, "a metric and a basis", str(error)) from error
+    expected, found = 8 * size * size, len(chosen.metric)
+    _demand(found == expected, step, f"{expected} bytes", f"{found} bytes")
+    metric = np.frombuffer(chosen.metric).reshape(size, size)
+    _demand(bool(np.isfinite(metric).all()), step, "a finite metric", "a NaN or infinity")
+    _demand(np.array_equal(metric, metric.T), step, "a symmetric metric", "another matrix")
     with np.errstate(over="ignore"):  # an infinite trace is none of these
-        traces = np.square(metrics).sum(axis=(1, 2))
-    even = bool((np.abs(traces / size - 1) < _SLACK).all())
-    _demand(even, step, f"metrics of trace {size}", f"up to {traces.max():.3g}")
-    return metrics
-
-
-def read_trial(content: bytes, count: int, *, step: str) -> int | None:
-    """Which of ``count`` trials is the best, from 0; None: none is."""
-    chosen: int | None = _read(content, int | None, step)
-    inside = chosen is None or 0 <= chosen < count
-    _demand(inside, step, f"a trial from 0 to {count - 1}, or none", f"{chosen}")
-    return chosen
+        trace = float(np.square(metric).sum())
+    _demand(abs(trace / size - 1) < _SLACK, step, f"a metric of trace {size}", f"{trace:.3g}")
+    return metric, _bases([chosen.basis], [landmarks], step)[0]
 
 
 def read_sweep_choice(content: bytes, *, step: str) -> SweepChoice:

@@ -14,12 +14,16 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 from edge_node.config import FederationSpec
+from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.source import Batch, Source
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
 from edge_node.program.parts import Parts, agree_parts
+from edge_node.program.places import agree_candidate
+from edge_node.program.schedule import Schedule
+from edge_node.security.disclosure.allowance import Allowance
 
 __all__ = ["Report", "completed", "simulate", "simulate_parts"]
 
@@ -36,6 +40,7 @@ def simulate(
     *,
     public: Batch | None = None,
     parts: Parts | None = None,
+    allowance: Allowance | None = None,
     report: Report | None = None,
 ) -> dict[str, Model]:
     """Run the program once at each of several nodes, and wait for all of them.
@@ -48,6 +53,8 @@ def simulate(
             what the federation learns, to rounding, if it is given the federation's parts.
         public: public landmarks, as rows, where the spec has any.
         parts: the model's parts (`simulate_parts`). None: they are agreed on.
+        allowance: what the rows may tell, as if the nodes hid them from each other. None: any
+            number.
         report: is told of each step when it is complete.
 
     Returns:
@@ -69,19 +76,35 @@ def simulate(
     federation = MemoryFederation(list(sources), completes=completes)
     return completed(
         federation.run(
-            lambda network: infer(network, sources[network.node], spec, public=public, parts=parts)
+            lambda network: infer(
+                network,
+                sources[network.node],
+                spec,
+                public=public,
+                parts=parts,
+                allowance=allowance,
+            )
         )
     )
 
 
 def simulate_parts(
-    spec: FederationSpec, sources: Mapping[str, Source], *, public: Batch | None = None
+    spec: FederationSpec,
+    sources: Mapping[str, Source],
+    *,
+    public: Batch | None = None,
+    allowance: Allowance | None = None,
 ) -> Parts:
     """The parts on which several nodes agree; arguments and errors as for `simulate`."""
+    may_tell = allowance or Allowance.unlimited()
 
     async def agreed(network: Network) -> Parts:
-        _, parts = await agree_parts(network, sources[network.node], spec, public=public)
-        return parts
+        source = sources[network.node]
+        recounting, parts = await agree_parts(network, source, spec, public=public)
+        rows, inputs = EncodedRows(source, parts.encoder), len(parts.covariance)
+        schedule = Schedule.plan(spec, may_tell, rows=parts.encoder.rows, inputs=inputs)
+        _, candidate = await agree_candidate(recounting, rows, parts.landmarks, spec, schedule)
+        return parts.with_centroids(candidate)
 
     return next(iter(completed(MemoryFederation(list(sources)).run(agreed)).values()))
 

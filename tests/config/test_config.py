@@ -3,11 +3,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edge_node.config import LandmarkKind, NodeConfig, load_node_config, parse_spec, to_toml
-from edge_node.config.budget import message_bytes, most_landmarks
 from edge_node.errors import ConfigurationError
 
 GOOD = """
@@ -76,31 +73,23 @@ def test_a_site_column_is_not_the_only_input() -> None:
         (64 * "a", 64 * "A", "64 digits 0-9, a-f"),
         (64 * "a", 63 * "a", "64 digits 0-9, a-f"),
         ("[model]", "[model]\nlandmarks = 1", "at least 2"),
-        ("[model]", "[model]\nlandmark_bytes = 127", "at least 128, for 2 landmarks"),
     ],
 )
 def test_landmarks_that_could_not_be_meant(before: str, after: str, complaint: str) -> None:
-    """A file that no kind needs, a kind without its file, a budget for nothing."""
+    """A file that no kind needs, a kind without its file, a single landmark."""
     parse_spec(GOOD + PUBLIC)
     assert before in PUBLIC
     with pytest.raises(ConfigurationError, match=complaint):
         parse_spec(GOOD + PUBLIC.replace(before, after, 1))
 
 
-@given(st.integers(1, 5000), st.integers(1, 9))
-def test_a_budget_allows_what_fits_and_no_more(landmarks: int, outputs: int) -> None:
-    """To the byte."""
-    budget = message_bytes(landmarks, outputs)
-    assert most_landmarks(budget, outputs) == landmarks
-    assert most_landmarks(budget - 1, outputs) == landmarks - 1
-
-
-def test_the_smaller_of_two_limits_holds() -> None:
-    """Landmarks, and the bytes of their message."""
-    spec = parse_spec(GOOD + "[model]\nlandmarks = 50\nlandmark_bytes = 100_000\n")
-    assert spec.landmark_count == 50
-    spec = parse_spec(GOOD + "[model]\nlandmarks = 500\nlandmark_bytes = 100_000\n")
-    assert spec.landmark_count == 110  # 110 + 110 x 111 / 2 + 3 words of 16 bytes: 99,488
+def test_as_many_landmarks_as_rows_allow_unless_a_ceiling_is_given() -> None:
+    """`auto` has a ceiling of its own; another word is refused."""
+    assert parse_spec(GOOD + '[model]\nlandmarks = "auto"\n') == parse_spec(GOOD)
+    assert parse_spec(GOOD).landmark_count == 500
+    assert parse_spec(GOOD + "[model]\nlandmarks = 50\n").landmark_count == 50
+    with pytest.raises(ConfigurationError, match="landmarks"):
+        parse_spec(GOOD + '[model]\nlandmarks = "many"\n')
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

@@ -152,10 +152,9 @@ def _choices() -> Iterator[Target]:
             b"[" + evidence + b",null]",
             lambda data: choices.read_judgements(data, (0.1, 0.2), step="s"),
         ),
-        "trial": (b"2", lambda data: choices.read_trial(data, 3, step="s")),
-        "metrics": (
-            np.eye(2).tobytes(),
-            lambda data: choices.read_metrics(data, 1, 2, step="s"),
+        "metric": (
+            choices.MetricChoice(np.eye(2).tobytes(), [0, 2]).pack(),
+            lambda data: choices.read_metric(data, 2, 3, step="s"),
         ),
         "next step": (
             np.array([1.0, 0.0, -3.5, 2.0]).tobytes(),

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.messages.statistics import Statistics
+from edge_node.config import LandmarkKind
+from edge_node.inference.features.metric import place_exactly
+from edge_node.inference.messages.evidence import best_evidence
 from edge_node.network.memory import MemoryFederation
-from edge_node.program.candidates import agree_statistics, grouped
+from edge_node.program.candidates import Candidate, agree_features, agree_fits
 from edge_node.step import Step
-from tests.inference.problems import features_on, normal, regression, statistics_of
+from tests.inference.problems import NTK, normal, regression, statistics_of
 
-MAPS = [features_on(normal(i, 8 + i, 3)) for i in range(3)]
+CANDIDATES = [Candidate(NTK, LandmarkKind.GAUSSIAN, normal(i, 8 + i, 3)) for i in range(3)]
 
 
 class Counted:
@@ -29,28 +31,27 @@ class Counted:
 
 
 def test_rows_are_read_once_for_all_their_candidates() -> None:
-    """And each candidate gets the federation's statistics of its own rows, in order."""
-    rows = {node: [Counted(seed), Counted(seed + 7)] for seed, node in enumerate("ab")}
-    federation = MemoryFederation(list(rows))
+    """And each candidate gets the federation's statistics, in order, with their evidence."""
+    rows = {node: Counted(seed) for seed, node in enumerate("ab")}
 
-    def work(node: str) -> list[tuple[Counted, list]]:
-        first, second = rows[node]
-        return [(first, MAPS), (second, MAPS[1:])]
+    async def learn(network):
+        features = await agree_features(network, "basis", CANDIDATES)
+        own = rows[network.node]
+        return await agree_fits(network, Step("s"), own, CANDIDATES, features)
 
-    found = asyncio.run(
-        federation.run(lambda network: agree_statistics(network, Step("s"), work(network.node)))
-    )
-    assert [each.passes for own in rows.values() for each in own] == [1, 1, 1, 1]
-    for totals in found.values():
-        assert len(totals) == 5
-        for total, (place, features) in zip(
-            totals, [*((0, each) for each in MAPS), *((1, each) for each in MAPS[1:])], strict=True
-        ):
-            parts = [statistics_of(own[place], features) for own in rows.values()]
-            assert isinstance(total, Statistics)
-            np.testing.assert_allclose(total.pack(), (parts[0] + parts[1]).pack(), rtol=1e-10)
+    found = asyncio.run(MemoryFederation(list(rows)).run(learn))
+    assert [each.passes for each in rows.values()] == [1, 1]
+    for fits in found.values():
+        assert [each.candidate for each in fits] == CANDIDATES
+        for fit in fits:
+            one, other = (statistics_of(each, fit.features) for each in rows.values())
+            np.testing.assert_allclose(fit.statistics.pack(), (one + other).pack(), rtol=1e-10)
+            assert fit.evidence == best_evidence(fit.statistics)
 
 
-def test_values_are_grouped_as_they_were() -> None:
-    """Groups may be empty."""
-    assert grouped(iter("abcd"), [[1], [], [1, 2, 3]]) == [["a"], [], ["b", "c", "d"]]
+def test_a_candidate_sees_its_landmarks_through_the_metric() -> None:
+    """As rows are; and a prefix of its landmarks is the same prefix."""
+    metric = np.diag([1.0, 0.5, 2.0])
+    seen = CANDIDATES[0].under(metric)
+    np.testing.assert_array_equal(seen.landmarks, place_exactly(CANDIDATES[0].landmarks, metric))
+    np.testing.assert_array_equal(seen.first(3).landmarks, seen.landmarks[:3])

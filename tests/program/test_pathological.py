@@ -19,7 +19,6 @@ X = RANDOM.normal(size=(60, 3))
 SMOOTH = np.sin(2 * X[:, 0]) + X[:, 1]
 Y = SMOOTH + 0.1 * RANDOM.normal(size=60)
 LABELS = (X[:, 0] > 0).astype(float)
-FOLDS, EVIDENCE = {"cross_validation_rows": 2000}, {"cross_validation_rows": 0}
 
 
 def spec_for(inputs: int, classes: int = 0, **model: object) -> FederationSpec:
@@ -124,23 +123,12 @@ REGRESSIONS = {
 }
 
 
-@pytest.mark.parametrize("metric", [FOLDS, EVIDENCE], ids=["folds", "evidence"])
 @pytest.mark.parametrize("name", REGRESSIONS)
-def test_difficult_regressions_are_exact(name: str, metric: dict[str, int]) -> None:
+def test_difficult_regressions_are_exact(name: str) -> None:
     """At the rows themselves, and far outside."""
     inputs, target = REGRESSIONS[name]
     queries = np.vstack([inputs, 1e6 * inputs[:5]])
-    assert_right(spec_for(inputs.shape[1], **metric), inputs, target, queries)
-
-
-def test_folds_of_few_rows_are_not_summed() -> None:
-    """Duplicates share a fold: one may hold a single row, whose sums would be the row."""
-    for inputs, target in (REGRESSIONS["one row differs"], REGRESSIONS["two values"]):
-        (model,) = learn(spec_for(inputs.shape[1], **FOLDS), [(inputs, target)])
-        assert "folds" in model.provenance.cohorts
-        assert "statistics/folds" not in model.provenance.cohorts
-    (model,) = learn(spec_for(3, **FOLDS), [(X, Y)])
-    assert "statistics/folds" in model.provenance.cohorts
+    assert_right(spec_for(inputs.shape[1]), inputs, target, queries)
 
 
 @pytest.mark.parametrize("kind", [KernelKind.NTK, KernelKind.MATERN32, KernelKind.RBF])
@@ -150,7 +138,7 @@ def test_many_duplicates_without_noise(kind: KernelKind) -> None:
     Far from the three rows that all are, rounding counts n / s2 times: 1e9 here.
     """
     inputs = np.repeat(X[:3], 300, axis=0)
-    spec = spec_for(3, kernels=(kind,), **EVIDENCE)
+    spec = spec_for(3, kernels=(kind,))
     model = assert_right(spec, inputs, inputs[:, 0], X, close=2e-6)
     found = model.predict(batch_of(inputs, inputs[:, 0]))
     assert isinstance(found, IntervalPredictions)
@@ -217,7 +205,6 @@ def test_a_query_too_far_away_is_refused_by_name() -> None:
     assert_proper(model, batch_of(np.array([[1e20, 1e120, 0.0]]), np.zeros(1)))
 
 
-@pytest.mark.parametrize("metric", [FOLDS, EVIDENCE], ids=["folds", "evidence"])
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     column=st.integers(0, 2),
@@ -225,15 +212,13 @@ def test_a_query_too_far_away_is_refused_by_name() -> None:
     target=st.integers(-12, 12),
     seed=st.integers(0, 99),
 )
-def test_units_do_not_matter(
-    column: int, inputs: int, target: int, seed: int, metric: dict[str, int]
-) -> None:
+def test_units_do_not_matter(column: int, inputs: int, target: int, seed: int) -> None:
     """A column or target in another unit: the same predictions, in that unit."""
     random = np.random.default_rng(seed)
     A, units = random.normal(size=(120, 3)), np.ones(3)
     y = np.sin(2 * A[:, 0]) + 0.2 * random.normal(size=120)
     units[column], unit = 10.0**inputs, 10.0**target
-    spec = spec_for(3, min_rows_per_landmark=2, **metric)  # a kernel has a kink at a row
+    spec = spec_for(3, min_rows_per_landmark=2)  # a kernel has a kink at a row
     (plain,), (scaled,) = learn(spec, [(A, y)]), learn(spec, [(A * units, unit * y)])
     Q = 1.5 * random.normal(size=(20, 3))
     expected = plain.predict(batch_of(Q, np.zeros(20)))

@@ -13,7 +13,7 @@ from edge_node.program.simulation import simulate, simulate_parts
 SPEC = FederationSpec(
     name="simulated",
     data=DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="x"),)),
-    model=ModelSpec(landmarks=10, depths=(1,), metric_repetitions=0),
+    model=ModelSpec(landmarks=9, depths=(1,), metric_repetitions=0),
 )
 
 

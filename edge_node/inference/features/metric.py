@@ -7,7 +7,12 @@ the directions in which its function varies. With f the posterior's mean over th
 
 up to a scale, and the kernel sees T x instead of x (Radhakrishnan et al. 2024, recursive feature
 machines; M is the average gradient outer product). M adds over rows, whoever holds them.
+
+Few rows don't determine d (d + 1) / 2 numbers. Then M's diagonal alone is a safer choice: one
+number for each input.
 """
+
+import enum
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -18,13 +23,29 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.numerics.streaming import blocks
 from edge_node.inference.numerics.symmetric import SymmetricSum
 
-__all__ = ["gradient_outer_product", "metric_from", "place_exactly"]
+__all__ = ["MetricKind", "gradient_outer_product", "metric_from", "place_exactly"]
 
 _LEAST = 1e-6
 """The least eigenvalue of T'T, of a mean of one: a direction without influence isn't forgotten."""
 
 _BITS = 20
 """T is a multiple of 2^-20: a choice to six digits, the same however the gradients were summed."""
+
+
+_DIAGONAL_SHRINKAGE = 0.25
+"""How far a diagonal metric is shrunk towards the identity. Without it, inputs are forgotten too
+soon where rows are few (concrete, wine); with much more, a useful metric has little effect."""
+
+
+class MetricKind(enum.Enum):
+    """What of M a metric is made of."""
+
+    FULL = enum.auto()
+    DIAGONAL = enum.auto()
+
+    def parameters(self, inputs: int) -> int:
+        """How many numbers of M it is made of."""
+        return inputs if self is MetricKind.DIAGONAL else inputs * (inputs + 1) // 2
 
 
 def gradient_outer_product(rows: Rows, features: Features, weights: Matrix) -> Matrix:
@@ -48,12 +69,12 @@ def gradient_outer_product(rows: Rows, features: Features, weights: Matrix) -> M
     return M if T is None else T.T @ M @ T
 
 
-def metric_from(M: Matrix, shrinkage: float) -> Matrix:
-    """T (d, d), symmetric: T'T is M to scale, shrunk towards the identity; tr T'T = d.
+def metric_from(M: Matrix, kind: MetricKind = MetricKind.FULL) -> Matrix:
+    """T (d, d), symmetric: T'T is M to scale, tr T'T = d.
 
     Args:
         M: the federation's sum of gradient outer products (d, d).
-        shrinkage: from 0 (M alone) to 1 (the identity).
+        kind: FULL for all of M; DIAGONAL for its diagonal, shrunk a little towards the identity.
 
     Raises:
         NumericalError: M is not finite. (Where it is zero, T is the identity.)
@@ -63,8 +84,11 @@ def metric_from(M: Matrix, shrinkage: float) -> Matrix:
     size, trace = len(M), float(np.trace(M))
     if not trace > 0:
         return np.eye(size)
-    mixed = (1 - shrinkage) * (M / trace) * size + shrinkage * np.eye(size)
-    values, vectors = np.linalg.eigh(mixed)
+    if kind is MetricKind.DIAGONAL:
+        shares = np.diag(M) / trace * size
+        values = (1 - _DIAGONAL_SHRINKAGE) * shares + _DIAGONAL_SHRINKAGE
+        return round_absolute(np.diag(np.sqrt(values)), _BITS)
+    values, vectors = np.linalg.eigh(M / trace * size)
     values = np.maximum(values, _LEAST)
     root = (vectors * np.sqrt(values * (size / values.sum()))) @ vectors.T
     return round_absolute((root + root.T) / 2, _BITS)

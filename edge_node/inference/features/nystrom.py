@@ -70,6 +70,12 @@ class Features:
             )
         return cls(kernel, landmarks, factor, metric)
 
+    def first(self, count: int) -> "Features":
+        """The map on the first ``count`` landmarks: the first ``count`` of these features."""
+        return replace(
+            self, landmarks=self.landmarks[:count], cholesky=self.cholesky[:count, :count].copy()
+        )
+
     def at_place(self) -> "Features":
         """The same map, for inputs that are where the metric puts them."""
         return replace(self, metric=None)

@@ -46,12 +46,14 @@ class ConditionalStatistics:
         count: n, the number of rows.
         quadratic: y'R^-1 y (target units squared).
         log_determinant: log|R|.
+        uncovered: the sum of u_i, the prior variance that the landmarks don't cover.
         message: Lambda = Phi'R^-1 Phi (r, r) and eta = Phi'R^-1 y (r,).
     """
 
     count: int
     quadratic: float
     log_determinant: float
+    uncovered: float
     message: Gaussian
 
     def __add__(self, other: Self) -> Self:
@@ -60,7 +62,21 @@ class ConditionalStatistics:
             self.count + other.count,
             self.quadratic + other.quadratic,
             self.log_determinant + other.log_determinant,
+            self.uncovered + other.uncovered,
             self.message * other.message,
+        )
+
+    def without(self, part: Self) -> Self:
+        """The statistics of the other rows, where ``part`` is some of these."""
+        return type(self)(
+            self.count - part.count,
+            self.quadratic - part.quadratic,
+            self.log_determinant - part.log_determinant,
+            self.uncovered - part.uncovered,
+            Gaussian(
+                self.message.precision - part.message.precision,
+                self.message.shift - part.message.shift,
+            ),
         )
 
     def evidence(self, noise: float) -> Evidence:
@@ -90,6 +106,7 @@ class ConditionalStatistics:
             count=self.count,
             quadratic=self.quadratic,
             log_determinant=self.log_determinant,
+            uncovered=self.uncovered,
             precision=self.message.precision,
             shift=self.message.shift,
         )
@@ -106,6 +123,7 @@ class ConditionalStatistics:
             round(parts["count"].item()),
             parts["quadratic"].item(),
             parts["log_determinant"].item(),
+            parts["uncovered"].item(),
             Gaussian(parts["precision"], parts["shift"]),
         )
 
@@ -117,6 +135,7 @@ def _layout(size: int) -> Layout:
             "count": (),
             "quadratic": (),
             "log_determinant": (),
+            "uncovered": (),
             "precision": Symmetric(size),
             "shift": (size,),
         }
@@ -166,6 +185,7 @@ class _NoiseSum:
         self._noise = noise
         self._precision, self._shift = SymmetricSum(size), np.zeros(size)
         self._count, self._quadratic, self._log_determinant = 0, 0.0, 0.0
+        self._uncovered = 0.0
 
     def add(self, Phi: Matrix, uncovered: Vector, y: Vector, scaled: Matrix) -> None:
         """Add rows; ``scaled`` is memory of Phi's shape."""
@@ -176,6 +196,7 @@ class _NoiseSum:
         self._count += len(y)
         self._quadratic += float((y**2 / R).sum())
         self._log_determinant += float(np.log(R).sum())
+        self._uncovered += float(uncovered.sum())
 
     def merge(self, other: Self) -> None:
         self._precision.merge(other._precision)
@@ -183,7 +204,10 @@ class _NoiseSum:
         self._count += other._count
         self._quadratic += other._quadratic
         self._log_determinant += other._log_determinant
+        self._uncovered += other._uncovered
 
     def statistics(self) -> ConditionalStatistics:
         message = Gaussian(self._precision.matrix(), self._shift)
-        return ConditionalStatistics(self._count, self._quadratic, self._log_determinant, message)
+        return ConditionalStatistics(
+            self._count, self._quadratic, self._log_determinant, self._uncovered, message
+        )

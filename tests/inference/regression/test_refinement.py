@@ -15,7 +15,7 @@ from edge_node.inference.regression.refinement import Refinement, local_refineme
 from tests.inference.problems import NTK, normal, regression
 
 NOISE = 0.05
-METRIC = metric_from(normal(0, 5, 3).T @ normal(0, 5, 3), 0.3)
+METRIC = metric_from(normal(0, 5, 3).T @ normal(0, 5, 3))
 FEATURES = Features.build(NTK, normal(1, 15, 3) @ METRIC.T, METRIC)
 X, Y = regression(2, rows=90)
 PARTS = (slice(0, 30), slice(30, 50), slice(50, 70))  # blocks; rows from 70 on are independent

@@ -1,0 +1,118 @@
+"""Where landmarks lie: coarse ones at once, those of the posterior where the metric wants them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge_node.arrays import Matrix, Rows, Vector
+from edge_node.config import FederationSpec, LandmarkKind, Task
+from edge_node.data.encoding.encoder import EncodedRows, Encoder
+from edge_node.data.sources.source import Batch
+from edge_node.inference.classification.classes import LabelRows, class_offsets
+from edge_node.inference.features.landmarks import gaussian_landmarks
+from edge_node.inference.features.metric import place_exactly
+from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.network.base import Network
+from edge_node.program.candidates import AnyRows, Candidate, Fit
+from edge_node.program.landmarks import agree_centroids, encode_public
+from edge_node.program.metric import learn_features
+from edge_node.program.schedule import Schedule, coarse_kinds
+
+__all__ = ["agree_candidate", "starting_landmarks", "targets_of"]
+
+
+def starting_landmarks(
+    node: str, encoder: Encoder, covariance: Matrix, spec: FederationSpec, public: Batch | None
+) -> dict[LandmarkKind, Matrix]:
+    """Landmarks (m, d) that no sum is needed for: Gaussian points, or public rows, or both.
+
+    Raises:
+        ConfigurationError: the spec has public landmarks, and none are given.
+    """
+    found: dict[LandmarkKind, Matrix] = {}
+    for kind in coarse_kinds(spec.model):
+        if kind is LandmarkKind.PUBLIC:
+            found[kind] = encode_public(node, encoder, spec, public)
+        else:
+            found[kind] = gaussian_landmarks(covariance, spec.landmark_count, spec.model.seed)
+    return found
+
+
+def _starting_candidates(
+    landmarks: Mapping[LandmarkKind, Matrix], spec: FederationSpec, schedule: Schedule
+) -> list[Candidate]:
+    """The kernels of the grid on landmarks of each kind, as many as the schedule compares.
+
+    Where it compares fewer, they lie evenly in the order of the spec, the first and last included.
+    """
+    grid = [
+        Candidate(kernel, kind, landmarks[kind])
+        for kind in coarse_kinds(spec.model)
+        for kernel in kernel_grid(spec.model)
+    ]
+    last, steps = len(grid) - 1, max(schedule.candidates - 1, 1)
+    return [grid[round(last * i / steps)] for i in range(schedule.candidates)]
+
+
+def targets_of(rows: EncodedRows, spec: FederationSpec) -> AnyRows:
+    """The rows with the targets that features are chosen by: a class becomes some numbers."""
+    if spec.data.task is Task.REGRESSION:
+        return rows
+    return LabelRows(rows, class_offsets(np.array(rows.encoder.class_counts), spec.data.classes))
+
+
+async def agree_candidate(
+    network: Network,
+    rows: EncodedRows,
+    landmarks: Mapping[LandmarkKind, Matrix],
+    spec: FederationSpec,
+    schedule: Schedule,
+) -> tuple[Fit, Candidate]:
+    """The best kernel and metric, and the landmarks of the posterior.
+
+    Gaussian landmarks may become k-means centroids, of rows as the metric sees them. That is the
+    one partition of the rows, so it waits for the metric.
+
+    Args:
+        network: the network.
+        rows: this node's.
+        landmarks: Z (m, d) by kind, as `starting_landmarks` gives them; and centroids, if they are
+            known already.
+        spec: the federation's.
+        schedule: how many landmarks, and how often they are moved.
+
+    Returns:
+        The fit of a few landmarks, and the candidate with all of them.
+    """
+    candidates = _starting_candidates(landmarks, spec, schedule)
+    fit = await learn_features(network, targets_of(rows, spec), candidates, schedule)
+    chosen = fit.candidate
+    points = landmarks[chosen.landmark_kind][: schedule.full]
+    candidate = replace(chosen, landmarks=points, metric=None).under(chosen.metric)
+    if chosen.landmark_kind is LandmarkKind.PUBLIC or not schedule.iterations:
+        return fit, candidate
+    centroids = landmarks.get(LandmarkKind.KMEANS)
+    if centroids is None:
+        centroids = await agree_centroids(
+            network,
+            _PlacedRows(rows, chosen.metric),
+            candidate.landmarks,
+            left=schedule.rows,
+            iterations=schedule.iterations,
+            min_rows=spec.model.min_rows_per_landmark,
+        )
+    moved = replace(candidate, landmark_kind=LandmarkKind.KMEANS, landmarks=centroids)
+    return fit, moved
+
+
+@dataclass(frozen=True)
+class _PlacedRows:
+    """Rows where the metric puts them."""
+
+    rows: Rows
+    metric: Matrix | None
+
+    def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
+        for X, y in self.rows:
+            yield place_exactly(X, self.metric), y

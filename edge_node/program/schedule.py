@@ -1,0 +1,265 @@
+"""What a run will sum, planned from what its rows may tell.
+
+Questions that a coarse answer settles are asked coarsely: which kernel, which metric.
+What is left of the allowance goes to the sums that the posterior is made of. So with few rows a run
+tries fewer kernels, repeats the metric less often, and has fewer landmarks.
+
+The plan depends on the spec, the allowance and the number of rows only, so that all nodes, and a
+reference with all rows, have the same one.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from edge_node.config import FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.errors import CohortRefusedError
+from edge_node.inference.classification.expansion import numbers_told
+from edge_node.inference.features.metric import MetricKind
+from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
+
+__all__ = ["PlannedSum", "Schedule", "coarse_kinds"]
+
+
+_COARSE_SHARE = 0.45  # of what may be told: kernels and metric
+_STEPS_SHARE = 0.5  # of what the coarse look leaves: a classifier's steps
+_MOST_COARSE = 512  # landmarks: with more, the metric hardly changes
+_FEWEST = 4  # landmarks of any use
+_ROWS_PER_NUMBER = 30  # of a full metric; with fewer, a diagonal one predicts better
+_CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it is worth
+_MOST_MESSAGES = 4  # of full size: noises of a regression
+_FEW_LANDMARKS = 24  # coarse ones, below which only two candidates are compared
+_FEW_CANDIDATES = 2
+_FULL_METRIC_LANDMARKS = 64
+"""Coarse landmarks that a full metric takes, and more than one repetition. The gradients of a
+function of fewer hide directions in which it varies (airfoil: site RMSE .36, against .19)."""
+
+_HEAD = 4  # numbers that travel with a message
+
+
+@dataclass(frozen=True)
+class PlannedSum:
+    """A sum as it is foreseen; a run may need less.
+
+    Attributes:
+        step: its name.
+        numbers: how many real numbers it tells.
+        features: of how many features it sums outer products; 0: of none.
+    """
+
+    step: str
+    numbers: int
+    features: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a run spends what its rows may tell.
+
+    Attributes:
+        inputs: d, the numbers of an encoded row.
+        outputs: q, the functions that are learnt.
+        rows: n, of the federation.
+        metric: what of the gradients' sum a metric is made of.
+        candidates: kernels, with landmarks of some kind, that are compared.
+        first: landmarks in that comparison.
+        coarse: landmarks of the metric's repetitions.
+        repetitions: how often the metric is improved; 0: it stays the identity.
+        full: landmarks of the posterior.
+        iterations: of k-means, each on rows of its own; 0: landmarks are not moved.
+        messages: of full size: one for each noise that a regression tries.
+        steps: of a classifier.
+    """
+
+    inputs: int
+    outputs: int
+    rows: int
+    metric: MetricKind
+    candidates: int
+    first: int
+    coarse: int
+    repetitions: int
+    full: int
+    iterations: int
+    messages: int
+    steps: int
+
+    @classmethod
+    def plan(cls, spec: FederationSpec, allowance: Allowance, *, rows: int, inputs: int) -> Self:
+        """Plan a run.
+
+        Args:
+            spec: the federation's; its numbers are ceilings.
+            allowance: what the rows may tell.
+            rows: n, of the federation.
+            inputs: d, the numbers of an encoded row.
+
+        Raises:
+            CohortRefusedError: the rows may tell too little for any useful model.
+        """
+        left = allowance.numbers - _encoding(inputs, len(spec.data.columns))
+        most = min(spec.landmark_count, allowance.features, rows)
+        plan = cls._coarse(spec, left, most, rows=rows, inputs=inputs)
+        left -= _numbers(plan.coarse_sums)
+        steps = spec.model.newton_steps if spec.data.task is Task.CLASSIFICATION else 0
+        full = plan._largest_full(left, most, steps)
+        asked = spec.model.landmark_kinds == (LandmarkKind.KMEANS,)
+        if not asked and plan._cells(full) > _CELLS_SHARE * left:
+            plan = replace(plan, iterations=0)
+            full = plan._largest_full(left, most, steps)
+        if min(plan.coarse, full) < min(_FEWEST, rows, spec.landmark_count):
+            raise _too_few(allowance, spec)
+        return replace(plan, full=full)._spending(left, steps)
+
+    @classmethod
+    def _coarse(cls, spec: FederationSpec, left: int, most: int, *, rows: int, inputs: int) -> Self:
+        """The sums that decide on kernel and metric: a full metric where rows and landmarks are
+        many, else a diagonal one.
+        """
+        model, kernels = spec.model, kernel_grid(spec.model)
+        moved = LandmarkKind.KMEANS in model.tried_landmark_kinds
+        learnt = any(kernel.differentiable for kernel in kernels)
+        draft = cls(
+            inputs=inputs,
+            outputs=spec.outputs,
+            rows=rows,
+            metric=MetricKind.FULL,
+            candidates=len(kernels) * len(coarse_kinds(model)),
+            first=0,
+            coarse=0,
+            repetitions=model.metric_repetitions if learnt else 0,
+            full=0,
+            iterations=model.kmeans_iterations if moved else 0,
+            messages=1,
+            steps=0,
+        )
+        if rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(inputs):
+            plan = draft._resolved(left, most)
+            if plan.coarse >= _FULL_METRIC_LANDMARKS:
+                return plan
+        return replace(draft, metric=MetricKind.DIAGONAL)._resolved(left, most)
+
+    def _resolved(self, left: int, most: int) -> Self:
+        """With as many coarse landmarks as their share of what is left allows."""
+        share, most = int(_COARSE_SHARE * left), min(most, _MOST_COARSE)
+
+        def numbers(coarse: int) -> int:
+            return _numbers(self._with(coarse, most).coarse_sums)
+
+        return self._with(_largest(numbers, share, most), most)
+
+    def _with(self, coarse: int, most: int) -> Self:
+        """With so many coarse landmarks, of ``most`` that there could be.
+
+        For a full metric the first comparison can do with half of them: rows are many, and a metric
+        is learnt anyway. For a diagonal one, its evidence is what the metric's must exceed.
+        """
+        if self.metric is MetricKind.FULL:
+            return replace(self, coarse=coarse, first=coarse // 2)
+        plan = replace(self, coarse=coarse, first=coarse)
+        if coarse < min(most, _FULL_METRIC_LANDMARKS):
+            plan = replace(plan, repetitions=min(self.repetitions, 1))
+        if coarse < min(most, _FEW_LANDMARKS):
+            plan = replace(plan, candidates=min(self.candidates, _FEW_CANDIDATES))
+        return plan
+
+    def _spending(self, left: int, steps: int) -> Self:
+        """With what the posterior's sum leaves: ``steps`` of a classifier, or noises to try."""
+        spare = left - _numbers(self.full_sums)
+        if steps:
+            return replace(self, steps=min(steps, spare // self._step))
+        return replace(self, messages=min(_MOST_MESSAGES, 1 + spare // _message(self.full)))
+
+    def _largest_full(self, left: int, most: int, steps: int) -> int:
+        """The most landmarks of a posterior for which ``left`` numbers are enough.
+
+        They leave enough for all ``steps``, or for as many as half of the numbers allow.
+        """
+
+        def largest(share: int, steps: int) -> int:
+            plan = replace(self, steps=steps)
+            return _largest(lambda size: _numbers(replace(plan, full=size).full_sums), share, most)
+
+        if not steps:
+            return largest(left, 0)
+        return max(largest(left, steps), largest(int((1 - _STEPS_SHARE) * left), 0))
+
+    @property
+    def sums(self) -> tuple[PlannedSum, ...]:
+        """All sums of statistics after the encoding's, in their order."""
+        return (*self.coarse_sums, *self.full_sums)
+
+    @property
+    def coarse_sums(self) -> tuple[PlannedSum, ...]:
+        """Those that decide on a kernel and a metric."""
+        compared = self.candidates * _message(self.first, self.outputs)
+        gradients = self.metric.parameters(self.inputs)
+        outer = self.inputs if self.metric is MetricKind.FULL else 0
+        message = _message(self.coarse, self.outputs)
+        found = [PlannedSum("statistics/0", compared, self.first)]
+        for i in range(1, self.repetitions + 1):
+            found.append(PlannedSum(f"gradients/{i}", gradients, outer))
+            found.append(PlannedSum(f"statistics/{i}", message, self.coarse))
+        return tuple(found)
+
+    @property
+    def full_sums(self) -> tuple[PlannedSum, ...]:
+        """Those that move the landmarks, and that the posterior is made of, or begins with."""
+        cells = self._cells(self.full)
+        moves = [PlannedSum(f"kmeans/{i}/sums", cells) for i in range(self.iterations)]
+        message = self.messages * _message(self.full, self.outputs)
+        steps = [PlannedSum(f"newton/{i}", self._step, self.full) for i in range(self.steps)]
+        return (*moves, PlannedSum("posterior", message, self.full), *steps)
+
+    @property
+    def step_numbers(self) -> int:
+        """The numbers that all of a classifier's steps may tell."""
+        return self.steps * self._step
+
+    def _cells(self, full: int) -> int:
+        """The numbers of one iteration of k-means."""
+        return full * (self.inputs + 1)
+
+    @property
+    def _step(self) -> int:
+        """The numbers of a classifier's step."""
+        return numbers_told(self.full, self.outputs)
+
+
+def coarse_kinds(model: ModelSpec) -> tuple[LandmarkKind, ...]:
+    """Where coarse landmarks come from: k-means begins with Gaussian ones, and is for later."""
+    tried = model.tried_landmark_kinds
+    public = (LandmarkKind.PUBLIC,) if LandmarkKind.PUBLIC in tried else ()
+    return public if tried == public else (LandmarkKind.GAUSSIAN, *public)
+
+
+def _message(landmarks: int, outputs: int = 1) -> int:
+    """The numbers of a Gaussian message, and of those that travel with it."""
+    return landmarks * (landmarks + 1) // 2 + landmarks * outputs + _HEAD
+
+
+def _encoding(inputs: int, columns: int) -> int:
+    """The numbers that the encoding tells, at most: means in two parts, and moments."""
+    return 2 * (columns + 1) + (inputs + 1) * (inputs + 2) // 2 + 3 * (inputs + columns) + _HEAD
+
+
+def _numbers(sums: Sequence[PlannedSum]) -> int:
+    return sum(each.numbers for each in sums)
+
+
+def _largest(numbers: Callable[[int], int], left: int, most: int) -> int:
+    """The most landmarks whose sums tell no more numbers than are left; 0 if there is none."""
+    return bisect_right(range(most + 1), left, key=numbers) - 1 if most > 0 else 0
+
+
+def _too_few(allowance: Allowance, spec: FederationSpec) -> CohortRefusedError:
+    return CohortRefusedError(
+        "the federation's rows may tell too little for a model",
+        where=f"{allowance.rows} distinct rows beside the {spec.coalition} largest sites'",
+        expected=f"numbers for {_FEWEST} landmarks, and {_FEWEST * ROWS_PER_FEATURE} rows",
+        found=f"{allowance.numbers} numbers in all, {allowance.most_told:g} per cell",
+        remedy="Wait for more rows or more sites of like size, leave columns out, or raise"
+        " `most_told`, which lets members solve for rows",
+    )
