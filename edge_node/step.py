@@ -18,6 +18,7 @@ class Content(enum.StrEnum):
     PARTITION = "partition"  # sums over groups of rows, of which each row is in one at most
     STATISTICS = "statistics"  # any other exact sum over rows
     NOISY = "noisy"  # a sum over rows that holds differentially private noise
+    NOTHING = "nothing"  # no numbers: the sum's record holds what the root decides, and no total
     PUBLIC = "public"  # what all may know, such as signatures: gathered, not summed
 
 

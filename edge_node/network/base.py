@@ -252,6 +252,6 @@ async def decide(network: Network, choice: str, choose: Callable[[], bytes]) -> 
 
     Otherwise as ``sum_and_decide``.
     """
-    step = Step(choice, Content.COUNTS)
+    step = Step(choice, Content.NOTHING)
     _, chosen = await sum_and_decide(network, step, np.empty(0), lambda _: choose())
     return chosen

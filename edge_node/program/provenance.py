@@ -7,7 +7,7 @@ from edge_node.model.model import Provenance
 from edge_node.network.base import Network
 from edge_node.program.candidates import Candidate
 from edge_node.security.disclosure.bill import Bill
-from edge_node.step import Step
+from edge_node.step import Content, Step
 
 __all__ = ["provenance_of"]
 
@@ -47,7 +47,7 @@ def provenance_of(
         cohorts={str(step): nodes for step, nodes in completed.items()},
         learnt_in=str(learnt_in),
         rows=rows,
-        sums=sum(step.is_sum for step in completed),
+        sums=sum(step.is_sum and step.content is not Content.NOTHING for step in completed),
         traversals=len(network.steps),
         kernel=str(candidate.kernel),
         landmark_kind=candidate.landmark_kind,

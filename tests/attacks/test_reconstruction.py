@@ -32,7 +32,7 @@ VICTIM = "c"
 FEW = 4  # rows of the victim
 CHAIN = {"a": "", "b": "a", "c": "b"}
 STEP = "statistics/0"
-ROWS = {"a": 60, "b": 60, VICTIM: FEW}
+ROWS = {"a": 200, "b": 200, VICTIM: FEW}
 
 RECOVERED = 1e-3
 """Nearer than this, in standard deviations, a row counts as found. A guess at random is so near to
@@ -147,6 +147,7 @@ def run_program(directory: Path) -> Run:
             landmark_kinds=(LandmarkKind.GAUSSIAN,),
             metric_repetitions=0,
         ),
+        most_told=1e6,
     )
     sources = {}
     for node, rows in ROWS.items():
