@@ -143,13 +143,14 @@ def test_without_draws_any_partition_gives_the_pooled_posterior(
 
 
 def test_nothing_of_rows_is_summed_without_noise() -> None:
-    """One sum, whose noise is the spec's; what is gathered doesn't depend on rows."""
+    """One sum of numbers, whose noise is the spec's; all else are decisions."""
     spec = spec_for(Task.REGRESSION)
     steps: dict[str, list[tuple[str, bool]]] = {}
 
     class Watching(Recording):
         async def sum(self, step: Step, vector: np.ndarray, **terms: Unpack[Terms]) -> np.ndarray:
-            steps.setdefault(self.node, []).append((str(step), "noise" in terms))
+            if len(vector):
+                steps.setdefault(self.node, []).append((str(step), "noise" in terms))
             return await super().sum(step, vector, **terms)
 
     learn(spec, rows_for(spec, 2000, 4), watch=Watching)
