@@ -20,6 +20,7 @@ from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.decision import chosen
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.program.root_decisions import MetricChoice
 from edge_node.step import Step
 
 Lie = Callable[[bytes], bytes]
@@ -99,27 +100,35 @@ def first(**changes: float) -> Lie:
     return json_lie(lambda evidences: [evidences[0] | changes, *evidences[1:]])
 
 
+def metric_lie(lie: Lie) -> Lie:
+    """A lie told of the metric in a choice of metric and landmarks."""
+
+    def change(content: bytes) -> bytes:
+        told = msgspec.msgpack.decode(content, type=MetricChoice)
+        return MetricChoice(lie(told.metric), told.basis).pack()
+
+    return change
+
+
 REGRESSION = {
-    "landmarks-that-are-none": ("basis/0", json_lie(lambda _: [[0, 999], [0]])),
-    "landmarks-from-behind": ("basis/0", json_lie(lambda each: [[-1], *each[1:]])),
-    "landmarks-twice": ("basis/0", json_lie(lambda each: [[1, 1, 2], *each[1:]])),
-    "no-landmark": ("basis/0", json_lie(lambda each: [[], *each[1:]])),
-    "a-candidate-less": ("basis/0", json_lie(lambda each: each[1:])),
-    "no-json": ("choice/0", lambda content: content[:-1]),
-    "an-evidence-less": ("choice/0", json_lie(lambda each: each[1:])),
-    "negative-noise": ("choice/0", first(noise=-1.0)),
-    "noise-out-of-range": ("choice/0", first(noise=1e30)),
-    "nan-noise": ("choice/0", first(noise=NAN)),
-    "negative-amplitude": ("choice/0", first(amplitude=-2.0)),
-    "another-field": ("choice/0", first(trust=1.0)),
-    "a-metric-with-nan": ("metric/1", numbers_lie(0, NAN)),
-    "a-metric-without-bounds": ("metric/1", numbers_lie(0, 1e9)),
-    "a-skew-metric": ("metric/1", numbers_lie(1, 0.25)),
-    "a-short-metric": ("metric/1", lambda content: content[:-8]),
-    "a-trial-that-was-none": ("trial", json_lie(lambda _: 10_000)),
-    "a-negative-trial": ("trial", json_lie(lambda _: -1)),
-    "a-noise-that-was-not-tried": ("noise/0/evidence", first(noise=0.123)),
-    "a-judgement-less": ("noise/1/evidence", json_lie(lambda each: each[1:])),
+    "landmarks-that-are-none": ("basis", json_lie(lambda _: [[0, 999], [0]])),
+    "landmarks-from-behind": ("basis", json_lie(lambda each: [[-1], *each[1:]])),
+    "landmarks-twice": ("basis", json_lie(lambda each: [[1, 1, 2], *each[1:]])),
+    "no-landmark": ("basis", json_lie(lambda each: [[], *each[1:]])),
+    "a-candidate-less": ("basis", json_lie(lambda each: each[1:])),
+    "no-json": ("statistics/0", lambda content: content[:-1]),
+    "an-evidence-less": ("statistics/0", json_lie(lambda each: each[1:])),
+    "negative-noise": ("statistics/0", first(noise=-1.0)),
+    "noise-out-of-range": ("statistics/0", first(noise=1e30)),
+    "nan-noise": ("statistics/0", first(noise=NAN)),
+    "negative-amplitude": ("statistics/0", first(amplitude=-2.0)),
+    "another-field": ("statistics/0", first(trust=1.0)),
+    "a-metric-with-nan": ("gradients/1", metric_lie(numbers_lie(0, NAN))),
+    "a-metric-without-bounds": ("gradients/1", metric_lie(numbers_lie(0, 1e9))),
+    "a-skew-metric": ("gradients/1", metric_lie(numbers_lie(1, 0.25))),
+    "a-short-metric": ("gradients/1", metric_lie(lambda content: content[:-8])),
+    "a-noise-that-was-not-tried": ("posterior", first(noise=0.123)),
+    "a-judgement-less": ("posterior", json_lie(lambda each: each[1:])),
 }
 
 CLASSIFICATION = {
@@ -152,7 +161,7 @@ def test_the_same_choices_untouched_are_used(task: Task) -> None:
 
 def test_a_bad_choice_that_is_possible_is_followed() -> None:
     """The limit of the defence: a root can take a worse candidate's evidence for the best."""
-    outcomes = learn(Task.REGRESSION, "choice/0", first(log_evidence=1e9))
+    outcomes = learn(Task.REGRESSION, "statistics/0", first(log_evidence=1e9))
     assert not [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
 
 
