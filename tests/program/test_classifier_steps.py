@@ -11,10 +11,11 @@ from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.kernels.dense import DenseKernel
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
-from edge_node.program.candidates import Candidate, agree_fits
+from edge_node.program.candidates import Candidate, agree_features, agree_fits
 from edge_node.program.classification import agree_classifier
 from edge_node.program.metered import MeteredNetwork
 from edge_node.security.disclosure.allowance import Allowance
+from edge_node.step import Step
 from tests.inference.problems import classification, normal
 
 KERNEL = DenseKernel(KernelKind.NTK, Activation.RELU, 1, 2.0, 0.0)
@@ -33,7 +34,9 @@ def learn(classes: int, most_numbers: int, most_steps: int = 12):
         network = MeteredNetwork(view, Allowance.unlimited())
         own = parts[network.node]
         rows = [(X[own], y[own])]
-        ((fit,),) = await agree_fits(network, "0", [(LabelRows(rows, offsets), [CANDIDATE])])
+        labels, step = LabelRows(rows, offsets), Step("statistics")
+        features = await agree_features(network, "basis", [CANDIDATE])
+        (fit,) = await agree_fits(network, step, labels, [CANDIDATE], features)
         limits = {"most_steps": most_steps, "most_numbers": most_numbers}
         return await agree_classifier(network, rows, fit, offsets, **limits), network.bill
 
@@ -49,7 +52,7 @@ def test_a_step_tells_a_gradient_and_few_numbers_more(classes: int) -> None:
     steps = [step for step in told if step.startswith("newton/")]
     assert 3 <= len(steps) < 12
     assert {told[step] for step in steps} == {10 * q + 3 + q * (q + 1) // 2}
-    assert told["statistics/0"] == 55 + 10 * q + 3
+    assert told["statistics"] == 55 + 10 * q + 3
     (first, _), *others = found
     for posterior, _ in others:
         for key, values in first.to_arrays().items():
@@ -74,6 +77,6 @@ def test_without_a_step_label_regression_answers() -> None:
         found, told = learn(2, *limits)
         assert not any(step.startswith("newton/") for step in told)
         posterior, step = found[0]
-        assert step.name == "statistics/0"
+        assert step.name == "statistics"
         right = posterior.predict_proba(X)[np.arange(120), y.astype(int)]
         assert -np.log(right).mean() < 0.9 * np.log(2)
