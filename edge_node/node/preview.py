@@ -198,7 +198,10 @@ class _Assumed(NetworkLayer):
         """The total that sites like this one would have."""
         numbers = len(vector) if step.tells_numbers else 0
         features = terms.get("features", 0)
-        self.sums.append(
-            PreviewedSum(str(step), step.content, self._others.own, len(vector), numbers, features)
-        )
+        if len(vector):  # without values it carries a decision, and says nothing of rows
+            self.sums.append(
+                PreviewedSum(
+                    str(step), step.content, self._others.own, len(vector), numbers, features
+                )
+            )
         return await super().sum(step, vector * self._others.factor, **terms)

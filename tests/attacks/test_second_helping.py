@@ -31,7 +31,7 @@ SPEC = FederationSpec(
     name="attacked",
     data=DATA,
     model=ModelSpec(
-        landmarks=5, depths=(1,), biases=(1.0,), metric_repetitions=0, site_refinement=False
+        landmarks=40, depths=(1,), biases=(1.0,), metric_repetitions=0, site_refinement=False
     ),
 )
 OTHER = msgspec.structs.replace(SPEC, model=msgspec.structs.replace(SPEC.model, seed=1))

@@ -74,7 +74,8 @@ class History:
         steps: contributions by step, and by run and epoch.
         runs: what each run began with.
         members: what the newest cohort's members claim.
-        row: that cohort: one object, whose hash is taken once.
+        row: that cohort.
+        rows: all cohorts; equal ones are one object, so they are compared at once.
         consents: what each node said last.
         epochs: the newest epoch in which each node has contributed, too.
     """
@@ -83,6 +84,7 @@ class History:
     runs: dict[int, Beginning] = field(default_factory=dict)
     members: dict[str, Claim] = field(default_factory=dict)
     row: Row = frozenset()
+    rows: dict[Row, Row] = field(default_factory=dict)
     consents: dict[str, bool] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
 
@@ -91,7 +93,8 @@ class History:
         match line:
             case Met(members):
                 self.members = members
-                self.row = frozenset((node, each.version) for node, each in members.items())
+                row = frozenset((node, each.version) for node, each in members.items())
+                self.row = self.rows.setdefault(row, row)
                 self.consents |= {node: each.consents for node, each in members.items()}
             case Began(run, basis):
                 told = {node: each.told for node, each in self.members.items()}

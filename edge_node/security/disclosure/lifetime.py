@@ -12,8 +12,9 @@ with whom the run began.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from edge_node import __version__
 from edge_node.config import FederationSpec, SitePolicy
@@ -38,7 +39,11 @@ class Life:
 
     def told(self, among: frozenset[str] | None = None) -> int:
         """How many numbers were told by the rows of these nodes alone; None: by any."""
-        return _numbers(each for each in self._known() if among is None or each.nodes <= among)
+        return sum(
+            each.telling.numbers
+            for each in self._totals.values()
+            if among is None or each.nodes <= among
+        )
 
     def left(self, new: Contribution) -> int | None:
         """How many numbers the rows of a contribution's cohort may still tell; None: any number."""
@@ -49,8 +54,7 @@ class Life:
 
     def adds(self, new: Contribution) -> int:
         """How many numbers a contribution tells that have not been told."""
-        known = tuple(self._known())
-        return _numbers([*known, new]) - _numbers(known)
+        return 0 if _total(new) in self._totals else new.telling.numbers
 
     def told_before(
         self, run: int, nodes: frozenset[str], own: tuple[str, bytes], basis: bytes | None
@@ -102,6 +106,11 @@ class Life:
         earlier = [(each.step, each.telling.words) for each in self.partitions(new.run)]
         return bool(earlier) and (new.step, new.telling.words) not in earlier
 
+    @cached_property
+    def _totals(self) -> Mapping[tuple[object, ...], Contribution]:
+        """One contribution to each total that may be known."""
+        return {_total(each): each for each in self._known()}
+
     def _newest(self, before: int) -> int | None:
         """The newest run of a smaller number."""
         return max((run for run in self.runs if run < before), default=None)
@@ -151,12 +160,6 @@ def check_life(life: Life, new: Contribution, *, node: str) -> None:
             found="other sums",
             remedy="The next run gives nothing of them to cells",
         )
-
-
-def _numbers(contributions: Iterable[Contribution]) -> int:
-    """How many numbers totals tell together."""
-    totals = {_total(each): each.telling.numbers for each in contributions}
-    return sum(totals.values())
 
 
 def _total(each: Contribution) -> tuple[object, ...]:
