@@ -60,9 +60,7 @@ def measure_hospitals(data: Path, model: ModelSpec, *, indicator: bool) -> list[
     return [*rows, {"way": "pooled logistic regression", **_figures(logistic, tests)}]
 
 
-def read_hospitals(
-    data: Path, *, indicator: bool
-) -> tuple[Batch, NDArray[np.object_], DataSpec]:
+def read_hospitals(data: Path, *, indicator: bool) -> tuple[Batch, NDArray[np.object_], DataSpec]:
     """Complete rows, the hospital (n,) of each, and their schema; ``indicator`` as above."""
     dataset = load_csv(
         data / "heart_disease_four_hospitals.csv.gz",

@@ -31,4 +31,5 @@ def rows_between(first: Matrix, second: Matrix) -> Matrix:
     change = first[:, None] - second[None]
     count = change[:, :, :1]
     single = np.abs(np.abs(count[:, :, 0]) - 1) < _ONE
-    return change[single][:, 1:] * np.sign(change[single][:, :1])
+    rows: Matrix = change[single][:, 1:] * np.sign(change[single][:, :1])
+    return rows

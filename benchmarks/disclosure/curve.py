@@ -6,6 +6,7 @@ so many numbers. Guesses from the totals' Gaussian, as many as the attack has ca
 baseline.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.disclosure.census import rows_of_census
+from benchmarks.disclosure.census import every_row, rows_of_census
 from benchmarks.disclosure.directions import rows_in_span, rows_of_two_weightings
 from benchmarks.disclosure.rows import SETS, Victims, found, victims_of
-from benchmarks.disclosure.solving import Knowledge, neighbourhood, solve_rows
+from benchmarks.disclosure.solving import neighbourhood, solve_rows
 from benchmarks.disclosure.sums import Joined, Moments, OuterProducts, whitened
 from benchmarks.figures import Row
 from edge_node.arrays import Matrix
@@ -26,16 +27,17 @@ from edge_node.inference.kernels.dense import DenseKernel
 
 __all__ = ["PER_CELL", "PER_FEATURE", "feature_map", "measure_disclosure", "told"]
 
-PER_CELL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
+PER_CELL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Numbers told per cell of others."""
 
-PER_FEATURE = (0.25, 0.5, 0.75, 0.95, 1.0, 1.5, 3.0)
+PER_FEATURE = (0.5, 0.75, 0.95, 1.0, 1.5, 3.0)
 """Rows per feature of a sum of outer products."""
 
 _NOISES = (np.inf, 0.5, 0.1, 0.02, 0.004)
 _DEPTHS = (2, 1, 3)
-_PER_FEATURE = 3  # rows per feature of the totals that are solved
+_ROWS_PER_FEATURE = 3  # of the totals that are solved
 _LIKE = 3000  # rows drawn to see how numbers vary
+_FEW = 24  # rows of a sum that is attacked by itself
 _SEARCHES = 60
 _YES_OR_NO = 11  # columns: 2048 possible rows
 
@@ -102,22 +104,22 @@ def measure_disclosure(
 
 
 def _null_space(victims: Victims, ratio: float) -> Row:
-    """One sum, of 36 rows."""
-    few = victims.some(36)
-    features = feature_map(few, round(len(few.rows) / ratio))
+    """One sum."""
+    few = victims.some(_FEW)
+    features = feature_map(few, round(_FEW / ratio))
     Phi = features(few.rows[:, :-1])
     candidates = rows_in_span(Phi.T @ Phi, features, _points(few))
     return _inputs_row(few, candidates, features)
 
 
 def _two_weightings(victims: Victims, ratio: float) -> Row:
-    """Two sums of a search for the noise, of 36 rows."""
-    few = victims.some(36)
-    features = feature_map(few, round(len(few.rows) / ratio))
+    """Two sums of a search for the noise."""
+    few = victims.some(_FEW)
+    features = feature_map(few, round(_FEW / ratio))
     X = few.rows[:, :-1]
     Phi, uncovered = features.covered(X)
     first, second = ((Phi.T / (uncovered + noise)) @ Phi for noise in (0.5, 0.02))
-    candidates = rows_of_two_weightings(first, second, features, _points(few))
+    candidates = rows_of_two_weightings(first, second, features, _points(few)[:10])
     return _inputs_row(few, candidates, features)
 
 
@@ -136,65 +138,40 @@ def _inputs_row(victims: Victims, candidates: Matrix, features: Features) -> Row
 
 
 def _least_squares(
-    victims: Victims, share: float, starts: int, *, count: int, columns: Columns | int, known: int = 0
+    victims: Victims, share: float, starts: int, *, count: int, columns: int
 ) -> Row | None:
-    """All totals of a run together, of a few rows and columns; of all, the best start's rows.
-
-    ``known`` columns of every row are known already.
-    """
-    few = victims.some(count, _spread(victims, columns) if isinstance(columns, int) else columns)
-    numbers = round(share * few.rows.size)
-    size = max(2, count // _PER_FEATURE)
-    sums = told(few, size, numbers)
-    rng = np.random.default_rng(3)
+    """All totals of a run together, of a few rows and columns; of all, the best start's rows."""
+    few = victims.some(count, _spread(victims, columns))
+    numbers, size = math.floor(share * few.rows.size), count // _ROWS_PER_FEATURE
+    sums, rng = told(few, size, numbers), np.random.default_rng(3)
     total = sums.of(few.rows).sum(axis=0)
     equations = whitened(sums, total, count, few.guesses(rng, _LIKE))
-    cells = np.where(np.arange(few.rows.shape[1]) < known, few.rows, np.nan) if known else None
-    begin = (few.guesses(rng, count) if cells is None else few.given(rng, cells) for _ in range(starts))
-    solved = list(solve_rows(equations, Knowledge(few, cells), begin))
-    misfit, best = min(solved, key=lambda each: each[0])
-    again = np.random.default_rng(4)
-    guesses = few.guesses(again, count) if cells is None else few.given(again, cells)
-    return {
-        **_shape(few, size, numbers),
-        "misfit": misfit,
-        "found": int(found(few.rows, best).sum()),
-        "guessed": int(found(few.rows, guesses).sum()),
-    }
+    begin = (few.guesses(rng, count) for _ in range(starts))
+    misfit, best = min(solve_rows(equations, few, begin), key=lambda each: each[0])
+    return {**_joint_row(few, size, numbers, few.rows, best), "misfit": misfit}
 
 
-def _bound(victims: Victims, share: float, _: int, *, count: int) -> Row | None:
+def _bound(victims: Victims, share: float, _: int, *, count: int, known: float = 0.0) -> Row | None:
     """All columns, more rows: what a search that begins in the right place could reach."""
-    few = victims.some(count)
     if share > 1.0:
         return None  # nothing is left open
-    numbers, size = round(share * few.rows.size), count // _PER_FEATURE
-    candidates = neighbourhood(told(few, size, numbers), few, np.random.default_rng(5))
-    return {
-        **_shape(few, size, numbers),
-        "found": int(found(few.rows, candidates).sum()),
-        "guessed": int(found(few.rows, few.guesses(np.random.default_rng(6), count)).sum()),
-    }
+    rng, last = np.random.default_rng(5), victims.rows.shape[1] - 1
+    few = victims.some(count, np.append(rng.permutation(last), last))
+    numbers, size = math.floor(share * few.rows.size), count // _ROWS_PER_FEATURE
+    candidates = neighbourhood(told(few, size, numbers), few, rng, round(known * last))
+    return _joint_row(few, size, numbers, few.rows, candidates)
 
 
 def _census(victims: Victims, share: float, _: int, *, count: int) -> Row | None:
-    """Each column cut in two, as if all were questions of yes or no: distinct rows that are found."""
+    """Each column cut in two, as if all were questions of yes or no."""
     if share > 1.0:
         return None
     few = victims.cut(_YES_OR_NO).some(count)
-    numbers, size = round(share * few.rows.size), max(3, count // _PER_FEATURE)
+    numbers, size = math.floor(share * few.rows.size), count // _ROWS_PER_FEATURE
     sums = told(few, size, numbers)
-    universe = np.array(np.meshgrid(*few.levels.T)).reshape(len(few.mean), -1).T
+    universe, distinct = every_row(list(few.levels.T)), np.unique(few.rows, axis=0)
     candidates = rows_of_census(sums, sums.of(few.rows).sum(axis=0), count, universe)
-    distinct = np.unique(few.rows, axis=0)
-    guesses = few.guesses(np.random.default_rng(7), len(candidates))
-    return {
-        **_shape(few, size, numbers),
-        "rows": len(distinct),
-        "found": int(found(distinct, candidates).sum()),
-        "guessed": int(found(distinct, guesses).sum()),
-        "false": int((~found(np.unique(candidates, axis=0), distinct)).sum()),
-    }
+    return _joint_row(few, size, numbers, distinct, candidates)
 
 
 def _spread(victims: Victims, columns: int) -> Columns:
@@ -204,6 +181,16 @@ def _spread(victims: Victims, columns: int) -> Columns:
         last = victims.rows.shape[1] - 1
         return np.array([*np.linspace(0, last - 1, columns - 1).astype(int), last])
     return np.sort([*real[:2], *binary[-(columns - 2) :]])
+
+
+def _joint_row(victims: Victims, size: int, numbers: int, rows: Matrix, candidates: Matrix) -> Row:
+    guesses = victims.guesses(np.random.default_rng(4), len(candidates))
+    return {
+        **_shape(victims, size, numbers),
+        "rows": len(rows),
+        "found": int(found(rows, candidates).sum()),
+        "guessed": int(found(rows, guesses).sum()),
+    }
 
 
 def _shape(victims: Victims, size: int, numbers: int) -> Row:
@@ -225,8 +212,8 @@ _LINEAR: dict[str, Callable[[Victims, float], Row]] = {
 }
 
 _JOINT: dict[str, Callable[[Victims, float, int], Row | None]] = {
-    "least squares": partial(_least_squares, count=18, columns=6),
-    "least squares, 2 columns known": partial(_least_squares, count=18, columns=6, known=2),
+    "least squares": partial(_least_squares, count=12, columns=6),
     "right neighbourhood": partial(_bound, count=60),
+    "right neighbourhood, half of the columns known": partial(_bound, count=60, known=0.5),
     "census": partial(_census, count=60),
 }

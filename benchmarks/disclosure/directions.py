@@ -13,9 +13,8 @@ Each gives directions of phi, or a span of them. The rows are where phi has that
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.disclosure.sums import feature_slopes
+from benchmarks.disclosure.sums import Slopes, feature_slopes
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.nystrom import Features
 
@@ -26,7 +25,7 @@ _RANK = 1e-10  # eigenvalues below this share of the largest are rounding
 _ZERO = 1e-7  # phi lies in a span where this share of it, at most, is outside
 _SAME = 1e-3  # candidates that are nearer are one
 
-Residual = Callable[[Matrix], tuple[Matrix, NDArray[np.float64]]]
+Residual = Callable[[Matrix], tuple[Matrix, Slopes]]
 """At points (s, d): what is to vanish (s, k), and its slopes (s, k, d)."""
 
 
@@ -43,7 +42,7 @@ def rows_in_span(G: Matrix, features: Features, starts: Matrix) -> Matrix:
     if not null.shape[1]:
         return np.empty((0, starts.shape[1]))
 
-    def outside(points: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
+    def outside(points: Matrix) -> tuple[Matrix, Slopes]:
         unit, slopes = _unit(features, points)
         return unit @ null, np.einsum("srd,rk->skd", slopes, null)
 
@@ -71,27 +70,34 @@ def rows_of_two_weightings(
 
 
 def rows_that_dominate(G: Matrix, features: Features, starts: Matrix, count: int) -> Matrix:
-    """The points (k, d) with their phi along one of G's ``count`` leading eigenvectors."""
-    _, vectors = np.linalg.eigh(G)
-    return rows_along(vectors[:, -count:].T, features, starts, nearest=True)
+    """The points (count, d) with phi nearest to G's leading eigenvectors, at their full length."""
+    values, vectors = np.linalg.eigh(G)
+    points = []
+    for length, vector in zip(np.sqrt(values[-count:]), vectors.T[-count:], strict=True):
+
+        def apart(
+            at: Matrix, length: float = length, vector: Vector = vector
+        ) -> tuple[Matrix, Slopes]:
+            Phi, slopes = features(at) / length, feature_slopes(features, at) / length
+            return Phi - np.sign(Phi @ vector)[:, None] * vector, slopes
+
+        at, size = _search(apart, starts)
+        points.append(at[size.argmin()])
+    return np.array(points)
 
 
-def rows_along(
-    targets: Matrix, features: Features, starts: Matrix, *, nearest: bool = False
-) -> Matrix:
+def rows_along(targets: Matrix, features: Features, starts: Matrix) -> Matrix:
     """For each direction (t, r), the point whose phi has it, if there is one: (k, d).
 
     Args:
         targets: directions, of any length and sign.
         features: phi, r of them.
         starts: where searches begin (s, d).
-        nearest: take the point that comes nearest to it, if there is none.
     """
     points = []
-    for target in targets:
-        direction = target / np.linalg.norm(target)
+    for direction in targets / np.linalg.norm(targets, axis=1, keepdims=True):
 
-        def across(at: Matrix, direction: Vector = direction) -> tuple[Matrix, NDArray[np.float64]]:
+        def across(at: Matrix, direction: Vector = direction) -> tuple[Matrix, Slopes]:
             unit, slopes = _unit(features, at)
             inside = np.einsum("r,srd->sd", direction, slopes)
             return (
@@ -100,14 +106,13 @@ def rows_along(
             )
 
         at, size = _search(across, starts)
-        best = int(size.argmin())
-        if nearest or size[best] < _ZERO:
-            points.append(at[best])
+        if size.min() < _ZERO:
+            points.append(at[size.argmin()])
     return np.array(points).reshape(len(points), starts.shape[1])
 
 
-def _unit(features: Features, points: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
-    """phi at points, with length one (s, r), and its slopes (s, r, d)."""
+def _unit(features: Features, points: Matrix) -> tuple[Matrix, Slopes]:
+    """Phi (s, r) of points, each at length one, and its slopes (s, r, d)."""
     Phi, slopes = features(points), feature_slopes(features, points)
     length = np.linalg.norm(Phi, axis=1)
     unit, slopes = Phi / length[:, None], slopes / length[:, None, None]
@@ -129,7 +134,11 @@ def _search(residual: Residual, starts: Matrix) -> tuple[Matrix, Vector]:
         reached, changed = residual(tried)
         length = np.linalg.norm(reached, axis=1)
         better = length < size
-        points[better], left[better], slopes[better] = tried[better], reached[better], changed[better]
+        points[better], left[better], slopes[better] = (
+            tried[better],
+            reached[better],
+            changed[better],
+        )
         size = np.where(better, length, size)
         damping = np.clip(np.where(better, 0.2 * damping, 5 * damping), 1e-12, 1e6)
     return points, size

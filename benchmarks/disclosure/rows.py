@@ -39,7 +39,8 @@ class Victims:
     @property
     def binary(self) -> NDArray[np.bool_]:
         """Which columns (c,) have two values only."""
-        return ~np.isnan(self.levels[0])
+        known: NDArray[np.bool_] = ~np.isnan(self.levels[0])
+        return known
 
     @property
     def real_cells(self) -> int:
@@ -58,15 +59,8 @@ class Victims:
         """Rows (count, c) drawn from a Gaussian, whatever a column's values."""
         values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
-        return self.mean + rng.standard_normal((count, len(root))) @ root.T
-
-    def given(self, rng: np.random.Generator, cells: Matrix) -> Matrix:
-        """Rows (n, c) drawn from the Gaussian, given those ``cells`` (n, c) that aren't nan."""
-        known = ~np.isnan(cells[0])
-        drawn = self.relaxed(rng, len(cells))
-        inner = self.covariance[np.ix_(known, known)]
-        lift = self.covariance[:, known] @ np.linalg.pinv(inner)
-        return np.where(known, cells, drawn + (cells - drawn)[:, known] @ lift.T)
+        drawn: Matrix = self.mean + rng.standard_normal((count, len(root))) @ root.T
+        return drawn
 
     def cut(self, columns: int) -> "Victims":
         """As many columns, at most, each cut in two at its mean: a table of yes and no."""
@@ -118,12 +112,12 @@ def _hospitals(folder: Path) -> Matrix:
     categories = [c.categories for c in schema.columns if c.categories]
     labels = zip(batch.categorical.T, categories, strict=True)
     hot = [label == level for label, levels in labels for level in levels[1:]]
-    return np.column_stack([batch.numeric, *hot, batch.target]).astype(float)
+    return np.column_stack([batch.numeric, *hot, np.asarray(batch.target)]).astype(float)
 
 
 def _concrete(folder: Path) -> Matrix:
     batch = load("concrete", folder).batch
-    return np.column_stack([batch.numeric, batch.target])
+    return np.column_stack([batch.numeric, np.asarray(batch.target)])
 
 
 SETS: dict[str, Callable[[Path], Matrix]] = {

@@ -16,7 +16,17 @@ from scipy.linalg import solve_triangular
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.nystrom import Features
 
-__all__ = ["Equations", "Joined", "Moments", "Numeric", "OuterProducts", "RowSums", "whitened"]
+__all__ = [
+    "Equations",
+    "Joined",
+    "Moments",
+    "Numeric",
+    "OuterProducts",
+    "RowSums",
+    "Slopes",
+    "feature_slopes",
+    "whitened",
+]
 
 Slopes = NDArray[np.float64]
 """Of k numbers of each of n rows, with respect to the row's c cells: (n, k, c)."""
@@ -152,11 +162,12 @@ class Equations:
 
     def misfit(self, rows: Matrix) -> Vector:
         """By how much rows (n, c) miss the totals (e,)."""
-        return self.turn @ (self.sums.of(rows).sum(axis=0) - self.total)
+        missed: Vector = self.turn @ (self.sums.of(rows).sum(axis=0) - self.total)
+        return missed
 
     def slopes(self, rows: Matrix) -> Matrix:
         """The misfit's slopes (e, n c)."""
-        slopes = np.einsum("ek,nkc->enc", self.turn, self.sums.slopes(rows), optimize=True)
+        slopes: Slopes = np.einsum("ek,nkc->enc", self.turn, self.sums.slopes(rows), optimize=True)
         return slopes.reshape(len(self.turn), -1)
 
 
@@ -186,7 +197,7 @@ def _power_slopes(features: Features, X: Matrix) -> Matrix:
 
 
 def _triangle(V: Matrix) -> Matrix:
-    """v v' of each row v of V (n, k), without what symmetry repeats."""
+    """The triangle of v v' for each row v of V (n, k)."""
     i, j = np.triu_indices(V.shape[1])
     return V[:, i] * V[:, j]
 
