@@ -33,7 +33,7 @@ class Secrets:
     @property
     def numbers(self) -> int:
         """How many real-valued numbers it was told."""
-        sums = (step for step in self.totals if step.content is Content.STATISTICS)
+        sums = (step for step in self.totals if step.content is not Content.COUNTS)
         return sum(len(self.totals[step][0]) for step in sums)
 
     @property
