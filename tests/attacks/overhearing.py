@@ -11,7 +11,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.nystrom import Features
 from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.packing import Layout, Symmetric
-from edge_node.step import Content, Step
+from edge_node.step import Step
 
 __all__ = ["Overhearing", "Secrets"]
 
@@ -33,7 +33,7 @@ class Secrets:
     @property
     def numbers(self) -> int:
         """How many real-valued numbers it was told."""
-        sums = (step for step in self.totals if step.content is not Content.COUNTS)
+        sums = (step for step in self.totals if step.tells_numbers)
         return sum(len(self.totals[step][0]) for step in sums)
 
     @property
