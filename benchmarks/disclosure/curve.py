@@ -30,7 +30,7 @@ __all__ = ["PER_CELL", "PER_FEATURE", "feature_map", "measure_disclosure", "told
 PER_CELL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Numbers told per cell of others."""
 
-PER_FEATURE = (0.5, 0.75, 0.95, 1.0, 1.5, 3.0)
+PER_FEATURE = (0.25, 0.5, 0.75, 0.95, 1.0, 1.5, 3.0)
 """Rows per feature of a sum of outer products."""
 
 _NOISES = (np.inf, 0.5, 0.1, 0.02, 0.004)

@@ -17,7 +17,7 @@ _PANELS = (
         ("least squares", "right neighbourhood"),
     ),
 )
-_MARKS = {"null space": "o-", "two weightings": "s--", "least squares": "o-"}
+_MARKS = {"null space": "v-", "two weightings": "s--", "least squares": "o-"}
 _MARKS |= {"right neighbourhood": "^:", "census": "x-."}
 
 
@@ -39,7 +39,7 @@ def draw_disclosure(rows: Sequence[Row], path: Path) -> None:
         ticks = (0.5, 1, 3) if field == "rows_per_feature" else (0.1, 0.2, 0.5, 1, 3)
         axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
         axes.minorticks_off()
-        _legend(axes, attacks, sets)
+    _legend(figure, sets)
     figure.savefig(path, dpi=120)
 
 
@@ -49,14 +49,10 @@ def _line(axes: Any, rows: Sequence[Row], field: str, color: str, attack: str) -
         axes.plot(*zip(*points, strict=True), _MARKS[attack], color=color, markersize=4)
 
 
-def _legend(axes: Any, attacks: Sequence[str], sets: Sequence[str]) -> None:
-    """What marks and colours stand for."""
-    from matplotlib.lines import Line2D
-
-    marks = [(attack, _MARKS[attack][0], _MARKS[attack][1:], "black") for attack in attacks]
-    colors = [(name, "", "-", f"C{color}") for color, name in enumerate(sets)]
-    handles = [
-        Line2D([], [], color=color, marker=mark, linestyle=style, label=label, markersize=4)
-        for label, mark, style, color in [*marks, *colors]
-    ]
-    axes.legend(handles=handles, fontsize=7)
+def _legend(figure: Any, sets: Sequence[str]) -> None:
+    """What marks and colours stand for, over all panels."""
+    axes = figure.axes[0]
+    marks = [axes.plot([], [], mark, color="black", label=name) for name, mark in _MARKS.items()]
+    colors = [axes.plot([], [], color=f"C{i}", label=name) for i, name in enumerate(sets)]
+    lines = [line for drawn in [*colors, *marks] for line in drawn]
+    figure.legend(handles=lines, loc="outside upper center", ncols=len(lines), fontsize=8)
