@@ -64,7 +64,7 @@ def others_cells(landmarks: int, *, partitioned: bool) -> tuple[list[Matrix], Mo
     sums = [
         (total - own).reshape(-1, 1 + INPUTS)
         for step, (total, own) in secrets.totals.items()
-        if step.name.startswith("kmeans/") and len(total) % (1 + INPUTS) == 0
+        if step.name.startswith("kmeans/") and step.tells_numbers
     ]
     return sums, models[MEMBER]
 
