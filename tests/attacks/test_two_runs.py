@@ -58,7 +58,9 @@ def others_cells(landmarks: int, *, partitioned: bool) -> tuple[list[Matrix], Mo
 
     async def program(network: Network) -> Model:
         layer = Overhearing(network, secrets) if network.node == MEMBER else network
-        return await infer(layer, held[network.node], spec(landmarks), partitioned=partitioned)
+        return await infer(
+            layer, held[network.node], spec(landmarks), partitioned=lambda: partitioned
+        )
 
     models = asyncio.run(MemoryFederation(list(held)).run(program))
     sums = [
