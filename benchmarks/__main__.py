@@ -9,6 +9,9 @@ import click
 from benchmarks.accuracy import WAYS, measure_accuracy, summarise
 from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS
+from benchmarks.disclosure.curve import measure_disclosure
+from benchmarks.disclosure.figure import draw_disclosure
+from benchmarks.disclosure.rows import SETS
 from benchmarks.figures import shortened, write_csv
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
@@ -295,6 +298,37 @@ def privacy(
         {"benchmark": "privacy", "landmarks": landmarks, "summary": summary},
         as_json=as_json,
         text=lambda: console.table(*_cells(summary)),
+    )
+
+
+@cli.command()
+@click.argument("sets", nargs=-1, type=click.Choice(list(SETS)))
+@click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
+@click.option("--starts", default=8, show_default=True, help="Of each least-squares problem.")
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw them.")
+@console.json_option
+def disclosure(
+    *,
+    sets: tuple[str, ...],
+    data: Path,
+    starts: int,
+    file: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Rows that attacks find in exact sums, against what is told; of all SETS by default."""
+    rows = list(
+        measure_disclosure(data, sets=sets or tuple(SETS), starts=starts, tell=console.explain)
+    )
+    if file is not None:
+        write_csv(rows, file, _command())
+    if plot is not None:
+        draw_disclosure(rows, plot)
+    console.emit(
+        {"benchmark": "disclosure", "rows": rows},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(rows)),
     )
 
 

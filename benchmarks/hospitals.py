@@ -19,7 +19,7 @@ from edge_node.demo.data.csv_file import load_csv
 from edge_node.inference.evaluation import metrics
 from edge_node.model.model import ClassPredictions, Model
 
-__all__ = ["measure_hospitals"]
+__all__ = ["measure_hospitals", "read_hospitals"]
 
 _CATEGORIES = {"chest_pain_type": ("2", "3", "4"), "resting_ecg": ("1", "2")}  # the first dropped
 _SEED = 43
@@ -35,7 +35,7 @@ def measure_hospitals(data: Path, model: ModelSpec, *, indicator: bool) -> list[
         model: the federation's.
         indicator: whether the hospital is an input.
     """
-    batch, sites, schema = _read(data, indicator=indicator)
+    batch, sites, schema = read_hospitals(data, indicator=indicator)
     names = list(dict.fromkeys(sites))
     splits = [_split(np.flatnonzero(sites == name), batch) for name in names]
     train = np.concatenate([own for own, _ in splits])
@@ -60,7 +60,8 @@ def measure_hospitals(data: Path, model: ModelSpec, *, indicator: bool) -> list[
     return [*rows, {"way": "pooled logistic regression", **_figures(logistic, tests)}]
 
 
-def _read(data: Path, *, indicator: bool) -> tuple[Batch, NDArray[np.object_], DataSpec]:
+def read_hospitals(data: Path, *, indicator: bool) -> tuple[Batch, NDArray[np.object_], DataSpec]:
+    """Complete rows, the hospital (n,) of each, and their schema; ``indicator`` as above."""
     dataset = load_csv(
         data / "heart_disease_four_hospitals.csv.gz",
         "heart_disease",

@@ -7,6 +7,8 @@ import pytest
 from benchmarks.accuracy import WAYS, measure_accuracy, summarise
 from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS, load
+from benchmarks.disclosure.curve import measure_disclosure
+from benchmarks.disclosure.figure import draw_disclosure
 from benchmarks.figures import write_csv
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.kernel import measure_kernel
@@ -221,3 +223,23 @@ def test_privacy_costs_accuracy(tmp_path: Path) -> None:
     draw_privacy(summary, tmp_path / "privacy.png")
     assert (tmp_path / "privacy.png").stat().st_size > 1000
     assert set(QUESTIONS) == {"dust", "polluted", "kegg"}
+
+
+@needs_data
+def test_disclosure_finds_rows_where_much_is_told(tmp_path: Path) -> None:
+    """By the null space of a fine sum, and by a census; guesses find fewer. It is drawn."""
+    rows = list(
+        measure_disclosure(
+            SHARED, sets=("concrete",), per_cell=(0.5,), per_feature=(0.5, 3.0), starts=1
+        )
+    )
+    found = {(row["attack"], row.get("rows_per_feature")): row for row in rows}
+    fine, coarse = found["null space", 0.5], found["null space", 3.0]
+    assert fine["found"] > fine["rows"] / 2
+    assert coarse["found"] == 0
+    (census,) = [row for row in rows if row["attack"] == "census"]
+    assert census["found"] > 2 * census["guessed"]
+    (nearby,) = [row for row in rows if row["attack"] == "right neighbourhood"]
+    assert nearby["found"] <= nearby["guessed"]
+    draw_disclosure(rows, tmp_path / "disclosure.png")
+    assert (tmp_path / "disclosure.png").stat().st_size > 1000

@@ -22,6 +22,7 @@ from edge_node.data.sources.source import FileSource, open_source
 from edge_node.network.base import NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.program.allowances import unknown_columns
 from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 from edge_node.security.disclosure.bill import Bill
 from edge_node.security.disclosure.ledger import Ledger
@@ -189,7 +190,7 @@ class _Assumed(NetworkLayer):
         """What rows of such sites may tell."""
         return Allowance(
             rows=remaining_rows(self.sizes, self._others.total, spec.coalition),
-            columns=len(spec.data.columns) + 1,
+            columns=unknown_columns(spec.data),
             most_told=spec.most_told,
             told=self._told,
         )

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from edge_node.config import FederationSpec
+from edge_node.config import ColumnKind, DataSpec, FederationSpec, Task
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network
 from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 
-__all__ = ["allowance_of", "check_minimum"]
+__all__ = ["allowance_of", "check_minimum", "unknown_columns"]
 
 
 def allowance_of(network: Network, rows: int, spec: FederationSpec) -> Allowance:
@@ -25,10 +25,21 @@ def allowance_of(network: Network, rows: int, spec: FederationSpec) -> Allowance
         return Allowance.unlimited()
     return Allowance(
         rows=remaining_rows(network.sizes, rows, spec.coalition),
-        columns=len(spec.data.columns) + 1,
+        columns=unknown_columns(spec.data),
         most_told=spec.most_told,
         told=max(network.told.values(), default=0),
     )
+
+
+def unknown_columns(data: DataSpec) -> int:
+    """How many numbers of a row an attacker would have to solve for; at least one.
+
+    Columns of numbers, and a target that is a number. A category or a class is no unknown: rows of
+    few possible kinds are found from about two numbers a row, however many columns they have
+    (`tests/attacks/test_numbers_told.py::test_cells_of_two_values_are_no_unknowns`).
+    """
+    numbers = sum(column.kind is ColumnKind.NUMERIC for column in data.columns)
+    return max(1, numbers + (data.task is Task.REGRESSION))
 
 
 def check_minimum(rows: int, demands: Mapping[str, int]) -> None:

@@ -33,7 +33,7 @@ class Allowance:
 
     Attributes:
         rows: distinct rows that remain without the largest sites.
-        columns: the numbers of a row: its inputs and its target.
+        columns: the numbers of a row that can't be listed: neither categories nor classes.
         most_told: the most numbers that may be told over these rows in their life, per cell.
         told: how many were told before.
     """
