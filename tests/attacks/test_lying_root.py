@@ -89,32 +89,42 @@ def numbers_lie(place: int, value: float) -> Lie:
     return lie
 
 
+def metric_lie(lie: Lie = bytes, **changes: object) -> Lie:
+    """A lie told of a metric, or of what comes with it."""
+
+    def told(content: bytes) -> bytes:
+        choice = msgspec.msgpack.decode(content)
+        return msgspec.msgpack.encode(choice | {"metric": lie(choice["metric"])} | changes)
+
+    return told
+
+
 def first(**changes: float) -> Lie:
     """A lie told of the first evidence."""
     return json_lie(lambda evidences: [evidences[0] | changes, *evidences[1:]])
 
 
 REGRESSION = {
-    "landmarks-that-are-none": ("basis/0", json_lie(lambda _: [[0, 999], [0]])),
-    "landmarks-from-behind": ("basis/0", json_lie(lambda each: [[-1], *each[1:]])),
-    "landmarks-twice": ("basis/0", json_lie(lambda each: [[1, 1, 2], *each[1:]])),
-    "no-landmark": ("basis/0", json_lie(lambda each: [[], *each[1:]])),
-    "a-candidate-less": ("basis/0", json_lie(lambda each: each[1:])),
-    "no-json": ("choice/0", lambda content: content[:-1]),
-    "an-evidence-less": ("choice/0", json_lie(lambda each: each[1:])),
-    "negative-noise": ("choice/0", first(noise=-1.0)),
-    "noise-out-of-range": ("choice/0", first(noise=1e30)),
-    "nan-noise": ("choice/0", first(noise=NAN)),
-    "negative-amplitude": ("choice/0", first(amplitude=-2.0)),
-    "another-field": ("choice/0", first(trust=1.0)),
-    "a-metric-with-nan": ("metric/1", numbers_lie(0, NAN)),
-    "a-metric-without-bounds": ("metric/1", numbers_lie(0, 1e9)),
-    "a-skew-metric": ("metric/1", numbers_lie(1, 0.25)),
-    "a-short-metric": ("metric/1", lambda content: content[:-8]),
-    "a-trial-that-was-none": ("trial", json_lie(lambda _: 10_000)),
-    "a-negative-trial": ("trial", json_lie(lambda _: -1)),
-    "a-noise-that-was-not-tried": ("noise/0/evidence", first(noise=0.123)),
-    "a-judgement-less": ("noise/1/evidence", json_lie(lambda each: each[1:])),
+    "landmarks-that-are-none": ("basis", json_lie(lambda _: [[0, 999], [0]])),
+    "landmarks-from-behind": ("basis", json_lie(lambda each: [[-1], *each[1:]])),
+    "landmarks-twice": ("basis", json_lie(lambda each: [[1, 1, 2], *each[1:]])),
+    "no-landmark": ("basis", json_lie(lambda each: [[], *each[1:]])),
+    "a-candidate-less": ("basis", json_lie(lambda each: each[1:])),
+    "no-json": ("statistics/0/choice", lambda content: content[:-1]),
+    "an-evidence-less": ("statistics/0/choice", json_lie(lambda each: each[1:])),
+    "negative-noise": ("statistics/0/choice", first(noise=-1.0)),
+    "noise-out-of-range": ("statistics/0/choice", first(noise=1e30)),
+    "nan-noise": ("statistics/0/choice", first(noise=NAN)),
+    "negative-amplitude": ("statistics/0/choice", first(amplitude=-2.0)),
+    "another-field": ("statistics/0/choice", first(trust=1.0)),
+    "a-metric-with-nan": ("gradients/1/choice", metric_lie(numbers_lie(0, NAN))),
+    "a-metric-without-bounds": ("gradients/1/choice", metric_lie(numbers_lie(0, 1e9))),
+    "a-skew-metric": ("gradients/1/choice", metric_lie(numbers_lie(1, 0.25))),
+    "a-short-metric": ("gradients/1/choice", metric_lie(lambda content: content[:-8])),
+    "no-landmark-under-a-metric": ("gradients/1/choice", metric_lie(basis=[])),
+    "half-a-message": ("gradients/1/choice", lambda content: content[:9]),
+    "a-noise-that-was-not-tried": ("posterior/choice", first(noise=0.123)),
+    "a-judgement-less": ("posterior/choice", json_lie(lambda each: each[1:])),
 }
 
 CLASSIFICATION = {
@@ -147,7 +157,7 @@ def test_the_same_choices_untouched_are_used(task: Task) -> None:
 
 def test_a_bad_choice_that_is_possible_is_followed() -> None:
     """The limit of the defence: a root can take a worse candidate's evidence for the best."""
-    outcomes = learn(Task.REGRESSION, "choice/0", first(log_evidence=1e9))
+    outcomes = learn(Task.REGRESSION, "statistics/0/choice", first(log_evidence=1e9))
     assert not [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
 
 
@@ -162,7 +172,9 @@ SHAPES: dict[str, tuple[object, str]] = {
 @pytest.mark.parametrize(("told", "reason"), SHAPES.values(), ids=SHAPES)
 def test_a_choice_or_error_of_another_shape_is_refused(told: object, reason: str) -> None:
     """It ends the run at every node, and no node's process."""
-    outcomes = learn(Task.REGRESSION, "trial", shape=lambda _: msgspec.msgpack.encode(told))
+    outcomes = learn(
+        Task.REGRESSION, "statistics/0/choice", shape=lambda _: msgspec.msgpack.encode(told)
+    )
     for outcome in outcomes:
         assert isinstance(outcome, TangentMeshError)
         assert reason in str(outcome)
