@@ -226,10 +226,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
 
 
 def _sharing(model: Model, first: Model) -> Model:
-    """A site's model, which shares with ``first`` the posteriors that all sites have."""
+    """A site's model, which shares with ``first`` the posterior that all sites have."""
     own = model.refinement
-    if own is not None and first.refinement is not None:
-        own = replace(own, posterior=first.refinement.posterior)
+    if own is not None:
+        refined = replace(own.posterior, features=first.posterior.features)
+        own = replace(own, posterior=refined)
     return replace(model, posterior=first.posterior, refinement=own)
 
 

@@ -32,6 +32,8 @@ _CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it
 _MOST_MESSAGES = 4  # of full size: noises of a regression
 _FEW_LANDMARKS = 24  # coarse ones, below which only two candidates are compared
 _FEW_CANDIDATES = 2
+_LEAST = 6  # coarse ones where there is nothing to compare, for a first guess of the noise
+_TOO_FEW_LANDMARKS = 12  # coarse ones, below which nothing is compared, and no metric learnt
 _FULL_METRIC_LANDMARKS = 64
 """Coarse landmarks that a full metric takes, and more than one repetition. The gradients of a
 function of fewer hide directions in which it varies (airfoil: site RMSE .36, against .19)."""
@@ -163,6 +165,9 @@ class Schedule:
             plan = replace(plan, repetitions=min(self.repetitions, 1))
         if coarse < min(most, _FEW_LANDMARKS):
             plan = replace(plan, candidates=min(self.candidates, _FEW_CANDIDATES))
+        if coarse < min(most, _TOO_FEW_LANDMARKS):
+            least = min(coarse, _LEAST)
+            plan = replace(plan, candidates=1, repetitions=0, coarse=least, first=least)
         return plan
 
     def _spending(self, left: int, steps: int) -> Self:

@@ -95,6 +95,16 @@ def numbers_lie(place: int, value: float) -> Lie:
     return lie
 
 
+def metric_lie(lie: Lie = bytes, **changes: object) -> Lie:
+    """A lie told of a metric, or of what comes with it."""
+
+    def told(content: bytes) -> bytes:
+        choice = msgspec.msgpack.decode(content)
+        return msgspec.msgpack.encode(choice | {"metric": lie(choice["metric"])} | changes)
+
+    return told
+
+
 def first(**changes: float) -> Lie:
     """A lie told of the first evidence."""
     return json_lie(lambda evidences: [evidences[0] | changes, *evidences[1:]])
@@ -127,6 +137,8 @@ REGRESSION = {
     "a-metric-without-bounds": ("gradients/1", metric_lie(numbers_lie(0, 1e9))),
     "a-skew-metric": ("gradients/1", metric_lie(numbers_lie(1, 0.25))),
     "a-short-metric": ("gradients/1", metric_lie(lambda content: content[:-8])),
+    "no-landmark-under-a-metric": ("gradients/1", metric_lie(basis=[])),
+    "half-a-message": ("gradients/1", lambda content: content[:9]),
     "a-noise-that-was-not-tried": ("posterior", first(noise=0.123)),
     "a-judgement-less": ("posterior", json_lie(lambda each: each[1:])),
 }

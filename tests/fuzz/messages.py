@@ -158,7 +158,7 @@ def _choices() -> Iterator[Target]:
         ),
         "next step": (
             np.array([1.0, 0.0, -3.5, 2.0]).tobytes(),
-            lambda data: choices.read_sweep_choice(data, first=False, step="s"),
+            lambda data: choices.read_sweep_choice(data, step="s"),
         ),
     }
     for name, (seed, read) in readers.items():

@@ -193,8 +193,9 @@ def test_the_model_says_where_it_comes_from() -> None:
     provenance = models["node-01"].provenance
     assert provenance.cohort == ("node-00", "node-01", "node-02")
     assert provenance.rows == 80
-    # counts, labels, means, spread, statistics, gradients, statistics (no better), posterior
-    assert provenance.sums == 8
+    # counts, labels, means, spread, statistics, gradients, statistics (no better), k-means (2),
+    # posterior
+    assert provenance.sums == 10
     # a basis for the coarse look and one for the posterior; decisions ride in the sums' records
     assert provenance.traversals == len(provenance.cohorts)
     assert 0 <= provenance.uncovered_share <= 1

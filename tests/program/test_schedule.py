@@ -76,8 +76,8 @@ def test_more_rows_buy_more_of_everything() -> None:
     few, some, many = plan(8, 200), plan(8, 900), plan(8, 36_000)
     assert few.full < some.full < many.full
     assert few.coarse < some.coarse < many.coarse
-    assert (few.candidates, many.candidates) == (2, 4)
-    assert (few.repetitions, many.repetitions) == (1, 3)
+    assert (few.candidates, some.candidates, many.candidates) == (1, 2, 4)
+    assert (few.repetitions, some.repetitions, many.repetitions) == (0, 1, 3)
     assert (few.metric, many.metric) == (MetricKind.DIAGONAL, MetricKind.FULL)
     assert (few.iterations, many.iterations) == (0, 1)
 
