@@ -65,12 +65,9 @@ class _Case:
 
     @property
     def spec(self) -> FederationSpec:
-        data = self.problem.data
-        if data.task is Task.CLASSIFICATION:  # ecoli has classes with two rows
-            data = msgspec.structs.replace(data, min_rows_per_category=1)
         return FederationSpec(
             name=self.problem.name,
-            data=data,
+            data=self.problem.data,
             model=self.model,
             minimum_rows=0,
             most_told=self.most_told,

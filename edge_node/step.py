@@ -15,6 +15,7 @@ class Content(enum.StrEnum):
     """What the nodes contribute to a step."""
 
     COUNTS = "counts"  # numbers of rows of each kind, and nothing else
+    LABELS = "labels"  # names of categories, each times its rows
     PARTITION = "partition"  # sums over groups of rows, of which each row is in one at most
     STATISTICS = "statistics"  # any other exact sum over rows
     NOISY = "noisy"  # a sum over rows that holds differentially private noise

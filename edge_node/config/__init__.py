@@ -5,13 +5,15 @@ be a silent default. The spec's hash is taken over its canonical form, so commen
 keys don't matter, and every value does. Each plan and each message is bound to that hash.
 
 Read `spec` with `privacy` (what a federation agrees on), then `node` with `policy` (what a site
-decides for itself). `checks` and `private_checks` say what the types can't, `files` reads and
-writes. `table` is what every TOML table is, `budget` turns bytes into landmarks, `names` says what
-may be a name or an address, and `paths` where things are in a node's directory.
+decides for itself) and `floors` (what both demand). `checks` and `private_checks` say what the
+types can't, `files` reads and writes. `table` is what every TOML table is, `budget` turns bytes
+into landmarks, `names` says what may be a name or an address, and `paths` where things are in a
+node's directory.
 """
 
 from edge_node.config.checks import check_node_config, check_spec
 from edge_node.config.files import load_node_config, load_spec, parse_spec, to_toml
+from edge_node.config.floors import Floors
 from edge_node.config.node import NodeConfig
 from edge_node.config.policy import Differencing, SitePolicy
 from edge_node.config.privacy import Level, PrivacyPolicy, PrivacySpec
@@ -44,6 +46,7 @@ __all__ = [
     "DataSpec",
     "Differencing",
     "FederationSpec",
+    "Floors",
     "KernelKind",
     "LandmarkKind",
     "Level",

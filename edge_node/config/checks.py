@@ -5,6 +5,7 @@ A check is a complaint and whether it applies. A complaint names the key and say
 
 import math
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -14,6 +15,7 @@ from edge_node.config.private_checks import demand_complaints, privacy_complaint
 from edge_node.config.spec import (
     LARGEST_COHORT,
     SMALLEST_COHORT,
+    SMALLEST_GROUP,
     ColumnKind,
     DataSpec,
     FederationSpec,
@@ -46,6 +48,12 @@ def check_node_config(config: NodeConfig, *, where: str) -> None:
             bool(policy.peers) and len({*policy.peers, config.name}) < policy.min_cohort
         ),
         "`policy.minimum_rows` must not be negative": policy.minimum_rows < 0,
+        **_floor_complaints(
+            {
+                "policy.min_rows_per_category": policy.min_rows_per_category,
+                "policy.min_rows_per_landmark": policy.min_rows_per_landmark,
+            }
+        ),
         "`policy.most_told` must be positive": not policy.most_told > 0,
         "`policy.coalition` must be at least 1": policy.coalition < 1,
         **demand_complaints(policy.privacy),
@@ -62,6 +70,13 @@ def _complaints(spec: FederationSpec) -> list[str]:
         **_data_complaints(spec.data),
         **_grid_complaints(model),
         **_landmark_complaints(spec),
+        **_floor_complaints(
+            {
+                "data.min_rows_per_category": spec.data.min_rows_per_category,
+                "model.min_rows_per_landmark": model.min_rows_per_landmark,
+            }
+        ),
+        "`minimum_rows` must not be negative": spec.minimum_rows < 0,
         "`model.newton_steps` must not be negative": model.newton_steps < 0,
         **_metric_complaints(model),
         **_image_complaints(spec.data, model),
@@ -87,6 +102,14 @@ def _complaints(spec: FederationSpec) -> list[str]:
     return [complaint for complaint, wrong in checks.items() if wrong]
 
 
+def _floor_complaints(floors: Mapping[str, int]) -> dict[str, bool]:
+    """Complaints about the fewest rows of a group: a sum over one or two rows would be rows."""
+    return {
+        f"`{key}` must be at least {SMALLEST_GROUP}, the hard floor": rows < SMALLEST_GROUP
+        for key, rows in floors.items()
+    }
+
+
 def _data_complaints(data: DataSpec) -> dict[str, bool]:
     """Complaints about columns and classes. Cells are compared with labels without outer spaces."""
     names = [column.name for column in data.columns]
@@ -109,7 +132,6 @@ def _data_complaints(data: DataSpec) -> dict[str, bool]:
         '`categories` are for columns of `kind = "categorical"` and "site" only': any(
             column.categories and column.kind is ColumnKind.NUMERIC for column in data.columns
         ),
-        "`data.min_rows_per_category` must be at least 1": data.min_rows_per_category < 1,
         **{
             f"`{where}` names a label twice": len(set(labels)) != len(labels)
             for where, labels in labelled.items()

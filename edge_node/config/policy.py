@@ -31,8 +31,9 @@ class SitePolicy(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
             only if there are at least that many.
         most_told: the most numbers per cell that its rows may tell in their life.
         coalition: how many members might pool what they know, at least.
-        min_rows_per_category: fewest of its own rows in any of its sums over a group; 3 at least.
-        min_rows_per_landmark: the same, for averages that become landmarks.
+        min_rows_per_category: fewest of its own rows in any of its sums over a category, a class,
+            the rows without a value or the values of a column; 3 at least.
+        min_rows_per_landmark: the same, for sums over the rows next to a landmark.
         differencing: whether others may learn this site's sums by subtracting totals.
         privacy: the differential privacy that it demands; None: it demands none.
     """

@@ -112,8 +112,8 @@ class LandmarkKind(enum.StrEnum):
 class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One input column.
 
-    ``categories`` fixes a categorical column's list. Where it is empty, the list is found by
-    federated counts; categories with at least ``min_rows_per_category`` rows are kept.
+    ``categories`` fixes a categorical column's list. Where it is empty, the list is found by sums;
+    it has the categories of which some site has ``min_rows_per_category`` rows.
 
     ``bounds`` and ``missing`` are for a spec with ``[privacy]``, which finds nothing out by sums.
     A number beyond the bounds counts as the nearer bound. A column whose cells may be ``missing``
@@ -131,8 +131,9 @@ class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The schema that every node's file must fit. ``classes`` are the target's labels, in order.
 
-    ``min_rows_per_category`` is the fewest rows that a sum may be taken over: rows of a category or
-    of a class, rows without a value, values of a column. At most one column has ``kind = "site"``.
+    ``min_rows_per_category`` is the fewest of its own rows that a site gives to a sum over a group:
+    rows of a category or of a class, rows without a value, values of a column. At most one column
+    has ``kind = "site"``.
     """
 
     task: Task

@@ -22,7 +22,7 @@ from edge_node.errors import DataError, NumericalError
 from edge_node.model.model import Model
 from edge_node.network.epoch.keys import masked_cohort
 from edge_node.network.exchange.records import RecordStore
-from edge_node.program.simulation import simulate
+from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.serving import client
 from edge_node.serving.status import NodeStatus
 
@@ -71,7 +71,7 @@ def run_experiment(
     predictions = {site.name: _ask(federation, site, Which.AUTO) for site in sites}
     shared = {site.name: _ask(federation, site, Which.GLOBAL) for site in sites}
     progress("Learning from pooled rows on one machine, for comparison", 0.8)
-    pooled = _learn(federation.spec, _pool(federation.directory, sites))
+    pooled = _learn_pooled(federation)
     everything = pa.concat_tables([site.test for site in sites])
     alone = {}
     for site in sites:
@@ -149,10 +149,11 @@ def _predict(model: Model, table: pa.Table) -> list[Row]:
     return model.predict(batch, which=Which.GLOBAL).rows()
 
 
-def _pool(directory: Path, sites: Sequence[Site]) -> Path:
-    path = directory / "pooled.csv"
-    pyarrow.csv.write_csv(pa.concat_tables([site.train for site in sites]), path)
-    return path
+def _learn_pooled(federation: LocalFederation) -> Model:
+    """What one machine with all rows learns, given the parts on which the nodes agree."""
+    data = federation.spec.data
+    sources = {name: open_source(file, data, site=name) for name, file in federation.files.items()}
+    return simulate_pooled(federation.spec, sources)
 
 
 def _learn(spec: FederationSpec, file: Path) -> Model:
@@ -166,8 +167,8 @@ def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table]
     A site that has seen a single class, or constant inputs, answers with class shares. The minimum
     numbers of rows protect rows from others, so none applies to a site that learns alone.
     """
-    data = msgspec.structs.replace(federation.spec.data, min_rows_per_category=1)
-    spec = msgspec.structs.replace(federation.spec, data=data, minimum_rows=0)
+    data = federation.spec.data
+    spec = msgspec.structs.replace(federation.spec, minimum_rows=0)
     try:
         model = _learn(spec, federation.files[site.name])
     except (DataError, NumericalError):

@@ -35,7 +35,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         landmarks: how many points span the model, at most; time grows with their square times the
             rows.
         landmark_kinds: of "gaussian", "kmeans"; or "auto", which is both.
-        min_rows_per_landmark: fewest rows that a k-means landmark averages.
+        min_rows_per_landmark: fewest of its rows that a site gives to a k-means landmark.
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
         metric_repetitions: how often the metric is improved, at most; 0: the inputs as they are.
         newton_steps: passes at most for a classifier; a regressor needs none.
@@ -43,7 +43,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         site_block_rows: rows whose dependence a site keeps, per block.
         site_rows: rows that a site keeps in blocks.
         seed: of the Gaussian landmarks; the same seed gives the same model.
-        min_rows_per_category: a category with fewer rows is treated as none of the known ones.
+        min_rows_per_category: fewest rows of a category, or values of a column, that a site gives.
         verbose: show each step on standard error when it is complete.
 
     Attributes:

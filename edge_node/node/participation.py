@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from edge_node.config import FederationSpec, NodeConfig
 from edge_node.config.paths import NodePaths
+from edge_node.data.sources.distinct import distinct_rows_given
 from edge_node.data.sources.source import Batch, FileSource
 from edge_node.errors import CohortRefusedError, DataError, RefusedError, TangentMeshError
 from edge_node.federation.plan import Plan
@@ -121,7 +122,7 @@ class Participation:
             check_task(policy, self.spec.data.task)
             check_privacy(policy, self.spec.privacy)
             check_disclosure(policy, self.spec)
-            rows = self.source.rows
+            rows = distinct_rows_given(self.source, self.spec, policy)
             guard = SiteGuard.open(self.paths, self.config, self.spec, file, rows)
         except RefusedError as error:
             _log.error("%s", error)
@@ -160,7 +161,7 @@ class Participation:
         self.network = network = self.connect(plan.run, guard, self._ledger())
         _log.info("a run begins", extra={"run": plan.run, "nodes": len(plan.cohort)})
         try:
-            model = await self._learn(plan, network)
+            model = await self._learn(plan, network, guard)
         except RunSuperseded:
             _log.info("a newer run begins", extra={"run": plan.run})
             return
@@ -181,17 +182,17 @@ class Participation:
         cohort = ", ".join(model.provenance.cohort)
         _log.info("the posterior is here", extra={"run": plan.run, "cohort": cohort})
 
-    async def _learn(self, plan: Plan, network: TreeNetwork) -> Model:
+    async def _learn(self, plan: Plan, network: TreeNetwork, guard: SiteGuard) -> Model:
         """The run's model, once all nodes have compared transcripts and it is on disk."""
         check_cohort(self.config.policy, self.config.name, plan.cohort)
         if network.ledger is not None and self.spec.privacy is not None:
             network.ledger.check(self.spec.privacy, run=plan.run, cohort=len(plan.cohort))
-        model = await self._in_thread(network)
+        model = await self._in_thread(network, guard)
         await confirm(network)
         await asyncio.to_thread(model.save, self.paths.model)
         return model
 
-    async def _in_thread(self, network: TreeNetwork) -> Model:
+    async def _in_thread(self, network: TreeNetwork, guard: SiteGuard) -> Model:
         """The program in a thread of its own: it computes while this loop talks."""
         proxy = ThreadedNetwork(network, asyncio.get_running_loop())
         try:
@@ -203,6 +204,7 @@ class Participation:
                         self.spec,
                         public=self.public,
                         policy=self.config.policy,
+                        partitioned=lambda: guard.partitioned(network.run),
                         run=network.run,
                     )
                 )

@@ -17,6 +17,7 @@ import msgspec
 from edge_node.arrays import Vector
 from edge_node.config import FederationSpec, NodeConfig, PrivacySpec, load_node_config, load_spec
 from edge_node.config.paths import NodePaths
+from edge_node.data.sources.distinct import distinct_rows_given
 from edge_node.data.sources.public import read_public_landmarks
 from edge_node.data.sources.source import FileSource, open_source
 from edge_node.network.base import NetworkLayer, Terms
@@ -111,10 +112,11 @@ def preview(
     check_disclosure(config.policy, federation)
     file = paths.root / config.data
     source = open_source(file, federation.data, ignore=config.ignore, site=config.name)
+    own = distinct_rows_given(source, federation, config.policy)
     others = _Others(
-        source.rows,
+        own,
         federation.minimum_nodes - 1 if sites is None else sites,
-        source.rows if rows is None else rows,
+        own if rows is None else rows,
     )
     network = _Assumed(config.name, others, told=_told(paths))
     bill = asyncio.run(_bill(network, source, federation, config, paths))

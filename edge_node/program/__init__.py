@@ -12,12 +12,14 @@ nodes, `together` puts several into one sweep, `root_decisions` reads the root's
 `provenance` says where a model comes from. `simulation` runs a whole federation in this process.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge_node.config import FederationSpec, SitePolicy, Task
+from edge_node.config import FederationSpec, Floors, SitePolicy, Task
 from edge_node.data.encoding.encoder import EncodedRows
+from edge_node.data.sources.rare_classes import without_rare_classes
 from edge_node.data.sources.source import Batch, Source
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
@@ -29,6 +31,7 @@ from edge_node.program.allowances import allowance_of, check_minimum
 from edge_node.program.candidates import Candidate, agree_features, agree_fits
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
+from edge_node.program.landmarks import NOTHING
 from edge_node.program.metered import MeteredNetwork
 from edge_node.program.parts import Parts, agree_parts
 from edge_node.program.places import agree_candidate, targets_of
@@ -49,8 +52,10 @@ async def infer(
     *,
     public: Batch | None = None,
     policy: SitePolicy | None = None,
-    parts: Parts | None = None,
     allowance: Allowance | None = None,
+    floors: Floors | None = None,
+    parts: Parts | None = None,
+    partitioned: Callable[[], bool] = lambda: False,
     run: int = 0,
 ) -> Model:
     """Run the program at one node; with ``[privacy]`` in the spec, `infer_privately`.
@@ -61,9 +66,14 @@ async def infer(
         spec: what the federation agreed on.
         public: public landmarks, as rows, where the spec has any: the same at every node.
         policy: this site's; its `minimum_rows` is demanded of the federation. None: no demand.
-        parts: the model's parts, the same at every node. None: they are agreed on.
         allowance: what the rows may tell, for a reference that answers as a certain federation
             would. None: as the sites' sizes say; without sizes, any number.
+        floors: the fewest rows that the site gives to a sum over a group. None: those of spec and
+            policy; `Floors.none()` is for one process that holds all rows.
+        parts: the model's parts, the same at every node. None: they are agreed on.
+        partitioned: whether these rows were divided into k-means cells in another run; asked when
+            the run's first sum is complete. A second division would give away rows that change
+            cells, so they are given to none.
         run: the number of this run, for the model's provenance.
 
     Returns:
@@ -81,27 +91,38 @@ async def infer(
         from edge_node.program.private import infer_privately  # loads SciPy's special functions
 
         return await infer_privately(network, source, spec, public=public, run=run)
+    floors = floors or Floors.of(spec, policy)
+    source = without_rare_classes(source, spec.data, floors.category)
     metered = MeteredNetwork(network)
     demands = {
         "`minimum_rows` of the federation's spec": spec.minimum_rows,
         "`policy.minimum_rows` of this site": policy.minimum_rows if policy else 0,
     }
 
-    def check(rows: int) -> None:
+    def check(rows: int, distinct: int) -> None:
         check_minimum(rows, demands)
-        metered.allowance = allowance or allowance_of(network, rows, spec)
+        metered.allowance = allowance or allowance_of(network, distinct, spec)
 
     if parts is None:
-        recounting, parts = await agree_parts(metered, source, spec, public=public, check=check)
+        recounting, parts = await agree_parts(
+            metered,
+            source,
+            spec,
+            public=public,
+            floors=floors,
+            check=check,
+        )
     else:
-        recounting = await agree_census(metered, source, spec.data, check=check)
+        fewest = floors.category
+        recounting = await agree_census(metered, source, spec.data, fewest=fewest, check=check)
         parts = parts.of_rows(recounting.total)
     schedule = Schedule.plan(
         spec, metered.allowance, rows=parts.encoder.rows, inputs=len(parts.covariance)
     )
     rows = EncodedRows(source, parts.encoder)
     learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
-    learnt = await learn(recounting, rows, parts, spec, schedule)
+    fewest = NOTHING if partitioned() else floors.landmark
+    learnt = await learn(recounting, rows, parts, spec, schedule, fewest=fewest)
     provenance = provenance_of(
         recounting,
         spec,
@@ -142,17 +163,21 @@ async def _classifier(
     parts: Parts,
     spec: FederationSpec,
     schedule: Schedule,
+    *,
+    fewest: int,
 ) -> _Learnt:
     """Features from label regression, then quasi-Newton steps from what may still be told."""
     labels = targets_of(rows, spec)
-    _, candidate = await agree_candidate(network, rows, parts.landmarks, spec, schedule)
+    _, candidate = await agree_candidate(
+        network, rows, parts.landmarks, spec, schedule, fewest=fewest
+    )
     features = await agree_features(network, "basis/posterior", [candidate])
     (fit,) = await agree_fits(network, Step("posterior"), labels, [candidate], features)
     posterior, step = await agree_classifier(
         network,
         rows,
         fit,
-        class_offsets(np.array(rows.encoder.class_counts), spec.data.classes),
+        class_offsets(np.array(rows.encoder.class_counts)),
         most_steps=schedule.steps,
         most_numbers=schedule.step_numbers,
     )
@@ -165,9 +190,13 @@ async def _regression(
     parts: Parts,
     spec: FederationSpec,
     schedule: Schedule,
+    *,
+    fewest: int,
 ) -> _Learnt:
     """Features, then the global posterior and this site's refinement of it."""
-    fit, candidate = await agree_candidate(network, rows, parts.landmarks, spec, schedule)
+    fit, candidate = await agree_candidate(
+        network, rows, parts.landmarks, spec, schedule, fewest=fewest
+    )
     (features,) = await agree_features(network, "basis/posterior", [candidate])
     posterior, total, share, step = await agree_posterior(
         network, rows, features, fit, messages=schedule.messages

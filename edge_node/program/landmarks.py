@@ -1,29 +1,26 @@
 """Agreeing on landmarks: points that are nobody's row."""
 
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+import sys
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_node.arrays import Matrix, Rows, Vector
+from edge_node.arrays import Matrix, Rows
 from edge_node.config import FederationSpec
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch
 from edge_node.errors import ConfigurationError
 from edge_node.inference.features.disjoint import DisjointSubset
 from edge_node.inference.features.landmarks import (
-    kmeans_counts,
-    kmeans_eligible,
+    kmeans_given,
     kmeans_spread,
     kmeans_sums,
     kmeans_update,
 )
-from edge_node.network.base import CohortChanged, Network
+from edge_node.network.base import Network
 from edge_node.step import Content, Step
 
-__all__ = ["agree_centroids", "encode_public"]
+__all__ = ["NOTHING", "agree_centroids", "encode_public"]
+
+NOTHING = sys.maxsize
+"""So many rows next to a centroid no site has: whose rows were in cells before gives none."""
 
 
 def encode_public(
@@ -42,46 +39,38 @@ def encode_public(
 
 
 async def agree_centroids(
-    network: Network, rows: Rows, centroids: Matrix, *, left: float, iterations: int, min_rows: int
+    network: Network,
+    rows: Rows,
+    centroids: Matrix,
+    *,
+    iterations: int,
+    fewest: int,
+    crowd: int,
 ) -> Matrix:
     """Lloyd's k-means over the whole federation, from sums only, each row in one sum at most.
 
-    Every iteration has a share of the rows for itself, and takes two sums: counts, and then rows,
-    over the same nodes and for centroids with enough rows only. If a node is lost in between, rows
-    are counted again.
+    Every iteration has a share of the rows for itself, and takes one sum: of the rows next to each
+    centroid. A site adds those to which enough of its own rows are nearest, and nothing to others.
 
     Args:
-        network: the network; it lets a step be repeated
-            (`edge_node.program.recounting.RecountingNetwork`).
+        network: the network.
         rows: this node's.
         centroids: (m, d), from which to start.
-        left: how many rows the federation has.
         iterations: how many iterations.
-        min_rows: fewest rows that a centroid may be an average of.
+        fewest: fewest of this site's rows that it gives to a centroid; `NOTHING`: it gives none.
+        crowd: fewest rows for which a centroid is expected to be given any; the same at all nodes.
+
+    Returns:
+        (m, d); a centroid to which no site gave rows is where it was.
     """
+    left = sum(len(X) for X, _ in rows)
     for i in range(iterations):
-        share = DisjointSubset(rows, i, iterations)
-        eligible = partial(kmeans_eligible, left=left, min_rows=min_rows)
-        counts, total = await _agree_sums(network, f"kmeans/{i}", share, centroids, eligible)
-        centroids = kmeans_update(centroids, total, min_rows)
-        left -= total.reshape(len(centroids), -1)[:, 0].sum()
+        cells = kmeans_sums(DisjointSubset(rows, i, iterations), centroids)
+        given = kmeans_given(cells, left, fewest)
+        left -= int(given[:, 0].sum())
+        step = Step(f"kmeans/{i}", Content.PARTITION)
+        total = (await network.sum(step, given.ravel())).reshape(given.shape)
+        centroids = kmeans_update(centroids, total)
         if i + 1 < iterations:
-            centroids = kmeans_spread(centroids, counts, min_rows)
+            centroids = kmeans_spread(centroids, total[:, 0], crowd)
     return centroids
-
-
-async def _agree_sums(
-    network: Network,
-    name: str,
-    share: Rows,
-    centroids: Matrix,
-    eligible: Callable[[Vector], NDArray[np.bool_]],
-) -> tuple[Vector, Vector]:
-    """The federation's ``kmeans_counts`` and ``kmeans_sums``."""
-    local = kmeans_counts(share, centroids)
-    counted = Step(f"{name}/counts", Content.COUNTS)
-    while True:
-        counts = await network.sum(counted, local)
-        sums = kmeans_sums(share, centroids, eligible(counts))
-        with suppress(CohortChanged):
-            return counts, await network.sum(Step(f"{name}/sums"), sums, cohort_of=counted)

@@ -5,18 +5,18 @@ rows. The posterior, given its parts, doesn't. So whoever compares a federation 
 that holds all rows gives both the same parts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.config import FederationSpec, LandmarkKind
+from edge_node.config import FederationSpec, Floors, LandmarkKind
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch, Source
 from edge_node.network.base import Network
 from edge_node.program.candidates import Candidate
-from edge_node.program.encoding import agree_encoding
+from edge_node.program.encoding import Check, agree_encoding
 from edge_node.program.places import starting_landmarks
 from edge_node.program.recounting import RecountingNetwork
 
@@ -39,15 +39,19 @@ class Parts:
     landmarks: Mapping[LandmarkKind, Matrix]
 
     def with_centroids(self, candidate: Candidate) -> "Parts":
-        """The same parts, and the landmarks of a candidate where they are centroids."""
-        if candidate.landmark_kind is not LandmarkKind.KMEANS:
+        """The same parts, and the landmarks of a candidate where they are centroids, or are where
+        centroids would begin: then no site gave rows to any.
+        """
+        if candidate.landmark_kind is LandmarkKind.PUBLIC:
             return self
         landmarks = {**self.landmarks, LandmarkKind.KMEANS: candidate.landmarks}
         return Parts(self.encoder, self.covariance, landmarks)
 
     def of_rows(self, census: Vector) -> "Parts":
-        """The same parts, for rows of which there are as many as a census (1 + classes,) says."""
-        rows, *classes = census.astype(int).tolist()
+        """The same parts, for rows of which there are as many as a census says: rows, distinct
+        rows, and rows of each class.
+        """
+        rows, _, *classes = census.astype(int).tolist()
         encoder = msgspec.structs.replace(self.encoder, rows=rows, class_counts=tuple(classes))
         return Parts(encoder, self.covariance, self.landmarks)
 
@@ -58,11 +62,18 @@ async def agree_parts(
     spec: FederationSpec,
     *,
     public: Batch | None = None,
-    check: Callable[[int], None] = lambda _: None,
+    floors: Floors,
+    check: Check = lambda _rows, _distinct: None,
 ) -> tuple[RecountingNetwork, Parts]:
     """The parts that all nodes share; arguments and errors as for `edge_node.program.infer`.
 
-    ``check`` is called with the federation's rows whenever they have been counted.
+    Args:
+        network: the node's view of the federation.
+        source: the node's own rows.
+        spec: what the federation agreed on.
+        public: public landmarks, as rows, where the spec has any.
+        floors: the fewest rows that the node gives to a sum over a group.
+        check: as for `agree_encoding`.
 
     Returns:
         The network to use from here on, which counts again whenever a node is lost; and the parts.
@@ -71,6 +82,7 @@ async def agree_parts(
         network,
         source,
         spec.data,
+        fewest=floors.category,
         pixels=spec.model.image is not None,
         check=check,
     )

@@ -59,7 +59,7 @@ def targets_of(rows: EncodedRows, spec: FederationSpec) -> AnyRows:
     """The rows with the targets that features are chosen by: a class becomes some numbers."""
     if spec.data.task is Task.REGRESSION:
         return rows
-    return LabelRows(rows, class_offsets(np.array(rows.encoder.class_counts), spec.data.classes))
+    return LabelRows(rows, class_offsets(np.array(rows.encoder.class_counts)))
 
 
 async def agree_candidate(
@@ -68,6 +68,8 @@ async def agree_candidate(
     landmarks: Mapping[LandmarkKind, Matrix],
     spec: FederationSpec,
     schedule: Schedule,
+    *,
+    fewest: int,
 ) -> tuple[Fit, Candidate]:
     """The best kernel and metric, and the landmarks of the posterior.
 
@@ -81,6 +83,7 @@ async def agree_candidate(
             known already.
         spec: the federation's.
         schedule: how many landmarks, and how often they are moved.
+        fewest: fewest of this site's rows that it gives to a landmark, or `NOTHING`.
 
     Returns:
         The fit of a few landmarks, and the candidate with all of them.
@@ -98,10 +101,12 @@ async def agree_candidate(
             network,
             _PlacedRows(rows, chosen.metric),
             candidate.landmarks,
-            left=schedule.rows,
             iterations=schedule.iterations,
-            min_rows=spec.model.min_rows_per_landmark,
+            fewest=fewest,
+            crowd=spec.model.min_rows_per_landmark,
         )
+    if np.array_equal(centroids, candidate.landmarks):  # no site gave any rows
+        return fit, candidate
     moved = replace(candidate, landmark_kind=LandmarkKind.KMEANS, landmarks=centroids)
     return fit, moved
 

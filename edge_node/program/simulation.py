@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Any, TypeVar
 
-from edge_node.config import FederationSpec
+from edge_node.config import FederationSpec, Floors
 from edge_node.data.encoding.encoder import EncodedRows
+from edge_node.data.sources.joined import JoinedRows
+from edge_node.data.sources.rare_classes import without_rare_classes
 from edge_node.data.sources.source import Batch, Source
 from edge_node.model.model import Model
 from edge_node.network.base import Network
@@ -25,7 +27,7 @@ from edge_node.program.places import agree_candidate
 from edge_node.program.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 
-__all__ = ["Report", "completed", "simulate", "simulate_parts"]
+__all__ = ["Report", "completed", "simulate", "simulate_parts", "simulate_pooled"]
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]
@@ -39,6 +41,7 @@ def simulate(
     sources: Mapping[str, Source],
     *,
     public: Batch | None = None,
+    floors: Floors | None = None,
     parts: Parts | None = None,
     allowance: Allowance | None = None,
     report: Report | None = None,
@@ -50,8 +53,10 @@ def simulate(
     Args:
         spec: what the nodes agree on.
         sources: each node's rows by its name, one node or more. One node with all rows learns
-            what the federation learns, to rounding, if it is given the federation's parts.
+            what the federation learns, to rounding, given its parts (`simulate_pooled`).
         public: public landmarks, as rows, where the spec has any.
+        floors: the fewest rows that a node gives to a sum over a group. None: those of sites with
+            this spec; of a single node, none: it hides nothing from itself.
         parts: the model's parts (`simulate_parts`). None: they are agreed on.
         allowance: what the rows may tell, as if the nodes hid them from each other. None: any
             number.
@@ -73,19 +78,18 @@ def simulate(
         if report is not None:
             report(step, time.monotonic() - started)
 
-    federation = MemoryFederation(list(sources), completes=completes)
-    return completed(
-        federation.run(
-            lambda network: infer(
-                network,
-                sources[network.node],
-                spec,
-                public=public,
-                parts=parts,
-                allowance=allowance,
-            )
+    async def learnt(network: Network) -> Model:
+        return await infer(
+            network,
+            sources[network.node],
+            spec,
+            public=public,
+            floors=floors or _floors(spec, sources),
+            parts=parts,
+            allowance=allowance,
         )
-    )
+
+    return completed(MemoryFederation(list(sources), completes=completes).run(learnt))
 
 
 def simulate_parts(
@@ -93,20 +97,46 @@ def simulate_parts(
     sources: Mapping[str, Source],
     *,
     public: Batch | None = None,
+    floors: Floors | None = None,
     allowance: Allowance | None = None,
 ) -> Parts:
     """The parts on which several nodes agree; arguments and errors as for `simulate`."""
-    may_tell = allowance or Allowance.unlimited()
+    may_tell, own = allowance or Allowance.unlimited(), floors or _floors(spec, sources)
 
     async def agreed(network: Network) -> Parts:
-        source = sources[network.node]
-        recounting, parts = await agree_parts(network, source, spec, public=public)
+        source = without_rare_classes(sources[network.node], spec.data, own.category)
+        recounting, parts = await agree_parts(network, source, spec, public=public, floors=own)
         rows, inputs = EncodedRows(source, parts.encoder), len(parts.covariance)
         schedule = Schedule.plan(spec, may_tell, rows=parts.encoder.rows, inputs=inputs)
-        _, candidate = await agree_candidate(recounting, rows, parts.landmarks, spec, schedule)
+        _, candidate = await agree_candidate(
+            recounting, rows, parts.landmarks, spec, schedule, fewest=own.landmark
+        )
         return parts.with_centroids(candidate)
 
     return next(iter(completed(MemoryFederation(list(sources)).run(agreed)).values()))
+
+
+def simulate_pooled(
+    spec: FederationSpec,
+    sources: Mapping[str, Source],
+    *,
+    public: Batch | None = None,
+    floors: Floors | None = None,
+    allowance: Allowance | None = None,
+) -> Model:
+    """What one machine learns from the rows that several nodes give, given their parts: what the
+    nodes learn, to rounding. Arguments and errors as for `simulate`.
+    """
+    own = floors or _floors(spec, sources)
+    rows = [without_rare_classes(each, spec.data, own.category) for each in sources.values()]
+    parts = simulate_parts(spec, sources, public=public, floors=own, allowance=allowance)
+    pooled = {"pooled": JoinedRows(tuple(rows))}
+    return simulate(spec, pooled, public=public, parts=parts, allowance=allowance)["pooled"]
+
+
+def _floors(spec: FederationSpec, sources: Mapping[str, Source]) -> Floors:
+    """Those of sites; none for a single node with all rows."""
+    return Floors.of(spec) if len(sources) > 1 else Floors.none()
 
 
 def completed(work: Coroutine[Any, Any, T]) -> T:

@@ -50,4 +50,4 @@ def test_what_is_counted_again_tells_the_lost_nodes_counts() -> None:
     known, and with them how many rows it had.
     """
     totals = totals_seen("statistics/0")
-    assert (totals["counts"] - totals["counts/again-1"])[0] == LOST_ROWS
+    assert totals["counts"][0] - totals["counts/again-1"][0] == LOST_ROWS

@@ -20,7 +20,6 @@ from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.decision import chosen
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.root_decisions import MetricChoice
 from edge_node.step import Step
 
 Lie = Callable[[bytes], bytes]
@@ -108,16 +107,6 @@ def metric_lie(lie: Lie = bytes, **changes: object) -> Lie:
 def first(**changes: float) -> Lie:
     """A lie told of the first evidence."""
     return json_lie(lambda evidences: [evidences[0] | changes, *evidences[1:]])
-
-
-def metric_lie(lie: Lie) -> Lie:
-    """A lie told of the metric in a choice of metric and landmarks."""
-
-    def change(content: bytes) -> bytes:
-        told = msgspec.msgpack.decode(content, type=MetricChoice)
-        return MetricChoice(lie(told.metric), told.basis).pack()
-
-    return change
 
 
 REGRESSION = {

@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edge_node.config import LandmarkKind, NodeConfig, load_node_config, parse_spec, to_toml
+from edge_node.config import (
+    Floors,
+    LandmarkKind,
+    NodeConfig,
+    SitePolicy,
+    load_node_config,
+    load_spec,
+    parse_spec,
+    to_toml,
+)
 from edge_node.errors import ConfigurationError
 
 GOOD = """
@@ -45,7 +55,6 @@ def test_a_spec_is_read() -> None:
             '{ name = "a", kind = "site" }, { name = "b", kind = "site" }',
             "one of",
         ),
-        ("classes", "min_rows_per_category = 0\nclasses", "must be at least 1"),
         ("classes", "clases", "clases"),
         ('"classification"', '"regression"', "for classification only"),
     ],
@@ -55,6 +64,43 @@ def test_a_spec_that_could_not_be_meant(before: str, after: str, complaint: str)
     assert before in GOOD
     with pytest.raises(ConfigurationError, match=complaint):
         parse_spec(GOOD.replace(before, after, 1))
+
+
+@pytest.mark.parametrize("rows", [-7, 0, 1, 2])
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("data", "min_rows_per_category"),
+        ("model", "min_rows_per_landmark"),
+        ("policy", "min_rows_per_category"),
+        ("policy", "min_rows_per_landmark"),
+    ],
+)
+def test_no_floor_is_below_three(table: str, key: str, rows: int, tmp_path: Path) -> None:
+    """Neither the spec's nor the site's; a sum over two rows would be two rows."""
+    texts = {
+        "data": GOOD.replace("classes", f"{key} = {rows}\nclasses", 1),
+        "model": GOOD + f"[model]\n{key} = {rows}\n",
+        "policy": f'name = "a"\ndata = "rows.csv"\n[policy]\n{key} = {rows}\n',
+    }
+    path = tmp_path / "it.toml"
+    path.write_text(texts[table])
+    with pytest.raises(ConfigurationError, match=rf"`{table}.{key}` must be at least 3"):
+        load_node_config(path) if table == "policy" else load_spec(path)
+    path.write_text(texts[table].replace(f"{key} = {rows}", f"{key} = 3"))
+    load_node_config(path) if table == "policy" else load_spec(path)
+
+
+def test_the_highest_floor_holds() -> None:
+    """The code's, the spec's or the site's: none lowers another."""
+    spec = parse_spec(GOOD)
+    assert Floors.of(spec) == Floors(5, 5)
+    assert Floors.of(spec, SitePolicy(min_rows_per_category=10)) == Floors(10, 5)
+    data = msgspec.structs.replace(spec.data, min_rows_per_category=-7)
+    model = msgspec.structs.replace(spec.model, min_rows_per_landmark=1)
+    reckless = msgspec.structs.replace(spec, data=data, model=model)  # as if nobody checked it
+    policy = SitePolicy(min_rows_per_category=0, min_rows_per_landmark=0)
+    assert Floors.of(reckless, policy) == Floors(3, 3)
 
 
 def test_a_site_column_is_not_the_only_input() -> None:

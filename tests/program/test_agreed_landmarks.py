@@ -4,32 +4,38 @@ import asyncio
 from itertools import combinations
 
 import numpy as np
-import pytest
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.disjoint import DisjointSubset
-from edge_node.inference.features.landmarks import kmeans_eligible, kmeans_spread
+from edge_node.inference.features.landmarks import kmeans_spread
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
-from edge_node.program.landmarks import agree_centroids
-from edge_node.program.recounting import RecountingNetwork
+from edge_node.program.landmarks import NOTHING, agree_centroids
 from tests.support.networks import Watched
 
 
 def centroids(
-    parts: list[Matrix], Z: Matrix, min_rows: int, *, iterations: int = 1, lost_at: str = ""
+    parts: list[Matrix],
+    Z: Matrix,
+    fewest: int,
+    *,
+    iterations: int = 1,
+    lost_at: str = "",
+    partitioned: tuple[int, ...] = (),
 ) -> tuple[Matrix, dict[str, Vector]]:
     """Where they go, and all totals, over nodes with these rows; the last one may be lost."""
     nodes = [f"node-{i}" for i in range(len(parts))]
     totals: dict[str, Vector] = {}
 
     async def program(network: Network) -> Matrix:
-        rows = [(parts[nodes.index(network.node)], np.zeros(len(parts[nodes.index(network.node)])))]
-        census = RecountingNetwork(Watched(network, totals), np.ones(1), lambda _: None)
-        await census.count()
-        left = sum(map(len, parts))
+        i = nodes.index(network.node)
         return await agree_centroids(
-            census, rows, Z, left=left, iterations=iterations, min_rows=min_rows
+            Watched(network, totals),
+            [(parts[i], np.zeros(len(parts[i])))],
+            Z,
+            iterations=iterations,
+            fewest=NOTHING if i in partitioned else fewest,
+            crowd=fewest,
         )
 
     lost = {nodes[-1]: lost_at} if lost_at else {}
@@ -50,23 +56,46 @@ def around(centre: list[float], rows: int, seed: int) -> Matrix:
     return X
 
 
-LEFT, RIGHT = around([-20.0, 0.0], 200, 0), around([20.0, 5.0], 5, 1)
+LEFT, RIGHT = around([-20.0, 0.0], 200, 0), around([20.0, 5.0], 200, 1)
 STARTS = np.array([[-1.0, 0.0], [1.0, 0.0]])
 
 
-@pytest.mark.parametrize("lost_at", ["counts", "kmeans/0/counts", "kmeans/0/sums"])
-def test_a_centroid_that_is_left_with_too_few_rows_stays(lost_at: str) -> None:
-    """Whenever its node is lost: fewer rows than are enough are in no sum; the others move."""
-    lost = around([20.0, 5.0], 30, 2)
-    everyone, _ = centroids([LEFT, RIGHT, lost], STARTS, 8)
-    expected = shared(np.vstack([RIGHT, lost])).mean(axis=0)
-    np.testing.assert_allclose(everyone[1], expected, rtol=1e-8)
-    moved, totals = centroids([LEFT, RIGHT, lost], STARTS, 8, lost_at=lost_at)
+def test_a_site_gives_a_centroid_enough_of_its_own_rows_or_none() -> None:
+    """Whatever others hold there: a few rows beside many are in no sum."""
+    few = around([20.0, 5.0], 4, 2)
+    assert 0 < len(shared(few)) < 8
+    moved, totals = centroids([LEFT, RIGHT, few], STARTS, 8)
     np.testing.assert_allclose(moved[0], shared(LEFT).mean(axis=0), rtol=1e-8)
+    np.testing.assert_allclose(moved[1], shared(RIGHT).mean(axis=0), rtol=1e-8)
+    both = shared(np.vstack([RIGHT, few]))
+    assert np.abs(moved[1] - both.mean(axis=0)).max() > 1e-3  # what it would be with them
+    counts = totals["kmeans/0"].reshape(2, 3)[:, 0]
+    np.testing.assert_array_equal(counts, [len(shared(LEFT)), len(shared(RIGHT))])
+
+
+def test_a_centroid_to_which_no_site_gives_rows_stays() -> None:
+    """Many sites with few rows each: together they would have been enough."""
+    few = [around([20.0, 5.0], 6, seed) for seed in range(4)]
+    moved, totals = centroids([LEFT, *few], STARTS, 8)
     np.testing.assert_array_equal(moved[1], STARTS[1])
-    for step, total in totals.items():
-        if "sums" in step:
-            assert all(count == 0 or count >= 8 for count in total.reshape(2, 3)[:, 0])
+    assert totals["kmeans/0"].reshape(2, 3)[1].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_rows_that_were_divided_before_are_not_divided_again() -> None:
+    """Not by the site that says so; if all say so, no centroid moves."""
+    moved, totals = centroids([LEFT, RIGHT, LEFT + 1.0], STARTS, 8, partitioned=(2,))
+    np.testing.assert_allclose(moved[0], shared(LEFT).mean(axis=0), rtol=1e-8)
+    assert totals["kmeans/0"].reshape(2, 3)[0, 0] == len(shared(LEFT))
+    moved, totals = centroids([LEFT, RIGHT], STARTS, 8, iterations=2, partitioned=(0, 1))
+    np.testing.assert_allclose(moved, STARTS, rtol=1e-9)
+    assert not any(total.any() for total in totals.values())
+
+
+def test_a_lost_node_leaves_whole_groups_of_the_others() -> None:
+    """Its part is missing; each of theirs is as large as before."""
+    lost = around([20.0, 5.0], 200, 2)
+    moved, _ = centroids([LEFT, RIGHT, lost], STARTS, 8, lost_at="kmeans/0")
+    np.testing.assert_allclose(moved[1], shared(RIGHT).mean(axis=0), rtol=1e-8)
 
 
 def test_no_difference_of_totals_is_a_row() -> None:
@@ -78,7 +107,7 @@ def test_no_difference_of_totals_is_a_row() -> None:
     X = np.random.default_rng(3).normal(size=(1000, 3))
     Z = np.random.default_rng(4).normal(size=(40, 3))
     _, totals = centroids([X[:300], X[300:]], Z, 5, iterations=3)
-    sums = [total.reshape(40, 4) for step, total in totals.items() if step.endswith("/sums")]
+    sums = [total.reshape(40, 4) for total in totals.values()]
     assert len(sums) == 3
     assert len(given_away(sums, X)) == 0
     unshared = []
@@ -115,13 +144,6 @@ def test_shares_have_no_row_in_common_and_each_is_twice_the_last() -> None:
     )
     for a, b in combinations(shares, 2):
         assert not {row.tobytes() for row in a} & {row.tobytes() for row in b}
-
-
-def test_what_is_never_summed_is_not_small() -> None:
-    """Else all rows' sum less the landmarks' would be a sum over a few."""
-    counts = np.array([6.0, 4.0, 10.0])
-    assert kmeans_eligible(counts, 21.0, 5).tolist() == [True, False, True]
-    assert kmeans_eligible(counts, 20.0, 5).tolist() == [False] * 3
 
 
 def test_idle_landmarks_are_spread_over_the_crowded() -> None:

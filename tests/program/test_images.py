@@ -15,7 +15,7 @@ from edge_node.config import (
 )
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.model.model import Model
-from edge_node.program.simulation import simulate
+from edge_node.program.simulation import simulate, simulate_pooled
 from tests.support.libraries import needs_neural_tangents
 
 pytestmark = [pytest.mark.slow, needs_neural_tangents]
@@ -37,16 +37,16 @@ SPEC = FederationSpec(
         image=(4, 4, 1),
         landmarks=60,
         landmark_kinds=(LandmarkKind.KMEANS,),
-        min_rows_per_landmark=2,
+        min_rows_per_landmark=3,
         newton_steps=4,
     ),
 )
 
 
-def learn(parts: list[Batch]) -> Model:
-    """One node a part; the first node's model."""
+def learn(parts: list[Batch]) -> tuple[Model, Model]:
+    """One node a part: the first node's model, and what one machine learns from what they give."""
     sources = {f"{i}": MemorySource((each,)) for i, each in enumerate(parts)}
-    return simulate(SPEC, sources)["0"]
+    return simulate(SPEC, sources)["0"], simulate_pooled(SPEC, sources)
 
 
 def batch(X: np.ndarray, y: np.ndarray) -> Batch:
@@ -61,7 +61,7 @@ def test_digits() -> None:
     rows, queries = slice(0, ROWS), batch(X[-HELD_OUT:], y[-HELD_OUT:])
     owners = np.minimum(y[rows] // 4, 2)
     parts = [batch(X[rows][owners == owner], y[rows][owners == owner]) for owner in range(3)]
-    federated, pooled = learn(parts), learn([batch(X[rows], y[rows])])
+    federated, pooled = learn(parts)
     assert federated.provenance.kernel == "conv-ntk relu depth 2 image 4x4x1"
     for ours, theirs in zip(federated.latent(queries), pooled.latent(queries), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)

@@ -12,7 +12,7 @@ from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.errors import DataError
 from edge_node.model.local import predict_file
 from edge_node.model.report import score_file, score_own
-from edge_node.program.simulation import simulate
+from edge_node.program.simulation import simulate, simulate_pooled
 
 COLUMNS = (
     Column(name="sex", kind=ColumnKind.CATEGORICAL, categories=("f", "m")),
@@ -55,7 +55,7 @@ def test_the_sites_learn_what_a_pooled_file_says(tmp_path: Path, task: Task) -> 
     spec, files = spec_of(task), written(tmp_path, task)
     sources = {site: open_source(files[site], spec.data, site=site) for site in LEVELS}
     pooled = open_source(files["pooled"], spec.data, site="here")
-    (reference,) = simulate(spec, {"pooled": pooled}).values()
+    reference = simulate_pooled(spec, sources)
     assert reference.encoder.categorical[1].labels == tuple(LEVELS)
     (queries,) = pooled.batches()
     mean, sd = reference.latent(queries)

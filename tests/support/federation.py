@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation
 from edge_node.errors import MachineError
 from edge_node.model.model import Model
-from edge_node.program.simulation import simulate
+from edge_node.program.simulation import simulate_pooled
 
 __all__ = ["Federation", "assert_pooled", "model_of"]
 
@@ -71,9 +71,11 @@ def model_of(federation: LocalFederation, node: str) -> Model:
 
 
 def assert_pooled(federation: LocalFederation, nodes: Iterable[str]) -> None:
-    """Each of these nodes holds the posterior that one machine learns from their rows."""
+    """Each of these nodes holds the posterior that one machine learns from their rows, given the
+    parts on which they agree.
+    """
     cohort, spec = tuple(sorted(nodes)), federation.spec
-    rows = _pooled_rows([federation.files[node].read_text() for node in cohort])
+    rows = tuple((node, federation.files[node].read_text()) for node in cohort)
     pooled = _learnt(rows, msgspec.json.encode(spec.data), msgspec.json.encode(spec.model))
     (batch,) = open_source(federation.files[cohort[0]], spec.data).batches()
     mean, sd = pooled.latent(batch)
@@ -85,21 +87,18 @@ def assert_pooled(federation: LocalFederation, nodes: Iterable[str]) -> None:
         np.testing.assert_allclose(theirs[1], sd, rtol=1e-8)
 
 
-def _pooled_rows(files: Sequence[str]) -> str:
-    """CSV files with one header, as one."""
-    header = files[0].partition("\n")[0]
-    return "\n".join([header, *(text.partition("\n")[2].strip("\n") for text in files)]) + "\n"
-
-
 @cache
-def _learnt(rows: str, data: bytes, model: bytes) -> Model:
-    """The pooled posterior; the same rows are learnt from once."""
+def _learnt(rows: tuple[tuple[str, str], ...], data: bytes, model: bytes) -> Model:
+    """The pooled posterior of each node's file; the same rows are learnt from once."""
     spec = FederationSpec(
         name="pooled",
         data=msgspec.json.decode(data, type=DataSpec),
         model=msgspec.json.decode(model, type=ModelSpec),
     )
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "rows.csv"
-        file.write_text(rows)
-        return simulate(spec, {"pooled": open_source(file, spec.data)})["pooled"]
+        sources = {}
+        for node, text in rows:
+            file = Path(folder) / f"{node}.csv"
+            file.write_text(text)
+            sources[node] = open_source(file, spec.data)
+        return simulate_pooled(spec, sources)

@@ -20,7 +20,7 @@ from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.errors import MachineError
 from edge_node.model.model import Model
-from edge_node.program.simulation import simulate
+from edge_node.program.simulation import simulate_pooled
 from edge_node.serving import client
 from tests.support.federation import Federation
 
@@ -48,24 +48,22 @@ SPEC = FederationSpec(
 
 
 def write_rows(folder: Path) -> dict[str, Path]:
-    """A file per site without the site column, and one with everybody's rows and the column."""
+    """A file per site, without the site column."""
     random = np.random.default_rng(0)
-    files = {site: folder / f"{site}.csv" for site in (*SITES, "pooled")}
-    pooled = ["age,stay,clinic\n"]
+    files = {site: folder / f"{site}.csv" for site in SITES}
     for level, site in enumerate(SITES):
         ages = random.uniform(20, 80, 30)
         rows = [f"{age},{3 * level + np.sin(age / 9) + random.normal() / 5}" for age in ages]
         files[site].write_text("age,stay\n" + "".join(f"{row}\n" for row in rows))
-        pooled += [f"{row},{site}\n" for row in rows]
-    files["pooled"].write_text("".join(pooled))
     return files
 
 
-def learn_pooled(file: Path) -> Model:
-    """What one machine learns with all rows."""
-    source, public = open_source(file, SPEC.data), file.with_name("public.csv")
+def learn_pooled(files: dict[str, Path]) -> Model:
+    """What one machine learns with all rows, and the sites' parts."""
+    public = files["bern"].with_name("public.csv")
     (batch,) = open_source(public, SPEC.data, with_target=False).batches()
-    return simulate(SPEC, {"pooled": source}, public=batch)["pooled"]
+    sources = {site: open_source(file, SPEC.data, site=site) for site, file in files.items()}
+    return simulate_pooled(SPEC, sources, public=batch)
 
 
 def test_nodes_with_the_specs_file_reach_the_pooled_posterior(tmp_path: Path) -> None:
@@ -73,8 +71,7 @@ def test_nodes_with_the_specs_file_reach_the_pooled_posterior(tmp_path: Path) ->
     files = write_rows(tmp_path)
     public = tmp_path / "public.csv"
     public.write_text(PUBLIC)
-    own = {site: files[site] for site in SITES}
-    with Federation(tmp_path / "federation", SPEC, own, threads=1) as federation:
+    with Federation(tmp_path / "federation", SPEC, files, threads=1) as federation:
         federation.enrol_all()
         config = NodePaths(federation.node_directory("bern")).config
         run = ("edge_node", "run", "--dir", str(config.parent))
@@ -89,7 +86,7 @@ def test_nodes_with_the_specs_file_reach_the_pooled_posterior(tmp_path: Path) ->
         public.write_text(PUBLIC)
         federation.start_nodes()
         federation.wait_complete(deadline=60)
-        pooled = learn_pooled(files["pooled"])
+        pooled = learn_pooled(files)
         for site in SITES:
             (answer,) = client.predict(federation.node_directory(site), [{"age": 50.0}])
             (row,) = pooled.predict(

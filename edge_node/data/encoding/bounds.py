@@ -75,7 +75,7 @@ def _centre(bounds: tuple[float, float]) -> tuple[float, float]:
 
 def _number(column: Column, index: int) -> NumericFeature:
     centre, half = _centre(column.bounds or (-1.0, 1.0))
-    return NumericFeature(column.name, index, centre, half / _WIDTH, most=_WIDTH)
+    return NumericFeature(column.name, index, centre, half / _WIDTH, most=_WIDTH, of_spec=True)
 
 
 def _category(column: Column, index: int) -> CategoricalFeature:

@@ -27,34 +27,29 @@ __all__ = [
     "NumericFeature",
 ]
 
-_FARTHEST = 1e150  # standard deviations: sums of squares stay finite
-
 
 class NumericFeature(msgspec.Struct, frozen=True):
     """Input (x - location) / scale of the numeric column at ``index``.
 
-    ``most`` bounds its absolute value: an input beyond it counts as the bound.
+    ``most`` bounds its absolute value: an input beyond it counts as the bound. If the bound is the
+    spec's (``of_spec``), users are told of numbers beyond it; otherwise they are to be expected.
     """
 
     name: str
     index: int
     location: float
     scale: float
-    most: float | None = None
+    most: float
+    of_spec: bool = False
 
 
 class CategoricalFeature(msgspec.Struct, frozen=True):
-    """Inputs [x = label] - share of the categorical column at ``index``.
-
-    ``joined`` labels are common, but have no input: their rows hide those of rare labels, or those
-    without a value.
-    """
+    """Inputs [x = label] - share of the categorical column at ``index``."""
 
     name: str
     index: int
     labels: tuple[str, ...]
     shares: tuple[float, ...]
-    joined: tuple[str, ...] = ()
 
 
 class MissingFeature(msgspec.Struct, frozen=True):
@@ -67,7 +62,11 @@ class MissingFeature(msgspec.Struct, frozen=True):
 
 
 class Encoder(msgspec.Struct, frozen=True):
-    """The agreed encoding; inputs are ordered numeric, one-hot, missing."""
+    """The agreed encoding; inputs are ordered numeric, one-hot, missing.
+
+    ``target_most`` bounds a standardised target's absolute value, as ``most`` does an input's;
+    None: nothing does.
+    """
 
     numeric: tuple[NumericFeature, ...]
     categorical: tuple[CategoricalFeature, ...]
@@ -77,6 +76,7 @@ class Encoder(msgspec.Struct, frozen=True):
     rows: int
     class_counts: tuple[int, ...]
     warnings: tuple[str, ...]
+    target_most: float | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -86,11 +86,7 @@ class Encoder(msgspec.Struct, frozen=True):
         return (*(f.name for f in self.numeric), *one_hot, *missing)
 
     def encode(self, batch: Batch) -> Matrix:
-        """A batch's inputs (n, d).
-
-        Raises:
-            DataError: a number is so far from the federation's that its square overflows.
-        """
+        """A batch's inputs (n, d)."""
         columns = [_standardised(batch.numeric[:, f.index], f) for f in self.numeric]
         for category in self.categorical:
             held = batch.categorical[:, category.index]
@@ -103,7 +99,9 @@ class Encoder(msgspec.Struct, frozen=True):
         """A batch's targets (n,): standardised, or class indices."""
         if batch.target is None:
             raise DataError("the rows have no target")
-        return (batch.target - self.target_location) / self.target_scale
+        scaled: Vector = (batch.target - self.target_location) / self.target_scale
+        most = self.target_most
+        return scaled if most is None else np.clip(scaled, -most, most)
 
     def unscale(self, mean: Vector, sd: Vector) -> tuple[Vector, Vector]:
         """Mean and sd of standardised targets, in the target's own unit."""
@@ -111,12 +109,12 @@ class Encoder(msgspec.Struct, frozen=True):
 
     def warnings_for(self, batch: Batch) -> list[str]:
         """A sentence for each column with labels that the federation doesn't know, or with numbers
-        beyond their bounds: how many rows have them.
+        beyond the spec's bounds: how many rows have them.
         """
         found = []
         for category in self.categorical:
             held = batch.categorical[:, category.index]
-            known = {None, *category.labels, *category.joined}
+            known = {None, *category.labels}
             unseen = [label for label in held if label not in known]
             if unseen:
                 names = ", ".join(repr(label) for label in sorted(set(unseen))[:5])
@@ -180,22 +178,12 @@ def _standardised(values: Vector, number: NumericFeature) -> Vector:
     """A numeric column's inputs; missing values are the mean."""
     with np.errstate(over="ignore"):
         scaled = (values - number.location) / number.scale
-    if number.most is not None:
-        return np.nan_to_num(np.clip(scaled, -number.most, number.most), nan=0.0)
-    if (far := values[np.abs(scaled) > _FARTHEST]).size:
-        raise DataError(
-            "a number is too far from the federation's",
-            where=f"column {number.name!r}",
-            expected=f"within {_FARTHEST:g} standard deviations of the mean",
-            found=f"{far.size} farther ones",  # not the value: a node reports why it refuses
-            remedy="Correct the value",
-        )
-    return np.nan_to_num(scaled, nan=0.0)
+    return np.nan_to_num(np.clip(scaled, -number.most, number.most), nan=0.0)
 
 
 def _beyond(values: Vector, number: NumericFeature) -> NDArray[np.bool_]:
-    """Which values (n,) the encoder moves to a bound, allowing for rounding."""
-    most = np.inf if number.most is None else number.most * (1.0 + 1e-9)
+    """Which values (n,) are beyond a bound of the spec, allowing for rounding."""
+    most = number.most * (1.0 + 1e-9) if number.of_spec else np.inf
     beyond: NDArray[np.bool_] = np.abs(values - number.location) > most * number.scale
     return beyond
 

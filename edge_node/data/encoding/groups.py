@@ -1,4 +1,4 @@
-"""Which groups of rows have an input of their own: none so small that a sum gives its rows away.
+"""Which groups of its rows a site gives: none so small that a sum gives its rows away.
 
 A column divides the rows into those of each label, those without a value, and the rest. The sum
 over all rows less the groups' sums is a sum over the rest, so the rest must not be small, either.
@@ -19,7 +19,7 @@ def kept_groups(
     """The groups that are told apart. While the rest is too small, the smallest group joins it.
 
     Args:
-        rows: how many rows the federation has.
+        rows: how many rows the site has.
         labels: how many rows have each label of the column.
         missing: how many rows have no value.
         fewest: how many rows each group must have, and the rest, unless it is empty.

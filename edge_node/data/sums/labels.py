@@ -1,21 +1,16 @@
-"""The federation's category lists, from sums only; rare labels are not in any sum of their bytes.
+"""The federation's category lists, from sums only: of the labels that some site gives.
 
-Every column has 40 tables of hash buckets, in which rows are counted over the whole federation. A
-label counts as common if its bucket has enough rows in every table (a count-min sketch: Cormode &
-Muthukrishnan 2005). Nodes add up the bytes of common labels and of no others. A rare label gets
-through only if other labels share its bucket in every table. The probability of that is at most
-the product of the tables' shares of occupied buckets, which all nodes know: unless it is at most
-2^-40, no byte is summed, and larger tables are tried.
-
-Bytes are summed per bucket of the first three tables, with rows and a checksum. A bucket with a
-single label reveals it: bytes over rows. The label's sums are then taken out of its other two
-buckets, and so on until nothing is left (peeling, as in an invertible Bloom table: Goodrich &
-Mitzenmacher 2011). If something is left, larger tables are tried.
+A site gives a label if it has enough rows of it (`edge_node.data.sums.given`). Every column has
+three tables of hash buckets. Rows of the labels that are given are counted in them; then, in the
+buckets that are not empty, rows, a checksum and bytes are summed. A bucket with a single label
+reveals it: bytes over rows. The label's sums are then taken out of its other two buckets, and so on
+until nothing is left (peeling, as in an invertible Bloom table: Goodrich & Mitzenmacher 2011). If
+something is left, larger tables are tried. Nobody learns who gave a label.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Vector
-from edge_node.data.sources.schema import LONGEST_LABEL
+from edge_node.config import Column, DataSpec
+from edge_node.data.sources.schema import LONGEST_LABEL, categorical_columns, unlisted_columns
 from edge_node.errors import DataError
 
 __all__ = [
@@ -34,33 +30,50 @@ __all__ = [
     "count_length",
     "label_bytes",
     "label_counts",
+    "label_tallies",
     "read_labels",
     "too_many",
 ]
 
 Tally = Counter[bytes]
-"""How many of a node's rows hold each label (in UTF-8) of a column."""
+"""How many of a site's rows hold each label (in UTF-8) that it gives of a column."""
 
 ATTEMPTS = 4
-_TABLES = 40
+_TABLES = 3
 _BUCKETS = 128  # of each table at first; each further attempt has eight times as many
-_LEAK = 2.0**-40  # the largest probability with which a rare label's bytes may be summed
-_COPIES = 3  # tables in whose buckets bytes are summed
+_FULL = 0.85  # share of buckets that aren't empty: fuller tables can hardly be read
 _MOST = 1 << 16  # labels of a column at one node: more wouldn't fit the largest tables
 _WORDS = 2 + LONGEST_LABEL  # of a bucket: rows, checksum, bytes
 
 
-def add_labels(tally: Tally, values: NDArray[np.object_], column: str) -> None:
-    """Count the labels of some rows (n,); missing ones (None) are left out.
+def add_labels(counted: Counter[str], cells: NDArray[np.object_], column: Column) -> None:
+    """Count the labels of some rows (n,): those that the column lists, or all. None is no label.
 
     Raises:
-        DataError: a label is longer than 64 bytes, or there are more than 65,536 different ones.
+        DataError: there are more than 65,536 different ones.
     """
-    for label, rows in Counter(values.tolist()).items():
-        if label is not None:
-            tally[_utf8(label, column)] += rows
-    if len(tally) > _MOST:
-        raise too_many(repr(column), f"more than {_MOST} at this node")
+    for label, rows in Counter(cells.tolist()).items():
+        if label is not None and (not column.categories or label in column.categories):
+            counted[label] += rows
+    if len(counted) > _MOST:
+        raise too_many(repr(column.name), f"more than {_MOST} at this node")
+
+
+def label_tallies(given: Sequence[Mapping[str, int]], data: DataSpec) -> tuple[Tally, ...]:
+    """What a site gives of each column that the spec doesn't list.
+
+    Args:
+        given: rows with each label, by categorical column.
+        data: the schema.
+
+    Raises:
+        DataError: a label is longer than 64 bytes.
+    """
+    names = [column.name for column in categorical_columns(data)]
+    return tuple(
+        Counter({_utf8(label, names[j]): rows for label, rows in given[j].items()})
+        for j in unlisted_columns(data)
+    )
 
 
 def count_length(columns: int, attempt: int) -> int:
@@ -85,61 +98,58 @@ def label_counts(tallies: Sequence[Tally], columns: Sequence[int], attempt: int)
 
 @dataclass(frozen=True)
 class Sieve:
-    """Which labels are common, as the federation's counts say.
+    """In which buckets there are labels, as the federation's counts say.
 
     Attributes:
         columns: the columns that were counted.
         attempt: as in ``label_counts``.
-        common: which buckets have enough rows, (columns, tables, buckets).
+        occupied: which buckets have rows, (columns, tables, buckets).
     """
 
     columns: tuple[int, ...]
     attempt: int
-    common: NDArray[np.bool_]
+    occupied: NDArray[np.bool_]
 
     @classmethod
-    def read(cls, total: Vector, columns: Sequence[int], attempt: int, min_rows: int) -> "Sieve":
+    def read(cls, total: Vector, columns: Sequence[int], attempt: int) -> "Sieve":
         """The sieve of those columns whose tables are empty enough; the others are left out.
 
         Args:
             total: the federation's sum of ``label_counts``.
             columns: as for ``label_counts``.
             attempt: as for ``label_counts``.
-            min_rows: fewest rows of a common label.
         """
-        counts = total.reshape(len(columns), _TABLES, _buckets(attempt))
-        occupied = np.mean(counts != 0, axis=2)
-        tight = np.prod(occupied, axis=1) <= _LEAK
-        kept = tuple(column for column, fits in zip(columns, tight, strict=True) if fits)
-        return cls(kept, attempt, counts[tight] >= min_rows)
+        occupied = total.reshape(len(columns), _TABLES, _buckets(attempt)) != 0
+        readable = occupied.mean(axis=(1, 2)) <= _FULL
+        kept = tuple(column for column, fits in zip(columns, readable, strict=True) if fits)
+        return cls(kept, attempt, occupied[readable])
 
     @cached_property
     def _slots(self) -> NDArray[np.int64]:
-        """The slot in which a common bucket's bytes are summed: (columns, 3, buckets)."""
-        common = self.common[:, :_COPIES]
-        slots: NDArray[np.int64] = np.cumsum(common).reshape(common.shape) - 1
+        """The slot in which an occupied bucket's bytes are summed: (columns, tables, buckets)."""
+        slots: NDArray[np.int64] = np.cumsum(self.occupied).reshape(self.occupied.shape) - 1
         return slots
 
     @property
     def size(self) -> int:
         """How many buckets have bytes summed."""
-        return int(self.common[:, :_COPIES].sum())
+        return int(self.occupied.sum())
 
     def column_of(self, slot: int) -> int:
         """The place of a slot's column among ``columns``."""
         return int(np.searchsorted(self._slots[:, -1, -1], slot))
 
     def slots(self, place: int, label: bytes) -> NDArray[np.int64] | None:
-        """A label's three slots, or None where it is not common."""
+        """A label's three slots; None if one of its buckets is empty, so nobody gave the label."""
         buckets = _hashes(label, self.columns[place], self.attempt)
-        if not self.common[place, np.arange(_TABLES), buckets].all():
+        if not self.occupied[place, np.arange(_TABLES), buckets].all():
             return None
-        found: NDArray[np.int64] = self._slots[place, np.arange(_COPIES), buckets[:_COPIES]]
+        found: NDArray[np.int64] = self._slots[place, np.arange(_TABLES), buckets]
         return found
 
 
 def label_bytes(tallies: Sequence[Tally], sieve: Sieve) -> Vector:
-    """Sums over rows of one, the checksum and the bytes of common labels: (slots, 66) flattened."""
+    """Sums over rows of one, the checksum and the bytes of labels: (slots, 66) flattened."""
     sums = np.zeros((sieve.size, _WORDS))
     for place, column in enumerate(sieve.columns):
         for label, rows in tallies[column].items():
@@ -149,19 +159,17 @@ def label_bytes(tallies: Sequence[Tally], sieve: Sieve) -> Vector:
     return sums.ravel()
 
 
-def read_labels(total: Vector, sieve: Sieve, min_rows: int) -> dict[int, dict[str, int]]:
+def read_labels(total: Vector, sieve: Sieve) -> dict[int, dict[str, int]]:
     """The labels, ascending, and their rows, of each column of the sieve that could be read.
 
     Args:
         total: the federation's sum of ``label_bytes``.
         sieve: as for ``label_bytes``.
-        min_rows: a label with fewer rows in this sum (a node was lost since) is not listed.
     """
     left = total.reshape(-1, _WORDS).copy()
     found: list[dict[str, int]] = [{} for _ in sieve.columns]
     for place, label, rows in _peeled(left, sieve):
-        if rows >= min_rows:
-            found[place][label.decode()] = int(rows)
+        found[place][label.decode()] = int(rows)
     unread = {sieve.column_of(int(slot)) for slot in np.flatnonzero(left.any(axis=1))}
     return {
         column: dict(sorted(found[place].items()))

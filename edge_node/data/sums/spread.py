@@ -1,16 +1,14 @@
 """The third sum: the encoder and the covariance of its inputs, each a ratio within one total.
 
 Moments are taken around the means, so that nothing cancels. They come with their own counts of
-rows, of present cells and of classes. One-hot inputs and indicators of missing cells are centred
-here. Numbers are summed over all rows only, never over those of one category. So an indicator is
-counted, alone and together with each other indicator, and its covariance with a number is taken as
-zero.
+rows, of values and of classes. One-hot inputs and indicators of missing cells are centred here.
+Nothing is summed over the rows of a category, or of two: categories and gaps are only counted, one
+by one. So the covariance of two columns is taken as zero unless both are numbers.
 
-Whatever goes into the model is rounded (`edge_node.arrays`): the same rows give the same encoder,
-however they are split over nodes.
+Whatever goes into the model is rounded (`edge_node.arrays`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,27 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector, round_absolute, round_significant
-from edge_node.config import DataSpec, Task
+from edge_node.config import Column, ColumnKind, DataSpec, Task
 from edge_node.data.encoding.encoder import (
     CategoricalFeature,
     Encoder,
     MissingFeature,
     NumericFeature,
 )
-from edge_node.data.encoding.groups import MISSING, kept_groups
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
 from edge_node.data.sources.source import Source
 from edge_node.data.sums.counts import Counts
-from edge_node.data.sums.means import GRID_BITS, is_summed
+from edge_node.data.sums.given import Given
 from edge_node.errors import DataError
 from edge_node.packing import Layout, Symmetric
 
 __all__ = ["Agreed", "local_spread", "read_spread"]
 
-_GAIN_BITS = 14
-_GAIN = 2.0**_GAIN_BITS
-_GRID = GRID_BITS - _GAIN_BITS  # bits: of deviations, multiples of 2^-30, sums resolve products
+_GAIN = 2.0**14
+_GRID = 30  # bits: of deviations in gained units, multiples of 2^-30, sums resolve products
 _CONSTANT = 2.0**-55  # a variance, in gained units, that is nothing but rounding
+_FARTHEST = 5.0  # standard deviations: an input beyond them counts as being there
+_FARTHEST_TARGET = 10.0
 
 
 @dataclass(frozen=True)
@@ -56,55 +54,75 @@ class Agreed:
     labels: Sequence[Mapping[str, int]]
 
 
-def local_spread(source: Source, data: DataSpec, agreed: Agreed) -> Vector:
-    """A node's counts and moments, as `_layout` packs them.
+def local_spread(
+    source: Source, data: DataSpec, given: Given, agreed: Agreed, *, fewest: int
+) -> Vector:
+    """What a site gives: counts, moments around the means, and rows with each label or gap.
 
-    Counts of rows, of present numbers and of classes; first and second moments of the target and of
-    the numbers, around the means; how many rows have each indicator, and each pair of indicators.
+    Args:
+        source: the site's rows.
+        data: the schema.
+        given: which groups of them the site gives.
+        agreed: what is known.
+        fewest: how many of its own rows the site gives to a sum over a group, at least. A product
+            of two columns is summed over the rows that have values in both.
     """
     raw = _raw_encoder(data, agreed)
-    numbers, size = len(raw.numeric), len(raw.feature_names)
-    indices = [number.index for number in raw.numeric]
-    present, per_class = np.zeros(numbers), np.zeros(len(data.classes))
-    rows, target, first = 0.0, np.zeros(2), np.zeros(numbers)
-    second, pairs = np.zeros((numbers, numbers)), np.zeros((size - numbers, size - numbers))
+    numbers = len(raw.numeric)
+    columns = [number.index for number in raw.numeric]
+    centres, units = _centres(raw, data)
+    used = [*columns, *([len(given.values) - 1] if data.task is Task.REGRESSION else [])]
+    first, squares = np.zeros(len(used)), np.zeros(len(used))
+    second, both = np.zeros((numbers, numbers)), np.zeros((numbers, numbers))
     for batch in source.batches():
-        rows += len(batch)
-        present += np.sum(~np.isnan(batch.numeric[:, indices]), axis=0)
-        encoded = raw.encode(batch)
-        deviations, indicators = round_absolute(encoded[:, :numbers], _GRID), encoded[:, numbers:]
+        deviations = round_absolute((given.numbers(batch, data)[:, used] - centres) / units, _GRID)
+        held = ~np.isnan(deviations)
+        deviations = np.where(held, deviations, 0.0)
         first += deviations.sum(axis=0)
-        second += deviations.T @ deviations
-        pairs += indicators.T @ indicators
-        if data.task is Task.REGRESSION:
-            deviation = round_absolute(raw.targets(batch), _GRID)
-            target += [deviation.sum(), (deviation**2).sum()]
-        else:
-            classes = raw.targets(batch).astype(np.int64)
-            per_class += np.bincount(classes, minlength=len(per_class))
+        squares += np.square(deviations).sum(axis=0)
+        second += deviations[:, :numbers].T @ deviations[:, :numbers]
+        both += held[:, :numbers].T.astype(np.float64) @ held[:, :numbers]
     return _layout(raw, data).pack(
-        rows=rows,
-        present=present,
-        classes=per_class,
-        target=target,
+        rows=given.rows,
+        classes=given.classes,
+        values=given.values[used],
         first=first,
-        second=second,
-        pairs=pairs,
+        squares=squares,
+        second=np.where(both >= fewest, second, 0.0),
+        indicators=_indicators(raw, given, data),
     )
 
 
+def _centres(raw: Encoder, data: DataSpec) -> tuple[Vector, Vector]:
+    """Around what, and in which units, deviations of the numbers and the target are taken."""
+    centres, units = [f.location for f in raw.numeric], [f.scale for f in raw.numeric]
+    if data.task is Task.REGRESSION:
+        centres.append(raw.target_location)
+        units.append(raw.target_scale)
+    return np.array(centres), np.array(units)
+
+
+def _indicators(raw: Encoder, given: Given, data: DataSpec) -> list[int]:
+    """How many of a site's rows have each label, or no value, where it tells them apart."""
+    numbers = len(numeric_columns(data))
+    places = [m.index + numbers * (m.kind is ColumnKind.CATEGORICAL) for m in raw.missing]
+    rows = [given.labels[f.index].get(label, 0) for f in raw.categorical for label in f.labels]
+    return rows + [given.missing[place] for place in places]
+
+
 def _layout(raw: Encoder, data: DataSpec) -> Layout:
-    """What is summed: the second moments of the numbers, and rows with each pair of indicators."""
+    """What is summed; values, first moments and squares are of the numbers, then of the target."""
     numbers = len(raw.numeric)
+    columns = numbers + (data.task is Task.REGRESSION)
     return Layout(
         {
             "rows": (),
-            "present": (numbers,),
             "classes": (len(data.classes),),
-            "target": (2,),
-            "first": (numbers,),
+            "values": (columns,),
+            "first": (columns,),
+            "squares": (columns,),
             "second": Symmetric(numbers),
-            "pairs": Symmetric(len(raw.feature_names) - numbers),
+            "indicators": (len(raw.feature_names) - numbers,),
         }
     )
 
@@ -128,15 +146,12 @@ def read_spread(
     raw = _raw_encoder(data, agreed)
     numbers, size = len(raw.numeric), len(raw.feature_names)
     parts = _layout(raw, data).unpack(total)
-    rows = parts["rows"].item()
-    second = np.zeros((size, size))
-    second[:numbers, :numbers], second[numbers:, numbers:] = parts["second"], parts["pairs"]
-    first = np.concatenate([parts["first"], np.diag(parts["pairs"])])
-    covariance = second / rows - np.outer(first, first) / rows**2
-    covariance[:numbers, numbers:] = covariance[numbers:, :numbers] = 0.0
-    held = np.append(np.maximum(parts["present"], 1.0), np.full(size - numbers, rows))
-    mean = first / held
-    variance = np.diag(second) / held - mean**2
+    rows, values = parts["rows"].item(), np.maximum(parts["values"], 1.0)
+    shares = parts["indicators"] / rows
+    centre = parts["first"] / values
+    spread = parts["squares"] / values - centre**2
+    mean = np.append(centre[:numbers], shares)
+    variance = np.append(spread[:numbers], shares * (1.0 - shares))
     varies = variance > _CONSTANT + 1e-12 * mean**2
     scale = np.ones(size)
     if pixels and varies[:numbers].any():
@@ -144,14 +159,37 @@ def read_spread(
         varies[:numbers] = True
     else:
         scale[:numbers] = round_significant(np.sqrt(np.where(varies, variance, 1.0)))[:numbers]
+    covariance = _covariance(raw, parts, rows)
     scaled = covariance[np.ix_(varies, varies)] / np.outer(scale[varies], scale[varies])
+    encoder = _scaled(raw, mean, scale, varies)
+    absent = zip(data.classes, parts["classes"], strict=True)
     encoder = msgspec.structs.replace(
-        _scaled(raw, mean, scale, varies),
-        target_scale=_target_scale(parts["target"] / rows, data, raw),
+        encoder,
+        target_scale=_target_scale(centre, spread, data, raw),
         rows=int(rows),
         class_counts=tuple(parts["classes"].astype(int).tolist()),
+        target_most=_FARTHEST_TARGET if data.task is Task.REGRESSION else None,
+        warnings=encoder.warnings
+        + tuple(f"no site has enough rows of class {label!r}" for label, n in absent if not n),
     )
     return encoder, round_absolute(scaled)
+
+
+def _covariance(raw: Encoder, parts: Mapping[str, Matrix], rows: float) -> Matrix:
+    """The covariance (d, d) of the inputs before they are scaled: of the numbers, and of the labels
+    of each column, which exclude each other. A missing number counts as the mean.
+    """
+    numbers = len(raw.numeric)
+    first, shares = parts["first"][:numbers] / rows, parts["indicators"] / rows
+    covariance = np.zeros((len(raw.feature_names), len(raw.feature_names)))
+    covariance[:numbers, :numbers] = parts["second"] / rows - np.outer(first, first)
+    start = 0
+    for size in [*(len(f.labels) for f in raw.categorical), *(1 for _ in raw.missing)]:
+        own = shares[start : start + size]
+        place = slice(numbers + start, numbers + start + size)
+        covariance[place, place] = np.diag(own) - np.outer(own, own)
+        start += size
+    return covariance
 
 
 def _one_scale(variance: Vector, raw: Encoder) -> Vector:
@@ -161,79 +199,65 @@ def _one_scale(variance: Vector, raw: Encoder) -> Vector:
     return scales
 
 
-def _target_scale(moments: Vector, data: DataSpec, raw: Encoder) -> float:
+def _target_scale(centre: Vector, spread: Vector, data: DataSpec, raw: Encoder) -> float:
+    """The target's scale; it stands last in both."""
     if data.task is Task.CLASSIFICATION:
         return 1.0
-    variance = float(moments[1] - moments[0] ** 2)
-    if variance <= _CONSTANT + 1e-12 * moments[0] ** 2:
+    if spread[-1] <= _CONSTANT + 1e-12 * centre[-1] ** 2:
         raise DataError(
             "the target is constant over the whole federation: there is nothing to learn",
             where=f"column {data.target!r}",
             found="one value in every row",  # not which: a node reports why it refuses
         )
-    return float(round_significant(np.array(np.sqrt(variance)))) * raw.target_scale
+    return float(round_significant(np.sqrt(spread[-1:]))[0]) * raw.target_scale
 
 
 def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
     """The encoder before scales and shares are known.
 
     Numbers lie around their means, in gained units instead of standard deviations; indicators of
-    labels and of missing cells are not centred. A column with too few values, or a label with too
-    few rows, has no input.
+    labels and of missing cells are not centred. A column, label or gap that no site gives has no
+    input.
 
     Raises:
-        DataError: no column has enough values.
+        DataError: no site gives any column.
     """
-    counts, summed = agreed.counts, is_summed(agreed.counts, data)
+    counts = agreed.counts
     scales = [unit / _GAIN for unit in counts.units]
     regression = data.task is Task.REGRESSION
-    numeric = list(enumerate(numeric_columns(data)))
-    listed = list(_listed(data, agreed))
-    if not summed[: len(numeric)].any() and not any(each.labels for each in listed):
+    numeric, categorical = numeric_columns(data), categorical_columns(data)
+    used = [values > 0 for values in counts.values[: len(numeric)]]
+    listed = [
+        _listed(column, i, found)
+        for i, (column, found) in enumerate(zip(categorical, agreed.labels, strict=True))
+    ]
+    if not any(used) and not any(each.labels for each in listed):
         names = ", ".join(column.name for column in data.columns)
-        raise DataError("no input has enough values in the whole federation", found=names)
+        raise DataError("no input has enough values at any site", found=names)
+    gaps = zip(numeric + categorical, places(data), counts.missing, strict=True)
     return Encoder(
         tuple(
-            NumericFeature(column.name, i, agreed.means[i], scales[i])
-            for i, column in numeric
-            if summed[i]
+            NumericFeature(column.name, i, agreed.means[i], scales[i], _FARTHEST)
+            for i, column in enumerate(numeric)
+            if used[i]
         ),
         tuple(listed),
-        tuple(_missing(data, agreed)),
+        tuple(MissingFeature(column.name, *place, 0.0) for column, place, rows in gaps if rows),
         target_location=agreed.means[-1] if regression else 0.0,
         target_scale=scales[-1] if regression else 1.0,
         rows=0,
         class_counts=(),
         warnings=tuple(
-            f"column {column.name!r} has fewer than {data.min_rows_per_category} values in the "
-            "whole federation and is not used"
-            for i, column in numeric
-            if not summed[i]
+            f"column {column.name!r} has too few values at each site and is not used"
+            for i, column in enumerate(numeric)
+            if not used[i]
         ),
     )
 
 
-def _listed(data: DataSpec, agreed: Agreed) -> Iterator[CategoricalFeature]:
-    """Each categorical column: the labels with an input, and those that have joined the rest."""
-    numbers, fewest = len(numeric_columns(data)), data.min_rows_per_category
-    for i, column in enumerate(categorical_columns(data)):
-        labels, missing = agreed.labels[i], agreed.counts.missing[numbers + i]
-        groups = kept_groups(agreed.counts.rows, labels, missing, fewest)
-        kept = tuple(label for label in labels if label in groups)
-        joined = tuple(each for each in labels if each not in groups and labels[each] >= fewest)
-        yield CategoricalFeature(column.name, i, kept, (0.0,) * len(kept), joined)
-
-
-def _missing(data: DataSpec, agreed: Agreed) -> Iterator[MissingFeature]:
-    """An indicator for each column whose missing cells are told apart."""
-    counts = agreed.counts
-    names = [column.name for column in numeric_columns(data) + categorical_columns(data)]
-    labels: list[Mapping[str, int]] = [{} for _ in numeric_columns(data)]
-    for name, (kind, i), missing, own in zip(
-        names, places(data), counts.missing, [*labels, *agreed.labels], strict=True
-    ):
-        if MISSING in kept_groups(counts.rows, own, missing, data.min_rows_per_category):
-            yield MissingFeature(name, kind, i, 0.0)
+def _listed(column: Column, index: int, found: Mapping[str, int]) -> CategoricalFeature:
+    labels = tuple(label for label, rows in found.items() if rows)
+    return CategoricalFeature(column.name, index, labels, (0.0,) * len(labels))
 
 
 def _scaled(raw: Encoder, mean: Vector, scale: Vector, varies: NDArray[np.bool_]) -> Encoder:

@@ -7,7 +7,7 @@ with variance a, so are the contrasts, and every probability is the same; but su
 systems are smaller by a factor (1 - 1/C)^2. Two classes: one latent.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,28 +19,26 @@ from edge_node.errors import NumericalError
 __all__ = ["LabelRows", "class_offsets", "contrast", "one_hot"]
 
 
-def class_offsets(counts: Vector, classes: Sequence[str] = ()) -> Vector:
+def class_offsets(counts: Vector) -> Vector:
     """The fixed mean of the logits: log class proportions (C,).
+
+    A class that no site gives rows of counts as half a row: it stays possible.
 
     Args:
         counts: rows per class (C,) in the whole federation.
-        classes: the labels, for the error message.
 
     Raises:
-        NumericalError: fewer than two classes, or a class that no row has.
+        NumericalError: rows of fewer than two classes.
     """
     counts = np.asarray(counts, dtype=np.float64)
-    if len(counts) < 2:
-        raise NumericalError("classification needs at least two classes", found=str(len(counts)))
-    absent = [str(classes[c] if classes else c) for c, rows in enumerate(counts) if not rows > 0]
-    if absent:
+    if np.count_nonzero(counts > 0) < 2:
         raise NumericalError(
-            "a class has no rows at any node",
-            expected="at least one row of every class in the federation",
-            found=f"none of class {', '.join(absent)}",
-            remedy="Remove it from `data.classes` of the spec",
+            "classification needs rows of at least two classes",
+            found=f"rows of {np.count_nonzero(counts > 0)}",
+            remedy="A site gives rows of a class only if it has `min_rows_per_category` of them",
         )
-    offsets: Vector = np.log(counts / counts.sum())
+    held = np.maximum(counts, 0.5)
+    offsets: Vector = np.log(held / held.sum())
     return offsets
 
 

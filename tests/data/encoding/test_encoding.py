@@ -1,7 +1,6 @@
-"""The encoder depends on the federation's rows, and not on who holds them."""
+"""The encoder, from what sites give of their rows: enough of each group, or nothing."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 from edge_node.config import Column, ColumnKind, DataSpec, Task
 from edge_node.data.encoding.encoder import EncodedRows, Encoder
 from edge_node.data.encoding.groups import MISSING, kept_groups
+from edge_node.data.sources.rare_classes import without_rare_classes
 from edge_node.data.sources.source import Batch, MemorySource, open_source
-from edge_node.errors import CohortRefusedError, DataError, RefusedError
+from edge_node.errors import CohortRefusedError, DataError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program.encoding import agree_encoding
@@ -35,7 +35,7 @@ DATA = DataSpec(
 
 
 def agree(
-    sources: list, data: DataSpec = DATA, lost_at: str = ""
+    sources: list, data: DataSpec = DATA, lost_at: str = "", fewest: int = 3
 ) -> tuple[Encoder, np.ndarray, list[np.ndarray]]:
     """Encoder, covariance, and every vector that was summed; the last node may be lost."""
     seen: list[np.ndarray] = []
@@ -43,7 +43,8 @@ def agree(
 
     async def program(network: Network) -> tuple[Encoder, np.ndarray]:
         source = sources[names.index(network.node)]
-        _, *agreed = await agree_encoding(Recording(network, seen), source, data)
+        recording = Recording(network, seen)
+        _, *agreed = await agree_encoding(recording, source, data, fewest=fewest)
         return agreed[0], agreed[1]
 
     lost = {names[-1]: lost_at} if lost_at else {}
@@ -74,21 +75,22 @@ def pick(batch: Batch, indices: np.ndarray) -> MemorySource:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 8), st.integers(0, 2**32 - 1))
-def test_any_partition_gives_the_same_encoder(nodes: int, seed: int) -> None:
-    """Bit for bit, in any order of rows."""
+def test_where_all_is_given_any_partition_gives_the_same_encoder(nodes: int, seed: int) -> None:
+    """To rounding, in any order of rows."""
     batch = rows(seed)
-    pooled, covariance, _ = agree([pick(batch, np.arange(len(batch)))])
+    pooled, covariance, _ = agree([pick(batch, np.arange(len(batch)))], fewest=1)
     random = np.random.default_rng(seed)
     parts = np.array_split(random.permutation(len(batch)), nodes)
-    split, split_covariance, _ = agree([pick(batch, part) for part in parts])
-    assert split == pooled
-    np.testing.assert_array_equal(split_covariance, covariance)
+    split, split_covariance, _ = agree([pick(batch, part) for part in parts], fewest=1)
+    assert split.feature_names == pooled.feature_names
+    np.testing.assert_allclose(split.encode(batch), pooled.encode(batch), atol=1e-8)
+    np.testing.assert_allclose(split_covariance, covariance, atol=1e-8)
 
 
 def test_inputs_are_standardised_whatever_their_unit() -> None:
     """Mean zero and unit variance, at 1e-12 and at 1.7e9 + 1; missing ones are imputed, marked."""
     batch = rows(1, 4000)
-    encoder, covariance, _ = agree([pick(batch, np.arange(4000))])
+    encoder, covariance, _ = agree([pick(batch, np.arange(4000))], fewest=1)
     X = encoder.encode(batch)
     names = list(encoder.feature_names)
     for name, j in (("a", 0), ("b", 1)):
@@ -99,25 +101,26 @@ def test_inputs_are_standardised_whatever_their_unit() -> None:
         assert set(np.unique(X[:, names.index(f"{name} is missing")] > 0)) == {False, True}
         assert np.all(X[~present, names.index(name)] == 0)
     numbers = len(encoder.numeric)
-    for block in (slice(0, numbers), slice(numbers, None)):
+    labels = len(encoder.categorical[0].labels)
+    for block in (slice(0, numbers), slice(numbers, numbers + labels)):
         expected = np.cov(X[:, block].T, bias=True)
         np.testing.assert_allclose(expected, covariance[block, block], atol=1e-6)
-    assert not covariance[:numbers, numbers:].any()
+        covariance[block, block] = 0.0
+    np.testing.assert_allclose(np.var(X, axis=0)[-3:], np.diag(covariance)[-3:], atol=1e-6)
+    assert not (covariance - np.diag(np.diag(covariance))).any()  # of two columns: unknown
     y = encoder.targets(batch)
     assert y.std() == pytest.approx(1.0, rel=1e-6)
     mean, _ = encoder.unscale(y, y)
     np.testing.assert_allclose(mean, batch.target, rtol=1e-9)
 
 
-def test_labels_are_found_and_rare_ones_never_summed() -> None:
-    """A label in two rows of the whole federation stays secret, whoever holds them."""
-    batch = rows(2)
-    batch.categorical[0, 0] = batch.categorical[39, 0] = "Erika Mustermann"
-    encoder, _, seen = agree([pick(batch, part) for part in np.array_split(np.arange(40), 3)])
-    rows_of = Counter(batch.categorical[:, 0])
-    joined = min((rows_of[label], label or "") for label in rows_of if label != "Erika Mustermann")
-    kept = {"a label of some length", "grün", "red"} - {joined[1]}  # the smallest hides Erika
-    assert encoder.categorical[0].labels == tuple(sorted(kept))
+def test_a_label_is_given_by_a_site_that_has_enough_rows_of_it() -> None:
+    """Two rows at each of three sites are enough for nobody, and stay secret."""
+    batch = rows(2, 120)
+    batch.categorical[::20, 0] = "Erika Mustermann"  # two rows in each forty
+    thirds = [pick(batch, part) for part in np.array_split(np.arange(120), 3)]
+    encoder, _, seen = agree(thirds)
+    assert encoder.categorical[0].labels == ("a label of some length", "grün", "red")
     secret = np.frombuffer(b"Erika Mustermann", dtype=np.uint8).astype(float)
     for vector in (v for v in seen if len(v) >= len(secret)):
         for scale in (1.0, 2.0):
@@ -129,12 +132,14 @@ def test_labels_are_found_and_rare_ones_never_summed() -> None:
     assert "Erika" in warning
     one_hot = [i for i, name in enumerate(encoder.feature_names) if name.startswith("kind=")]
     assert np.all(encoder.encode(query)[0, one_hot] < 0)  # none of the known ones
+    whole, _, _ = agree([pick(batch, np.arange(120))])
+    assert "Erika Mustermann" in whole.categorical[0].labels  # six rows at one site
 
 
 def test_colliding_labels_are_told_apart() -> None:
     """Many labels share buckets of the first table; a larger one is used."""
     names = np.array([f"label-{i}" for i in range(120)], dtype=object)
-    kinds = np.repeat(names, 3)[:, None]
+    kinds = np.tile(np.repeat(names, 3), 4)[:, None]
     n = len(kinds)
     random = np.random.default_rng(0)
     batch = Batch(random.normal(size=(n, 2)), kinds, random.normal(size=n))
@@ -178,20 +183,24 @@ CLASSES = DataSpec(
 
 @pytest.mark.parametrize("data", [DATA, CLASSES], ids=lambda data: data.task.value)
 @pytest.mark.parametrize("step", ["counts", "labels/0/bytes", "means", "spread"])
-def test_a_node_that_is_lost_on_the_way_was_never_there(data: DataSpec, step: str) -> None:
-    """Bit for bit, whenever it is: a group that its rows made large enough isn't summed."""
+def test_a_node_that_is_lost_on_the_way_is_missing_from_each_later_sum(
+    data: DataSpec, step: str
+) -> None:
+    """No sum is divided by the count of another one, so none is wrong."""
     batch = rows(6, 300)
-    batch.numeric[200:] *= 3.0  # the lost node's rows are unlike the others'
+    batch.numeric[200:] += [3e-12, 3.0]  # the lost node's rows are unlike the others'
     batch.categorical[200:300:2, 0] = "seen there only"
-    batch.categorical[:2, 0] = "seen there only"
     if data is CLASSES:
         assert batch.target is not None
         batch = Batch(batch.numeric, batch.categorical, (batch.target > 0).astype(float))
     parts = [pick(batch, part) for part in np.split(np.arange(300), [80, 200])]
     encoder, covariance, _ = agree(parts, data, lost_at=step)
-    alone, same, _ = agree([pick(batch, np.arange(200))], data)
-    assert encoder == alone
-    np.testing.assert_array_equal(covariance, same)
+    alone, same, _ = agree(parts[:2], data)
+    assert encoder.rows == 200
+    assert encoder.feature_names == alone.feature_names
+    if step != "spread":  # means were summed with it; what is taken around them isn't
+        np.testing.assert_allclose(covariance, same, atol=1e-4)
+        np.testing.assert_allclose(encoder.encode(batch), alone.encode(batch), atol=1e-4)
     whole, _, _ = agree(parts, data)
     assert "seen there only" in whole.categorical[0].labels
     assert whole.rows == 300
@@ -206,23 +215,38 @@ def test_too_few_rows_that_are_left_are_refused(step: str) -> None:
         agree(parts, lost_at=step)
 
 
-def test_who_demands_how_many_rows_is_told_what_came() -> None:
-    """As soon as they are counted."""
+def test_the_rows_are_told_as_soon_as_they_are_counted() -> None:
+    """All, and how many are distinct; whoever is told may end it."""
+    batch = rows(8)
+    twice = pick(batch, np.tile(np.arange(40), 2))
     network = MemoryFederation(["a"]).network("a")
-    demands = {"this site": 40, "the spec": 41}
-    work = agree_encoding(network, pick(rows(8), np.arange(40)), DATA, minimum_rows=demands)
-    with pytest.raises(CohortRefusedError, match=r"the spec: too few rows.*at least 41, found 40"):
-        asyncio.run(work)
+
+    def check(rows_: int, distinct: int) -> None:
+        raise CohortRefusedError(f"{rows_} rows, {distinct} distinct")
+
+    with pytest.raises(CohortRefusedError, match="80 rows, 40 distinct"):
+        asyncio.run(agree_encoding(network, twice, DATA, fewest=3, check=check))
     assert network.steps[Step("counts")] == ("a",)
 
 
-@pytest.mark.parametrize("few", [1, 2])
-def test_a_class_with_a_few_rows_is_refused(few: int) -> None:
-    """A sum of features over it would be theirs; without any row there is nothing to be said."""
+@pytest.mark.parametrize(("few", "left"), [(1, 39), (2, 38), (3, 40)])
+def test_rows_of_a_class_of_which_a_site_has_too_few_take_no_part(
+    few: int, left: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In no sum; the site is told, by class and number."""
     batch = rows(9)
     target = np.repeat([0.0, 1.0], [40 - few, few])
-    with pytest.raises(RefusedError, match=rf"class 'yes'.*at least 3.*found {few}"):
-        agree([pick(Batch(batch.numeric, batch.categorical, target), np.arange(40))], CLASSES)
+    source = pick(Batch(batch.numeric, batch.categorical, target), np.arange(40))
+    kept = without_rare_classes(source, CLASSES, 3)
+    (only,) = kept.batches()
+    assert len(only) == left
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        f"rows of rare classes take part in no sum: {few} of class 'yes'" for _ in range(left < 40)
+    ]
+    encoder, _, _ = agree([kept], CLASSES)
+    assert encoder.class_counts == (40 - few, few * (left == 40))
+    assert any("class 'yes'" in warning for warning in encoder.warnings) is (left < 40)
 
 
 def cells(*present: int, n: int = 40) -> Batch:
@@ -245,20 +269,50 @@ def test_few_values_are_not_summed_and_few_gaps_not_told_apart(
     encoder, _, seen = agree([pick(cells(present, 40), np.arange(40))])
     assert [feature.name for feature in encoder.numeric] == ["a", "b"][not used :]
     assert [feature.name for feature in encoder.missing] == ["a"] * marked
-    assert any("'a' has fewer than 3 values" in each for each in encoder.warnings) is not used
-    assert (seen[2][0] == 0) == (not used)  # of the means, the first column's
+    assert any("'a' has too few values" in each for each in encoder.warnings) is not used
+    assert seen[2][:2].any() is np.bool_(used)  # of the means, the first column's
 
 
-def test_an_unusual_value_is_alone_in_its_bin_and_in_no_sum() -> None:
-    """Bins have counts; what is summed are whole columns."""
-    batch = rows(11)
-    batch.numeric[5, 1] = secret = 8.25e15
-    encoder, _, seen = agree([pick(batch, np.arange(40))])
-    assert len(encoder.numeric) == 2
-    unit = 2.0 ** np.ceil(np.log2(secret) / 4) * 4
-    for vector in seen:
-        mantissas = np.frexp(np.abs(vector[vector != 0]))[0]
-        assert not np.any(np.abs(mantissas - np.frexp(secret)[0]) < 1e-9), unit
+def test_few_values_of_a_site_are_in_no_sum_whatever_others_have() -> None:
+    """One has four, another forty: the federation's moments are those of the forty."""
+    here, there = cells(2, 40), cells(40, 40, n=40)
+    encoder, covariance, _ = agree([pick(here, np.arange(40)), pick(there, np.arange(40))])
+    alone, _, _ = agree([pick(there, np.arange(40))])
+    assert encoder.numeric[0] == alone.numeric[0]
+    control, _, _ = agree([pick(here, np.arange(40)), pick(there, np.arange(40))], fewest=1)
+    assert control.numeric[0] != alone.numeric[0]
+    assert covariance[0, 0] == pytest.approx(0.5)  # half of the rows count as missing
+
+
+def test_few_rows_with_values_in_both_of_two_columns_have_no_product() -> None:
+    """Each column has enough values; two rows have both."""
+    batch = cells(21, 40)
+    batch.numeric[:19, 1] = np.nan
+    source = pick(batch, np.arange(40))
+    _, covariance, _ = agree([source])
+    _, control, _ = agree([source], fewest=1)
+    assert covariance[0, 1] == pytest.approx(0.0, abs=1e-9)
+    assert abs(control[0, 1]) > 1e-3
+
+
+@pytest.mark.parametrize("column", ["a", "b", "y"])
+def test_a_value_of_unusual_size_counts_as_the_others_do(column: str) -> None:
+    """Nothing that is summed depends on how large it is; without floors everything does."""
+
+    def given_with(secret: float, fewest: int) -> list[np.ndarray]:
+        batch = rows(11)
+        target = batch.target
+        assert target is not None
+        {"a": batch.numeric[:, 0], "b": batch.numeric[:, 1], "y": target}[column][5] = secret
+        return agree([pick(batch, np.arange(40))], fewest=fewest)[2]
+
+    for fewest, same in ((3, True), (1, False)):
+        one, other = given_with(8.25e35, fewest), given_with(-8.25e25, fewest)
+        low, high = given_with(8.25e35, fewest), given_with(8.25e25, fewest)
+        for mine, theirs in zip(low, high, strict=True):
+            np.testing.assert_array_equal(mine, theirs) if same else None
+        assert all(map(np.array_equal, low, high)) is same
+        assert not all(map(np.array_equal, one, other))  # on which side it is, is seen
 
 
 @given(
@@ -304,7 +358,7 @@ def test_real_stations_with_wind_directions_and_gaps() -> None:
     )
     ignored = "site year month day pm10_ug_m3 so2_ug_m3 no2_ug_m3 co_ug_m3 o3_ug_m3 pressure_hpa"
     ignored += " dew_point_c rain_mm wind_speed_m_s"
-    encoder, _, _ = agree([open_source(file, data, ignore=ignored.split())], data)
+    encoder, _, _ = agree([open_source(file, data, ignore=ignored.split())], data, fewest=5)
     assert len(encoder.categorical[0].labels) == 16
     assert encoder.rows == 84156
     assert {feature.name for feature in encoder.missing} == {c.name for c in data.columns}
@@ -320,7 +374,9 @@ def test_pixels_keep_their_places_at_one_scale() -> None:
     source = MemorySource((Batch(pixels, np.empty((50, 0), dtype=object), pixels[:, 0]),))
 
     network = MemoryFederation(["a"]).network("a")
-    _, encoder, covariance = asyncio.run(agree_encoding(network, source, data, pixels=True))
+    _, encoder, covariance = asyncio.run(
+        agree_encoding(network, source, data, fewest=1, pixels=True)
+    )
     X = encoder.encode(next(iter(source.batches())))
     scale = np.sqrt(pixels.var(axis=0).mean())
     np.testing.assert_allclose(X, (pixels - pixels.mean(axis=0)) / scale, rtol=1e-6, atol=1e-9)

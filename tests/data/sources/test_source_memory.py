@@ -13,11 +13,11 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from edge_node.config import Column, DataSpec, Task
-from edge_node.data.sums.counts import local_counts
+from edge_node.data.sums.given import given_by
 from edge_node.data.sources.source import open_source
 columns = tuple(Column(name=f"x{i}") for i in range(8))
 data = DataSpec(task=Task.REGRESSION, target="y", columns=columns)
-local_counts(open_source(Path(sys.argv[1]), data), data)
+given_by(open_source(Path(sys.argv[1]), data), data, 5)
 status = Path("/proc/self/status").read_text()  # rusage would count the parent before exec
 print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """

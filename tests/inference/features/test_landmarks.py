@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import Activation, KernelKind
@@ -15,7 +14,7 @@ from edge_node.errors import NumericalError
 from edge_node.inference.features.landmarks import (
     gaussian_landmarks,
     independent_landmarks,
-    kmeans_counts,
+    kmeans_given,
     kmeans_sums,
     kmeans_update,
 )
@@ -99,24 +98,24 @@ def lattice_rows(draw: st.DrawFn) -> tuple[Matrix, Matrix, list[int]]:
     return X, Z, draw(st.lists(st.integers(0, len(X)), max_size=4))
 
 
-def run_kmeans(rows: list[tuple[Matrix, Vector]], Z: Matrix, min_rows: int) -> Matrix:
+def run_kmeans(rows: list[tuple[Matrix, Vector]], Z: Matrix, fewest: int = 1) -> Matrix:
     """Three iterations of federated k-means, with each chunk at a node of its own."""
     for _ in range(3):
-        eligible = sum(kmeans_counts([chunk], Z) for chunk in rows) >= min_rows
-        Z = kmeans_update(Z, sum(kmeans_sums([chunk], Z, eligible) for chunk in rows), min_rows)
+        cells = [(kmeans_sums([chunk], Z), len(chunk[0])) for chunk in rows]
+        Z = kmeans_update(Z, sum(kmeans_given(own, rows, fewest) for own, rows in cells))
     return Z
 
 
 @settings(deadline=None)
-@given(case=lattice_rows(), order=st.randoms(use_true_random=False), min_rows=st.integers(1, 4))
+@given(case=lattice_rows(), order=st.randoms(use_true_random=False))
 def test_any_partition_gives_the_same_centroids_with_ties(
-    case: tuple[Matrix, Matrix, list[int]], order: Random, min_rows: int
+    case: tuple[Matrix, Matrix, list[int]], order: Random
 ) -> None:
-    """Split and shuffle rows as you like: the centroids' bytes are those of one machine."""
+    """Where all rows are given, split and shuffle them as you like: the same bytes."""
     X, Z, cuts = case
     shuffled = X[order.sample(range(len(X)), len(X))]
-    pooled = run_kmeans(chunks(X, []), Z, min_rows)
-    assert run_kmeans(chunks(shuffled, cuts), Z, min_rows).tobytes() == pooled.tobytes()
+    pooled = run_kmeans(chunks(X, []), Z)
+    assert run_kmeans(chunks(shuffled, cuts), Z).tobytes() == pooled.tobytes()
 
 
 @settings(deadline=None, max_examples=30)
@@ -129,8 +128,8 @@ def test_any_partition_gives_the_same_centroids(seed: int, cuts: list[int], d: i
     """The same for rows anywhere: sums of numbers on the grid do not round."""
     X, Z = normal(seed, 300, d), normal(seed + 1, 20, d)
     shuffled = np.random.default_rng(seed).permutation(X)
-    pooled = run_kmeans(chunks(X, []), Z, 3)
-    assert run_kmeans(chunks(shuffled, cuts), Z, 3).tobytes() == pooled.tobytes()
+    pooled = run_kmeans(chunks(X, []), Z)
+    assert run_kmeans(chunks(shuffled, cuts), Z).tobytes() == pooled.tobytes()
 
 
 @settings(deadline=None)
@@ -142,31 +141,41 @@ def test_rows_go_to_the_nearest_landmark_and_the_lowest_in_a_tie(
     X, Z, cuts = case
     nearest = np.argmin(np.square(X[:, None] - Z).sum(axis=2), axis=1)
     expected = np.bincount(nearest, minlength=len(Z))
-    np.testing.assert_array_equal(kmeans_counts(chunks(X, cuts), Z), expected)
+    np.testing.assert_array_equal(kmeans_sums(chunks(X, cuts), Z)[:, 0], expected)
 
 
 def test_chunks_larger_than_one_pass_are_counted_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Distances are computed a bounded number at a time."""
     X, Z = normal(5, 101, 3), normal(6, 7, 3)
-    expected = kmeans_counts(chunks(X, []), Z)
+    expected = kmeans_sums(chunks(X, []), Z)
     monkeypatch.setattr("edge_node.inference.features.landmarks._VALUES_AT_ONCE", 70)
     monkeypatch.setattr("edge_node.inference.numerics.distances.PAIRS_AT_ONCE", 9)
-    np.testing.assert_array_equal(kmeans_counts(chunks(X, []), Z), expected)
-    assert expected.sum() == len(X)
+    np.testing.assert_array_equal(kmeans_sums(chunks(X, []), Z), expected)
+    assert expected[:, 0].sum() == len(X)
 
 
-def test_sums_leave_out_landmarks_with_too_few_rows() -> None:
-    """A sum over fewer rows than allowed is never formed, not even locally."""
-    X, Z = normal(7, 50, 2), normal(8, 10, 2)
-    counts = kmeans_counts(chunks(X, []), Z)
-    eligible: NDArray[np.bool_] = counts >= 4
-    assert 0 < eligible.sum() < len(Z)
-    nearest = np.argmin(np.square(X[:, None] - Z).sum(axis=2), axis=1)
-    summed = [X[(nearest == j) & eligible[j]].sum(axis=0) for j in range(len(Z))]
-    total = kmeans_sums(chunks(X, []), Z, eligible).reshape(len(Z), -1)
-    np.testing.assert_array_equal(total[:, 0], np.where(eligible, counts, 0))
-    np.testing.assert_allclose(total[:, 1:], summed, atol=1e-7)
-    assert not total[~eligible].any()
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 9), min_size=1, max_size=8),
+    others=st.integers(0, 6),
+    fewest=st.integers(1, 6),
+)
+def test_a_site_gives_enough_rows_or_none_and_keeps_enough_or_none(
+    counts: list[int], others: int, fewest: int
+) -> None:
+    """Neither a cell nor what is left of all rows is a few of them; more isn't left out."""
+    cells = np.column_stack([counts, normal(0, len(counts), 2)])
+    left = sum(counts) + others
+    given_ = kmeans_given(cells, left, fewest)
+    kept = given_.any(axis=1)
+    np.testing.assert_array_equal(given_[kept], cells[kept])
+    assert all(rows >= fewest for rows in given_[kept, 0])
+    rest = left - given_[:, 0].sum()
+    assert rest == 0 or rest >= min(fewest, left)
+    large = cells[:, 0] >= fewest
+    assert kept.sum() >= large.sum() - 1
+    if left - cells[large, 0].sum() >= fewest:
+        np.testing.assert_array_equal(kept, large)
 
 
 @settings(deadline=None, max_examples=30)

@@ -1,0 +1,72 @@
+"""A site's rows without those of classes of which it has too few.
+
+The sum of features over the rows of a class follows from a classifier's totals. If a site had one
+row of a class, its part of that sum would be the row. So such rows take part in no sum at all.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_node.arrays import Vector
+from edge_node.config import DataSpec, Task
+from edge_node.data.sources.source import Batch, Source
+
+__all__ = ["ClassRows", "class_counts", "without_rare_classes"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """The rows of some classes, in the source's order.
+
+    Attributes:
+        source: the source.
+        classes: indices of the classes whose rows are kept.
+    """
+
+    source: Source
+    classes: tuple[int, ...]
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches of the source; those without any such row are empty."""
+        for batch in self.source.batches():
+            if batch.target is None:
+                yield batch
+                continue
+            kept = np.isin(batch.target, self.classes)
+            yield Batch(batch.numeric[kept], batch.categorical[kept], batch.target[kept])
+
+
+def without_rare_classes(source: Source, data: DataSpec, fewest: int) -> Source:
+    """The rows with which a site takes part: those of classes of which it has enough.
+
+    What is left out is logged by class and number. A regression takes part with all rows.
+
+    Args:
+        source: the site's rows; targets that are no class are left to be refused by name.
+        data: the schema.
+        fewest: how many rows of a class the site must have.
+    """
+    if data.task is Task.REGRESSION or fewest <= 1:
+        return source
+    counts = np.zeros(len(data.classes))
+    for batch in source.batches():
+        if batch.target is None or not np.isin(batch.target, range(len(counts))).all():
+            return source
+        counts += class_counts(batch.target, len(counts))
+    rare = [i for i, rows in enumerate(counts.tolist()) if 0 < rows < fewest]
+    if not rare:
+        return source
+    described = ", ".join(f"{counts[i]:.0f} of class {data.classes[i]!r}" for i in rare)
+    _log.warning("rows of rare classes take part in no sum: %s", described)
+    return ClassRows(source, tuple(i for i in range(len(counts)) if i not in rare))
+
+
+def class_counts(target: Vector | None, classes: int) -> Vector:
+    """Rows of each class (classes,), of targets (n,) that are class indices."""
+    indices = np.empty(0) if target is None else target
+    return np.bincount(indices.astype(np.int64), minlength=classes).astype(np.float64)

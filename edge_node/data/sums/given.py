@@ -1,0 +1,157 @@
+"""What a site gives of its rows to sums over groups: enough rows of its own, or none.
+
+The groups are the values of a number's column, the rows with a label, and the rows without a value.
+Whatever other members know and subtract, a sum over at least that many rows of somebody is left.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.arrays import Matrix, Vector
+from edge_node.config import DataSpec, Task
+from edge_node.data.encoding.groups import MISSING, kept_groups
+from edge_node.data.sources.checks import LARGEST
+from edge_node.data.sources.distinct import DistinctRows
+from edge_node.data.sources.rare_classes import class_counts
+from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
+from edge_node.data.sources.source import Batch, Source
+from edge_node.data.sums.extremes import Extremes
+from edge_node.data.sums.labels import add_labels
+from edge_node.errors import DataError
+
+__all__ = ["Given", "given_by", "number_names"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """One pass over a site's rows, with small groups left out.
+
+    ``values``, ``low`` and ``high`` run over the numeric columns and then, for regression, the
+    target.
+
+    Attributes:
+        rows: all of the site's.
+        distinct: at least how many of them are distinct.
+        classes: rows of each class.
+        values: how many values of each column are summed: all, or none.
+        low: the bound below which a value counts as the bound.
+        high: the bound above which it does.
+        labels: for each categorical column, rows with each label that is told apart.
+        missing: for each input column, rows without a value, if they are told apart; otherwise 0.
+    """
+
+    rows: int
+    distinct: int
+    classes: Vector
+    values: NDArray[np.int64]
+    low: Vector
+    high: Vector
+    labels: tuple[Mapping[str, int], ...]
+    missing: tuple[int, ...]
+
+    @property
+    def census(self) -> Vector:
+        """Rows, distinct rows, and rows of each class."""
+        return np.array([self.rows, self.distinct, *self.classes], dtype=np.float64)
+
+    def numbers(self, batch: Batch, data: DataSpec) -> Matrix:
+        """The values (n, columns) that are summed; NaN where there is none."""
+        clipped = np.clip(_numbers(batch, data), self.low, self.high)
+        return np.where(self.values > 0, clipped, np.nan)
+
+
+def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
+    """What a site gives.
+
+    Args:
+        source: the site's rows.
+        data: the schema.
+        fewest: how many of its own rows the site gives to a sum over a group, at least.
+
+    Raises:
+        DataError: a number is beyond 1e120 or not one, or a target is missing.
+    """
+    categorical, distinct = categorical_columns(data), DistinctRows()
+    rows, missing = 0, np.zeros(len(data.columns), dtype=np.int64)
+    classes = np.zeros(len(data.classes))
+    labels: list[Counter[str]] = [Counter() for _ in categorical]
+    extremes = Extremes(len(number_names(data)), fewest)
+    for batch in source.batches():
+        rows += len(batch)
+        distinct.add(batch)
+        classes += _classes(batch, data)
+        missing += [np.count_nonzero(batch.is_missing(*each)) for each in places(data)]
+        numbers = _numbers(batch, data)
+        _check_numbers(numbers, data)
+        extremes.add(numbers)
+        for own, column, cells in zip(labels, categorical, batch.categorical.T, strict=True):
+            add_labels(own, cells, column)
+    kept = [
+        kept_groups(rows, own, int(gaps), fewest)
+        for own, gaps in zip([*({} for _ in numeric_columns(data)), *labels], missing, strict=True)
+    ]
+    low, high = extremes.bounds()
+    return Given(
+        rows,
+        distinct.count,
+        classes,
+        np.where(extremes.values >= fewest, extremes.values, 0),
+        low,
+        high,
+        tuple(
+            {label: n for label, n in own.items() if label in groups}
+            for own, groups in zip(labels, kept[len(numeric_columns(data)) :], strict=True)
+        ),
+        tuple(int(n) if MISSING in groups else 0 for n, groups in zip(missing, kept, strict=True)),
+    )
+
+
+def number_names(data: DataSpec) -> list[str]:
+    """The numeric columns and then, for regression, the target."""
+    names = [column.name for column in numeric_columns(data)]
+    return [*names, data.target] if data.task is Task.REGRESSION else names
+
+
+def _numbers(batch: Batch, data: DataSpec) -> Matrix:
+    """Their values (n, columns); NaN is a missing one."""
+    if data.task is Task.CLASSIFICATION or batch.target is None:
+        return batch.numeric
+    return np.column_stack([batch.numeric, batch.target])
+
+
+def _check_numbers(numbers: Matrix, data: DataSpec) -> None:
+    """Raise DataError for numbers too large to be squared and summed; NaN is a missing value."""
+    large = np.count_nonzero(np.abs(numbers) > LARGEST, axis=0)
+    for name, found in zip(number_names(data), large.tolist(), strict=True):
+        if found:
+            raise DataError(
+                "a number is too large",
+                where=f"column {name!r}",
+                expected=f"up to {LARGEST:g} in absolute value",
+                found=f"{found} larger ones",  # not the value: a node reports why it refuses
+                remedy="Correct the value, or leave the cell empty where it is missing",
+            )
+
+
+def _classes(batch: Batch, data: DataSpec) -> Vector:
+    """Rows of each class. Raises DataError for a target that is missing or no class index."""
+    target = np.empty(0) if batch.target is None else batch.target
+    wrong, expected = np.isnan(target), "a number"
+    if data.task is Task.CLASSIFICATION:
+        wrong = ~np.isin(target, range(len(data.classes)))
+        expected = f"the index of one of {len(data.classes)} classes"
+    if wrong.any():
+        raise DataError(
+            "a row has no target",
+            where=f"column {data.target!r}",
+            expected=expected,
+            found=f"{int(wrong.sum())} rows without",
+            remedy="Correct the row, or leave it out",
+        )
+    if data.task is Task.REGRESSION:
+        return np.zeros(0)
+    return class_counts(target, len(data.classes))
