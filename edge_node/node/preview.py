@@ -27,6 +27,7 @@ from edge_node.program.allowances import unknown_columns
 from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 from edge_node.security.disclosure.bill import Bill
 from edge_node.security.disclosure.ledger import Ledger
+from edge_node.security.disclosure.lifetime import Life
 from edge_node.security.disclosure.policy import check_disclosure, check_privacy, check_task
 from edge_node.step import Step
 
@@ -118,7 +119,7 @@ def preview(
         federation.minimum_nodes - 1 if sites is None else sites,
         own if rows is None else rows,
     )
-    network = _Assumed(config.name, others, told=_told(paths))
+    network = _Assumed(config.name, others, life=_life(paths))
     bill = asyncio.run(_bill(network, source, federation, config, paths))
     return Preview(
         config.name,
@@ -141,16 +142,22 @@ async def _bill(
     public = read_public_landmarks(paths.root, config, spec, where=paths.config)
     allowance = None if spec.privacy else network.allowance(spec)
     model = await infer(
-        network, source, spec, public=public, policy=config.policy, allowance=allowance
+        network,
+        source,
+        spec,
+        public=public,
+        policy=config.policy,
+        allowance=allowance,
+        partitioned=network.partitioned,
     )
     return model.provenance.bill
 
 
-def _told(paths: NodePaths) -> int:
-    """How many numbers this site's rows have told."""
+def _life(paths: NodePaths) -> Life:
+    """What this site's rows have told."""
     if not paths.ledger_key.exists():
-        return 0
-    return Ledger.open(paths.ledger, paths.ledger_key, new=False).life.told()
+        return Life((), {})
+    return Ledger.open(paths.ledger, paths.ledger_key, new=False).life
 
 
 @dataclass(frozen=True)
@@ -175,11 +182,11 @@ class _Others:
 class _Assumed(NetworkLayer):
     """One site, and others like it; ``sums`` is what it would contribute to."""
 
-    def __init__(self, site: str, others: _Others, *, told: int) -> None:
+    def __init__(self, site: str, others: _Others, *, life: Life) -> None:
         super().__init__(MemoryFederation([site]).network(site))
         self.sums: list[PreviewedSum] = []
         self._others = others
-        self._told = told
+        self._life = life
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -188,13 +195,17 @@ class _Assumed(NetworkLayer):
         rows = {self.node: self._others.own, **assumed}
         return {site: 1 << (number.bit_length() - 1) for site, number in rows.items()}
 
+    def partitioned(self) -> bool:
+        """Whether this site's rows have been in cells before."""
+        return any(self._life.partitions(0))
+
     def allowance(self, spec: FederationSpec) -> Allowance:
         """What rows of such sites may tell."""
         return Allowance(
             rows=remaining_rows(self.sizes, self._others.total, spec.coalition),
             columns=unknown_columns(spec.data),
             most_told=spec.most_told,
-            told=self._told,
+            told=self._life.told(),
         )
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:

@@ -66,7 +66,13 @@ async def run(mesh: Mesh, number: int, spec: FederationSpec) -> list[Model | Bas
     """A run of all sites: each one's model, or why it refused."""
 
     async def learn(network: TreeNetwork) -> Model:
-        return await infer(network, source(network.node), spec, run=number)
+        own = mesh.peers[network.node].guard
+
+        def partitioned() -> bool:
+            return isinstance(own, SiteGuard) and own.partitioned(number)
+
+        rows = source(network.node)
+        return await infer(network, rows, spec, partitioned=partitioned, run=number)
 
     mesh.offer(mesh.plan(number, STAR, run=number))
     works = [learn(mesh.peers[node].network(number)) for node in STAR]
