@@ -138,6 +138,6 @@ async def agree_fits(
     local = [each.pack() for each in local_statistics(rows, features, outputs)]
     totals, chosen = await decide_together(network, step, local, choose, features=max(sizes))
     statistics = read(totals)
-    evidences = read_evidences(chosen, statistics, step=f"{step.name}/choice")
+    evidences = read_evidences(chosen, statistics, step=str(step))
     parts = zip(candidates, features, statistics, evidences, strict=True)
     return [Fit(*each, step) for each in parts]

@@ -90,6 +90,6 @@ async def _agree_metric(
     M = gradient_outer_product(rows, fit.features, fit.mean)
     local = layout.pack(products=M if full else np.diag(M))
     _, chosen = await sum_and_decide(network, step, local, choose, features=size if full else 0)
-    metric, basis = read_metric(chosen, size, len(candidate.landmarks), step=f"{step.name}/choice")
+    metric, basis = read_metric(chosen, size, len(candidate.landmarks), step=str(step))
     found = candidate.under(metric)
     return [found], [features_on(found, basis)]

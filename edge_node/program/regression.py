@@ -65,7 +65,7 @@ async def agree_posterior(
     totals, chosen = await decide_together(
         network, step, local, choose, features=size, bounds=bounds
     )
-    judged = read_judgements(chosen, noises, step=f"{step.name}/choice")
+    judged = read_judgements(chosen, noises, step=str(step))
     found = [(each, part) for each, part in zip(judged, totals, strict=True) if each]
     if not found:
         raise NumericalError(
