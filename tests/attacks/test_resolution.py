@@ -101,8 +101,7 @@ def test_two_partitions_of_the_same_rows_differ_by_rows() -> None:
     X = normal(21, 1500, 3)
 
     def cells(landmarks: Matrix) -> Matrix:
-        eligible = np.ones(len(landmarks), dtype=bool)
-        sums = kmeans_sums([(X, X[:, 0])], landmarks, eligible).reshape(len(landmarks), -1)
+        sums = kmeans_sums([(X, X[:, 0])], landmarks)
         return sums[sums[:, 0] >= 5]
 
     def opened(first: Matrix, second: Matrix) -> int:

@@ -260,9 +260,9 @@ def test_imbalance_without_information_gives_the_proportions() -> None:
     np.testing.assert_allclose(posterior.predict_proba(normal(1, 50, 3))[:, 1], 0.05, atol=0.03)
 
 
-def test_a_class_that_nobody_has_is_named() -> None:
-    """Before any sweep."""
-    with pytest.raises(NumericalError, match="no rows at any node"):
+def test_one_class_alone_is_nothing_to_learn() -> None:
+    """It is refused before any sweep."""
+    with pytest.raises(NumericalError, match="at least two classes"):
         learn([[(normal(0, 4, 3), np.zeros(4))]], np.array([4.0, 0.0]))
 
 
