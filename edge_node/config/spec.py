@@ -209,9 +209,7 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     privacy: PrivacySpec | None = None
     minimum_nodes: int = SMALLEST_COHORT  # the first run starts when this many have registered
     minimum_rows: int = 20  # of the federation: a total over fewer rows says much about each
-    most_told: float = (
-        SAFE_MOST_TOLD  # numbers per cell of others' rows, over the rows' life, at most
-    )
+    most_told: float = SAFE_MOST_TOLD  # numbers per cell of others' rows, in the rows' life
     coalition: int = 1  # so many members might pool what they know, the largest ones
 
     @property
