@@ -148,7 +148,7 @@ def test_a_file_of_another_format_is_refused(models: list[Model], tmp_path: Path
         arrays["header"] = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
         np.savez(path, **arrays)
         if number == 2:
-            with pytest.raises(DataError, match="expected a model of format 3, found format 2"):
+            with pytest.raises(DataError, match="expected a model of format 4, found format 2"):
                 Model.load(path)
         else:
             Model.load(path)
