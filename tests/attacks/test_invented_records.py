@@ -128,7 +128,8 @@ def test_an_operation_of_an_epoch_is_no_step() -> None:
     union = RecordUnion(run=1, first=0, most=1000)
     for kind, possible in ((Kind.KIND_SUM, True), (Kind.KIND_KEYS, False)):
         record = Operation(1, 1, kind, 0, "s").record("abc", b"")
-        payload = exchange_pb2.Records(records=[record]).SerializeToString()
+        claims = Operation.of_epoch(1, 1, Kind.KIND_CLAIMS).record("abc", b"")
+        payload = exchange_pb2.Records(records=[record], claims=[claims]).SerializeToString()
         if possible:
             union.check(payload, frozenset("abc"))
         else:
