@@ -43,8 +43,9 @@ async def planned(mesh: Mesh, kind: Kind, payload: bytes, change: Change) -> Non
     await mesh.start(CHAIN)
     record = Operation(1, 1, kind, 0, "s").record("abc", payload)
     change(record)
-    content = record.SerializeToString(deterministic=True)
-    mesh.peers["c"].store.run(1).commit(content)
+    claims = Operation.of_epoch(1, record.epoch, Kind.KIND_CLAIMS).record("abc", b"invented")
+    for each in (record, claims) if record.epoch > 1 else (record,):
+        mesh.peers["c"].store.run(1).commit(each.SerializeToString(deterministic=True))
     mesh.offer(mesh.plan(1, CHAIN))
 
 
