@@ -158,8 +158,8 @@ def _choices() -> Iterator[Target]:
             lambda data: choices.read_judgements(data, (0.1, 0.2), step="s"),
         ),
         "metric": (
-            choices.MetricChoice(np.eye(2).tobytes(), [0, 2]).pack(),
-            lambda data: choices.read_metric(data, 2, 3, step="s"),
+            choices.MetricChoice(np.eye(2).tobytes(), [[0, 2]]).pack(),
+            lambda data: choices.read_metric(data, 2, [3], step="s"),
         ),
         "next step": (
             np.array([1.0, 0.0, -3.5, 2.0]).tobytes(),
