@@ -130,7 +130,7 @@ def test_a_secure_sum_takes_the_bytes_of_a_plain_one() -> None:
 
 
 def test_wire_is_close_to_the_least_possible() -> None:
-    """Bytes are exact: hardly more than sixteen a number, already at four hundred landmarks."""
+    """Bytes are exact: hardly more than eight a number, already at four hundred landmarks."""
     found = measure_wire(800, 400)
     assert 1.0 <= found["ratio"] <= 1.02
 

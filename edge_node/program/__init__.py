@@ -28,13 +28,13 @@ from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.program.allowances import allowance_of, check_minimum
-from edge_node.program.candidates import Candidate, agree_features, agree_fits
+from edge_node.program.candidates import Candidate, agree_fits
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
 from edge_node.program.landmarks import NOTHING
 from edge_node.program.metered import MeteredNetwork
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.places import agree_candidate, targets_of
+from edge_node.program.places import agree_candidate, choose_first_bases, targets_of
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.regression import agree_posterior, refined
@@ -103,6 +103,10 @@ async def infer(
         check_minimum(rows, demands)
         metered.allowance = allowance or allowance_of(network, distinct, spec)
 
+    def planned(parts: Parts) -> Schedule:
+        rows, inputs = parts.encoder.rows, len(parts.covariance)
+        return Schedule.plan(spec, metered.allowance, rows=rows, inputs=inputs)
+
     if parts is None:
         recounting, parts = await agree_parts(
             metered,
@@ -111,14 +115,13 @@ async def infer(
             public=public,
             floors=floors,
             check=check,
+            choose=lambda parts: choose_first_bases(parts.landmarks, spec, planned(parts)),
         )
     else:
         fewest = floors.category
         recounting = await agree_census(metered, source, spec.data, fewest=fewest, check=check)
         parts = parts.of_rows(recounting.total)
-    schedule = Schedule.plan(
-        spec, metered.allowance, rows=parts.encoder.rows, inputs=len(parts.covariance)
-    )
+    schedule = planned(parts)
     rows = EncodedRows(source, parts.encoder)
     learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
     fewest = NOTHING if partitioned() else floors.landmark
@@ -168,11 +171,10 @@ async def _classifier(
 ) -> _Learnt:
     """Features from label regression, then quasi-Newton steps from what may still be told."""
     labels = targets_of(rows, spec)
-    _, candidate = await agree_candidate(
-        network, rows, parts.landmarks, spec, schedule, fewest=fewest
+    _, candidate, features = await agree_candidate(
+        network, rows, parts.landmarks, spec, schedule, fewest=fewest, bases=parts.bases
     )
-    features = await agree_features(network, "basis/posterior", [candidate])
-    (fit,) = await agree_fits(network, Step("posterior"), labels, [candidate], features)
+    (fit,) = await agree_fits(network, Step("posterior"), labels, [candidate], [features])
     posterior, step = await agree_classifier(
         network,
         rows,
@@ -194,10 +196,9 @@ async def _regression(
     fewest: int,
 ) -> _Learnt:
     """Features, then the global posterior and this site's refinement of it."""
-    fit, candidate = await agree_candidate(
-        network, rows, parts.landmarks, spec, schedule, fewest=fewest
+    fit, candidate, features = await agree_candidate(
+        network, rows, parts.landmarks, spec, schedule, fewest=fewest, bases=parts.bases
     )
-    (features,) = await agree_features(network, "basis/posterior", [candidate])
     posterior, total, share, step = await agree_posterior(
         network, rows, features, fit, messages=schedule.messages
     )

@@ -26,6 +26,7 @@ __all__ = [
     "Fit",
     "agree_features",
     "agree_fits",
+    "choose_bases",
     "features_on",
     "independent",
 ]
@@ -92,12 +93,24 @@ def features_on(candidate: Candidate, basis: Sequence[int]) -> Features:
     return Features.build(candidate.kernel, candidate.landmarks[list(basis)], candidate.metric)
 
 
+def choose_bases(candidates: Sequence[Candidate]) -> bytes:
+    """`independent` as the root shares it."""
+    return msgspec.json.encode(independent(candidates))
+
+
 async def agree_features(
-    network: Network, step: str, candidates: Sequence[Candidate]
+    network: Network, step: str, candidates: Sequence[Candidate], chosen: bytes = b""
 ) -> list[Features]:
-    """Each candidate's feature map, by a decision of its own; before anything was summed."""
+    """Each candidate's feature map.
+
+    Args:
+        network: the network.
+        step: the one in which the root chooses.
+        candidates: the candidates.
+        chosen: what it chose (`choose_bases`). Empty: it hasn't; it chooses in a step of its own.
+    """
     sizes = [len(each.landmarks) for each in candidates]
-    chosen = await decide(network, step, lambda: msgspec.json.encode(independent(candidates)))
+    chosen = chosen or await decide(network, step, lambda: choose_bases(candidates))
     bases = read_bases(chosen, sizes, step=step)
     return [features_on(each, basis) for each, basis in zip(candidates, bases, strict=True)]
 

@@ -25,14 +25,17 @@ from edge_node.data.sums.labels import (
 )
 from edge_node.data.sums.means import local_means, read_means
 from edge_node.data.sums.spread import Agreed, local_spread, read_spread
-from edge_node.network.base import Network
+from edge_node.network.base import Network, Terms
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.step import Content, Step
 
-__all__ = ["Check", "agree_census", "agree_encoding"]
+__all__ = ["SPREAD", "Check", "agree_census", "agree_encoding"]
+
+SPREAD = Step("spread")
 
 Check: TypeAlias = Callable[[int, int], None]
 """Called with a federation's rows, and how many of them are distinct."""
+ChooseByEncoding: TypeAlias = Callable[[Encoder, Matrix], bytes]
 
 
 async def agree_encoding(
@@ -43,6 +46,7 @@ async def agree_encoding(
     fewest: int,
     pixels: bool = False,
     check: Check = lambda _rows, _distinct: None,
+    choose: ChooseByEncoding | None = None,
 ) -> tuple[RecountingNetwork, Encoder, Matrix]:
     """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes.
 
@@ -57,6 +61,7 @@ async def agree_encoding(
         pixels: the numeric columns are an image's: all are kept, at one scale.
         check: is called with the federation's rows, and how many are distinct, whenever they have
             been counted; raises if they are too few for further sums.
+        choose: what the root chooses from encoder and covariance: the decision of `SPREAD`.
 
     Returns:
         The network to use from here on, which counts again whenever a node is lost; the encoder;
@@ -81,8 +86,9 @@ async def agree_encoding(
     sums = local_means(source, data, given, counts)
     agreed = Agreed(counts, read_means(await recounting.sum(Step("means"), sums), counts), labels)
     moments = local_spread(source, data, given, agreed, fewest=fewest)
-    spread = await recounting.sum(Step("spread"), moments)
-    return recounting, *read_spread(spread, data, agreed, pixels=pixels)
+    read = partial(read_spread, data=data, agreed=agreed, pixels=pixels)
+    terms: Terms = {} if choose is None else {"choose": lambda total: choose(*read(total))}
+    return recounting, *read(await recounting.sum(SPREAD, moments, **terms))
 
 
 async def agree_census(

@@ -1,8 +1,10 @@
 """Agreeing on landmarks: points that are nobody's row."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 
-from edge_node.arrays import Matrix, Rows
+from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.config import FederationSpec
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch
@@ -14,10 +16,10 @@ from edge_node.inference.features.landmarks import (
     kmeans_sums,
     kmeans_update,
 )
-from edge_node.network.base import Network
+from edge_node.network.base import Network, Terms
 from edge_node.step import Content, Step
 
-__all__ = ["NOTHING", "agree_centroids", "encode_public"]
+__all__ = ["NOTHING", "agree_centroids", "encode_public", "kmeans_step"]
 
 NOTHING = sys.maxsize
 """So many rows next to a centroid no site has: whose rows were in cells before gives none."""
@@ -46,6 +48,7 @@ async def agree_centroids(
     iterations: int,
     fewest: int,
     crowd: int,
+    choose: Callable[[Matrix], bytes] | None = None,
 ) -> Matrix:
     """Lloyd's k-means over the whole federation, from sums only, each row in one sum at most.
 
@@ -59,6 +62,7 @@ async def agree_centroids(
         iterations: how many iterations.
         fewest: fewest of this site's rows that it gives to a centroid; `NOTHING`: it gives none.
         crowd: fewest rows for which a centroid is expected to be given any; the same at all nodes.
+        choose: what the root chooses from the centroids: the last iteration's decision.
 
     Returns:
         (m, d); a centroid to which no site gave rows is where it was.
@@ -68,9 +72,25 @@ async def agree_centroids(
         cells = kmeans_sums(DisjointSubset(rows, i, iterations), centroids)
         given = kmeans_given(cells, left, fewest)
         left -= int(given[:, 0].sum())
-        step = Step(f"kmeans/{i}", Content.PARTITION)
-        total = (await network.sum(step, given.ravel())).reshape(given.shape)
-        centroids = kmeans_update(centroids, total)
-        if i + 1 < iterations:
-            centroids = kmeans_spread(centroids, total[:, 0], crowd)
+        is_last = i + 1 == iterations
+        terms: Terms = {}
+        if choose is not None and is_last:
+            terms["choose"] = partial(_chosen, choose, centroids)
+        total = await network.sum(kmeans_step(i), given.ravel(), **terms)
+        centroids = _moved(centroids, total)
+        if not is_last:
+            centroids = kmeans_spread(centroids, total.reshape(given.shape)[:, 0], crowd)
     return centroids
+
+
+def kmeans_step(iteration: int) -> Step:
+    """An iteration's sum."""
+    return Step(f"kmeans/{iteration}", Content.PARTITION)
+
+
+def _chosen(choose: Callable[[Matrix], bytes], centroids: Matrix, total: Vector) -> bytes:
+    return choose(_moved(centroids, total))
+
+
+def _moved(centroids: Matrix, total: Vector) -> Matrix:
+    return kmeans_update(centroids, total.reshape(len(centroids), -1))

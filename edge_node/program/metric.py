@@ -6,6 +6,7 @@ that the metric is made of: it has seen the same rows (Akaike 1974).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,16 +24,31 @@ from edge_node.program.candidates import (
     features_on,
     independent,
 )
+from edge_node.program.encoding import SPREAD
 from edge_node.program.root_decisions import MetricChoice, read_metric
 from edge_node.program.schedule import Schedule
 from edge_node.step import Step
 
-__all__ = ["learn_features"]
+__all__ = ["learn_features", "with_bases"]
+
+
+def with_bases(candidates: Sequence[Candidate], schedule: Schedule) -> list[Candidate]:
+    """The candidates whose landmarks must be independent before anything is summed.
+
+    They are those of the first comparison, and then the same with all landmarks of the posterior:
+    if no metric is better than none, it has them.
+    """
+    return [each.first(size) for size in (schedule.first, schedule.full) for each in candidates]
 
 
 async def learn_features(
-    network: Network, rows: AnyRows, candidates: Sequence[Candidate], schedule: Schedule
-) -> Fit:
+    network: Network,
+    rows: AnyRows,
+    candidates: Sequence[Candidate],
+    schedule: Schedule,
+    *,
+    bases: bytes = b"",
+) -> tuple[Fit, Candidate, Features]:
     """The best candidate, with the metric that the federation's rows ask for.
 
     Args:
@@ -40,22 +56,41 @@ async def learn_features(
         rows: this node's.
         candidates: kernels and landmarks to be compared, without a metric.
         schedule: how many landmarks are used, and how often the metric is improved.
+        bases: the root's choice for the candidates `with_bases`, which came with the encoding's
+            last sum. Empty: it chooses now.
+
+    Returns:
+        The fit of a few landmarks; and the candidate with all of the posterior's, and its features.
     """
-    first = [each.first(schedule.first) for each in candidates]
-    features = await agree_features(network, "basis", first)
-    fits = await agree_fits(network, Step("statistics/0"), rows, first, features)
-    chosen = max(range(len(fits)), key=lambda i: fits[i].evidence.log_evidence)
-    fit, coarse = fits[chosen], candidates[chosen].first(schedule.coarse)
-    if not coarse.kernel.differentiable:
-        return fit
+    tried = with_bases(candidates, schedule)
+    where = SPREAD.name if bases else "basis"
+    features = await agree_features(network, where, tried, bases)
+    compared = len(candidates)
+    fits = await agree_fits(
+        network, Step("statistics/0"), rows, tried[:compared], features[:compared]
+    )
+    chosen = max(range(compared), key=lambda i: fits[i].evidence.log_evidence)
+    sizes = schedule.coarse, schedule.full
+    trial = _Trial(schedule.metric, [candidates[chosen].first(size) for size in sizes])
+    best = fits[chosen], tried[compared + chosen], features[compared + chosen]
+    if not best[0].candidate.kernel.differentiable:
+        return best
     for i in range(1, schedule.repetitions + 1):
         gradients, step = Step(f"gradients/{i}"), Step(f"statistics/{i}")
-        found = await _agree_metric(network, gradients, rows, fit, (coarse, schedule.metric))
-        (improved,) = await agree_fits(network, step, rows, *found)
-        if _value(improved, schedule.metric) <= _value(fit, schedule.metric):
+        (coarse, full), maps = await _agree_metric(network, gradients, rows, best[0], trial)
+        (improved,) = await agree_fits(network, step, rows, [coarse], maps[:1])
+        if _value(improved, schedule.metric) <= _value(best[0], schedule.metric):
             break
-        fit = improved
-    return fit
+        best = improved, full, maps[1]
+    return best
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a metric is made of, and the candidates that will have it: coarse, and full."""
+
+    kind: MetricKind
+    candidates: Sequence[Candidate]
 
 
 def _value(fit: Fit, kind: MetricKind) -> float:
@@ -70,26 +105,27 @@ def _value(fit: Fit, kind: MetricKind) -> float:
 
 
 async def _agree_metric(
-    network: Network, step: Step, rows: AnyRows, fit: Fit, trial: tuple[Candidate, MetricKind]
+    network: Network, step: Step, rows: AnyRows, fit: Fit, trial: _Trial
 ) -> tuple[list[Candidate], list[Features]]:
-    """A candidate with the metric that a fit's gradients ask for, and its feature map.
+    """Candidates with the metric that a fit's gradients ask for, and their feature maps.
 
     One sweep sums gradients. The root takes the matrix's square root and finds the independent
     landmarks, since rounding differs.
     """
-    candidate, kind = trial
-    size, full = candidate.landmarks.shape[1], kind is MetricKind.FULL
+    kind, full = trial.kind, trial.kind is MetricKind.FULL
+    size, *_ = {each.landmarks.shape[1] for each in trial.candidates}
     layout = Layout({"products": Symmetric(size) if full else (size,)})
 
     def choose(total: Vector) -> bytes:
         products = layout.unpack(total)["products"]
         metric = metric_from(products if full else np.diag(products), kind)
-        (basis,) = independent([candidate.under(metric)])
-        return MetricChoice(metric.tobytes(), basis).pack()
+        bases = independent([each.under(metric) for each in trial.candidates])
+        return MetricChoice(metric.tobytes(), bases).pack()
 
     M = gradient_outer_product(rows, fit.features, fit.mean)
     local = layout.pack(products=M if full else np.diag(M))
     _, chosen = await sum_and_decide(network, step, local, choose, features=size if full else 0)
-    metric, basis = read_metric(chosen, size, len(candidate.landmarks), step=str(step))
-    found = candidate.under(metric)
-    return [found], [features_on(found, basis)]
+    landmarks = [len(each.landmarks) for each in trial.candidates]
+    metric, bases = read_metric(chosen, size, landmarks, step=str(step))
+    found = [each.under(metric) for each in trial.candidates]
+    return found, [features_on(*each) for each in zip(found, bases, strict=True)]

@@ -5,8 +5,8 @@ rows. The posterior, given its parts, doesn't. So whoever compares a federation 
 that holds all rows gives both the same parts.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -16,7 +16,7 @@ from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch, Source
 from edge_node.network.base import Network
 from edge_node.program.candidates import Candidate
-from edge_node.program.encoding import Check, agree_encoding
+from edge_node.program.encoding import SPREAD, Check, agree_encoding
 from edge_node.program.places import starting_landmarks
 from edge_node.program.recounting import RecountingNetwork
 
@@ -32,11 +32,14 @@ class Parts:
         covariance: (d, d), of the encoded inputs.
         landmarks: Z (m, d), by where they come from: as rows are encoded, but centroids (k-means)
             where the metric puts them. If there are none yet, they are agreed on under the metric.
+        bases: what the root chose with them: which of them are independent (`metric`). Empty: it
+            hasn't chosen.
     """
 
     encoder: Encoder
     covariance: Matrix
     landmarks: Mapping[LandmarkKind, Matrix]
+    bases: bytes = b""
 
     def with_centroids(self, candidate: Candidate) -> "Parts":
         """The same parts, and the landmarks of a candidate where they are centroids, or are where
@@ -64,6 +67,7 @@ async def agree_parts(
     public: Batch | None = None,
     floors: Floors,
     check: Check = lambda _rows, _distinct: None,
+    choose: Callable[[Parts], bytes] | None = None,
 ) -> tuple[RecountingNetwork, Parts]:
     """The parts that all nodes share; arguments and errors as for `edge_node.program.infer`.
 
@@ -74,10 +78,16 @@ async def agree_parts(
         public: public landmarks, as rows, where the spec has any.
         floors: the fewest rows that the node gives to a sum over a group.
         check: as for `agree_encoding`.
+        choose: how the root chooses their bases. None: it doesn't yet.
 
     Returns:
         The network to use from here on, which counts again whenever a node is lost; and the parts.
     """
+
+    def parts_of(encoder: Encoder, covariance: Matrix) -> Parts:
+        landmarks = starting_landmarks(network.node, encoder, covariance, spec, public)
+        return Parts(encoder, covariance, landmarks)
+
     recounting, encoder, covariance = await agree_encoding(
         network,
         source,
@@ -85,6 +95,7 @@ async def agree_parts(
         fewest=floors.category,
         pixels=spec.model.image is not None,
         check=check,
+        choose=None if choose is None else lambda *agreed: choose(parts_of(*agreed)),
     )
-    landmarks = starting_landmarks(network.node, encoder, covariance, spec, public)
-    return recounting, Parts(encoder, covariance, landmarks)
+    bases = b"" if choose is None else recounting.decision(SPREAD)
+    return recounting, replace(parts_of(encoder, covariance), bases=bases)

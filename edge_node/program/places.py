@@ -12,14 +12,15 @@ from edge_node.data.sources.source import Batch
 from edge_node.inference.classification.classes import LabelRows, class_offsets
 from edge_node.inference.features.landmarks import gaussian_landmarks
 from edge_node.inference.features.metric import place_exactly
+from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.kernel import kernel_grid
 from edge_node.network.base import Network
-from edge_node.program.candidates import AnyRows, Candidate, Fit
-from edge_node.program.landmarks import agree_centroids, encode_public
-from edge_node.program.metric import learn_features
+from edge_node.program.candidates import AnyRows, Candidate, Fit, agree_features, choose_bases
+from edge_node.program.landmarks import agree_centroids, encode_public, kmeans_step
+from edge_node.program.metric import learn_features, with_bases
 from edge_node.program.schedule import Schedule, coarse_kinds
 
-__all__ = ["agree_candidate", "starting_landmarks", "targets_of"]
+__all__ = ["agree_candidate", "choose_first_bases", "starting_landmarks", "targets_of"]
 
 
 def starting_landmarks(
@@ -55,6 +56,13 @@ def _starting_candidates(
     return [grid[round(last * i / steps)] for i in range(schedule.candidates)]
 
 
+def choose_first_bases(
+    landmarks: Mapping[LandmarkKind, Matrix], spec: FederationSpec, schedule: Schedule
+) -> bytes:
+    """The root's choice for `agree_candidate`; arguments as there."""
+    return choose_bases(with_bases(_starting_candidates(landmarks, spec, schedule), schedule))
+
+
 def targets_of(rows: EncodedRows, spec: FederationSpec) -> AnyRows:
     """The rows with the targets that features are chosen by: a class becomes some numbers."""
     if spec.data.task is Task.REGRESSION:
@@ -70,7 +78,8 @@ async def agree_candidate(
     schedule: Schedule,
     *,
     fewest: int,
-) -> tuple[Fit, Candidate]:
+    bases: bytes = b"",
+) -> tuple[Fit, Candidate, Features]:
     """The best kernel and metric, and the landmarks of the posterior.
 
     Gaussian landmarks may become k-means centroids, of rows as the metric sees them. That is the
@@ -84,31 +93,40 @@ async def agree_candidate(
         spec: the federation's.
         schedule: how many landmarks, and how often they are moved.
         fewest: fewest of this site's rows that it gives to a landmark, or `NOTHING`.
+        bases: as for `learn_features`; what `choose_first_bases` chose.
 
     Returns:
-        The fit of a few landmarks, and the candidate with all of them.
+        The fit of a few landmarks, the candidate with all of them, and its features.
     """
     candidates = _starting_candidates(landmarks, spec, schedule)
-    fit = await learn_features(network, targets_of(rows, spec), candidates, schedule)
-    chosen = fit.candidate
-    points = landmarks[chosen.landmark_kind][: schedule.full]
-    candidate = replace(chosen, landmarks=points, metric=None).under(chosen.metric)
-    if chosen.landmark_kind is LandmarkKind.PUBLIC or not schedule.iterations:
-        return fit, candidate
-    centroids = landmarks.get(LandmarkKind.KMEANS)
+    targets = targets_of(rows, spec)
+    fit, candidate, features = await learn_features(
+        network, targets, candidates, schedule, bases=bases
+    )
+    if candidate.landmark_kind is LandmarkKind.PUBLIC or not schedule.iterations:
+        return fit, candidate, features
+
+    def moved(centroids: Matrix) -> Candidate:
+        return replace(candidate, landmark_kind=LandmarkKind.KMEANS, landmarks=centroids)
+
+    chosen, centroids = b"", landmarks.get(LandmarkKind.KMEANS)
+    last = kmeans_step(schedule.iterations - 1)
     if centroids is None:
         centroids = await agree_centroids(
             network,
-            _PlacedRows(rows, chosen.metric),
+            _PlacedRows(rows, candidate.metric),
             candidate.landmarks,
             iterations=schedule.iterations,
             fewest=fewest,
             crowd=spec.model.min_rows_per_landmark,
+            choose=lambda centroids: choose_bases([moved(centroids)]),
         )
+        chosen = network.decision(last)
     if np.array_equal(centroids, candidate.landmarks):  # no site gave any rows
-        return fit, candidate
-    moved = replace(candidate, landmark_kind=LandmarkKind.KMEANS, landmarks=centroids)
-    return fit, moved
+        return fit, candidate, features
+    where = last.name if chosen else "basis/posterior"
+    (features,) = await agree_features(network, where, [moved(centroids)], chosen)
+    return fit, moved(centroids), features
 
 
 @dataclass(frozen=True)

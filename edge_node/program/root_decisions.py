@@ -121,11 +121,11 @@ class MetricChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         metric: T (d, d), float64.
-        basis: which landmarks are independent under it.
+        bases: which landmarks are independent under it, of each candidate that will have it.
     """
 
     metric: bytes
-    basis: list[int]
+    bases: list[list[int]]
 
     def pack(self) -> bytes:
         """As the root shares it."""
@@ -133,13 +133,15 @@ class MetricChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_metric(
-    content: bytes, size: int, landmarks: int, *, step: str
-) -> tuple[Matrix, list[int]]:
-    """A metric T (d, d), symmetric, with tr T'T = d, d = ``size``; and the landmarks' basis."""
+    content: bytes, size: int, landmarks: Sequence[int], *, step: str
+) -> tuple[Matrix, list[list[int]]]:
+    """A metric T (d, d), symmetric, with tr T'T = d, d = ``size``; and a basis of each so many
+    ``landmarks``.
+    """
     try:
         chosen = msgspec.msgpack.decode(content, type=MetricChoice)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _impossible(step, "a metric and a basis", str(error)) from error
+        raise _impossible(step, "a metric and bases", str(error)) from error
     expected, found = 8 * size * size, len(chosen.metric)
     _demand(found == expected, step, f"{expected} bytes", f"{found} bytes")
     metric = np.frombuffer(chosen.metric).reshape(size, size)
@@ -148,7 +150,7 @@ def read_metric(
     with np.errstate(over="ignore"):  # an infinite trace is none of these
         trace = float(np.square(metric).sum())
     _demand(abs(trace / size - 1) < _SLACK, step, f"a metric of trace {size}", f"{trace:.3g}")
-    return metric, _bases([chosen.basis], [landmarks], step)[0]
+    return metric, _bases(chosen.bases, landmarks, step)
 
 
 def read_sweep_choice(content: bytes, *, step: str) -> SweepChoice:

@@ -108,7 +108,7 @@ def simulate_parts(
         recounting, parts = await agree_parts(network, source, spec, public=public, floors=own)
         rows, inputs = EncodedRows(source, parts.encoder), len(parts.covariance)
         schedule = Schedule.plan(spec, may_tell, rows=parts.encoder.rows, inputs=inputs)
-        _, candidate = await agree_candidate(
+        _, candidate, _ = await agree_candidate(
             recounting, rows, parts.landmarks, spec, schedule, fewest=own.landmark
         )
         return parts.with_centroids(candidate)

@@ -43,8 +43,9 @@ async def planned(mesh: Mesh, kind: Kind, payload: bytes, change: Change) -> Non
     await mesh.start(CHAIN)
     record = Operation(1, 1, kind, 0, "s").record("abc", payload)
     change(record)
-    content = record.SerializeToString(deterministic=True)
-    mesh.peers["c"].store.run(1).commit(content)
+    claims = Operation.of_epoch(1, record.epoch, Kind.KIND_CLAIMS).record("abc", b"invented")
+    for each in (record, claims) if record.epoch > 1 else (record,):
+        mesh.peers["c"].store.run(1).commit(each.SerializeToString(deterministic=True))
     mesh.offer(mesh.plan(1, CHAIN))
 
 
@@ -128,7 +129,8 @@ def test_an_operation_of_an_epoch_is_no_step() -> None:
     union = RecordUnion(run=1, first=0, most=1000)
     for kind, possible in ((Kind.KIND_SUM, True), (Kind.KIND_KEYS, False)):
         record = Operation(1, 1, kind, 0, "s").record("abc", b"")
-        payload = exchange_pb2.Records(records=[record]).SerializeToString()
+        claims = Operation.of_epoch(1, 1, Kind.KIND_CLAIMS).record("abc", b"")
+        payload = exchange_pb2.Records(records=[record], claims=[claims]).SerializeToString()
         if possible:
             union.check(payload, frozenset("abc"))
         else:

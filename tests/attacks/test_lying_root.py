@@ -110,11 +110,11 @@ def first(**changes: float) -> Lie:
 
 
 REGRESSION = {
-    "landmarks-that-are-none": ("basis", json_lie(lambda _: [[0, 999], [0]])),
-    "landmarks-from-behind": ("basis", json_lie(lambda each: [[-1], *each[1:]])),
-    "landmarks-twice": ("basis", json_lie(lambda each: [[1, 1, 2], *each[1:]])),
-    "no-landmark": ("basis", json_lie(lambda each: [[], *each[1:]])),
-    "a-candidate-less": ("basis", json_lie(lambda each: each[1:])),
+    "landmarks-that-are-none": ("spread", json_lie(lambda each: [[0, 999], *each[1:]])),
+    "landmarks-from-behind": ("spread", json_lie(lambda each: [[-1], *each[1:]])),
+    "landmarks-twice": ("spread", json_lie(lambda each: [[1, 1, 2], *each[1:]])),
+    "no-landmark": ("spread", json_lie(lambda each: [[], *each[1:]])),
+    "a-candidate-less": ("spread", json_lie(lambda each: each[1:])),
     "no-json": ("statistics/0", lambda content: content[:-1]),
     "an-evidence-less": ("statistics/0", json_lie(lambda each: each[1:])),
     "negative-noise": ("statistics/0", first(noise=-1.0)),
@@ -126,7 +126,9 @@ REGRESSION = {
     "a-metric-without-bounds": ("gradients/1", metric_lie(numbers_lie(0, 1e9))),
     "a-skew-metric": ("gradients/1", metric_lie(numbers_lie(1, 0.25))),
     "a-short-metric": ("gradients/1", metric_lie(lambda content: content[:-8])),
-    "no-landmark-under-a-metric": ("gradients/1", metric_lie(basis=[])),
+    "no-landmark-under-a-metric": ("gradients/1", metric_lie(bases=[[], [0]])),
+    "a-basis-less-under-a-metric": ("gradients/1", metric_lie(bases=[[0]])),
+    "no-landmark-among-centroids": ("kmeans/0", json_lie(lambda _: [[]])),
     "half-a-message": ("gradients/1", lambda content: content[:9]),
     "a-noise-that-was-not-tried": ("posterior", first(noise=0.123)),
     "a-judgement-less": ("posterior", json_lie(lambda each: each[1:])),

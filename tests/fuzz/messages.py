@@ -11,7 +11,7 @@ import numpy as np
 from aggregator.services.heartbeat import read_report
 from edge_node.federation.plan import Member, Plan
 from edge_node.network.decision import chosen
-from edge_node.network.epoch.claims import claim_of, cohort_of
+from edge_node.network.epoch.claims import check_passed_on, claim_of, cohort_of
 from edge_node.network.epoch.keys import announcement, pairwise_masks
 from edge_node.network.tree.agreement import check_testimonies, testimony
 from edge_node.network.wire.check_word import read_total
@@ -100,8 +100,9 @@ def _records() -> Iterator[Target]:
         union.check(data, frozenset(NODES))
         union.combine([data, data])
 
-    several = exchange_pb2.Records(records=records).SerializeToString()
-    one = exchange_pb2.Records(records=records[:1]).SerializeToString()
+    claims = [Operation.of_epoch(STEP.run, STEP.epoch, Kind.KIND_CLAIMS).record(NODES, b"claims")]
+    several = exchange_pb2.Records(records=records, claims=claims).SerializeToString()
+    one = exchange_pb2.Records(records=records[:1], claims=claims).SerializeToString()
     yield Target("records", (several, one), caught_up)
     yield Target(
         "record",
@@ -137,7 +138,11 @@ def _keys(identities: dict[str, Identity], plan: Plan) -> Iterator[Target]:
     def one_claim(data: bytes) -> None:
         cohort_of(identities["a"], plan, gathered({**claimed, "b": data}))
 
+    def passed_on(data: bytes) -> None:
+        check_passed_on(gathered({**claimed, "b": data}), plan.epoch, NODES, identities["a"])
+
     yield Target("claim", (claimed["b"], claimed["c"]), one_claim, 20)
+    yield Target("claim passed on", (claimed["b"], claimed["c"]), passed_on, 50)
 
 
 def _choices() -> Iterator[Target]:
@@ -153,8 +158,8 @@ def _choices() -> Iterator[Target]:
             lambda data: choices.read_judgements(data, (0.1, 0.2), step="s"),
         ),
         "metric": (
-            choices.MetricChoice(np.eye(2).tobytes(), [0, 2]).pack(),
-            lambda data: choices.read_metric(data, 2, 3, step="s"),
+            choices.MetricChoice(np.eye(2).tobytes(), [[0, 2]]).pack(),
+            lambda data: choices.read_metric(data, 2, [3], step="s"),
         ),
         "next step": (
             np.array([1.0, 0.0, -3.5, 2.0]).tobytes(),

@@ -19,7 +19,11 @@ from tests.fuzz.mutation import mutated
 from tests.fuzz.reflection import Values, random_message
 from tests.fuzz.targets import Target, held
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning"),
+]
 
 INPUTS = 30_000  # of all decoders together
 TYPES: dict[str, type[Message]] = {

@@ -21,8 +21,7 @@ LOST_AT = [
         (Task.REGRESSION, step)
         for step in (
             *("counts", "means", "spread"),
-            *("basis", "statistics/0", "gradients/1", "statistics/1"),
-            *("kmeans/0", "basis/posterior", "posterior"),
+            *("statistics/0", "gradients/1", "statistics/1", "kmeans/0", "posterior"),
         )
     ),
     *(

@@ -172,7 +172,7 @@ def test_a_transcript_is_that_of_the_records(tmp_path: Path) -> None:
     records = RecordStore(tmp_path).run(2)
     for case in load("transcripts")["steps"]:
         assert records.transcript_before(case["position"]).hex() == case["before"]
-        operation = Operation(2, 1, case["kind"], case["position"], case["step"])
+        operation = Operation(2, case["epoch"], case["kind"], case["position"], case["step"])
         told = (bytes.fromhex(case[key]) for key in ("payload", "decision"))
         record = operation.record(case["cohort"], *told)
         records.commit(record.SerializeToString(deterministic=True))

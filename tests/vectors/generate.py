@@ -291,6 +291,7 @@ def transcripts() -> list[Json]:
             "position": position,
             "step": step,
             "kind": kind,
+            "epoch": 5 + position // 2,
             "cohort": cohort[position // 2 :],
             "payload": random.randbytes(length).hex(),
             "decision": random.randbytes(3 * position if kind == 1 else 0).hex(),

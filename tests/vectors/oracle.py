@@ -250,7 +250,8 @@ def keystream(secret: bytes, step: str, moduli: Sequence[int]) -> list[int]:
 def transcript(before: bytes, record: Mapping[str, Any]) -> bytes:
     """All that a node was told in a run, with one more step; bytes in ``record`` are hex."""
     told = [hashlib.sha256(bytes.fromhex(record[key])).digest() for key in ("payload", "decision")]
-    facts = [record["position"], record["step"], record["kind"], record["cohort"], *told]
+    keys = ("position", "step", "kind", "epoch", "cohort")
+    facts = [*(record[key] for key in keys), *told]
     return hashlib.sha256(before + msgpack(facts)).digest()
 
 

@@ -1,7 +1,8 @@
 """What an epoch of a run begins with, before any step.
 
     claims      how many steps has each node completed, and what does it say of its rows? signed
-    catch-up    only if they are not equally far: those who have a total pass it on; it is final
+    catch-up    only if they are not equally far: those who have a total pass it on; it is final.
+                With it go the claims of the epoch that it is from: the program goes by them
     keys        before the first sum: fresh masking keys, signed
 
 Keys are not gathered with the claims. That a node tells its key says that its guard accepts the
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_node.federation.plan import Plan
-from edge_node.network.epoch.claims import claim_of, cohort_of
+from edge_node.network.epoch.claims import check_passed_on, claim_of, cohort_of
 from edge_node.network.epoch.guard import Guard
 from edge_node.network.epoch.keys import announcement, masking_key, pairwise_masks
 from edge_node.network.exchange.relay import Relay, uninterrupted
@@ -100,14 +101,24 @@ class Epoch:
     async def _catch_up(self, plan: Plan, first: int) -> None:
         records = self.relay.records
         kept = [parse_record(each, where="records") for each in records.since(first)]
-        own = exchange_pb2.Records(records=kept).SerializeToString(deterministic=True)
+        claims = [records.claims_record(epoch) for epoch in sorted({each.epoch for each in kept})]
+        passed_on = exchange_pb2.Records(records=kept, claims=claims)
+        own = passed_on.SerializeToString(deterministic=True)
         operation = Operation.of_epoch(plan.run, plan.epoch, Kind.KIND_CATCH_UP)
         combination = RecordUnion(plan.run, first, _CATCH_UP_BYTES)
         answer = await self.relay.operate(plan, operation, combination, own)
-        for record in exchange_pb2.Records.FromString(answer.payload).records:
-            if record.sequence >= records.frontier:
-                plan.check_cohort(record.epoch, record.cohort)
-                records.commit(record.SerializeToString(deterministic=True))
+        told = exchange_pb2.Records.FromString(answer.payload)
+        lacking = [each for each in told.records if each.sequence >= records.frontier]
+        cohorts = {each.epoch: each.cohort for each in lacking}
+        for each in lacking:
+            plan.check_cohort(each.epoch, each.cohort)
+        for claimed in told.claims:
+            epoch = claimed.epoch
+            if epoch in cohorts and not records.has_claims(epoch):
+                check_passed_on(claimed.payload, epoch, cohorts[epoch], self.identity())
+                records.commit(claimed.SerializeToString(deterministic=True))
+        for each in lacking:
+            records.commit(each.SerializeToString(deterministic=True))
 
     async def _announced(self, plan: Plan, kind: Kind, own: bytes) -> bytes:
         """Everybody's announcement of a kind, gathered."""

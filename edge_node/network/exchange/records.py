@@ -222,8 +222,16 @@ class RunRecords:
         Raises:
             NetworkError: the file was damaged or is missing.
         """
+        return self.claims_record(epoch).payload
+
+    def has_claims(self, epoch: int) -> bool:
+        """Whether an epoch's claims are here, undamaged."""
+        return read_checked(self._path(exchange_pb2.KIND_CLAIMS, epoch, 0)) is not None
+
+    def claims_record(self, epoch: int) -> exchange_pb2.Record:
+        """The record of an epoch's claims, to be passed on. Raises as ``claims``."""
         path = self._path(exchange_pb2.KIND_CLAIMS, epoch, 0)
-        return parse_record(_read_whole(path), where=str(path)).payload
+        return parse_record(_read_whole(path), where=str(path))
 
     def begin_epoch(self, epoch: int) -> None:
         """Forget keys and operations of all other epochs, but for the claims."""
@@ -240,10 +248,11 @@ class RunRecords:
             path.unlink(missing_ok=True)
 
     def _append(self, record: exchange_pb2.Record) -> None:
-        """Note a completed step, and in the transcript what it says."""
+        """Note a completed step, and in the transcript what it says, and when it was said."""
         self._steps.append(record.step)
         told = (hashlib.sha256(each).digest() for each in (record.payload, record.decision))
-        facts = (record.sequence, record.step, record.kind, list(record.cohort), *told)
+        cohort = list(record.cohort)
+        facts = (record.sequence, record.step, record.kind, record.epoch, cohort, *told)
         transcript = self._transcripts[-1] + msgspec.msgpack.encode(facts)
         self._transcripts.append(hashlib.sha256(transcript).digest())
 

@@ -132,7 +132,13 @@ class Union:
 
 @dataclass(frozen=True)
 class RecordUnion:
-    """Merges completed steps of ``run``, from ``first`` on; ``most`` is the limit in bytes."""
+    """Merges completed steps of ``run``, from ``first`` on, and the claims of their epochs.
+
+    Attributes:
+        run: of the records.
+        first: the first step's position in the run.
+        most: the limit in bytes.
+    """
 
     run: int
     first: int
@@ -143,8 +149,13 @@ class RecordUnion:
         return self.most
 
     def check(self, payload: bytes, nodes: Set[str]) -> None:
-        """The records must be steps of this run, and follow each other from ``first`` on."""
-        for expected, record in enumerate(_parse_records(payload), self.first):
+        """The records must be steps of this run, and follow each other from ``first`` on.
+
+        The claims must be of this run, and of these steps' epochs, each once. Whether they were
+        made is checked where they are kept: they are signed.
+        """
+        passed_on = _parse_records(payload)
+        for expected, record in enumerate(passed_on.records, self.first):
             is_next = (record.run, record.sequence) == (self.run, expected)
             if not is_next or record.kind not in STEP_KINDS:
                 raise NetworkError(
@@ -152,19 +163,39 @@ class RecordUnion:
                     expected=f"step {expected} of run {self.run}",
                     found=f"step {record.sequence} of run {record.run}, of kind {record.kind}",
                 )
+        epochs = sorted({record.epoch for record in passed_on.records})
+        wanted = [(self.run, epoch, exchange_pb2.KIND_CLAIMS) for epoch in epochs]
+        if [(each.run, each.epoch, each.kind) for each in passed_on.claims] != wanted:
+            raise NetworkError(
+                "the claims passed on are not those of the steps' epochs",
+                expected=f"run {self.run}, epochs {epochs}",
+                found=f"epochs {[each.epoch for each in passed_on.claims]}",
+            )
 
     def combine(self, payloads: Sequence[bytes]) -> bytes:
         """The longest sequence of records. A total is final: two that differ are refused."""
-        merged: dict[int, exchange_pb2.Record] = {}
-        for payload in payloads:
-            for record in _parse_records(payload):
-                if merged.setdefault(record.sequence, record) != record:
-                    raise NetworkError(
-                        f"two nodes hold different totals of step {record.step}",
-                        remedy="Restart the run; report this if it happens again",
-                    )
-        records = exchange_pb2.Records(records=[merged[key] for key in sorted(merged)])
-        return records.SerializeToString(deterministic=True)
+        steps: dict[int, exchange_pb2.Record] = {}
+        claims: dict[int, exchange_pb2.Record] = {}
+        for passed_on in map(_parse_records, payloads):
+            for record in passed_on.records:
+                _merge(steps, record.sequence, record, f"totals of step {record.step}")
+            for record in passed_on.claims:
+                _merge(claims, record.epoch, record, f"claims of epoch {record.epoch}")
+        union = exchange_pb2.Records(
+            records=[steps[key] for key in sorted(steps)],
+            claims=[claims[key] for key in sorted(claims)],
+        )
+        return union.SerializeToString(deterministic=True)
+
+
+def _merge(
+    merged: dict[int, exchange_pb2.Record], key: int, record: exchange_pb2.Record, what: str
+) -> None:
+    if merged.setdefault(key, record) != record:
+        raise NetworkError(
+            f"two nodes hold different {what}",
+            remedy="Restart the run; report this if it happens again",
+        )
 
 
 def gathered(by_node: dict[str, bytes]) -> bytes:
@@ -181,8 +212,8 @@ def parse_gathered(payload: bytes) -> dict[str, bytes]:
     return dict(sorted(by_node.items()))
 
 
-def _parse_records(payload: bytes) -> Sequence[exchange_pb2.Record]:
+def _parse_records(payload: bytes) -> exchange_pb2.Records:
     try:
-        return exchange_pb2.Records.FromString(payload).records
+        return exchange_pb2.Records.FromString(payload)
     except DecodeError as error:
         raise NetworkError("the records passed on can't be read") from error

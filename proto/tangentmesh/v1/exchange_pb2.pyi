@@ -90,7 +90,9 @@ class Record(_message.Message):
     def __init__(self, run: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., cohort: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., payload: _Optional[bytes] = ..., decision: _Optional[bytes] = ...) -> None: ...
 
 class Records(_message.Message):
-    __slots__ = ("records",)
+    __slots__ = ("records", "claims")
     RECORDS_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
     records: _containers.RepeatedCompositeFieldContainer[Record]
-    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ...) -> None: ...
+    claims: _containers.RepeatedCompositeFieldContainer[Record]
+    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., claims: _Optional[_Iterable[_Union[Record, _Mapping]]] = ...) -> None: ...

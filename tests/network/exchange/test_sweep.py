@@ -175,13 +175,15 @@ async def test_a_child_that_is_ahead_proves_that_records_were_lost() -> None:
             await swept.collected()
 
 
-def records(*payloads: bytes, first: int = 2, run: int = 1) -> bytes:
-    """Completed steps from ``first`` on."""
+def records(*payloads: bytes, first: int = 2, run: int = 1, claimed: bytes = b"claims") -> bytes:
+    """Completed steps from ``first`` on, and the claims of their epoch."""
     made = [
         Operation(run, 1, Kind.KIND_SUM, first + i, f"s/{first + i}").record(["a"], payload)
         for i, payload in enumerate(payloads)
     ]
-    return exchange_pb2.Records(records=made).SerializeToString(deterministic=True)
+    claims = [Operation.of_epoch(run, 1, Kind.KIND_CLAIMS).record(["a"], claimed)] if made else []
+    passed_on = exchange_pb2.Records(records=made, claims=claims)
+    return passed_on.SerializeToString(deterministic=True)
 
 
 def test_the_longest_sequence_of_records_wins() -> None:
@@ -194,6 +196,22 @@ def test_two_totals_of_one_step_are_refused() -> None:
     """Their difference would be somebody's contribution."""
     with pytest.raises(NetworkError, match="different totals of step s/2"):
         RecordUnion(1, 2, 1000).combine([records(b"x"), records(b"y")])
+
+
+def test_two_claims_of_one_epoch_are_refused() -> None:
+    """All that summed in it have had the same ones."""
+    with pytest.raises(NetworkError, match="different claims of epoch 1"):
+        RecordUnion(1, 2, 1000).combine([records(b"x"), records(b"x", claimed=b"others")])
+
+
+def test_claims_are_those_of_the_steps() -> None:
+    """Not others, and not none."""
+    RecordUnion(1, 2, 1000).check(records(b"x"), set())
+    passed_on = exchange_pb2.Records.FromString(records(b"x"))
+    passed_on.claims[0].epoch = 2
+    for wrong in (passed_on, exchange_pb2.Records(records=passed_on.records)):
+        with pytest.raises(NetworkError, match="not those of the steps' epochs"):
+            RecordUnion(1, 2, 1000).check(wrong.SerializeToString(), set())
 
 
 @pytest.mark.parametrize("payload", [records(b"x", first=3), records(b"x", run=2), b"\xff"])
