@@ -1,12 +1,14 @@
 """Agreeing on landmarks: points that are nobody's row."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.config import FederationSpec
 from edge_node.data.encoding.encoder import Encoder
+from edge_node.data.sources.copies import FirstCopies
 from edge_node.data.sources.source import Batch
 from edge_node.errors import ConfigurationError
 from edge_node.inference.features.disjoint import DisjointSubset
@@ -16,6 +18,7 @@ from edge_node.inference.features.landmarks import (
     kmeans_sums,
     kmeans_update,
 )
+from edge_node.inference.numerics.hashing import row_hashes
 from edge_node.network.base import Network, Terms
 from edge_node.step import Content, Step
 
@@ -60,18 +63,23 @@ async def agree_centroids(
         rows: this node's.
         centroids: (m, d), from which to start.
         iterations: how many iterations.
-        fewest: fewest of this site's rows that it gives to a centroid; `NOTHING`: it gives none.
+        fewest: fewest distinct rows of this site that it gives to a centroid; `NOTHING`: it gives
+            none.
         crowd: fewest rows for which a centroid is expected to be given any; the same at all nodes.
         choose: what the root chooses from the centroids: the last iteration's decision.
 
     Returns:
         (m, d); a centroid to which no site gave rows is where it was.
     """
-    left = sum(len(X) for X, _ in rows)
+    left = sum(len(X) for X, _ in _FirstRows(rows))
     for i in range(iterations):
-        cells = kmeans_sums(DisjointSubset(rows, i, iterations), centroids)
-        given = kmeans_given(cells, left, fewest)
-        left -= int(given[:, 0].sum())
+        share = DisjointSubset(rows, i, iterations)
+        cells = kmeans_sums(share, centroids)
+        distinct = cells[:, 0]
+        if sum(len(X) for X, _ in _FirstRows(share)) < distinct.sum():
+            distinct = kmeans_sums(_FirstRows(share), centroids)[:, 0]
+        given = kmeans_given(cells, left, fewest, distinct)
+        left -= int(distinct[given[:, 0] > 0].sum())
         is_last = i + 1 == iterations
         terms: Terms = {}
         if choose is not None and is_last:
@@ -94,3 +102,16 @@ def _chosen(choose: Callable[[Matrix], bytes], centroids: Matrix, total: Vector)
 
 def _moved(centroids: Matrix, total: Vector) -> Matrix:
     return kmeans_update(centroids, total.reshape(len(centroids), -1))
+
+
+@dataclass(frozen=True)
+class _FirstRows:
+    """The first of all copies of each row: copies hide nobody."""
+
+    rows: Rows
+
+    def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
+        copies = FirstCopies()
+        for X, y in self.rows:
+            first = copies.add(row_hashes(X))
+            yield X[first], y[first]

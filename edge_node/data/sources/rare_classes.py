@@ -2,6 +2,7 @@
 
 The sum of features over the rows of a class follows from a classifier's totals. If a site had one
 row of a class, its part of that sum would be the row. So such rows take part in no sum at all.
+Copies of a row count once.
 """
 
 import logging
@@ -12,6 +13,7 @@ import numpy as np
 
 from edge_node.arrays import Vector
 from edge_node.config import DataSpec, Task
+from edge_node.data.sources.copies import FirstCopies, batch_hashes
 from edge_node.data.sources.source import Batch, Source
 
 __all__ = ["ClassRows", "class_counts", "without_rare_classes"]
@@ -49,16 +51,19 @@ def without_rare_classes(source: Source, data: DataSpec, fewest: int) -> Source:
     Args:
         source: the site's rows; targets that are no class are left to be refused by name.
         data: the schema.
-        fewest: how many rows of a class the site must have.
+        fewest: how many distinct rows of a class the site must have.
     """
     if data.task is Task.REGRESSION or fewest <= 1:
         return source
-    counts = np.zeros(len(data.classes))
+    counts, distinct = np.zeros((2, len(data.classes)))
+    copies = FirstCopies()
     for batch in source.batches():
         if batch.target is None or not np.isin(batch.target, range(len(counts))).all():
             return source
         counts += class_counts(batch.target, len(counts))
-    rare = [i for i, rows in enumerate(counts.tolist()) if 0 < rows < fewest]
+        first = copies.add(batch_hashes(batch, with_target=True))
+        distinct += class_counts(batch.target[first], len(counts))
+    rare = [i for i, rows in enumerate(distinct.tolist()) if 0 < rows < fewest]
     if not rare:
         return source
     described = ", ".join(f"{counts[i]:.0f} of class {data.classes[i]!r}" for i in rare)

@@ -15,7 +15,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.config import DataSpec, Task
 from edge_node.data.encoding.groups import MISSING, kept_groups
 from edge_node.data.sources.checks import LARGEST
-from edge_node.data.sources.distinct import DistinctRows
+from edge_node.data.sources.copies import DistinctRows
 from edge_node.data.sources.rare_classes import class_counts
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
 from edge_node.data.sources.source import Batch, Source
@@ -37,7 +37,8 @@ class Given:
         rows: all of the site's.
         distinct: at least how many of them are distinct.
         classes: rows of each class.
-        values: how many values of each column are summed: all, or none.
+        values: how many values of each column are summed: all, or none where too few distinct rows
+            have one.
         low: the bound below which a value counts as the bound.
         high: the bound above which it does.
         labels: for each categorical column, rows with each label that is told apart.
@@ -80,13 +81,16 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
     classes = np.zeros(len(data.classes))
     labels: list[Counter[str]] = [Counter() for _ in categorical]
     extremes = Extremes(len(number_names(data)), fewest)
+    values = np.zeros(len(number_names(data)), dtype=np.int64)
     for batch in source.batches():
         rows += len(batch)
-        distinct.add(batch)
+        first = distinct.add(batch)
         classes += _classes(batch, data)
         missing += [np.count_nonzero(batch.is_missing(*each)) for each in places(data)]
         numbers = _numbers(batch, data)
         _check_numbers(numbers, data)
+        values += np.count_nonzero(~np.isnan(numbers), axis=0)
+        numbers[~first, : len(numeric_columns(data))] = np.nan  # copies hide nobody's value
         extremes.add(numbers)
         for own, column, cells in zip(labels, categorical, batch.categorical.T, strict=True):
             add_labels(own, cells, column)
@@ -99,7 +103,7 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         rows,
         distinct.count,
         classes,
-        np.where(extremes.values >= fewest, extremes.values, 0),
+        np.where(extremes.values >= fewest, values, 0),
         low,
         high,
         tuple(
@@ -119,7 +123,7 @@ def number_names(data: DataSpec) -> list[str]:
 def _numbers(batch: Batch, data: DataSpec) -> Matrix:
     """Their values (n, columns); NaN is a missing one."""
     if data.task is Task.CLASSIFICATION or batch.target is None:
-        return batch.numeric
+        return batch.numeric.copy()
     return np.column_stack([batch.numeric, batch.target])
 
 

@@ -23,6 +23,7 @@ from edge_node.data.encoding.encoder import (
     MissingFeature,
     NumericFeature,
 )
+from edge_node.data.sources.copies import DistinctRows
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
 from edge_node.data.sources.source import Source
 from edge_node.data.sums.counts import Counts
@@ -37,6 +38,9 @@ _GRID = 30  # bits: of deviations in gained units, multiples of 2^-30, sums reso
 _CONSTANT = 2.0**-55  # a variance, in gained units, that is nothing but rounding
 _FARTHEST = 5.0  # standard deviations: an input beyond them counts as being there
 _FARTHEST_TARGET = 10.0
+_ROWS_PER_COLUMN = 2
+"""Distinct rows of a site over which products of its columns are summed, per column: whole numbers
+in fewer rows than columns follow from their products (`tests/attacks/test_panels.py`)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def local_spread(
         given: which groups of them the site gives.
         agreed: what is known.
         fewest: how many of its own rows the site gives to a sum over a group, at least. A product
-            of two columns is summed over the rows that have values in both.
+            of two columns is summed over the rows that have values in both: at least twice as many
+            distinct ones as the site has columns of numbers.
     """
     raw = _raw_encoder(data, agreed)
     numbers = len(raw.numeric)
@@ -74,6 +79,7 @@ def local_spread(
     used = [*columns, *([len(given.values) - 1] if data.task is Task.REGRESSION else [])]
     first, squares = np.zeros(len(used)), np.zeros(len(used))
     second, both = np.zeros((numbers, numbers)), np.zeros((numbers, numbers))
+    copies, per_column = DistinctRows(), (_ROWS_PER_COLUMN if fewest > 1 else 0)
     for batch in source.batches():
         deviations = round_absolute((given.numbers(batch, data)[:, used] - centres) / units, _GRID)
         held = ~np.isnan(deviations)
@@ -81,14 +87,18 @@ def local_spread(
         first += deviations.sum(axis=0)
         squares += np.square(deviations).sum(axis=0)
         second += deviations[:, :numbers].T @ deviations[:, :numbers]
-        both += held[:, :numbers].T.astype(np.float64) @ held[:, :numbers]
+        known = held[copies.add(batch), :numbers].astype(np.float64)
+        both += known.T @ known
+    own_columns = int(np.count_nonzero(given.values[columns]))
+    enough = both >= max(fewest, per_column * own_columns)
+    np.fill_diagonal(enough, given.values[columns] > 0)
     return _layout(raw, data).pack(
         rows=given.rows,
         classes=given.classes,
         values=given.values[used],
         first=first,
         squares=squares,
-        second=np.where(both >= fewest, second, 0.0),
+        second=np.where(enough, second, 0.0),
         indicators=_indicators(raw, given, data),
     )
 

@@ -99,7 +99,7 @@ def kmeans_sums(rows: Rows, landmarks: Matrix) -> Matrix:
     return np.column_stack([counts, sums])
 
 
-def kmeans_given(cells: Matrix, left: int, fewest: int) -> Matrix:
+def kmeans_given(cells: Matrix, left: int, fewest: int, distinct: Vector | None = None) -> Matrix:
     """What a site gives of its ``kmeans_sums``: cells with enough of its rows, zeros for others.
 
     The rows that it doesn't give must be enough, too, or none: the sum over all its rows less the
@@ -107,10 +107,11 @@ def kmeans_given(cells: Matrix, left: int, fewest: int) -> Matrix:
 
     Args:
         cells: (m, 1 + d), over some of the site's rows that it has given to no cell so far.
-        left: how many rows it has given to no cell so far, these included.
-        fewest: fewest rows of a sum.
+        left: how many distinct rows it has given to no cell so far, these included.
+        fewest: fewest distinct rows of a sum.
+        distinct: (m,), how many distinct rows are in each cell; None: all are.
     """
-    counts = cells[:, 0]
+    counts = cells[:, 0] if distinct is None else distinct
     kept = counts >= fewest
     while kept.any() and 0 < left - counts[kept].sum() < fewest:
         kept[np.argmin(np.where(kept, counts, np.inf))] = False
