@@ -1,7 +1,8 @@
 """Where landmarks lie: coarse ones at once, those of the posterior where the metric wants them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,7 +20,10 @@ from edge_node.program.landmarks import agree_centroids, encode_public
 from edge_node.program.metric import learn_features
 from edge_node.program.schedule import Schedule, coarse_kinds
 
-__all__ = ["agree_candidate", "starting_landmarks", "targets_of"]
+__all__ = ["Fitted", "agree_candidate", "starting_landmarks", "targets_of"]
+
+Fitted: TypeAlias = Callable[[Schedule], Schedule]
+"""A schedule, with no more of what follows than may still be told."""
 
 
 def starting_landmarks(
@@ -70,7 +74,8 @@ async def agree_candidate(
     schedule: Schedule,
     *,
     fewest: int,
-) -> tuple[Fit, Candidate]:
+    fitted: Fitted = lambda plan: plan,
+) -> tuple[Fit, Candidate, Schedule]:
     """The best kernel and metric, and the landmarks of the posterior.
 
     Gaussian landmarks may become k-means centroids, of rows as the metric sees them. That is the
@@ -84,17 +89,19 @@ async def agree_candidate(
         spec: the federation's.
         schedule: how many landmarks, and how often they are moved.
         fewest: fewest of this site's rows that it gives to a landmark, or `NOTHING`.
+        fitted: the schedule with no more than may still be told; asked before landmarks are moved,
+            and again afterwards.
 
     Returns:
-        The fit of a few landmarks, and the candidate with all of them.
+        The fit of a few landmarks, the candidate with all of them, and what is left to be done.
     """
     candidates = _starting_candidates(landmarks, spec, schedule)
     fit = await learn_features(network, targets_of(rows, spec), candidates, schedule)
-    chosen = fit.candidate
+    chosen, schedule = fit.candidate, fitted(schedule)
     points = landmarks[chosen.landmark_kind][: schedule.full]
     candidate = replace(chosen, landmarks=points, metric=None).under(chosen.metric)
     if chosen.landmark_kind is LandmarkKind.PUBLIC or not schedule.iterations:
-        return fit, candidate
+        return fit, candidate, schedule
     centroids = landmarks.get(LandmarkKind.KMEANS)
     if centroids is None:
         centroids = await agree_centroids(
@@ -105,10 +112,10 @@ async def agree_candidate(
             fewest=fewest,
             crowd=spec.model.min_rows_per_landmark,
         )
-    if np.array_equal(centroids, candidate.landmarks):  # no site gave any rows
-        return fit, candidate
-    moved = replace(candidate, landmark_kind=LandmarkKind.KMEANS, landmarks=centroids)
-    return fit, moved
+    if not np.array_equal(centroids, candidate.landmarks):  # some site gave rows
+        candidate = replace(candidate, landmark_kind=LandmarkKind.KMEANS, landmarks=centroids)
+    schedule = fitted(replace(schedule, iterations=0))
+    return fit, candidate.first(schedule.full), schedule
 
 
 @dataclass(frozen=True)
