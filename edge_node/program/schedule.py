@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from edge_node.config import FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.config import DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.data.sources.schema import numeric_columns
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
@@ -101,7 +102,7 @@ class Schedule:
         Raises:
             CohortRefusedError: the rows may tell too little for any useful model.
         """
-        left = allowance.numbers - _encoding(inputs, len(spec.data.columns))
+        left = allowance.numbers - _encoding(spec.data, inputs)
         most = min(spec.landmark_count, allowance.features, rows)
         plan = cls._coarse(spec, left, most, allowance.features, rows=rows, inputs=inputs)
         left -= _numbers(plan.coarse_sums)
@@ -269,9 +270,17 @@ def _message(landmarks: int, outputs: int = 1) -> int:
     return landmarks * (landmarks + 1) // 2 + landmarks * outputs + _HEAD
 
 
-def _encoding(inputs: int, columns: int) -> int:
-    """The numbers that the encoding tells, at most: means in two parts, and moments."""
-    return 2 * (columns + 1) + (inputs + 1) * (inputs + 2) // 2 + 3 * (inputs + columns) + _HEAD
+def _encoding(data: DataSpec, inputs: int) -> int:
+    """The numbers that the encoding tells, at most.
+
+    Means in two parts; values, first moments and squares; products of numeric columns; rows, and
+    those of each class, label and gap. Labels have no products. Of a column at most one label or
+    gap is no input, because all rows have it.
+    """
+    numeric, regression = len(numeric_columns(data)), data.task is Task.REGRESSION
+    products = numeric * (numeric + 1) // 2
+    groups = 1 + len(data.classes) + inputs + len(data.columns)
+    return 5 * (numeric + regression) + products + groups
 
 
 def _numbers(sums: Sequence[PlannedSum]) -> int:

@@ -205,8 +205,8 @@ def test_the_model_says_where_it_comes_from() -> None:
     assert provenance.cohort == ("node-00", "node-01", "node-02")
     assert provenance.rows == 80
     # counts, labels, means, spread, statistics, gradients, statistics (no better), k-means,
-    # posterior; and a basis for the coarse look and one for the posterior
-    assert provenance.sums == 11
+    # posterior; the bases of the coarse look and of the posterior are no sums
+    assert provenance.sums == 9
     # decisions ride in the sums' records
     assert provenance.traversals == len(provenance.cohorts)
     assert 0 <= provenance.uncovered_share <= 1
