@@ -15,11 +15,21 @@ from typing import Any, Unpack
 import msgspec
 
 from edge_node.arrays import Vector
-from edge_node.config import FederationSpec, NodeConfig, PrivacySpec, load_node_config, load_spec
+from edge_node.config import (
+    FederationSpec,
+    Floors,
+    NodeConfig,
+    PrivacySpec,
+    load_node_config,
+    load_spec,
+)
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.distinct import distinct_rows_given
 from edge_node.data.sources.public import read_public_landmarks
+from edge_node.data.sources.rare_classes import without_rare_classes
 from edge_node.data.sources.source import FileSource, open_source
+from edge_node.data.sums.census import Census
+from edge_node.data.sums.given import Given, given_by
 from edge_node.network.base import NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
@@ -140,7 +150,11 @@ async def _bill(
     paths: NodePaths,
 ) -> Bill | None:
     public = read_public_landmarks(paths.root, config, spec, where=paths.config)
-    allowance = None if spec.privacy else network.allowance(spec)
+    allowance = None
+    if spec.privacy is None:
+        floors = Floors.of(spec, config.policy)
+        kept = without_rare_classes(source, spec.data, floors.category)
+        allowance = network.allowance(spec, given_by(kept, spec.data, floors.category))
     model = await infer(
         network,
         source,
@@ -199,13 +213,15 @@ class _Assumed(NetworkLayer):
         """Whether this site's rows have been in cells before."""
         return any(self._life.partitions(0))
 
-    def allowance(self, spec: FederationSpec) -> Allowance:
-        """What rows of such sites may tell."""
+    def allowance(self, spec: FederationSpec, given: Given) -> Allowance:
+        """What rows of such sites may tell, if all give what this one gives."""
+        census = Census.read(given.census * self._others.factor, spec.data)
         return Allowance(
             rows=remaining_rows(self.sizes, self._others.total, spec.coalition),
-            columns=unknown_columns(spec.data),
+            columns=unknown_columns(spec.data, census.few),
             most_told=spec.most_told,
             told=self._life.told(),
+            class_rows=census.smallest_class(spec.coalition, Floors.of(spec).category),
         )
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:

@@ -21,6 +21,7 @@ from edge_node.config import FederationSpec, Floors, SitePolicy, Task
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.rare_classes import without_rare_classes
 from edge_node.data.sources.source import Batch, Source
+from edge_node.data.sums.census import Census
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.regression.posterior import Posterior
@@ -99,9 +100,9 @@ async def infer(
         "`policy.minimum_rows` of this site": policy.minimum_rows if policy else 0,
     }
 
-    def check(rows: int, distinct: int) -> None:
-        check_minimum(rows, demands)
-        metered.allowance = allowance or allowance_of(network, distinct, spec)
+    def check(census: Census) -> None:
+        check_minimum(census.rows, demands)
+        metered.allowance = allowance or allowance_of(network, census, spec)
 
     def planned(parts: Parts) -> Schedule:
         rows, inputs = parts.encoder.rows, len(parts.covariance)
@@ -120,12 +121,12 @@ async def infer(
     else:
         fewest = floors.category
         recounting = await agree_census(metered, source, spec.data, fewest=fewest, check=check)
-        parts = parts.of_rows(recounting.total)
+        parts = parts.of_rows(Census.read(recounting.total, spec.data))
     schedule = planned(parts)
     rows = EncodedRows(source, parts.encoder)
     learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
     fewest = NOTHING if partitioned() else floors.landmark
-    learnt = await learn(recounting, rows, parts, spec, schedule, fewest=fewest)
+    learnt = await learn(recounting, rows, parts, spec, schedule, metered=metered, fewest=fewest)
     provenance = provenance_of(
         recounting,
         spec,
@@ -167,12 +168,20 @@ async def _classifier(
     spec: FederationSpec,
     schedule: Schedule,
     *,
+    metered: MeteredNetwork,
     fewest: int,
 ) -> _Learnt:
     """Features from label regression, then quasi-Newton steps from what may still be told."""
     labels = targets_of(rows, spec)
-    _, candidate, features = await agree_candidate(
-        network, rows, parts.landmarks, spec, schedule, fewest=fewest, bases=parts.bases
+    _, candidate, features, schedule = await agree_candidate(
+        network,
+        rows,
+        parts.landmarks,
+        spec,
+        schedule,
+        fewest=fewest,
+        bases=parts.bases,
+        fitted=metered.fitted,
     )
     (fit,) = await agree_fits(network, Step("posterior"), labels, [candidate], [features])
     posterior, step = await agree_classifier(
@@ -181,7 +190,7 @@ async def _classifier(
         fit,
         class_offsets(np.array(rows.encoder.class_counts)),
         most_steps=schedule.steps,
-        most_numbers=schedule.step_numbers,
+        most_numbers=min(schedule.step_numbers, metered.left),
     )
     return _Learnt(candidate, posterior, step, fit.statistics.uncovered_share)
 
@@ -193,11 +202,19 @@ async def _regression(
     spec: FederationSpec,
     schedule: Schedule,
     *,
+    metered: MeteredNetwork,
     fewest: int,
 ) -> _Learnt:
     """Features, then the global posterior and this site's refinement of it."""
-    fit, candidate, features = await agree_candidate(
-        network, rows, parts.landmarks, spec, schedule, fewest=fewest, bases=parts.bases
+    fit, candidate, features, schedule = await agree_candidate(
+        network,
+        rows,
+        parts.landmarks,
+        spec,
+        schedule,
+        fewest=fewest,
+        bases=parts.bases,
+        fitted=metered.fitted,
     )
     posterior, total, share, step = await agree_posterior(
         network, rows, features, fit, messages=schedule.messages

@@ -1,21 +1,25 @@
 """What the rows of a run may tell, once they have been counted."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 
-from edge_node.config import ColumnKind, DataSpec, FederationSpec, Task
+from edge_node.config import DataSpec, FederationSpec, Floors
+from edge_node.data.sums.census import Census, number_names
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network
-from edge_node.security.disclosure.allowance import Allowance, remaining_rows
+from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance, remaining_rows
 
 __all__ = ["allowance_of", "check_minimum", "unknown_columns"]
 
+_log = logging.getLogger(__name__)
 
-def allowance_of(network: Network, rows: int, spec: FederationSpec) -> Allowance:
+
+def allowance_of(network: Network, census: Census, spec: FederationSpec) -> Allowance:
     """What the rows of the network's nodes may tell; any number where they hide nothing.
 
     Args:
         network: says what each node has signed of its rows.
-        rows: distinct rows of all nodes, as they were summed.
+        census: of all nodes' rows, as it was summed.
         spec: the federation's.
 
     Raises:
@@ -23,23 +27,39 @@ def allowance_of(network: Network, rows: int, spec: FederationSpec) -> Allowance
     """
     if not network.sizes:
         return Allowance.unlimited()
-    return Allowance(
-        rows=remaining_rows(network.sizes, rows, spec.coalition),
-        columns=unknown_columns(spec.data),
+    allowance = Allowance(
+        rows=remaining_rows(network.sizes, census.distinct, spec.coalition),
+        columns=unknown_columns(spec.data, census.few),
         most_told=spec.most_told,
         told=max(network.told.values(), default=0),
+        class_rows=census.smallest_class(spec.coalition, Floors.of(spec).category),
     )
+    if allowance.features < allowance.rows // ROWS_PER_FEATURE:
+        _log.warning(
+            "a class has few rows (%d without the largest sites', at least):"
+            " no sum has more than %d features",
+            allowance.class_rows,
+            allowance.features,
+        )
+    return allowance
 
 
-def unknown_columns(data: DataSpec) -> int:
+def unknown_columns(data: DataSpec, few: Sequence[int] = ()) -> int:
     """How many numbers of a row an attacker would have to solve for; at least one.
 
-    Columns of numbers, and a target that is a number. A category or a class is no unknown: rows of
-    few possible kinds are found from about two numbers a row, however many columns they have
+    Columns of numbers, and a target that is a number. A category or a class is no unknown, nor is a
+    number that has few values: rows of few possible kinds are found from about two numbers a row,
+    however many columns they have
     (`tests/attacks/test_numbers_told.py::test_cells_of_two_values_are_no_unknowns`).
+
+    Args:
+        data: the schema.
+        few: for each numeric column, and then a regression's target, how many sites say that it
+            holds few different values. One is enough: who lies lowers the number. None: no site
+            was asked.
     """
-    numbers = sum(column.kind is ColumnKind.NUMERIC for column in data.columns)
-    return max(1, numbers + (data.task is Task.REGRESSION))
+    many = [not sites for sites in few] or [True] * len(number_names(data))
+    return max(1, sum(many))
 
 
 def check_minimum(rows: int, demands: Mapping[str, int]) -> None:

@@ -11,6 +11,7 @@ from edge_node.config import DataSpec
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.schema import categorical_columns, unlisted_columns
 from edge_node.data.sources.source import Source
+from edge_node.data.sums.census import Census
 from edge_node.data.sums.counts import Counts, check_census, local_counts, read_counts
 from edge_node.data.sums.given import Given, given_by
 from edge_node.data.sums.labels import (
@@ -33,8 +34,8 @@ __all__ = ["SPREAD", "Check", "agree_census", "agree_encoding"]
 
 SPREAD = Step("spread")
 
-Check: TypeAlias = Callable[[int, int], None]
-"""Called with a federation's rows, and how many of them are distinct."""
+Check: TypeAlias = Callable[[Census], None]
+"""Called with the census of a federation's rows."""
 ChooseByEncoding: TypeAlias = Callable[[Encoder, Matrix], bytes]
 
 
@@ -45,7 +46,7 @@ async def agree_encoding(
     *,
     fewest: int,
     pixels: bool = False,
-    check: Check = lambda _rows, _distinct: None,
+    check: Check = lambda _: None,
     choose: ChooseByEncoding | None = None,
 ) -> tuple[RecountingNetwork, Encoder, Matrix]:
     """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes.
@@ -59,8 +60,8 @@ async def agree_encoding(
         data: the schema.
         fewest: how many of its own rows the node gives to a sum over a group, at least.
         pixels: the numeric columns are an image's: all are kept, at one scale.
-        check: is called with the federation's rows, and how many are distinct, whenever they have
-            been counted; raises if they are too few for further sums.
+        check: is called with the census of the federation's rows whenever they have been counted;
+            raises if they are too few for further sums.
         choose: what the root chooses from encoder and covariance: the decision of `SPREAD`.
 
     Returns:
@@ -73,15 +74,14 @@ async def agree_encoding(
         CohortRefusedError: ``check`` raised it.
     """
     given = given_by(source, data, fewest)
-    check_counted = partial(_check, check)
     recounting = RecountingNetwork(
         network,
         local_counts(given, data),
-        lambda total: check_counted(read_counts(total, data).census),
+        lambda total: _check(check, read_counts(total, data).census),
     )
     await recounting.count()
     counts = read_counts(recounting.total, data)
-    recounting.narrow(given.census, check_counted)
+    recounting.narrow(given.census, partial(_check_census, check, data))
     labels = await _agree_labels(recounting, given, counts, data)
     sums = local_means(source, data, given, counts)
     agreed = Agreed(counts, read_means(await recounting.sum(Step("means"), sums), counts), labels)
@@ -97,21 +97,25 @@ async def agree_census(
     data: DataSpec,
     *,
     fewest: int,
-    check: Check = lambda _rows, _distinct: None,
+    check: Check = lambda _: None,
 ) -> RecountingNetwork:
-    """Where the encoding is known: count rows, and rows of each class, and nothing else.
+    """Where the encoding is known: take a census, and nothing else.
 
     Arguments, result and errors as for `agree_encoding`.
     """
     census = given_by(source, data, fewest).census
-    recounting = RecountingNetwork(network, census, partial(_check, check))
+    recounting = RecountingNetwork(network, census, partial(_check_census, check, data))
     await recounting.count()
     return recounting
 
 
-def _check(check: Check, census: Vector) -> None:
+def _check_census(check: Check, data: DataSpec, total: Vector) -> None:
+    _check(check, Census.read(total, data))
+
+
+def _check(check: Check, census: Census) -> None:
     check_census(census)
-    check(round(census[0]), round(census[1]))
+    check(census)
 
 
 async def _agree_labels(

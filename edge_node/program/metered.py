@@ -7,6 +7,7 @@ from typing import Unpack
 from edge_node.arrays import Vector
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network, NetworkLayer, Terms
+from edge_node.program.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.security.disclosure.bill import Bill
 from edge_node.step import Step
@@ -46,6 +47,10 @@ class MeteredNetwork(NetworkLayer):
         among = sum(n for step, n in self._bill.items() if [self.steps[step]] == present)
         most = max(self.allowance.numbers, self._most)
         return max(min(self.allowance.numbers - among, most - told), 0)
+
+    def fitted(self, schedule: Schedule) -> Schedule:
+        """A schedule with no more of what follows the coarse look than may still be told."""
+        return schedule.within(self.left, self.allowance.features)
 
     def receipt(self, coalition: int) -> Bill | None:
         """The bill, with what it means for rows; None where nodes hide nothing from each other.

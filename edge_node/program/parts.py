@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from edge_node.arrays import Matrix, Vector
+from edge_node.arrays import Matrix
 from edge_node.config import FederationSpec, Floors, LandmarkKind
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch, Source
+from edge_node.data.sums.census import Census
 from edge_node.network.base import Network
 from edge_node.program.candidates import Candidate
 from edge_node.program.encoding import SPREAD, Check, agree_encoding
@@ -50,12 +51,11 @@ class Parts:
         landmarks = {**self.landmarks, LandmarkKind.KMEANS: candidate.landmarks}
         return Parts(self.encoder, self.covariance, landmarks)
 
-    def of_rows(self, census: Vector) -> "Parts":
-        """The same parts, for rows of which there are as many as a census says: rows, distinct
-        rows, and rows of each class.
-        """
-        rows, _, *classes = census.astype(int).tolist()
-        encoder = msgspec.structs.replace(self.encoder, rows=rows, class_counts=tuple(classes))
+    def of_rows(self, census: Census) -> "Parts":
+        """The same parts, for rows of which there are as many as a census says."""
+        encoder = msgspec.structs.replace(
+            self.encoder, rows=census.rows, class_counts=census.classes
+        )
         return Parts(encoder, self.covariance, self.landmarks)
 
 
@@ -66,7 +66,7 @@ async def agree_parts(
     *,
     public: Batch | None = None,
     floors: Floors,
-    check: Check = lambda _rows, _distinct: None,
+    check: Check = lambda _: None,
     choose: Callable[[Parts], bytes] | None = None,
 ) -> tuple[RecountingNetwork, Parts]:
     """The parts that all nodes share; arguments and errors as for `edge_node.program.infer`.

@@ -1,7 +1,9 @@
 """Where landmarks lie: coarse ones at once, those of the posterior where the metric wants them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,7 +22,16 @@ from edge_node.program.landmarks import agree_centroids, encode_public, kmeans_s
 from edge_node.program.metric import learn_features, with_bases
 from edge_node.program.schedule import Schedule, coarse_kinds
 
-__all__ = ["agree_candidate", "choose_first_bases", "starting_landmarks", "targets_of"]
+__all__ = [
+    "Fitted",
+    "agree_candidate",
+    "choose_first_bases",
+    "starting_landmarks",
+    "targets_of",
+]
+
+Fitted: TypeAlias = Callable[[Schedule], Schedule]
+"""A schedule, with no more of what follows than may still be told."""
 
 
 def starting_landmarks(
@@ -79,7 +90,8 @@ async def agree_candidate(
     *,
     fewest: int,
     bases: bytes = b"",
-) -> tuple[Fit, Candidate, Features]:
+    fitted: Fitted = lambda plan: plan,
+) -> tuple[Fit, Candidate, Features, Schedule]:
     """The best kernel and metric, and the landmarks of the posterior.
 
     Gaussian landmarks may become k-means centroids, of rows as the metric sees them. That is the
@@ -94,39 +106,68 @@ async def agree_candidate(
         schedule: how many landmarks, and how often they are moved.
         fewest: fewest of this site's rows that it gives to a landmark, or `NOTHING`.
         bases: as for `learn_features`; what `choose_first_bases` chose.
+        fitted: the schedule with no more than may still be told; asked before landmarks are moved,
+            and again afterwards.
 
     Returns:
-        The fit of a few landmarks, the candidate with all of them, and its features.
+        The fit of a few landmarks, the candidate with those of the posterior, its features, and
+        what is left to be done.
     """
     candidates = _starting_candidates(landmarks, spec, schedule)
     targets = targets_of(rows, spec)
     fit, candidate, features = await learn_features(
         network, targets, candidates, schedule, bases=bases
     )
-    if candidate.landmark_kind is LandmarkKind.PUBLIC or not schedule.iterations:
-        return fit, candidate, features
+    agreed, schedule = schedule.full, fitted(schedule)
+    candidate = candidate.first(schedule.full)
+    if schedule.iterations and candidate.landmark_kind is not LandmarkKind.PUBLIC:
+        known = landmarks.get(LandmarkKind.KMEANS)
+        crowd = spec.model.min_rows_per_landmark
+        moves = partial(_agree_moves, iterations=schedule.iterations, fewest=fewest, crowd=crowd)
+        if moved := await moves(network, rows, candidate, known):
+            (candidate, features), agreed = moved, schedule.full
+        schedule = fitted(replace(schedule, iterations=0))
+    if schedule.full < agreed:  # a node was lost since: the others' rows may tell less
+        candidate = candidate.first(schedule.full)
+        (features,) = await agree_features(network, "basis/fewer", [candidate])
+    return fit, candidate, features, schedule
+
+
+async def _agree_moves(
+    network: Network,
+    rows: EncodedRows,
+    candidate: Candidate,
+    centroids: Matrix | None,
+    *,
+    iterations: int,
+    fewest: int,
+    crowd: int,
+) -> tuple[Candidate, Features] | None:
+    """A candidate whose landmarks have become centroids; None if no site gave any rows.
+
+    Arguments as for `agree_centroids`; centroids may be known already.
+    """
 
     def moved(centroids: Matrix) -> Candidate:
         return replace(candidate, landmark_kind=LandmarkKind.KMEANS, landmarks=centroids)
 
-    chosen, centroids = b"", landmarks.get(LandmarkKind.KMEANS)
-    last = kmeans_step(schedule.iterations - 1)
+    where, chosen = "basis/posterior", b""
     if centroids is None:
         centroids = await agree_centroids(
             network,
             _PlacedRows(rows, candidate.metric),
             candidate.landmarks,
-            iterations=schedule.iterations,
+            iterations=iterations,
             fewest=fewest,
-            crowd=spec.model.min_rows_per_landmark,
+            crowd=crowd,
             choose=lambda centroids: choose_bases([moved(centroids)]),
         )
-        chosen = network.decision(last)
-    if np.array_equal(centroids, candidate.landmarks):  # no site gave any rows
-        return fit, candidate, features
-    where = last.name if chosen else "basis/posterior"
+        last = kmeans_step(iterations - 1)
+        where, chosen = last.name, network.decision(last)
+    if np.array_equal(centroids, candidate.landmarks):
+        return None
     (features,) = await agree_features(network, where, [moved(centroids)], chosen)
-    return fit, moved(centroids), features
+    return moved(centroids), features
 
 
 @dataclass(frozen=True)

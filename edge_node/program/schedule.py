@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from edge_node.config import FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.config import DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.data.sources.schema import numeric_columns
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
@@ -101,9 +102,9 @@ class Schedule:
         Raises:
             CohortRefusedError: the rows may tell too little for any useful model.
         """
-        left = allowance.numbers - _encoding(inputs, len(spec.data.columns))
+        left = allowance.numbers - _encoding(spec.data, inputs)
         most = min(spec.landmark_count, allowance.features, rows)
-        plan = cls._coarse(spec, left, most, rows=rows, inputs=inputs)
+        plan = cls._coarse(spec, left, most, allowance.features, rows=rows, inputs=inputs)
         left -= _numbers(plan.coarse_sums)
         steps = spec.model.newton_steps if spec.data.task is Task.CLASSIFICATION else 0
         full = plan._largest_full(left, most, steps)
@@ -116,7 +117,9 @@ class Schedule:
         return replace(plan, full=full)._spending(left, steps)
 
     @classmethod
-    def _coarse(cls, spec: FederationSpec, left: int, most: int, *, rows: int, inputs: int) -> Self:
+    def _coarse(
+        cls, spec: FederationSpec, left: int, most: int, finest: int, *, rows: int, inputs: int
+    ) -> Self:
         """The sums that decide on kernel and metric: a full metric where rows and landmarks are
         many, else a diagonal one.
         """
@@ -137,7 +140,7 @@ class Schedule:
             messages=1,
             steps=0,
         )
-        if rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(inputs):
+        if rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(inputs) and inputs <= finest:
             plan = draft._resolved(left, most)
             if plan.coarse >= _FULL_METRIC_LANDMARKS:
                 return plan
@@ -176,6 +179,28 @@ class Schedule:
         if steps:
             return replace(self, steps=min(steps, spare // self._step))
         return replace(self, messages=min(_MOST_MESSAGES, 1 + spare // _message(self.full)))
+
+    def within(self, left: int, features: int) -> Self:
+        """With no more of what follows the coarse look than may still be told.
+
+        A node may have been lost since the plan was made: the others' rows may tell less. A plan
+        never grows, so that whoever is given a model's parts follows the same.
+
+        Args:
+            left: how many numbers may still be told.
+            features: the resolution at which outer products may still be summed.
+
+        Returns:
+            The same plan where it fits; the same, to be refused by the meter, if nothing does.
+        """
+        if self.full <= features and _numbers(self.full_sums) <= left:
+            return self
+        draft = replace(self, messages=1)
+        full = draft._largest_full(left, min(self.full, features), self.steps)
+        if full < min(_FEWEST, self.full):
+            return self
+        found = replace(draft, full=full)._spending(left, self.steps)
+        return replace(found, messages=min(found.messages, self.messages))
 
     def _largest_full(self, left: int, most: int, steps: int) -> int:
         """The most landmarks of a posterior for which ``left`` numbers are enough.
@@ -245,9 +270,17 @@ def _message(landmarks: int, outputs: int = 1) -> int:
     return landmarks * (landmarks + 1) // 2 + landmarks * outputs + _HEAD
 
 
-def _encoding(inputs: int, columns: int) -> int:
-    """The numbers that the encoding tells, at most: means in two parts, and moments."""
-    return 2 * (columns + 1) + (inputs + 1) * (inputs + 2) // 2 + 3 * (inputs + columns) + _HEAD
+def _encoding(data: DataSpec, inputs: int) -> int:
+    """The numbers that the encoding tells, at most.
+
+    Means in two parts; values, first moments and squares; products of numeric columns; rows, and
+    those of each class, label and gap. Labels have no products. Of a column at most one label or
+    gap is no input, because all rows have it.
+    """
+    numeric, regression = len(numeric_columns(data)), data.task is Task.REGRESSION
+    products = numeric * (numeric + 1) // 2
+    groups = 1 + len(data.classes) + inputs + len(data.columns)
+    return 5 * (numeric + regression) + products + groups
 
 
 def _numbers(sums: Sequence[PlannedSum]) -> int:

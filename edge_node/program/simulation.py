@@ -15,13 +15,16 @@ from typing import Any, TypeVar
 
 from edge_node.config import FederationSpec, Floors
 from edge_node.data.encoding.encoder import EncodedRows
+from edge_node.data.sources.distinct import distinct_rows
 from edge_node.data.sources.joined import JoinedRows
 from edge_node.data.sources.rare_classes import without_rare_classes
 from edge_node.data.sources.source import Batch, Source
+from edge_node.data.sums.census import Census
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.program.allowances import allowance_of
 from edge_node.program.parts import Parts, agree_parts
 from edge_node.program.places import agree_candidate
 from edge_node.program.schedule import Schedule
@@ -58,8 +61,8 @@ def simulate(
         floors: the fewest rows that a node gives to a sum over a group. None: those of sites with
             this spec; of a single node, none: it hides nothing from itself.
         parts: the model's parts (`simulate_parts`). None: they are agreed on.
-        allowance: what the rows may tell, as if the nodes hid them from each other. None: any
-            number.
+        allowance: what the rows may tell. None: as the sizes say that the nodes would sign; of a
+            single node, any number.
         report: is told of each step when it is complete.
 
     Returns:
@@ -72,7 +75,7 @@ def simulate(
         NumericalError: the model can't be computed from the totals.
         NetworkError: ``sources`` is empty.
     """
-    started = time.monotonic()
+    started, own = time.monotonic(), floors or _floors(spec, sources)
 
     def completes(step: str) -> None:
         if report is not None:
@@ -84,12 +87,13 @@ def simulate(
             sources[network.node],
             spec,
             public=public,
-            floors=floors or _floors(spec, sources),
+            floors=own,
             parts=parts,
             allowance=allowance,
         )
 
-    return completed(MemoryFederation(list(sources), completes=completes).run(learnt))
+    sizes = {} if allowance else _sizes(spec, sources, own)
+    return completed(MemoryFederation(list(sources), completes=completes, sizes=sizes).run(learnt))
 
 
 def simulate_parts(
@@ -101,19 +105,40 @@ def simulate_parts(
     allowance: Allowance | None = None,
 ) -> Parts:
     """The parts on which several nodes agree; arguments and errors as for `simulate`."""
-    may_tell, own = allowance or Allowance.unlimited(), floors or _floors(spec, sources)
+    return _agreed(spec, sources, public=public, floors=floors, allowance=allowance)[0]
 
-    async def agreed(network: Network) -> Parts:
+
+def _agreed(
+    spec: FederationSpec,
+    sources: Mapping[str, Source],
+    *,
+    public: Batch | None,
+    floors: Floors | None,
+    allowance: Allowance | None,
+) -> tuple[Parts, Allowance]:
+    """The parts on which several nodes agree, and what their rows may tell."""
+    own = floors or _floors(spec, sources)
+
+    async def agreed(network: Network) -> tuple[Parts, Allowance]:
         source = without_rare_classes(sources[network.node], spec.data, own.category)
-        recounting, parts = await agree_parts(network, source, spec, public=public, floors=own)
+        may_tell = allowance or Allowance.unlimited()
+
+        def check(census: Census) -> None:
+            nonlocal may_tell
+            may_tell = allowance or allowance_of(network, census, spec)
+
+        recounting, parts = await agree_parts(
+            network, source, spec, public=public, floors=own, check=check
+        )
         rows, inputs = EncodedRows(source, parts.encoder), len(parts.covariance)
         schedule = Schedule.plan(spec, may_tell, rows=parts.encoder.rows, inputs=inputs)
-        _, candidate, _ = await agree_candidate(
+        _, candidate, _, _ = await agree_candidate(
             recounting, rows, parts.landmarks, spec, schedule, fewest=own.landmark
         )
-        return parts.with_centroids(candidate)
+        return parts.with_centroids(candidate), may_tell
 
-    return next(iter(completed(MemoryFederation(list(sources)).run(agreed)).values()))
+    federation = MemoryFederation(list(sources), sizes=_sizes(spec, sources, own))
+    return next(iter(completed(federation.run(agreed)).values()))
 
 
 def simulate_pooled(
@@ -129,9 +154,20 @@ def simulate_pooled(
     """
     own = floors or _floors(spec, sources)
     rows = [without_rare_classes(each, spec.data, own.category) for each in sources.values()]
-    parts = simulate_parts(spec, sources, public=public, floors=own, allowance=allowance)
+    parts, may_tell = _agreed(spec, sources, public=public, floors=own, allowance=allowance)
     pooled = {"pooled": JoinedRows(tuple(rows))}
-    return simulate(spec, pooled, public=public, parts=parts, allowance=allowance)["pooled"]
+    return simulate(spec, pooled, public=public, parts=parts, allowance=may_tell)["pooled"]
+
+
+def _sizes(spec: FederationSpec, sources: Mapping[str, Source], floors: Floors) -> dict[str, int]:
+    """As each of several nodes would sign its rows; a single one hides nothing from itself."""
+    if len(sources) < 2:
+        return {}
+    rows = {
+        name: distinct_rows(without_rare_classes(each, spec.data, floors.category), spec.data)
+        for name, each in sources.items()
+    }
+    return {name: 1 << (number.bit_length() - 1) for name, number in rows.items() if number}
 
 
 def _floors(spec: FederationSpec, sources: Mapping[str, Source]) -> Floors:

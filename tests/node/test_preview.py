@@ -40,13 +40,19 @@ metric_repetitions = 1
 
 
 def node(
-    directory: Path, *, most_told: float = 1e4, more: str = "", policy: SitePolicy | None = None
+    directory: Path,
+    *,
+    most_told: float = 1e4,
+    more: str = "",
+    policy: SitePolicy | None = None,
+    flags: bool = False,
 ) -> NodePaths:
     """Site a, with its rows and a spec."""
     rng = np.random.default_rng(0)
     lines = ["a,b,ward,y"]
     for a, b in rng.normal(size=(ROWS, 2)):
-        lines.append(f"{a:.4f},{b:.4f},{'uvw'[rng.integers(3)]},{np.sin(a) + b:.4f}")
+        own = int(b > 0) if flags else b
+        lines.append(f"{a:.4f},{own:.4f},{'uvw'[rng.integers(3)]},{np.sin(a) + b:.4f}")
     (directory / "rows.csv").write_text("\n".join(lines) + "\n")
     paths = NodePaths(directory / "node")
     create_node(
@@ -86,6 +92,19 @@ def test_it_is_what_a_run_tells(tmp_path: Path) -> None:
     sums = [each.step for each in found.sums]
     assert sums == [step for step in real.cohorts if step in sums]
     assert {each.rows for each in found.sums} == {ROWS}
+
+
+@pytest.mark.parametrize(("flags", "columns"), [(False, 3), (True, 2)])
+def test_a_flag_that_is_declared_as_a_number_is_no_cell(
+    tmp_path: Path, flags: bool, columns: int
+) -> None:
+    """Preview and bill agree on what rows are made of: numbers of many values."""
+    paths = node(tmp_path, flags=flags)
+    found, real = preview(paths, sites=4).bill, run(paths, "abcde").provenance.bill
+    assert found is not None
+    assert real is not None
+    assert found.columns == real.columns == columns
+    assert found.steps == real.steps
 
 
 def test_what_is_assumed(tmp_path: Path) -> None:

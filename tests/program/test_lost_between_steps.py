@@ -4,14 +4,17 @@ import asyncio
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.errors import CohortRefusedError
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
+from edge_node.program.metered import MeteredNetwork
 
 COLUMNS = tuple(Column(name=name) for name in "abc")
 SPEC = FederationSpec(
@@ -60,3 +63,54 @@ def test_the_posterior_is_of_the_rows_that_are_left() -> None:
     whole = learn("", lambda X: 300 * np.sin(X[:, 0]))
     assert whole.provenance.cohort == ("one", "two")
     assert whole.posterior.log_evidence > 2 * model.posterior.log_evidence > 0
+
+
+FIVE = tuple(f"site-{i}" for i in range(5))
+
+
+def learn_to_the_limit(classes: tuple[str, ...], lost: dict[str, str]) -> Model:
+    """Five nodes of like size; the first's model. All that are left have as many landmarks."""
+    random = np.random.default_rng(0)
+    data = DataSpec(
+        task=Task.CLASSIFICATION if classes else Task.REGRESSION,
+        target="y",
+        columns=COLUMNS,
+        classes=classes,
+    )
+    spec = FederationSpec(name="lost", data=data)
+    sources = {}
+    for site in FIVE:
+        X = random.normal(size=(130, 3))
+        y = np.sin(3 * X[:, 0]) + 0.1 * random.normal(size=130)
+        y = (y > 0).astype(float) if classes else y
+        sources[site] = MemorySource((Batch(X, np.empty((130, 0), dtype=object), y),))
+
+    async def program(network: Network) -> Model:
+        return await infer(network, sources[network.node], spec)
+
+    federation = MemoryFederation(FIVE, lost, sizes=dict.fromkeys(FIVE, 128))
+    models = asyncio.run(federation.run(program))
+    assert len({model.provenance.landmarks for model in models.values()}) == 1
+    return models[FIVE[0]]
+
+
+@pytest.mark.parametrize("classes", [(), ("no", "yes")])
+@pytest.mark.parametrize("lost_at", ["means", "statistics/0", "gradients/1", "posterior"])
+def test_a_run_to_the_limit_completes_without_one_of_its_nodes(
+    lost_at: str, classes: tuple[str, ...]
+) -> None:
+    """Four sites' rows may tell three quarters of what five's may: the plan is cut to that."""
+    model = learn_to_the_limit(classes, {FIVE[-1]: lost_at})
+    assert model.provenance.cohort == FIVE[:-1]
+    assert model.provenance.bill is not None
+    assert model.provenance.bill.rows == 3 * 128
+
+
+def test_without_a_cut_the_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the coarse look is told twice, and the first plan's posterior is too much."""
+    lost = {FIVE[-1]: "statistics/0"}
+    cut, whole = learn_to_the_limit((), lost), learn_to_the_limit((), {})
+    assert 4 <= cut.provenance.landmarks < whole.provenance.landmarks
+    monkeypatch.setattr(MeteredNetwork, "fitted", lambda _, plan: plan)
+    with pytest.raises(CohortRefusedError, match="may not tell so many numbers"):
+        learn_to_the_limit((), lost)

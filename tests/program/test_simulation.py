@@ -2,18 +2,21 @@
 
 import asyncio
 
+import msgspec
 import numpy as np
 import pytest
 
-from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import CohortRefusedError, NetworkError
 from edge_node.program.simulation import simulate, simulate_pooled
 
+CATEGORICAL = ColumnKind.CATEGORICAL
 SPEC = FederationSpec(
     name="simulated",
     data=DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="x"),)),
     model=ModelSpec(landmarks=9, depths=(1,), metric_repetitions=0),
+    most_told=3.0,  # so that landmarks are moved
 )
 
 
@@ -46,6 +49,36 @@ def test_a_federation_learns_what_one_node_with_all_rows_and_its_parts_learns() 
     agreed = {"means", "spread", "kmeans/0"}
     assert agreed <= set(models["bern"].provenance.cohorts)
     assert agreed.isdisjoint(pooled.provenance.cohorts)
+
+
+def test_simulated_sites_tell_no_more_than_daemons() -> None:
+    """They sign their rows as daemons do; one site alone hides nothing from itself."""
+    spec = msgspec.structs.replace(SPEC, most_told=0.5)
+    models = simulate(spec, SOURCES)
+    bill = models["oslo"].provenance.bill
+    assert bill is not None
+    assert bill.sizes == dict.fromkeys(SOURCES, 32)
+    assert bill.told <= 0.5 * bill.cells == 64
+    alone = simulate(spec, {"alone": MemorySource((POOLED,))})["alone"]
+    assert alone.provenance.bill is None
+    assert models["oslo"].provenance.landmarks < alone.provenance.landmarks == 9
+
+
+def test_a_few_rows_with_labels_of_their_own_are_enough() -> None:
+    """120 rows at three sites: labels have no products, so they cost a number each."""
+    random = np.random.default_rng(0)
+    columns = (*(Column(name=f"x{i}") for i in range(4)), Column(name="ward", kind=CATEGORICAL))
+    data = DataSpec(task=Task.REGRESSION, target="y", columns=columns)
+    sources = {}
+    for site in SOURCES:
+        X, ward = random.normal(size=(40, 4)), random.integers(0, 3, 40)
+        labels = np.array([[f"ward {each}"] for each in ward], dtype=object)
+        sources[site] = MemorySource((Batch(X, labels, X[:, 0] + ward),))
+    model = simulate(FederationSpec(name="wards", data=data), sources)["pisa"]
+    assert model.provenance.landmarks >= 10
+    bill = model.provenance.bill
+    assert bill is not None
+    assert 0.75 * 160 < bill.told <= 160 == 0.5 * bill.cells
 
 
 def test_each_step_is_reported_once() -> None:

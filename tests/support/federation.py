@@ -76,7 +76,8 @@ def assert_pooled(federation: LocalFederation, nodes: Iterable[str]) -> None:
     """
     cohort, spec = tuple(sorted(nodes)), federation.spec
     rows = tuple((node, federation.files[node].read_text()) for node in cohort)
-    pooled = _learnt(rows, msgspec.json.encode(spec.data), msgspec.json.encode(spec.model))
+    limits = (spec.most_told, spec.coalition)
+    pooled = _learnt(rows, msgspec.json.encode(spec.data), msgspec.json.encode(spec.model), limits)
     (batch,) = open_source(federation.files[cohort[0]], spec.data).batches()
     mean, sd = pooled.latent(batch)
     for node in cohort:
@@ -88,12 +89,16 @@ def assert_pooled(federation: LocalFederation, nodes: Iterable[str]) -> None:
 
 
 @cache
-def _learnt(rows: tuple[tuple[str, str], ...], data: bytes, model: bytes) -> Model:
+def _learnt(
+    rows: tuple[tuple[str, str], ...], data: bytes, model: bytes, limits: tuple[float, int]
+) -> Model:
     """The pooled posterior of each node's file; the same rows are learnt from once."""
     spec = FederationSpec(
         name="pooled",
         data=msgspec.json.decode(data, type=DataSpec),
         model=msgspec.json.decode(model, type=ModelSpec),
+        most_told=limits[0],
+        coalition=limits[1],
     )
     with tempfile.TemporaryDirectory() as folder:
         sources = {}

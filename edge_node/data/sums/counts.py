@@ -1,10 +1,10 @@
 """The first sum: counts and nothing but counts. They say what can be summed, and in which units.
 
-Rows, and how many of them are distinct; rows of each class; of the groups that sites give
-(`edge_node.data.sums.given`): rows without a value, with a listed category, in each hash bucket
-where categories are not listed. For each numeric column, and a regression's target, each site says
-how many values it gives and, by the bin that it puts this number in, how large they are: a factor
-of 16. All are integers.
+A census (`edge_node.data.sums.census`): rows, and how many of them are distinct; rows of each
+class; columns of few values. Of the groups that sites give (`edge_node.data.sums.given`): rows
+without a value, with a listed category, in each hash bucket where categories are not listed. For
+each numeric column, and a regression's target, each site says how many values it gives and, by the
+bin that it puts this number in, how large they are: a factor of 16. All are integers.
 
 Later sums are fixed-point. So the bins give every column a power-of-two unit that brings its
 largest value near one, and that no single node chose.
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from edge_node.arrays import Vector
 from edge_node.config import DataSpec
 from edge_node.data.sources.schema import categorical_columns, unlisted_columns
-from edge_node.data.sums.given import Given, number_names
+from edge_node.data.sums.census import Census, number_names
+from edge_node.data.sums.given import Given
 from edge_node.data.sums.labels import count_length, label_counts, label_tallies
 from edge_node.errors import DataError
 from edge_node.packing import Layout
@@ -34,22 +35,25 @@ _BINS = (_HIGHEST - _LOWEST) // _BIN
 class Counts(msgspec.Struct, frozen=True):
     """What is known after the first sum.
 
-    ``values`` and ``units`` run over the numeric columns and then, for regression, the target.
+    ``few``, ``values`` and ``units`` run over the numeric columns and then, for regression, the
+    target.
     """
 
     rows: int
     distinct: int  # rows, at least
     missing: tuple[int, ...]  # cells per input column: numeric ones first, then categorical
     classes: tuple[int, ...]  # rows of each
+    few: tuple[int, ...]  # sites that say a column holds few different values
+    spread: tuple[int, ...]  # of the rows of each class, `Census.spread`
     listed: tuple[tuple[int, ...], ...]  # per categorical column; rows of each category of the spec
     values: tuple[int, ...]
     units: tuple[float, ...]  # a power of two that no value exceeds
     buckets: tuple[float, ...]  # `labels.label_counts` of the columns that aren't listed
 
     @property
-    def census(self) -> Vector:
-        """Rows, distinct rows, and rows of each class."""
-        return np.array([self.rows, self.distinct, *self.classes], dtype=np.float64)
+    def census(self) -> Census:
+        """What of it is counted again when a node is lost."""
+        return Census(self.rows, self.distinct, self.classes, self.few, self.spread)
 
 
 def local_counts(given: Given, data: DataSpec) -> Vector:
@@ -65,10 +69,8 @@ def local_counts(given: Given, data: DataSpec) -> Vector:
     listed = [own.get(label, 0) for column, own in columns for label in column.categories]
     tallies = label_tallies(given.labels, data)
     return _layout(data).pack(
-        rows=given.rows,
-        distinct=given.distinct,
+        census=given.census,
         missing=given.missing,
-        classes=given.classes,
         listed=listed,
         magnitudes=magnitudes,
         buckets=label_counts(tallies, range(len(tallies)), attempt=0),
@@ -79,12 +81,15 @@ def read_counts(total: Vector, data: DataSpec) -> Counts:
     """The federation's counts, of ``local_counts``. Raises NumericalError for another vector."""
     parts = _layout(data).unpack(total)
     listed = iter(parts["listed"].astype(int).tolist())
+    census = Census.read(parts["census"], data)
     highest = [int(np.flatnonzero(h).max(initial=-1)) for h in parts["magnitudes"]]
     return Counts(
-        rows=int(parts["rows"]),
-        distinct=int(parts["distinct"]),
+        rows=census.rows,
+        distinct=census.distinct,
         missing=tuple(parts["missing"].astype(int).tolist()),
-        classes=tuple(parts["classes"].astype(int).tolist()),
+        classes=census.classes,
+        few=census.few,
+        spread=census.spread,
         listed=tuple(
             tuple(islice(listed, len(column.categories))) for column in categorical_columns(data)
         ),
@@ -98,10 +103,8 @@ def _layout(data: DataSpec) -> Layout:
     """What is summed."""
     return Layout(
         {
-            "rows": (),
-            "distinct": (),
+            "census": (2 + 2 * len(data.classes) + len(number_names(data)),),
             "missing": (len(data.columns),),
-            "classes": (len(data.classes),),
             "listed": (sum(len(column.categories) for column in categorical_columns(data)),),
             "magnitudes": (len(number_names(data)), _BINS),
             "buckets": (count_length(len(unlisted_columns(data)), attempt=0),),
@@ -109,13 +112,13 @@ def _layout(data: DataSpec) -> Layout:
     )
 
 
-def check_census(total: Vector) -> None:
+def check_census(census: Census) -> None:
     """Check the federation's census. Raises DataError: there are too few rows."""
-    if total[0] < _FEWEST:
+    if census.rows < _FEWEST:
         raise DataError(
             "too few rows in the federation",
             expected=f"at least {_FEWEST}",
-            found=f"{total[0]:.0f}",
+            found=str(census.rows),
             remedy="A site's rows of a class count only if it has `min_rows_per_category` of them",
         )
 

@@ -19,19 +19,21 @@ from edge_node.data.sources.copies import DistinctRows
 from edge_node.data.sources.rare_classes import class_counts
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
 from edge_node.data.sources.source import Batch, Source
+from edge_node.data.sums.census import Census, number_names
 from edge_node.data.sums.extremes import Extremes
+from edge_node.data.sums.few_values import FewValues
 from edge_node.data.sums.labels import add_labels
 from edge_node.errors import DataError
 
-__all__ = ["Given", "given_by", "number_names"]
+__all__ = ["Given", "given_by"]
 
 
 @dataclass(frozen=True)
 class Given:
     """One pass over a site's rows, with small groups left out.
 
-    ``values``, ``low`` and ``high`` run over the numeric columns and then, for regression, the
-    target.
+    ``values``, ``few``, ``low`` and ``high`` run over the numeric columns and then, for regression,
+    the target.
 
     Attributes:
         rows: all of the site's.
@@ -39,6 +41,7 @@ class Given:
         classes: rows of each class.
         values: how many values of each column are summed: all, or none where too few distinct rows
             have one.
+        few: whether each column holds few different values.
         low: the bound below which a value counts as the bound.
         high: the bound above which it does.
         labels: for each categorical column, rows with each label that is told apart.
@@ -49,6 +52,7 @@ class Given:
     distinct: int
     classes: Vector
     values: NDArray[np.int64]
+    few: tuple[bool, ...]
     low: Vector
     high: Vector
     labels: tuple[Mapping[str, int], ...]
@@ -56,8 +60,15 @@ class Given:
 
     @property
     def census(self) -> Vector:
-        """Rows, distinct rows, and rows of each class."""
-        return np.array([self.rows, self.distinct, *self.classes], dtype=np.float64)
+        """The site's part of a `Census`, as it is summed."""
+        own = Census(
+            self.rows,
+            self.distinct,
+            tuple(map(int, self.classes)),
+            tuple(map(int, self.few)),
+            tuple(4 ** int(rows).bit_length() if rows else 0 for rows in self.classes),
+        )
+        return own.vector
 
     def numbers(self, batch: Batch, data: DataSpec) -> Matrix:
         """The values (n, columns) that are summed; NaN where there is none."""
@@ -82,6 +93,7 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
     labels: list[Counter[str]] = [Counter() for _ in categorical]
     extremes = Extremes(len(number_names(data)), fewest)
     values = np.zeros(len(number_names(data)), dtype=np.int64)
+    few = FewValues(len(number_names(data)))
     for batch in source.batches():
         rows += len(batch)
         first = distinct.add(batch)
@@ -92,6 +104,7 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         values += np.count_nonzero(~np.isnan(numbers), axis=0)
         numbers[~first, : len(numeric_columns(data))] = np.nan  # copies hide nobody's value
         extremes.add(numbers)
+        few.add(numbers)
         for own, column, cells in zip(labels, categorical, batch.categorical.T, strict=True):
             add_labels(own, cells, column)
     kept = [
@@ -104,6 +117,7 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         distinct.count,
         classes,
         np.where(extremes.values >= fewest, values, 0),
+        few.columns,
         low,
         high,
         tuple(
@@ -112,12 +126,6 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         ),
         tuple(int(n) if MISSING in groups else 0 for n, groups in zip(missing, kept, strict=True)),
     )
-
-
-def number_names(data: DataSpec) -> list[str]:
-    """The numeric columns and then, for regression, the target."""
-    names = [column.name for column in numeric_columns(data)]
-    return [*names, data.target] if data.task is Task.REGRESSION else names
 
 
 def _numbers(batch: Batch, data: DataSpec) -> Matrix:

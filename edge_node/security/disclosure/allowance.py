@@ -36,12 +36,14 @@ class Allowance:
         columns: the numbers of a row that can't be listed: neither categories nor classes.
         most_told: the most numbers that may be told over these rows in their life, per cell.
         told: how many were told before.
+        class_rows: rows of the smallest class that remain likewise; None: there are no classes.
     """
 
     rows: int
     columns: int
     most_told: float
     told: int = 0
+    class_rows: int | None = None
 
     @classmethod
     def unlimited(cls) -> Self:
@@ -66,8 +68,15 @@ class Allowance:
 
     @property
     def features(self) -> int:
-        """The most features of which outer products may be summed."""
-        return self.rows // ROWS_PER_FEATURE
+        """The most features of which outer products may be summed.
+
+        A classifier's sums tell the features' sum over each class, too: r numbers about the rows
+        of a class, which are its cells' most at the same share.
+        """
+        by_rows = self.rows // ROWS_PER_FEATURE
+        if self.class_rows is None or math.isinf(self.most_told):
+            return by_rows
+        return min(by_rows, math.floor(self.most_told * self.class_rows * self.columns))
 
 
 def remaining_rows(sizes: Mapping[str, int], distinct: int, coalition: int) -> int:

@@ -14,6 +14,7 @@ from edge_node.data.encoding.encoder import EncodedRows, Encoder
 from edge_node.data.encoding.groups import MISSING, kept_groups
 from edge_node.data.sources.rare_classes import without_rare_classes
 from edge_node.data.sources.source import Batch, MemorySource, open_source
+from edge_node.data.sums.census import Census
 from edge_node.errors import CohortRefusedError, DataError
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
@@ -221,8 +222,8 @@ def test_the_rows_are_told_as_soon_as_they_are_counted() -> None:
     twice = pick(batch, np.tile(np.arange(40), 2))
     network = MemoryFederation(["a"]).network("a")
 
-    def check(rows_: int, distinct: int) -> None:
-        raise CohortRefusedError(f"{rows_} rows, {distinct} distinct")
+    def check(census: Census) -> None:
+        raise CohortRefusedError(f"{census.rows} rows, {census.distinct} distinct")
 
     with pytest.raises(CohortRefusedError, match="80 rows, 40 distinct"):
         asyncio.run(agree_encoding(network, twice, DATA, fewest=3, check=check))

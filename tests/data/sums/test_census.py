@@ -1,0 +1,76 @@
+"""What is counted of rows that may tell little: columns of few values, classes of few rows."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_node.config import Column, DataSpec, Task
+from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.data.sums.census import Census
+from edge_node.data.sums.few_values import FewValues
+from edge_node.data.sums.given import given_by
+
+CLASSES = ("a", "b", "c")
+DATA = DataSpec(
+    task=Task.CLASSIFICATION,
+    target="y",
+    columns=(Column(name="flag"), Column(name="x")),
+    classes=CLASSES,
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.one_of(st.integers(0, 12).map(float), st.just(np.nan)), max_size=60),
+    st.integers(0, 60),
+)
+def test_few_values_are_found_however_rows_are_cut(values: list[float], cut: int) -> None:
+    """At most eight among at least sixteen; a missing value is none."""
+    few = FewValues(1)
+    for part in np.split(np.array(values), [min(cut, len(values))]):
+        few.add(part[:, None])
+    held = [value for value in values if not np.isnan(value)]
+    assert few.columns == (len(held) >= 16 and len(set(held)) <= 8,)
+
+
+def of(flags: list[float], y: list[float]) -> Census:
+    """A site's."""
+    random = np.random.default_rng(len(y))
+    numbers = np.column_stack([flags, random.normal(size=len(y))])
+    batch = Batch(numbers, np.empty((len(y), 0), dtype=object), np.array(y))
+    return Census.read(given_by(MemorySource((batch,)), DATA, 3).census, DATA)
+
+
+def test_a_census_is_read_as_it_was_summed() -> None:
+    """Of two sites: one has flags, the other can't say."""
+    one, two = of([0.0, 1.0] * 10, [0.0] * 12 + [1.0] * 8), of([0.0] * 6, [0.0] * 6)
+    assert one == Census(20, 20, (12, 8, 0), (1, 0), (256, 256, 0))
+    assert two == Census(6, 6, (6, 0, 0), (0, 0), (64, 0, 0))
+    both = Census.read(one.vector + two.vector, DATA)
+    assert both == Census(26, 26, (18, 8, 0), (1, 0), (320, 256, 0))
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 500), min_size=3, max_size=3), min_size=2, max_size=12),
+    st.integers(1, 3),
+)
+def test_no_class_has_fewer_rows_without_the_largest_sites(
+    rows: list[list[int]], coalition: int
+) -> None:
+    """Whoever gives rows of a class gives five; what is said to remain does, or is a floor."""
+    held = np.where(np.array(rows) < 5, 0, np.array(rows))
+    spread = tuple(sum(4 ** int(n).bit_length() for n in column if n) for column in held.T)
+    total = int(held.sum())
+    census = Census(total, total, tuple(held.sum(axis=0).tolist()), (), spread)
+    remain = [int(np.sort(column)[:-coalition].sum()) for column in held.T if column.any()]
+    found = census.smallest_class(coalition, 5)
+    assert found is None if not remain else found <= max(5, min(remain))
+
+
+def test_copies_and_absent_classes() -> None:
+    """Copies count for nothing; a class that nobody gives limits nothing."""
+    census = Census(1000, 1000, (600, 400, 0), (), (10 * 64**2, 10 * 64**2, 0))
+    assert census.smallest_class(1, 5) == 400 - 202 - 1
+    copies = Census(1000, 900, (600, 400, 0), (), census.spread)
+    assert copies.smallest_class(1, 5) == 400 - 100 - 202 - 1
+    assert Census(9, 9, (), (0,), ()).smallest_class(1, 5) is None
