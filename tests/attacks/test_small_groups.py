@@ -76,7 +76,7 @@ def attack(
             spec, Allowance.unlimited(), rows=parts.encoder.rows, inputs=len(parts.covariance)
         )
         rows = EncodedRows(source, parts.encoder)
-        _, candidate, _ = await agree_candidate(
+        _, candidate, _, _ = await agree_candidate(
             recounting, rows, parts.landmarks, spec, plan, fewest=floors.landmark
         )
         return parts.with_centroids(candidate)
