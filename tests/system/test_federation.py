@@ -179,7 +179,7 @@ def test_a_node_lost_late_keeps_the_parts_that_are_fixed(
     assert all(each == cohorts[0] for each in cohorts)
     assert victim in cohorts[0]["spread"]
     answers = {
-        model_of(federation, node).posterior.to_arrays()["shift"].tobytes() for node in survivors
+        model_of(federation, node).posterior.to_arrays()["mean"].tobytes() for node in survivors
     }
     assert len(answers) == 1
 
