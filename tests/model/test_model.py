@@ -163,7 +163,7 @@ def test_a_classifier_has_one_posterior_in_one_sweep_if_need_be(tmp_path: Path) 
     )
     provenance = models[0].provenance
     assert provenance.learnt_in == "posterior"
-    assert provenance.sums == 8  # counts, labels, means, spread, statistics, k-means (2), posterior
+    assert provenance.sums == 7  # counts, labels, means, spread, statistics, k-means, posterior
     found = models[0].predict(batch)
     assert isinstance(found, ClassPredictions)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0)
