@@ -235,10 +235,18 @@ def accuracy(
 @click.option("--landmarks", default=600, show_default=True)
 @click.option("--indicator/--no-indicator", default=True, help="Whether the hospital is an input.")
 @click.option("--steps", default=12, show_default=True, help="Of the classifier; 0: one sum.")
+@click.option("--most-told", default=0.5, show_default=True, help="Numbers per cell, at most.")
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
 @console.json_option
 def hospitals(
-    *, data: Path, landmarks: int, indicator: bool, steps: int, file: Path | None, as_json: bool
+    *,
+    data: Path,
+    landmarks: int,
+    indicator: bool,
+    steps: int,
+    most_told: float,
+    file: Path | None,
+    as_json: bool,
 ) -> None:
     """Heart disease at four hospitals: a federation, each hospital alone, and pooled peers."""
     model = ModelSpec(
@@ -248,7 +256,7 @@ def hospitals(
         metric_repetitions=0,
         newton_steps=steps,
     )
-    rows = measure_hospitals(data, model, indicator=indicator)
+    rows = measure_hospitals(data, model, indicator=indicator, most_told=most_told)
     if file is not None:
         write_csv(rows, file, _command())
     console.emit(

@@ -34,11 +34,13 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import TangentMeshError
 from edge_node.inference.evaluation import metrics
 from edge_node.model.model import ClassPredictions, Model, Predictions
+from edge_node.program.allowances import unknown_columns
 from edge_node.program.simulation import simulate
 from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 
 __all__ = [
     "WAYS",
+    "allowance_for",
     "learn",
     "learn_alone",
     "measure_accuracy",
@@ -76,13 +78,7 @@ class _Case:
     @property
     def allowance(self) -> Allowance:
         """What the nodes' rows may tell."""
-        distinct = {n: len(np.unique(p.numeric, axis=0)) for n, p in self.parts().items()}
-        sizes = {name: 1 << (rows.bit_length() - 1) for name, rows in distinct.items()}
-        return Allowance(
-            rows=remaining_rows(sizes, sum(distinct.values()), 1),
-            columns=len(self.problem.data.columns) + 1,
-            most_told=self.most_told,
-        )
+        return allowance_for(self.spec, self.parts())
 
     @property
     def train(self) -> Batch:
@@ -162,6 +158,23 @@ def _measure(case: _Case, ways: Sequence[str]) -> Iterator[tuple[str, Row]]:
             yield "alone", _by_owner(case, found, Which.GLOBAL)
     if "sklearn" in ways and len(case.split.train) <= _SKLEARN_ROWS:
         yield "sklearn", _sklearn(case)
+
+
+def allowance_for(spec: FederationSpec, parts: Mapping[str, Batch]) -> Allowance:
+    """What rows may tell that are spread over nodes so; as if each had signed its size."""
+    distinct = {name: _distinct(part) for name, part in parts.items()}
+    sizes = {name: 1 << (rows.bit_length() - 1) for name, rows in distinct.items()}
+    return Allowance(
+        rows=remaining_rows(sizes, sum(distinct.values()), spec.coalition),
+        columns=unknown_columns(spec.data),
+        most_told=spec.most_told,
+    )
+
+
+def _distinct(part: Batch) -> int:
+    """How many different inputs there are."""
+    rows = zip(part.numeric, part.categorical, strict=True)
+    return len({(numbers.tobytes(), *labels) for numbers, labels in rows})
 
 
 def learn(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import learn, learn_alone
+from benchmarks.accuracy import allowance_for, learn, learn_alone
 from benchmarks.datasets import take
 from benchmarks.figures import Row
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
@@ -27,23 +27,27 @@ _SEED = 43
 Indices = NDArray[np.intp]
 
 
-def measure_hospitals(data: Path, model: ModelSpec, *, indicator: bool) -> list[Row]:
+def measure_hospitals(
+    data: Path, model: ModelSpec, *, indicator: bool, most_told: float = 0.5
+) -> list[Row]:
     """Figures on the pooled test rows, and the accuracy's mean over hospitals, per way.
 
     Args:
         data: the folder of data sets.
         model: the federation's.
         indicator: whether the hospital is an input.
+        most_told: numbers per cell.
     """
     batch, sites, schema = read_hospitals(data, indicator=indicator)
     names = list(dict.fromkeys(sites))
     splits = [_split(np.flatnonzero(sites == name), batch) for name in names]
     train = np.concatenate([own for own, _ in splits])
     tests = [take(batch, own) for _, own in splits]
-    spec = FederationSpec(name="hospitals", data=schema, model=model)
+    spec = FederationSpec(name="hospitals", data=schema, model=model, most_told=most_told)
     parts = {name: take(batch, own) for name, (own, _) in zip(names, splits, strict=True)}
-    federated = next(iter(learn(spec, parts).values()))
-    (pooled,) = learn(spec, {"pooled": take(batch, train)}).values()
+    allowance = allowance_for(spec, parts)
+    federated = next(iter(learn(spec, parts, allowance).values()))
+    (pooled,) = learn(spec, {"pooled": take(batch, train)}, allowance).values()
     rows = [
         {
             "way": "federated",

@@ -25,7 +25,7 @@ __all__ = ["PlannedSum", "Schedule", "coarse_kinds"]
 
 
 _COARSE_SHARE = 0.45  # of what may be told: kernels and metric
-_STEPS_SHARE = 0.5  # of what the coarse look leaves: a classifier's steps
+_STEPS_SHARE = 0.3  # of what the coarse look leaves: a classifier's steps, of r numbers each
 _MOST_COARSE = 512  # landmarks: with more, the metric hardly changes
 _FEWEST = 4  # landmarks of any use
 _ROWS_PER_NUMBER = 30  # of a full metric; with fewer, a diagonal one predicts better
@@ -33,8 +33,11 @@ _CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it
 _MOST_MESSAGES = 4  # of full size: noises of a regression
 _FEW_LANDMARKS = 24  # coarse ones, below which only two candidates are compared
 _FEW_CANDIDATES = 2
-_LEAST = 6  # coarse ones where there is nothing to compare, for a first guess of the noise
-_TOO_FEW_LANDMARKS = 12  # coarse ones, below which nothing is compared, and no metric learnt
+_LEAST = 6  # of a regression where there is nothing to compare, for a first guess of the noise
+_TOO_FEW_LANDMARKS = 12
+"""Coarse landmarks below which nothing is compared, and no metric learnt. A classifier needs
+_FEW_LANDMARKS: its own are worth more (docs/model.md, "Under the default ceiling")."""
+
 _FULL_METRIC_LANDMARKS = 64
 """Coarse landmarks that a full metric takes, and more than one repetition. The gradients of a
 function of fewer hide directions in which it varies (airfoil: site RMSE .36, against .19)."""
@@ -106,13 +109,13 @@ class Schedule:
         most = min(spec.landmark_count, allowance.features, rows)
         plan = cls._coarse(spec, left, most, allowance.features, rows=rows, inputs=inputs)
         left -= _numbers(plan.coarse_sums)
-        steps = spec.model.newton_steps if spec.data.task is Task.CLASSIFICATION else 0
+        steps = _steps(spec)
         full = plan._largest_full(left, most, steps)
         asked = spec.model.landmark_kinds == (LandmarkKind.KMEANS,)
         if not asked and plan._cells(full) > _CELLS_SHARE * left:
             plan = replace(plan, iterations=0)
             full = plan._largest_full(left, most, steps)
-        if min(plan.coarse, full) < min(_FEWEST, rows, spec.landmark_count):
+        if full < min(_FEWEST, rows, spec.landmark_count):
             raise _too_few(allowance, spec)
         return replace(plan, full=full)._spending(left, steps)
 
@@ -138,7 +141,7 @@ class Schedule:
             full=0,
             iterations=model.kmeans_iterations if moved else 0,
             messages=1,
-            steps=0,
+            steps=_steps(spec),
         )
         if rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(inputs) and inputs <= finest:
             plan = draft._resolved(left, most)
@@ -168,14 +171,14 @@ class Schedule:
             plan = replace(plan, repetitions=min(self.repetitions, 1))
         if coarse < min(most, _FEW_LANDMARKS):
             plan = replace(plan, candidates=min(self.candidates, _FEW_CANDIDATES))
-        if coarse < min(most, _TOO_FEW_LANDMARKS):
-            least = min(coarse, _LEAST)
+        if coarse < min(most, _FEW_LANDMARKS if self.steps else _TOO_FEW_LANDMARKS):
+            least = min(most, 1 if self.steps else _LEAST)
             plan = replace(plan, candidates=1, repetitions=0, coarse=least, first=least)
         return plan
 
     def _spending(self, left: int, steps: int) -> Self:
         """With what the posterior's sum leaves: ``steps`` of a classifier, or noises to try."""
-        spare = left - _numbers(self.full_sums)
+        spare = left - _numbers(replace(self, steps=0).full_sums)
         if steps:
             return replace(self, steps=min(steps, spare // self._step))
         return replace(self, messages=min(_MOST_MESSAGES, 1 + spare // _message(self.full)))
@@ -238,7 +241,7 @@ class Schedule:
     def full_sums(self) -> tuple[PlannedSum, ...]:
         """Those that move the landmarks, and that the posterior is made of, or begins with."""
         cells = self._cells(self.full)
-        moves = [PlannedSum(f"kmeans/{i}/sums", cells) for i in range(self.iterations)]
+        moves = [PlannedSum(f"kmeans/{i}", cells) for i in range(self.iterations)]
         message = self.messages * _message(self.full, self.outputs)
         steps = [PlannedSum(f"newton/{i}", self._step, self.full) for i in range(self.steps)]
         return (*moves, PlannedSum("posterior", message, self.full), *steps)
@@ -263,6 +266,11 @@ def coarse_kinds(model: ModelSpec) -> tuple[LandmarkKind, ...]:
     tried = model.tried_landmark_kinds
     public = (LandmarkKind.PUBLIC,) if LandmarkKind.PUBLIC in tried else ()
     return public if tried == public else (LandmarkKind.GAUSSIAN, *public)
+
+
+def _steps(spec: FederationSpec) -> int:
+    """The most steps of a classifier; a regression takes none."""
+    return spec.model.newton_steps if spec.data.task is Task.CLASSIFICATION else 0
 
 
 def _message(landmarks: int, outputs: int = 1) -> int:
