@@ -282,12 +282,12 @@ def _encoding(data: DataSpec, inputs: int) -> int:
     """The numbers that the encoding tells, at most.
 
     Means in two parts; values, first moments and squares; products of numeric columns; rows, and
-    those of each class, label and gap. Labels have no products. Of a column at most one label or
-    gap is no input, because all rows have it.
+    those of each class, label and gap. Labels have no products. Of a column at most one number,
+    label or gap is no input, because all rows have it.
     """
     numeric, regression = len(numeric_columns(data)), data.task is Task.REGRESSION
     products = numeric * (numeric + 1) // 2
-    groups = 1 + len(data.classes) + inputs + len(data.columns)
+    groups = 1 + len(data.classes) + max(inputs - numeric, 0) + len(data.columns)
     return 5 * (numeric + regression) + products + groups
 
 
