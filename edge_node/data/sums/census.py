@@ -2,7 +2,7 @@
 depend on.
 """
 
-import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,7 +12,10 @@ from edge_node.arrays import Vector
 from edge_node.config import DataSpec, Task
 from edge_node.data.sources.schema import numeric_columns
 
-__all__ = ["Census", "number_names"]
+__all__ = ["SIZES", "Census", "number_names", "sizes_of"]
+
+SIZES = 40
+"""As many sizes of a site's class are told apart: up to 2^40 rows."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +27,21 @@ class Census:
         distinct: at least how many of them are distinct.
         classes: rows of each class.
         few: for each of `number_names`, how many sites say that it holds few different values.
-        spread: for each class, the sum over the sites of the squares of their rows of it, each
-            first rounded up to a power of two. So it tells of a site what its signed size tells.
+        sizes: for each class, how many sites have rows of it, by size: 1, 2 to 3, 4 to 7 and so on.
+            So it tells of a site's classes what its signed size tells of its rows.
     """
 
     rows: int
     distinct: int
     classes: tuple[int, ...]
     few: tuple[int, ...]
-    spread: tuple[int, ...]
+    sizes: tuple[tuple[int, ...], ...]
 
     @property
     def vector(self) -> Vector:
         """As it is summed."""
-        counts = [self.rows, self.distinct, *self.classes, *self.few, *self.spread]
+        sizes = [sites for by_size in self.sizes for sites in by_size]
+        counts = [self.rows, self.distinct, *self.classes, *self.few, *sizes]
         return np.array(counts, dtype=np.float64)
 
     @classmethod
@@ -50,28 +54,49 @@ class Census:
             distinct,
             tuple(others[:classes]),
             tuple(others[classes : classes + numbers]),
-            tuple(others[classes + numbers :]),
+            tuple(_chunks(others[classes + numbers :])),
         )
 
     def smallest_class(self, coalition: int, fewest: int) -> int | None:
         """At least how many rows of any class remain without any ``coalition`` of the sites.
 
-        No ``coalition`` of sites has more rows of a class than the root of ``coalition`` times the
-        sum of squares (Cauchy and Schwarz). All copies of rows are taken to be of one class. And
-        who gives rows of a class gives at least ``fewest``. None: there are no classes.
+        The sizes bound what the sites have, from below and from above; the better bound counts.
+        All copies of rows are taken to be of one class. And who gives rows of a class gives at
+        least ``fewest``. None: there are no classes.
         """
         copies = self.rows - self.distinct
         return min(
             (
-                max(fewest, rows - copies - math.isqrt(coalition * squares) - 1)
-                for rows, squares in zip(self.classes, self.spread, strict=True)
+                max(fewest, _remaining(rows, sizes, coalition) - copies)
+                for rows, sizes in zip(self.classes, self.sizes, strict=True)
                 if rows
             ),
             default=None,
         )
 
 
+def _remaining(rows: int, sizes: Sequence[int], coalition: int) -> int:
+    """At least how many of a class's rows remain without any ``coalition`` of the sites."""
+    least = largest = 0
+    for i in reversed(range(len(sizes))):
+        taken = min(coalition, sizes[i])
+        coalition -= taken
+        largest += taken * (2 ** (i + 1) - 1)
+        least += (sizes[i] - taken) << i
+    return min(max(least, rows - largest), rows)
+
+
+def sizes_of(rows: int) -> tuple[int, ...]:
+    """A site's `Census.sizes` of a class of which it has so many rows."""
+    return tuple(int(i + 1 == rows.bit_length()) for i in range(SIZES))
+
+
 def number_names(data: DataSpec) -> list[str]:
     """The numeric columns and then, for regression, the target."""
     names = [column.name for column in numeric_columns(data)]
     return [*names, data.target] if data.task is Task.REGRESSION else names
+
+
+def _chunks(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """One class's sizes after the other."""
+    return (tuple(counts[i : i + SIZES]) for i in range(0, len(counts), SIZES))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_node.arrays import Vector
 from edge_node.config import DataSpec
 from edge_node.data.sources.schema import categorical_columns, unlisted_columns
-from edge_node.data.sums.census import Census, number_names
+from edge_node.data.sums.census import SIZES, Census, number_names
 from edge_node.data.sums.given import Given
 from edge_node.data.sums.labels import count_length, label_counts, label_tallies
 from edge_node.errors import DataError
@@ -44,7 +44,7 @@ class Counts(msgspec.Struct, frozen=True):
     missing: tuple[int, ...]  # cells per input column: numeric ones first, then categorical
     classes: tuple[int, ...]  # rows of each
     few: tuple[int, ...]  # sites that say a column holds few different values
-    spread: tuple[int, ...]  # of the rows of each class, `Census.spread`
+    sizes: tuple[tuple[int, ...], ...]  # of sites' rows of each class, `Census.sizes`
     listed: tuple[tuple[int, ...], ...]  # per categorical column; rows of each category of the spec
     values: tuple[int, ...]
     units: tuple[float, ...]  # a power of two that no value exceeds
@@ -53,7 +53,7 @@ class Counts(msgspec.Struct, frozen=True):
     @property
     def census(self) -> Census:
         """What of it is counted again when a node is lost."""
-        return Census(self.rows, self.distinct, self.classes, self.few, self.spread)
+        return Census(self.rows, self.distinct, self.classes, self.few, self.sizes)
 
 
 def local_counts(given: Given, data: DataSpec) -> Vector:
@@ -89,7 +89,7 @@ def read_counts(total: Vector, data: DataSpec) -> Counts:
         missing=tuple(parts["missing"].astype(int).tolist()),
         classes=census.classes,
         few=census.few,
-        spread=census.spread,
+        sizes=census.sizes,
         listed=tuple(
             tuple(islice(listed, len(column.categories))) for column in categorical_columns(data)
         ),
@@ -103,7 +103,7 @@ def _layout(data: DataSpec) -> Layout:
     """What is summed."""
     return Layout(
         {
-            "census": (2 + 2 * len(data.classes) + len(number_names(data)),),
+            "census": (2 + (1 + SIZES) * len(data.classes) + len(number_names(data)),),
             "missing": (len(data.columns),),
             "listed": (sum(len(column.categories) for column in categorical_columns(data)),),
             "magnitudes": (len(number_names(data)), _BINS),

@@ -19,7 +19,7 @@ from edge_node.data.sources.copies import DistinctRows
 from edge_node.data.sources.rare_classes import class_counts
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
 from edge_node.data.sources.source import Batch, Source
-from edge_node.data.sums.census import Census, number_names
+from edge_node.data.sums.census import Census, number_names, sizes_of
 from edge_node.data.sums.extremes import Extremes
 from edge_node.data.sums.few_values import FewValues
 from edge_node.data.sums.labels import add_labels
@@ -66,7 +66,7 @@ class Given:
             self.distinct,
             tuple(map(int, self.classes)),
             tuple(map(int, self.few)),
-            tuple(4 ** int(rows).bit_length() if rows else 0 for rows in self.classes),
+            tuple(sizes_of(int(rows)) for rows in self.classes),
         )
         return own.vector
 
