@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edge_node import console
-from edge_node.config import Task
+from edge_node.config import SAFE_MOST_TOLD, Task
 from edge_node.errors import MachineError
 
 __all__ = ["demo"]
@@ -58,9 +58,14 @@ _EXTRA = ("matplotlib", "networkx", "sklearn")  # of `tangent-mesh[demo]`, as th
 @click.option(
     "--landmarks",
     type=click.IntRange(min=2),
-    default=200,
+    help="How many landmarks, at most. [default: as many as the rows allow]",
+)
+@click.option(
+    "--most-told",
+    type=click.FloatRange(min=0, min_open=True),
+    default=SAFE_MOST_TOLD,
     show_default=True,
-    help="How many landmarks.",
+    help="Numbers per cell of the others' rows, at most; more lets members solve for rows.",
 )
 @click.option(
     "--report",

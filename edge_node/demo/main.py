@@ -55,7 +55,8 @@ def demonstrate(
     *,
     nodes: int,
     how: str | None,
-    landmarks: int,
+    landmarks: int | None,
+    most_told: float,
     report: Path,
     keep: bool,
     as_json: bool,
@@ -74,7 +75,7 @@ def demonstrate(
         _introduce(data)
     how = how or ("by-column" if data.site_column else "clustered")
     sites = split(data, how, nodes)
-    spec = _spec(data, len(sites), landmarks)
+    spec = _spec(data, len(sites), ModelSpec(landmarks=landmarks or "auto"), most_told)
     _make_folder(report)
     with EndingSignals() as signals, working_directory(keep=keep) as directory:
         files = write_sites(sites, directory)
@@ -161,14 +162,15 @@ def _check_roles(choices: Choices) -> None:
             )
 
 
-def _spec(data: Dataset, nodes: int, landmarks: int) -> FederationSpec:
+def _spec(data: Dataset, nodes: int, model: ModelSpec, most_told: float) -> FederationSpec:
     """What the nodes will agree on. Raises ConfigurationError."""
     spec = FederationSpec(
         name=_NAME,
         data=data.data,
-        model=ModelSpec(landmarks=landmarks),
+        model=model,
         timing=_TIMING,
         minimum_nodes=nodes,
+        most_told=most_told,
     )
     try:
         check_spec(spec, where=data.where or data.name)

@@ -303,7 +303,7 @@ def _largest(numbers: Callable[[int], int], left: int, most: int) -> int:
 def _too_few(allowance: Allowance, spec: FederationSpec) -> CohortRefusedError:
     return CohortRefusedError(
         "the federation's rows may tell too little for a model",
-        where=f"{allowance.rows} distinct rows beside the {spec.coalition} largest sites'",
+        where=f"{allowance.rows} distinct rows without those of the largest sites",
         expected=f"numbers for {_FEWEST} landmarks, and {_FEWEST * ROWS_PER_FEATURE} rows",
         found=f"{allowance.numbers} numbers in all, {allowance.most_told:g} per cell",
         remedy="Wait for more rows or more sites of like size, leave columns out, or raise"
