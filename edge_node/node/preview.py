@@ -218,7 +218,7 @@ class _Assumed(NetworkLayer):
         census = Census.read(given.census * self._others.factor, spec.data)
         return Allowance(
             rows=remaining_rows(self.sizes, self._others.total, spec.coalition),
-            columns=unknown_columns(spec.data, census.few),
+            columns=unknown_columns(spec.data, census.known),
             most_told=spec.most_told,
             told=self._life.told(),
             class_rows=census.smallest_class(spec.coalition, Floors.of(spec).category),

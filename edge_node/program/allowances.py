@@ -29,7 +29,7 @@ def allowance_of(network: Network, census: Census, spec: FederationSpec) -> Allo
         return Allowance.unlimited()
     allowance = Allowance(
         rows=remaining_rows(network.sizes, census.distinct, spec.coalition),
-        columns=unknown_columns(spec.data, census.few),
+        columns=unknown_columns(spec.data, census.known),
         most_told=spec.most_told,
         told=max(network.told.values(), default=0),
         class_rows=census.smallest_class(spec.coalition, Floors.of(spec).category),
@@ -44,21 +44,21 @@ def allowance_of(network: Network, census: Census, spec: FederationSpec) -> Allo
     return allowance
 
 
-def unknown_columns(data: DataSpec, few: Sequence[int] = ()) -> int:
+def unknown_columns(data: DataSpec, known: Sequence[int] = ()) -> int:
     """How many numbers of a row an attacker would have to solve for; at least one.
 
     Columns of numbers, and a target that is a number. A category or a class is no unknown, nor is a
-    number that has few values: rows of few possible kinds are found from about two numbers a row,
-    however many columns they have
-    (`tests/attacks/test_numbers_told.py::test_cells_of_two_values_are_no_unknowns`).
+    number that has few values, is mostly missing, or is linear in others: rows are found from about
+    two numbers for each cell that is open, however many columns they have
+    (`tests/attacks/test_numbers_told.py`).
 
     Args:
         data: the schema.
-        few: for each numeric column, and then a regression's target, how many sites say that it
-            holds few different values. One is enough: who lies lowers the number. None: no site
-            was asked.
+        known: for each numeric column, and then a regression's target, how many sites say that its
+            cells are hardly unknowns (`edge_node.data.sums.hardly_unknown`). One is enough: who
+            lies lowers the number. None: no site was asked.
     """
-    many = [not sites for sites in few] or [True] * len(number_names(data))
+    many = [not sites for sites in known] or [True] * len(number_names(data))
     return max(1, sum(many))
 
 

@@ -52,7 +52,7 @@ def bill_of(flags: int, task: Task) -> Bill:
     for site in "abc":
         X = random.normal(size=(240, 4))
         X[:, :flags] = X[:, :flags] > 0
-        y = X.sum(axis=1) + 0.1 * random.normal(size=240)
+        y = X.sum(axis=1) + random.normal(size=240)
         y = (y > y.mean()).astype(float) if classes else y
         sources[site] = MemorySource((Batch(X, np.empty((240, 0), dtype=object), y),))
     bill = simulate(FederationSpec(name="flags", data=data), sources)["a"].provenance.bill

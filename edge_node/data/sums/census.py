@@ -26,7 +26,8 @@ class Census:
         rows: all.
         distinct: at least how many of them are distinct.
         classes: rows of each class.
-        few: for each of `number_names`, how many sites say that it holds few different values.
+        known: for each of `number_names`, how many sites say that its cells are hardly unknowns
+            (`edge_node.data.sums.hardly_unknown`).
         sizes: for each class, how many sites have rows of it, by size: 1, 2 to 3, 4 to 7 and so on.
             So it tells of a site's classes what its signed size tells of its rows.
     """
@@ -34,14 +35,14 @@ class Census:
     rows: int
     distinct: int
     classes: tuple[int, ...]
-    few: tuple[int, ...]
+    known: tuple[int, ...]
     sizes: tuple[tuple[int, ...], ...]
 
     @property
     def vector(self) -> Vector:
         """As it is summed."""
         sizes = [sites for by_size in self.sizes for sites in by_size]
-        counts = [self.rows, self.distinct, *self.classes, *self.few, *sizes]
+        counts = [self.rows, self.distinct, *self.classes, *self.known, *sizes]
         return np.array(counts, dtype=np.float64)
 
     @classmethod

@@ -1,10 +1,11 @@
 """The first sum: counts and nothing but counts. They say what can be summed, and in which units.
 
 A census (`edge_node.data.sums.census`): rows, and how many of them are distinct; rows of each
-class; columns of few values. Of the groups that sites give (`edge_node.data.sums.given`): rows
-without a value, with a listed category, in each hash bucket where categories are not listed. For
-each numeric column, and a regression's target, each site says how many values it gives and, by the
-bin that it puts this number in, how large they are: a factor of 16. All are integers.
+class; columns whose cells are hardly unknowns. Of the groups that sites give
+(`edge_node.data.sums.given`): rows without a value, with a listed category, in each hash bucket
+where categories are not listed. For each numeric column, and a regression's target, each site says
+how many values it gives and, by the bin that it puts this number in, how large they are: a factor
+of 16. All are integers.
 
 Later sums are fixed-point. So the bins give every column a power-of-two unit that brings its
 largest value near one, and that no single node chose.
@@ -35,7 +36,7 @@ _BINS = (_HIGHEST - _LOWEST) // _BIN
 class Counts(msgspec.Struct, frozen=True):
     """What is known after the first sum.
 
-    ``few``, ``values`` and ``units`` run over the numeric columns and then, for regression, the
+    ``known``, ``values`` and ``units`` run over the numeric columns and then, for regression, the
     target.
     """
 
@@ -43,7 +44,7 @@ class Counts(msgspec.Struct, frozen=True):
     distinct: int  # rows, at least
     missing: tuple[int, ...]  # cells per input column: numeric ones first, then categorical
     classes: tuple[int, ...]  # rows of each
-    few: tuple[int, ...]  # sites that say a column holds few different values
+    known: tuple[int, ...]  # sites that say a column's cells are hardly unknowns
     sizes: tuple[tuple[int, ...], ...]  # of sites' rows of each class, `Census.sizes`
     listed: tuple[tuple[int, ...], ...]  # per categorical column; rows of each category of the spec
     values: tuple[int, ...]
@@ -53,7 +54,7 @@ class Counts(msgspec.Struct, frozen=True):
     @property
     def census(self) -> Census:
         """What of it is counted again when a node is lost."""
-        return Census(self.rows, self.distinct, self.classes, self.few, self.sizes)
+        return Census(self.rows, self.distinct, self.classes, self.known, self.sizes)
 
 
 def local_counts(given: Given, data: DataSpec) -> Vector:
@@ -88,7 +89,7 @@ def read_counts(total: Vector, data: DataSpec) -> Counts:
         distinct=census.distinct,
         missing=tuple(parts["missing"].astype(int).tolist()),
         classes=census.classes,
-        few=census.few,
+        known=census.known,
         sizes=census.sizes,
         listed=tuple(
             tuple(islice(listed, len(column.categories))) for column in categorical_columns(data)

@@ -21,7 +21,7 @@ from edge_node.data.sources.schema import categorical_columns, numeric_columns, 
 from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census, number_names, sizes_of
 from edge_node.data.sums.extremes import Extremes
-from edge_node.data.sums.few_values import FewValues
+from edge_node.data.sums.hardly_unknown import HardlyUnknown
 from edge_node.data.sums.labels import add_labels
 from edge_node.errors import DataError
 
@@ -32,8 +32,8 @@ __all__ = ["Given", "given_by"]
 class Given:
     """One pass over a site's rows, with small groups left out.
 
-    ``values``, ``few``, ``low`` and ``high`` run over the numeric columns and then, for regression,
-    the target.
+    ``values``, ``known``, ``low`` and ``high`` run over the numeric columns and then, for
+    regression, the target.
 
     Attributes:
         rows: all of the site's.
@@ -41,7 +41,7 @@ class Given:
         classes: rows of each class.
         values: how many values of each column are summed: all, or none where too few distinct rows
             have one.
-        few: whether each column holds few different values.
+        known: whether each column's cells are hardly unknowns.
         low: the bound below which a value counts as the bound.
         high: the bound above which it does.
         labels: for each categorical column, rows with each label that is told apart.
@@ -52,7 +52,7 @@ class Given:
     distinct: int
     classes: Vector
     values: NDArray[np.int64]
-    few: tuple[bool, ...]
+    known: tuple[bool, ...]
     low: Vector
     high: Vector
     labels: tuple[Mapping[str, int], ...]
@@ -65,7 +65,7 @@ class Given:
             self.rows,
             self.distinct,
             tuple(map(int, self.classes)),
-            tuple(map(int, self.few)),
+            tuple(map(int, self.known)),
             tuple(sizes_of(int(rows)) for rows in self.classes),
         )
         return own.vector
@@ -93,7 +93,7 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
     labels: list[Counter[str]] = [Counter() for _ in categorical]
     extremes = Extremes(len(number_names(data)), fewest)
     values = np.zeros(len(number_names(data)), dtype=np.int64)
-    few = FewValues(len(number_names(data)))
+    known = HardlyUnknown(len(number_names(data)))
     for batch in source.batches():
         rows += len(batch)
         first = distinct.add(batch)
@@ -102,9 +102,9 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         numbers = _numbers(batch, data)
         _check_numbers(numbers, data)
         values += np.count_nonzero(~np.isnan(numbers), axis=0)
+        known.add(numbers[first])
         numbers[~first, : len(numeric_columns(data))] = np.nan  # copies hide nobody's value
         extremes.add(numbers)
-        few.add(numbers)
         for own, column, cells in zip(labels, categorical, batch.categorical.T, strict=True):
             add_labels(own, cells, column)
     kept = [
@@ -117,7 +117,7 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         distinct.count,
         classes,
         np.where(extremes.values >= fewest, values, 0),
-        few.columns,
+        known.columns(low, high),
         low,
         high,
         tuple(

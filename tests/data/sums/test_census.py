@@ -1,16 +1,18 @@
-"""What is counted of rows that may tell little: columns of few values, classes of few rows."""
+"""What is counted of rows that may tell little: columns hardly unknown, classes of few rows."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_node.arrays import Matrix
 from edge_node.config import Column, DataSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.data.sums.census import Census, sizes_of
-from edge_node.data.sums.few_values import FewValues
 from edge_node.data.sums.given import given_by
+from edge_node.data.sums.hardly_unknown import HardlyUnknown
 
 CLASSES = ("a", "b", "c")
 DATA = DataSpec(
@@ -27,12 +29,68 @@ DATA = DataSpec(
     st.integers(0, 60),
 )
 def test_few_values_are_found_however_rows_are_cut(values: list[float], cut: int) -> None:
-    """At most eight among at least sixteen; a missing value is none."""
-    few = FewValues(1)
+    """At most eight among at least sixteen; or a tenth of at least sixteen rows without any."""
+    known = HardlyUnknown(1)
     for part in np.split(np.array(values), [min(cut, len(values))]):
-        few.add(part[:, None])
+        known.add(part[:, None])
     held = [value for value in values if not np.isnan(value)]
-    assert few.columns == (len(held) >= 16 and len(set(held)) <= 8,)
+    few = len(held) >= 16 and len(set(held)) <= 8
+    sparse = len(values) >= 16 and len(held) < 0.9 * len(values)
+    assert known.columns(np.array([0.0]), np.array([12.0])) == (few or sparse,)
+
+
+def judged(rows: Matrix, cut: int = 1000) -> list[int]:
+    """Which columns are hardly unknowns, of rows that come ``cut`` at a time."""
+    known = HardlyUnknown(rows.shape[1])
+    for start in range(0, len(rows), cut):
+        known.add(rows[start : start + cut])
+    low, high = np.nanquantile(rows, (0.003, 0.997), axis=0)
+    return np.flatnonzero(known.columns(low, high)).tolist()
+
+
+def derived(rows: int, residual: float) -> Matrix:
+    """Three independent columns, and two that are linear in them but for a residual."""
+    random = np.random.default_rng(rows)
+    own = random.normal(size=(rows, 3))
+    sums = own @ random.normal(size=(3, 2))
+    sums /= sums.std(axis=0)
+    return np.hstack([own, sums + residual * random.normal(size=sums.shape)])
+
+
+@pytest.mark.parametrize(("rows", "cut"), [(40, 7), (500, 1000), (9000, 611)])
+def test_columns_that_others_settle_are_hardly_unknowns(rows: int, cut: int) -> None:
+    """Those that are linear in earlier ones, within a tenth of their deviation, in any units."""
+    units = np.array([1.0, 1e-90, 1e90, 1e-3, 1e100])
+    assert judged(units * derived(rows, 0.05), cut) == [3, 4]
+    assert judged(1e6 + derived(rows, 0.05), cut) == [3, 4]
+    assert judged(units * derived(rows, 0.2), cut) == []
+
+
+def test_neither_gaps_nor_wild_values_hide_that() -> None:
+    """Rows that lack values are left out while others suffice; wild values are moved inwards."""
+    rows = derived(1900, 0.02)
+    rows[np.random.default_rng(1).random(rows.shape) < 0.05] = np.nan
+    assert judged(rows) == [3, 4]
+    rows[0, 3] = rows[1, 4] = 1e5
+    rows[2, 0] = -1e7
+    assert judged(rows) == [3, 4]
+    rows[5] = -999.0  # a mark for missing values is no relation between columns
+    assert judged(rows) == [3, 4]
+
+
+def test_columns_that_are_sums_of_flags_are_hardly_unknowns() -> None:
+    """A score of twenty questions has many values, and none that the answers leave open."""
+    answers = np.random.default_rng(2).integers(0, 2, size=(300, 20)).astype(float)
+    score = answers @ np.arange(1.0, 21.0)
+    other = np.random.default_rng(3).normal(size=300)
+    rows = np.column_stack([score, other, answers])
+    assert judged(rows) == [0, *range(2, 22)]
+
+
+def test_few_rows_cant_say_what_is_linear() -> None:
+    """Two rows a column are needed, or any column would be."""
+    assert judged(derived(15, 0.0)) == []
+    assert judged(np.random.default_rng(4).normal(size=(24, 12))) == []
 
 
 def of(flags: list[float], y: list[float]) -> Census:
