@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.config import Differencing, SitePolicy, TimingSpec
+from edge_node.config import Differencing, LandmarkKind, SitePolicy, TimingSpec
 from edge_node.config.paths import NodePaths
 from edge_node.demo.data.sites import Site
 from edge_node.demo.evaluation import table_rows
@@ -16,7 +16,8 @@ from tests.system.conftest import Make
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-FOR_TWO_RUNS = 10.0  # numbers per cell: by default, the first run takes all that rows may tell
+FOR_TWO_RUNS = {"most_told": 1e6, "landmark_kinds": (LandmarkKind.GAUSSIAN,)}
+"""By default the first run takes all that rows may tell, and rows are in k-means cells once."""
 
 
 def test_processes_reach_the_pooled_posterior_and_answer_alone(
@@ -65,7 +66,7 @@ def test_the_others_finish_without_a_dead_node_and_take_it_back(make_federation:
         TimingSpec(heartbeat=0.2, liveness=5, settle=2, step=60),
         nodes=4,
         policies={"hospital-c": SitePolicy(differencing=Differencing.CONSENT)},
-        most_told=FOR_TWO_RUNS,
+        **FOR_TWO_RUNS,
     )
     federation.start()
     victim = "hospital-c"
@@ -89,7 +90,7 @@ def test_a_node_that_returns_without_consent_waits(
     make_federation: Make, sites: list[Site]
 ) -> None:
     """Totals without it are known: the others refuse, say why, and keep their posterior."""
-    federation = make_federation(nodes=5, minimum_nodes=4, most_told=FOR_TWO_RUNS)
+    federation = make_federation(nodes=5, minimum_nodes=4, **FOR_TWO_RUNS)
     victim = "hospital-c"
     survivors = tuple(node for node in federation.files if node != victim)
     federation.enrol_all(*survivors)
@@ -130,7 +131,7 @@ def test_a_node_that_returns_without_consent_waits(
 def test_the_posterior_after_leaving_is_one_that_never_saw_the_node(make_federation: Make) -> None:
     """With its consent at once; of one that is evicted without, only when more differ."""
     quiet = TimingSpec(heartbeat=0.2, liveness=5, settle=3, step=60)
-    federation = make_federation(quiet, nodes=5, minimum_nodes=3, most_told=FOR_TWO_RUNS)
+    federation = make_federation(quiet, nodes=5, minimum_nodes=3, **FOR_TWO_RUNS)
     federation.enrol_all()
     federation.start_nodes()  # at once: three that begin would not let two others join
     federation.wait_complete(deadline=90)
