@@ -89,7 +89,7 @@ class Scene:
 
     def claim(self) -> Place:
         """A claim; a's own is signed properly."""
-        body = msgspec.msgpack.encode((0, VERSION, True, 5, 0))
+        body = msgspec.msgpack.encode((self.plan.hash, 0, VERSION, True, 5, 0))
         context = ("b", self.plan.epoch, self.plan.hash)
         said = Statement(Purpose.CLAIM, context, body)
         mine = SignedBody.of(replace(said, context=("a", *context[1:])), self.a).encode()
