@@ -12,6 +12,7 @@ nodes, `together` puts several into one sweep, `root_decisions` reads the root's
 `provenance` says where a model comes from. `simulation` runs a whole federation in this process.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from edge_node.config import FederationSpec, Floors, SitePolicy, Task
 from edge_node.data.encoding.encoder import EncodedRows
-from edge_node.data.sources.rare_classes import without_rare_classes
+from edge_node.data.sources.rare_classes import ClassRows, without_rare_classes
 from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.inference.classification.classes import class_offsets
@@ -44,6 +45,8 @@ from edge_node.security.disclosure.allowance import Allowance
 from edge_node.step import Step
 
 __all__ = ["infer"]
+
+_log = logging.getLogger(__name__)
 
 
 async def infer(
@@ -94,6 +97,10 @@ async def infer(
         return await infer_privately(network, source, spec, public=public, run=run)
     floors = floors or Floors.of(spec, policy)
     source = without_rare_classes(source, spec.data, floors.category)
+    if isinstance(source, ClassRows):
+        _log.warning(
+            "%s: rows of rare classes take part in no sum: %s", network.node, source.left_out
+        )
     metered = MeteredNetwork(network)
     demands = {
         "`minimum_rows` of the federation's spec": spec.minimum_rows,

@@ -36,8 +36,8 @@ def allowance_of(network: Network, census: Census, spec: FederationSpec) -> Allo
     )
     if allowance.features < allowance.rows // ROWS_PER_FEATURE:
         _log.warning(
-            "a class has few rows (%d without the largest sites', at least):"
-            " no sum has more than %d features",
+            "a class has few rows (%d or more without the largest sites): no sum has more than %d"
+            " features",
             allowance.class_rows,
             allowance.features,
         )

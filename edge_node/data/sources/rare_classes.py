@@ -5,7 +5,6 @@ row of a class, its part of that sum would be the row. So such rows take part in
 Copies of a row count once.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,8 +17,6 @@ from edge_node.data.sources.source import Batch, Source
 
 __all__ = ["ClassRows", "class_counts", "without_rare_classes"]
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class ClassRows:
@@ -28,10 +25,12 @@ class ClassRows:
     Attributes:
         source: the source.
         classes: indices of the classes whose rows are kept.
+        left_out: how many rows of which classes aren't, in words.
     """
 
     source: Source
     classes: tuple[int, ...]
+    left_out: str
 
     def batches(self) -> Iterator[Batch]:
         """Batches of the source; those without any such row are empty."""
@@ -46,7 +45,7 @@ class ClassRows:
 def without_rare_classes(source: Source, data: DataSpec, fewest: int) -> Source:
     """The rows with which a site takes part: those of classes of which it has enough.
 
-    What is left out is logged by class and number. A regression takes part with all rows.
+    A regression takes part with all rows.
 
     Args:
         source: the site's rows; targets that are no class are left to be refused by name.
@@ -67,8 +66,7 @@ def without_rare_classes(source: Source, data: DataSpec, fewest: int) -> Source:
     if not rare:
         return source
     described = ", ".join(f"{counts[i]:.0f} of class {data.classes[i]!r}" for i in rare)
-    _log.warning("rows of rare classes take part in no sum: %s", described)
-    return ClassRows(source, tuple(i for i in range(len(counts)) if i not in rare))
+    return ClassRows(source, tuple(i for i in range(len(counts)) if i not in rare), described)
 
 
 def class_counts(target: Vector | None, classes: int) -> Vector:
