@@ -190,7 +190,7 @@ class _Others:
     @property
     def factor(self) -> int:
         """How many times this site's rows that is, about."""
-        return max(1, round(self.total / self.own))
+        return max(1, round(self.total / max(self.own, 1)))
 
 
 class _Assumed(NetworkLayer):
@@ -207,7 +207,7 @@ class _Assumed(NetworkLayer):
         """As each site would sign it."""
         assumed = {f"assumed-{i + 1}": self._others.rows for i in range(self._others.sites)}
         rows = {self.node: self._others.own, **assumed}
-        return {site: 1 << (number.bit_length() - 1) for site, number in rows.items()}
+        return {site: 1 << (max(number, 1).bit_length() - 1) for site, number in rows.items()}
 
     def partitioned(self) -> bool:
         """Whether this site's rows have been in cells before."""

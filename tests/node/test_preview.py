@@ -128,6 +128,12 @@ def test_a_site_that_would_hold_most_rows(tmp_path: Path) -> None:
     assert dominates.startswith("a holds most rows")
 
 
+def test_sites_without_rows(tmp_path: Path) -> None:
+    """There is nothing to hide among; that is said, and not a number that can't be shifted."""
+    with pytest.raises(CohortRefusedError, match="may not tell so many"):
+        preview(node(tmp_path), rows=0)
+
+
 def test_what_was_told_before_counts(tmp_path: Path) -> None:
     """The ledger's numbers are part of what rows may tell in their life."""
     paths = node(tmp_path)

@@ -89,15 +89,16 @@ def remaining_rows(sizes: Mapping[str, int], distinct: int, coalition: int) -> i
     must only agree with the sizes.
 
     Args:
-        sizes: each site's distinct rows, as the power of two that it has signed, rounded down.
+        sizes: each site's distinct rows, as the power of two that it has signed, rounded down. Of
+            1 there may be none: a site without rows has no power of two.
         distinct: all sites' distinct rows, as they were summed.
         coalition: how many sites might pool what they know.
 
     Raises:
         CohortRefusedError: the total can't be that of sites of such sizes.
     """
-    ordered = sorted(sizes.values(), reverse=True)
-    least, most = sum(ordered), sum(max(2 * size - 1, 0) for size in ordered)
+    ordered = sorted((size if size > 1 else 0 for size in sizes.values()), reverse=True)
+    least, most = sum(ordered), sum(2 * size - 1 for size in sizes.values())
     if not least <= distinct <= most:
         raise CohortRefusedError(
             "the sites' sizes and the count of their rows contradict each other",
