@@ -57,7 +57,7 @@ async def agree_classifier(
         total, chosen = await sum_and_decide(
             network, step, local, choose, features=size, bounds=bounds
         )
-        choice = read_sweep_choice(chosen, step=step.name)
+        choice = read_sweep_choice(chosen, state.amplitudes, step=step.name)
         state = state.advance(Expansion.unpack(total, size, outputs), choice)
         kept_in, trial_in = trial_in if choice.accepted else kept_in, step
         if state.converged:

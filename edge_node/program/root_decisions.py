@@ -75,6 +75,9 @@ def read_evidences(content: bytes, totals: Sequence[Statistics], *, step: str) -
     evidences = []
     for each, statistics in zip(chosen, totals, strict=True):
         evidence = _sound(each, step)
+        powers = statistics.prior_power, statistics.target_power
+        some = statistics.count > 0 and min(powers) > 0
+        _demand(some, step, "no evidence of sums that no rows have", "one")
         scale = statistics.prior_power / statistics.count
         low, high = NOISE_RANGE[0] * scale * (1 - _SLACK), NOISE_RANGE[1] * scale * (1 + _SLACK)
         _demand(
@@ -153,15 +156,16 @@ def read_metric(
     return metric, _bases(chosen.bases, landmarks, step)
 
 
-def read_sweep_choice(content: bytes, *, step: str) -> SweepChoice:
-    """A classifier's choice from a sweep."""
+def read_sweep_choice(content: bytes, amplitudes: tuple[float, float], *, step: str) -> SweepChoice:
+    """A classifier's choice from a sweep: the next amplitude is between the ``amplitudes``."""
     _demand(len(content) == 32, step, "four numbers", f"{len(content)} bytes")
     accepted, converged, bound, amplitude = np.frombuffer(content).tolist()
     flags = accepted in (0.0, 1.0) and converged in (0.0, 1.0)
     _demand(flags, step, "yes or no, twice", f"{accepted:.3g} and {converged:.3g}")
     _demand(bool(np.isfinite(bound)), step, "a finite bound", f"{bound:.3g}")
-    sound = 0.0 < amplitude < np.inf
-    _demand(sound, step, "a positive, finite amplitude", f"{amplitude:.3g}")
+    low, high = amplitudes[0] * (1 - _SLACK), amplitudes[1] * (1 + _SLACK)
+    inside = low <= amplitude <= high
+    _demand(inside, step, f"an amplitude from {low:.3g} to {high:.3g}", f"{amplitude:.3g}")
     return SweepChoice.unpack(np.frombuffer(content))
 
 

@@ -163,7 +163,7 @@ def _choices() -> Iterator[Target]:
         ),
         "next step": (
             np.array([1.0, 0.0, -3.5, 2.0]).tobytes(),
-            lambda data: choices.read_sweep_choice(data, step="s"),
+            lambda data: choices.read_sweep_choice(data, (0.1, 10.0), step="s"),
         ),
     }
     for name, (seed, read) in readers.items():

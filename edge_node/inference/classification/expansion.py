@@ -95,7 +95,8 @@ def total_bounds(statistics: Statistics) -> Sequence[tuple[int, float | None]]:
     The log likelihood has no bound.
     """
     size, q = statistics.message.size, statistics.outputs
-    steepest = 2.0 * np.sqrt(statistics.count * np.diag(statistics.message.precision).max())
+    longest = max(np.diag(statistics.message.precision).max(), 0.0)  # a member may give any sums
+    steepest = 2.0 * np.sqrt(statistics.count * longest)
     return (
         (1, 2.0 * statistics.count),
         (1, None),

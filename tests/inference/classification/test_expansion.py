@@ -1,5 +1,7 @@
 """The expansion that a sweep sums: dense formulas, any partition, bounds that are known before."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from edge_node.inference.classification.expansion import (
 )
 from edge_node.inference.classification.likelihood import average, pairs
 from edge_node.inference.numerics.eigenbasis import Eigenbasis
+from edge_node.network.wire.segments import Segments
 from tests.inference.problems import classification, features_on, normal, split, statistics_of
 
 FEATURES = features_on(normal(5, 12, 3))
@@ -129,6 +132,17 @@ def test_no_total_exceeds_its_bound(seed: int, size: float, classes: int) -> Non
         if bound is not None:
             assert (np.abs(packed[start : start + length]) < bound).all()
         start += length
+
+
+def test_sums_that_no_rows_have_still_have_bounds() -> None:
+    """A member may give a negative precision: then words are refused, and no node ends."""
+    X, y = classification(0, classes=2)
+    statistics = statistics_of(LabelRows([(X, y)], np.log([0.5, 0.5])), FEATURES, 1)
+    message = replace(statistics.message, precision=-np.eye(SIZE))
+    runs = total_bounds(replace(statistics, message=message))
+    segments = Segments.of(numbers_told(SIZE, 1), runs)
+    with pytest.raises(NumericalError, match="can't be summed"):
+        segments.encode(np.ones(segments.numbers))
 
 
 def test_the_gradients_bound_is_no_wild_guess() -> None:
