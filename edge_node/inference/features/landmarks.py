@@ -150,7 +150,7 @@ def kmeans_spread(landmarks: Matrix, counts: Vector, min_rows: int) -> Matrix:
         min_rows: fewest rows of a site that it gives to a landmark.
 
     Returns:
-        (m, d), rounded to 32 significant bits.
+        (m, d); those that are moved are rounded to 32 significant bits.
     """
     moved, heads = landmarks.copy(), np.ones(len(landmarks))
     for idle in np.flatnonzero(counts == 0):
@@ -158,8 +158,9 @@ def kmeans_spread(landmarks: Matrix, counts: Vector, min_rows: int) -> Matrix:
         if counts[crowded] < 2 * min_rows * heads[crowded]:
             break
         heads[crowded] += 1
-        moved[idle] = landmarks[crowded] + _APPROACH * (landmarks[idle] - landmarks[crowded])
-    return round_significant(moved)
+        way = _APPROACH * (landmarks[idle] - landmarks[crowded])
+        moved[idle] = round_significant(landmarks[crowded] + way)
+    return moved
 
 
 def _assignments(rows: Rows, landmarks: Matrix) -> Iterator[tuple[Matrix, Indices]]:
