@@ -24,11 +24,10 @@ class RecountingNetwork(NetworkLayer):
 
     Attributes:
         total: of the newest count.
-        newest: the step of that count, for ``cohort_of``.
     """
 
     total: Vector
-    newest: Step
+    _newest: Step  # count
 
     def __init__(self, network: Network, counts: Vector, check: Callable[[Vector], None]) -> None:
         super().__init__(network)
@@ -47,30 +46,20 @@ class RecountingNetwork(NetworkLayer):
 
     async def count(self) -> None:
         """Count, and check the total; needed before any sum. Raises what ``check`` raises."""
-        self.newest, self._next = self._next, self._next.again
-        self.total = await super().sum(self.newest, self._counts)
+        self._newest, self._next = self._next, self._next.again
+        self.total = await super().sum(self._newest, self._counts)
         self._check(self.total)
 
     async def sum(self, step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
-        """As the network's, over the nodes of the newest count.
-
-        Raises:
-            CohortChanged: some nodes of ``cohort_of`` are gone; the others have been counted again.
-        """
-        counted = terms.get("cohort_of")
-        while counted is None or self._is_of_newest(counted):
+        """As the network's, over the nodes of the newest count."""
+        while True:
             self._attempts[step] = self._attempts[step].again if step in self._attempts else step
-            bound: Terms = {**terms, "cohort_of": self.newest}
+            bound: Terms = {**terms, "cohort_of": self._newest}
             try:
                 return await super().sum(self._attempts[step], vector, **bound)
             except CohortChanged:
                 await self.count()
-        raise CohortChanged(step)
 
     def decision(self, step: Step) -> bytes:
         """As the network's, of the newest attempt."""
         return super().decision(self.attempt(step))
-
-    def _is_of_newest(self, step: Step) -> bool:
-        """Whether a step's total holds the nodes of the newest count."""
-        return self.steps[self.attempt(step)] == self.steps[self.newest]
