@@ -59,7 +59,7 @@ __all__ = ["RunSuperseded", "TreeNetwork"]
 _Message: TypeAlias = tuple[Combination, bytes, Decide | None]
 """How an operation's messages are combined, what a node gives, and what it decides as the root."""
 
-_CHOICE_BYTES = 16 << 20  # the most that one node may give to a gather
+_GATHERED_BYTES = 64 << 10  # the most that one node may give to a gather: signatures
 
 
 class RunSuperseded(Exception):
@@ -203,13 +203,13 @@ class TreeNetwork:
         """Every node's bytes, by node name."""
         check_next(step, self._steps, node=self.node, is_sum=False)
 
-        choices = Union(_CHOICE_BYTES)
+        union = Union(_GATHERED_BYTES)
 
         async def message(_plan: Plan, _operation: Operation) -> _Message:
-            return choices, gathered({self.node: data}), None
+            return union, gathered({self.node: data}), None
 
         record = await self._complete(step, Kind.KIND_GATHER, message)
-        choices.check(record.payload, frozenset(record.cohort))
+        union.check(record.payload, frozenset(record.cohort))
         return parse_gathered(record.payload)
 
     async def hand_over(self, plan: Plan) -> None:
