@@ -71,7 +71,7 @@ def kernel(rows: int, landmarks: int, repeats: int, as_json: bool) -> None:
 @click.option("--landmarks", default=1000, show_default=True)
 @console.json_option
 def wire(rows: int, landmarks: int, as_json: bool) -> None:
-    """Bytes a leaf sends in a run over mTLS, against 16 bytes for each number it contributes."""
+    """Bytes a leaf sends in a run over mTLS, against those of the words that it contributes."""
     _show(measure_wire(rows, landmarks), as_json)
 
 

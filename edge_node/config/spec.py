@@ -101,7 +101,7 @@ class Which(enum.StrEnum):
 
 
 class LandmarkKind(enum.StrEnum):
-    """Where landmarks come from; none is anybody's row. ``auto`` tries every kind there is."""
+    """Where landmarks come from; none is anybody's row. ``auto``: any, k-means if rows are many."""
 
     GAUSSIAN = "gaussian"
     KMEANS = "kmeans"

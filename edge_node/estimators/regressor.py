@@ -34,7 +34,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         bias_variance: as ``weight_variance``.
         landmarks: how many points span the model, at most; time grows with their square times the
             rows.
-        landmark_kinds: of "gaussian", "kmeans"; or "auto", which is both.
+        landmark_kinds: of "gaussian", "kmeans"; or "auto": k-means where rows are many.
         min_rows_per_landmark: fewest of its rows that a site gives to a k-means landmark.
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
         metric_repetitions: how often the metric is improved, at most; 0: the inputs as they are.
@@ -63,12 +63,13 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
             X: (n, d) numbers, or a data frame with numbers, text, booleans and categories; cells
                 may be missing.
             y: (n,) finite numbers.
-            sites: (n,) labels, one node in this process each; None: one node. The model is the
-                same, to rounding.
+            sites: (n,) labels, one node in this process each; None: one node. Sites' rows tell no
+                more than those of a federation; one node's may tell anything.
 
         Raises:
             ValueError: X or y is not of this form.
             DataError: there is nothing to learn: the target, or every input, is constant.
+            CohortRefusedError: the sites' rows may tell too little for a model.
             ConfigurationError: a parameter is wrong.
             NumericalError: the model can't be computed from these numbers.
         """

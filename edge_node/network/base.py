@@ -127,7 +127,7 @@ class Network(Protocol):
         """Every node's bytes, by node name; the same mapping at every node.
 
         Never used for anything derived from a site's rows: for what all may know only, such as
-        keys and signatures. So the step's content is public. Raises NetworkError, as ``sum`` does.
+        signatures. So the step's content is public. Raises NetworkError, as ``sum`` does.
         """
         ...
 
@@ -226,7 +226,7 @@ async def sum_and_decide(
 ) -> tuple[Vector, bytes]:
     """A sum, and the choice that the root takes from its total: the same bytes at every node.
 
-    Rounding differs between processors, so a choice made from totals (which noise, which depth)
+    Rounding differs between processors, so a choice made from totals (which kernel, which metric)
     must not be made twice.
 
     Args:

@@ -1,8 +1,8 @@
 """The federation program: what every node runs, and what one machine would run with all the rows.
 
-It reads as mathematics. The only thing that happens between nodes is ``await network.sum`` and
-``decide``; everything else is a pure function of a node's own rows or of totals that all share.
-docs/design.md lists the steps, docs/model.md derives what they compute.
+It reads as mathematics. All that happens between nodes is ``network.sum``, and what the root
+chooses from a total; everything else is a pure function of a node's own rows or of totals that all
+share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
 Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
 `candidates`), `places` (with `landmarks`), and `regression` or `classification`. `private` is the

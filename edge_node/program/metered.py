@@ -18,7 +18,7 @@ _WHERE = "numbers told, step {step}"
 
 
 class MeteredNetwork(NetworkLayer):
-    """Every number of a sum of statistics is told; counts, and labels, are bounded by floors.
+    """Every number of a sum of statistics or cells is told; floors bound counts and labels.
 
     When a node is lost, those who are left have fewer rows, and may tell less among themselves. But
     what was told before is told by the lost node's rows, too, so it is part of the larger allowance

@@ -13,9 +13,9 @@ __all__ = ["RecountingNetwork"]
 class RecountingNetwork(NetworkLayer):
     """Counts again whenever a node was lost, before anything else is summed.
 
-    Groups of rows were found large enough among certain nodes. Without one of these nodes, a group
-    may be too small. So every sum is over the nodes of the newest count, and a step that lost one
-    is taken again. A step may be asked for several times here; the network below sees each attempt.
+    How many rows there are, and what they may tell, depends on who is counted. So every sum is over
+    the nodes of the newest count, and a step that lost one is taken again. A step may be asked for
+    several times here; the network below sees each attempt.
 
     Args:
         network: the network.

@@ -4,8 +4,8 @@ Questions that a coarse answer settles are asked coarsely: which kernel, which m
 What is left of the allowance goes to the sums that the posterior is made of. So with few rows a run
 tries fewer kernels, repeats the metric less often, and has fewer landmarks.
 
-The plan depends on the spec, the allowance and the number of rows only, so that all nodes, and a
-reference with all rows, have the same one.
+The plan depends on the spec, the allowance and the numbers of rows and inputs only, so that all
+nodes, and a reference with all rows, have the same one.
 """
 
 from bisect import bisect_right
@@ -208,7 +208,7 @@ class Schedule:
     def _largest_full(self, left: int, most: int, steps: int) -> int:
         """The most landmarks of a posterior for which ``left`` numbers are enough.
 
-        They leave enough for all ``steps``, or for as many as half of the numbers allow.
+        They leave enough for all ``steps``, or for as many as `_STEPS_SHARE` of the numbers allows.
         """
 
         def largest(share: int, steps: int) -> int:

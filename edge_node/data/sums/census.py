@@ -1,6 +1,4 @@
-"""What is counted again whenever a node is lost: what later sums, and how much they may tell,
-depend on.
-"""
+"""What is counted again whenever a node is lost, because later sums depend on it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

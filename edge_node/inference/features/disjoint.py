@@ -14,7 +14,7 @@ from edge_node.inference.numerics.hashing import row_hashes
 
 __all__ = ["DisjointSubset"]
 
-_SALT = 1  # shares have nothing to do with folds
+_SALT = 1  # shares have nothing to do with other uses of the hash
 _PARTS = 16
 """One part is in no share: the sum over all rows less the shares' sums is a sum over that part, so
 it must hold enough rows, too."""

@@ -33,10 +33,12 @@ class Allowance:
 
     Attributes:
         rows: distinct rows that remain without the largest sites.
-        columns: the numbers of a row that can't be listed: neither categories nor classes.
+        columns: the numbers of a row that are unknowns: no categories, no classes, no numbers that
+            are hardly unknowns (`program.allowances.unknown_columns`).
         most_told: the most numbers that may be told over these rows in their life, per cell.
         told: how many were told before.
-        class_rows: rows of the smallest class that remain likewise; None: there are no classes.
+        class_rows: rows of the smallest class that remain without the largest sites; None: there
+            are no classes.
     """
 
     rows: int

@@ -20,7 +20,7 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         steps: how many real-valued numbers each step has told, in order.
         before: how many had been told over the same rows.
         rows: distinct rows of all sites but the ``coalition`` largest, at least.
-        columns: the numbers of a row: inputs and target.
+        columns: the numbers of a row that count as cells, as in `Allowance`.
         most_told: the most numbers per cell that rows may tell in their life.
         coalition: how many sites might pool what they know.
         sizes: by site the power of two, rounded down, that it has signed of its distinct rows.
