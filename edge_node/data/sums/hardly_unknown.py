@@ -17,7 +17,7 @@ __all__ = ["HardlyUnknown"]
 
 _MOST = 8  # different values that are few
 _FEWEST = 16  # rows, or values, from which anything can be told
-_FILLED = 0.9  # share of the cells that have values, at least
+_FILLED = 2 / 3  # share of the cells that have values, at least: hospitals leave a quarter empty
 _OPEN = 0.1  # what other columns leave open of a column, in its standard deviations, at least
 _OFF = 0.02  # share of rows that may be off by more
 _ROWS_PER_COLUMN = 2  # from which that can be told
