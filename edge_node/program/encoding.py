@@ -26,6 +26,7 @@ from edge_node.data.sums.labels import (
 )
 from edge_node.data.sums.means import local_means, read_means
 from edge_node.data.sums.spread import Agreed, local_spread, read_spread
+from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network, Terms
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.step import Content, Step
@@ -74,14 +75,15 @@ async def agree_encoding(
         CohortRefusedError: ``check`` raised it.
     """
     given = given_by(source, data, fewest)
+    own = Census.read(given.census, data)
     recounting = RecountingNetwork(
         network,
         local_counts(given, data),
-        lambda total: _check(check, read_counts(total, data).census),
+        lambda total: _check(check, own, read_counts(total, data).census),
     )
     await recounting.count()
     counts = read_counts(recounting.total, data)
-    recounting.narrow(given.census, partial(_check_census, check, data))
+    recounting.narrow(given.census, partial(_check_census, check, own, data))
     labels = await _agree_labels(recounting, given, counts, data)
     sums = local_means(source, data, given, counts)
     agreed = Agreed(counts, read_means(await recounting.sum(Step("means"), sums), counts), labels)
@@ -104,17 +106,27 @@ async def agree_census(
     Arguments, result and errors as for `agree_encoding`.
     """
     census = given_by(source, data, fewest).census
-    recounting = RecountingNetwork(network, census, partial(_check_census, check, data))
+    own = Census.read(census, data)
+    recounting = RecountingNetwork(network, census, partial(_check_census, check, own, data))
     await recounting.count()
     return recounting
 
 
-def _check_census(check: Check, data: DataSpec, total: Vector) -> None:
-    _check(check, Census.read(total, data))
+def _check_census(check: Check, own: Census, data: DataSpec, total: Vector) -> None:
+    _check(check, own, Census.read(total, data))
 
 
-def _check(check: Check, census: Census) -> None:
+def _check(check: Check, own: Census, census: Census) -> None:
+    """Raises CohortRefusedError, or what ``check`` raises."""
     check_census(census)
+    if census.lacks(own):
+        raise CohortRefusedError(
+            "the federation's counts lack what this site has counted",
+            where="counts of columns and classes",
+            expected="as many as this site's, at least",
+            found="fewer",
+            remedy="Ask who takes part: a member has counted less than nothing",
+        )
     check(census)
 
 

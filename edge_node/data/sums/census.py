@@ -56,6 +56,18 @@ class Census:
             tuple(_chunks(others[classes + numbers :])),
         )
 
+    def lacks(self, own: Self) -> bool:
+        """Whether this total can't hold what a site has counted: a member took some of it back.
+
+        Such a member could make columns cells that this site's rows hardly leave open.
+        """
+        columns = any(mine > total for mine, total in zip(own.known, self.known, strict=True))
+        return columns or any(
+            mine > total
+            for ours, totals in zip(own.sizes, self.sizes, strict=True)
+            for mine, total in zip(ours, totals, strict=True)
+        )
+
     def smallest_class(self, coalition: int, fewest: int) -> int | None:
         """At least how many rows of any class remain without any ``coalition`` of the sites.
 

@@ -1,6 +1,7 @@
 """What is counted of rows that may tell little: columns hardly unknown, classes of few rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,3 +148,13 @@ def test_copies_and_absent_classes() -> None:
     copies = Census(1000, 900, (600, 400, 0), (), census.sizes)
     assert copies.smallest_class(1, 5) == 400 - 63 - 100
     assert Census(9, 9, (), (0,), ()).smallest_class(1, 5) is None
+
+
+def test_a_total_that_lacks_what_a_site_has_counted_is_found() -> None:
+    """A liar may count more than it has, and lowers the budget. It can't undo what others count."""
+    own = Census(20, 20, (12, 8), (1, 0), together((12, 8)))
+    honest = Census(60, 60, (36, 24), (2, 0), together((12, 8), (12, 8), (12, 8)))
+    assert not honest.lacks(own)
+    assert replace(honest, known=(0, 0)).lacks(own)
+    assert not replace(honest, known=(9, 9)).lacks(own)
+    assert replace(honest, sizes=together((99, 8), (99, 8))).lacks(own)
