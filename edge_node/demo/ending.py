@@ -56,8 +56,9 @@ class EndingSignals:
         """Raise for a signal inside, and for one that came before."""
         self._heeding = True
         try:
-            self._raise()
+            self.raise_received()
             yield
+            self.raise_received()
         finally:
             self._heeding = False
 
@@ -65,9 +66,10 @@ class EndingSignals:
         self._received = number
         if self._heeding:
             self._heeding = False
-            self._raise()
+            self.raise_received()
 
-    def _raise(self) -> None:
+    def raise_received(self) -> None:
+        """Raise for a signal that came; a library's bare ``except`` may have swallowed it."""
         if self._received == signal.SIGINT:
             raise KeyboardInterrupt
         if self._received:

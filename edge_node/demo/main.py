@@ -82,7 +82,7 @@ def demonstrate(
         federation = LocalFederation(directory / "federation", spec, files, threads=1)
         with federation, signals.heeded(), _logs_saved(federation, report):
             with _progress(silent=as_json) as progress:
-                outcome = _run(federation, sites, progress)
+                outcome = _run(federation, sites, progress, signals)
             from edge_node.demo import report as reporting
 
             topology = federation.topology()
@@ -99,7 +99,10 @@ def demonstrate(
 
 
 def _run(
-    federation: LocalFederation, sites: list[Site], progress: Callable[[str, float], None]
+    federation: LocalFederation,
+    sites: list[Site],
+    progress: Callable[[str, float], None],
+    signals: EndingSignals,
 ) -> "Outcome":
     """Start the processes and make the experiment with them, whose mathematics loads meanwhile."""
     with ThreadPoolExecutor(1) as pool:
@@ -107,6 +110,7 @@ def _run(
         starting = pool.submit(federation.start, lambda said, share: progress(said, 0.3 * share))
         from edge_node.demo.experiment import run_experiment  # a second of import time
 
+        signals.raise_received()
         starting.result()
     return run_experiment(federation, sites, progress, started=started)
 

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -95,3 +96,14 @@ def test_a_folder_can_be_kept() -> None:
         pass
     assert folder.is_dir()
     folder.rmdir()
+
+
+def test_a_signal_that_a_library_swallows_still_ends_the_work() -> None:
+    """As imports with a bare ``except`` do: it is raised again when the work ends."""
+    with (
+        EndingSignals() as signals,
+        pytest.raises(SystemExit, match="143"),
+        signals.heeded(),
+        suppress(BaseException),
+    ):
+        signal.raise_signal(signal.SIGTERM)
