@@ -39,7 +39,7 @@ from edge_node.inference.messages.statistics import local_statistics
 path, landmarks, inputs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 names = [f"x{i}" for i in range(inputs)]
 data = DataSpec(task=Task.REGRESSION, target="y", columns=tuple(Column(name=n) for n in names))
-numeric = tuple(NumericFeature(name, i, 0.0, 1.0) for i, name in enumerate(names))
+numeric = tuple(NumericFeature(name, i, 0.0, 1.0, np.inf) for i, name in enumerate(names))
 encoder = Encoder(numeric, (), (), 0.0, 1.0, 0, (), ())
 kernel = DenseKernel(KernelKind.NTK, Activation.RELU, 1, 2.0, 0.0)
 points = gaussian_landmarks(np.eye(inputs), landmarks, 0)

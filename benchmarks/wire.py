@@ -11,39 +11,45 @@ import tempfile
 from pathlib import Path
 from typing import Any, Unpack
 
+import msgspec
+
 from benchmarks.federations import regression_spec, write_rows
 from benchmarks.result import result
 from edge_node.arrays import Vector
+from edge_node.config import Floors
 from edge_node.data.sources.source import open_source
 from edge_node.demo.federation import LocalFederation
 from edge_node.network.base import Terms
 from edge_node.network.memory import MemoryFederation, MemoryNetwork
 from edge_node.network.wire.segments import Segments
 from edge_node.program import infer
+from edge_node.program.simulation import sizes_signed
 from edge_node.step import Step
 
 __all__ = ["measure_wire"]
 
 _NODES = 3
 _DEADLINE = 600.0
+_MOST_TOLD = 1000.0  # numbers per cell: so that messages are as large as the landmarks make them
 
 
 def measure_wire(rows: int, landmarks: int) -> dict[str, Any]:
     """Bytes in one direction over one edge of a tree of three nodes."""
-    spec = regression_spec(landmarks, _NODES)
+    spec = msgspec.structs.replace(regression_spec(landmarks, _NODES), most_told=_MOST_TOLD)
     with tempfile.TemporaryDirectory() as folder:
-        files, pooled = write_rows(Path(folder), rows, _NODES)
+        files, _ = write_rows(Path(folder), rows, _NODES)
         with LocalFederation(Path(folder) / "federation", spec, files) as federation:
             federation.start()
             statuses = federation.wait_complete(deadline=_DEADLINE)
             parents = federation.topology().parents
         leaf = next(n for n, p in parents.items() if p and n not in parents.values())
-        alone, source = _Tally(["pooled"]), open_source(pooled, spec.data)
-        asyncio.run(alone.run(lambda network: infer(network, source, spec)))
+        sources = {name: open_source(file, spec.data) for name, file in files.items()}
+        tally = _Tally(list(files), sizes=sizes_signed(spec, sources, Floors.of(spec)))
+        asyncio.run(tally.run(lambda network: infer(network, sources[network.node], spec)))
     return result(
         "wire",
         statuses[leaf].bytes_sent,
-        alone.bytes,
+        tally.bytes,
         "bytes",
         rows=rows,
         landmarks=landmarks,
@@ -52,7 +58,7 @@ def measure_wire(rows: int, landmarks: int) -> dict[str, Any]:
 
 
 class _Tally(MemoryFederation):
-    """Counts the bytes of the words that a node contributes to sums; gathers don't count."""
+    """Counts the bytes of the words that one node contributes to sums; gathers don't count."""
 
     bytes = 0
 
@@ -61,7 +67,8 @@ class _Tally(MemoryFederation):
         sum_ = network.sum
 
         async def counted(step: Step, vector: Vector, **terms: Unpack[Terms]) -> Vector:
-            self.bytes += Segments.of(len(vector), terms.get("bounds")).bytes
+            if node == self.nodes[0]:
+                self.bytes += Segments.of(len(vector), terms.get("bounds")).bytes
             return await sum_(step, vector, **terms)
 
         network.sum = counted  # type: ignore[method-assign]

@@ -30,7 +30,7 @@ from edge_node.program.places import agree_candidate
 from edge_node.program.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 
-__all__ = ["Report", "completed", "simulate", "simulate_parts", "simulate_pooled"]
+__all__ = ["Report", "completed", "simulate", "simulate_parts", "simulate_pooled", "sizes_signed"]
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]
@@ -92,7 +92,7 @@ def simulate(
             allowance=allowance,
         )
 
-    sizes = {} if allowance else _sizes(spec, sources, own)
+    sizes = {} if allowance else sizes_signed(spec, sources, own)
     return completed(MemoryFederation(list(sources), completes=completes, sizes=sizes).run(learnt))
 
 
@@ -137,7 +137,7 @@ def _agreed(
         )
         return parts.with_centroids(candidate), may_tell
 
-    federation = MemoryFederation(list(sources), sizes=_sizes(spec, sources, own))
+    federation = MemoryFederation(list(sources), sizes=sizes_signed(spec, sources, own))
     return next(iter(completed(federation.run(agreed)).values()))
 
 
@@ -159,7 +159,9 @@ def simulate_pooled(
     return simulate(spec, pooled, public=public, parts=parts, allowance=may_tell)["pooled"]
 
 
-def _sizes(spec: FederationSpec, sources: Mapping[str, Source], floors: Floors) -> dict[str, int]:
+def sizes_signed(
+    spec: FederationSpec, sources: Mapping[str, Source], floors: Floors
+) -> dict[str, int]:
     """As each of several nodes would sign its rows; a single one hides nothing from itself."""
     if len(sources) < 2:
         return {}
