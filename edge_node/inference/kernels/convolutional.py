@@ -85,6 +85,17 @@ class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
 
     def gradient(self, X: Matrix, Z: Matrix, A: Matrix) -> NoReturn:
         """Not available: raises ConfigurationError."""
+        self._refuse()
+
+    def pair_gradient(self, X: Matrix, Z: Matrix, W: Matrix) -> NoReturn:
+        """Not available: raises ConfigurationError."""
+        self._refuse()
+
+    def diagonal_gradient(self, X: Matrix) -> NoReturn:
+        """Not available: raises ConfigurationError."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
         raise ConfigurationError(
             "a convolutional kernel has no gradients here",
             where=str(self),

@@ -129,9 +129,35 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
         Returns:
             Shape (q, n, d). Where a kernel has a kink (an NTK, at x = z) its share is zero.
         """
+        return self._gradient(X, Z, A.T[:, None, :])
+
+    def pair_gradient(self, X: Matrix, Z: Matrix, W: Matrix) -> Matrix:
+        """The gradients of f_i(x_i) = sum_j W[i, j] k(x_i, z_j) at each row of X: (n, d).
+
+        Args:
+            X: rows (n, d).
+            Z: rows (m, d).
+            W: weights (n, m).
+        """
+        gradient: Matrix = self._gradient(X, Z, W[None])[0]
+        return gradient
+
+    def diagonal_gradient(self, X: Matrix) -> Matrix:
+        """The gradients of k(x, x) at rows X (n, d): (n, d).
+
+        k(x, x) depends on x twice, each time by k_p at an angle of zero.
+        """
+        signals = self.signals(X)
+        p = np.maximum(np.sum(np.square(signals), axis=1), np.finfo(float).tiny)
+        by_power, _ = self.slopes(np, p, p, np.zeros_like(p))
+        gradient: Matrix = 4.0 * np.sqrt(self.weight_variance) * by_power[:, None] * signals[:, :-1]
+        return gradient
+
+    def _gradient(self, X: Matrix, Z: Matrix, W: Matrix) -> Matrix:
+        """As ``angular_gradient``, in the rows instead of their signals: (q, n, d)."""
         slopes = Pieces(_Slopes(self), (len(X), len(Z)))
         signals, others = self.signals(X), self.signals(Z)
-        gradient = angular_gradient(slopes, slopes.rows, signals, others, A)[:, :, :-1]
+        gradient: Matrix = angular_gradient(slopes, slopes.rows, signals, others, W)[:, :, :-1]
         gradient *= np.sqrt(self.weight_variance)
         return gradient
 

@@ -26,37 +26,38 @@ Slopes = Callable[[Matrix, Matrix, Matrix], NDArray[np.float64]]
 _TINY = 1e-200  # stands for a squared length of zero: ratios of lengths stay finite
 
 
-def angular_gradient(slopes: Slopes, rows: int, U: Matrix, V: Matrix, A: Matrix) -> Matrix:
-    """The gradients of f_c(u) = sum_j A[j, c] k(u, v_j) at each row of U.
+def angular_gradient(slopes: Slopes, rows: int, U: Matrix, V: Matrix, W: Matrix) -> Matrix:
+    """The gradients of f_c(u_i) = sum_j W[c, i, j] k(u_i, v_j) at each row of U.
 
     Args:
         slopes: the kernel's.
         rows: how many rows of U to take at a time.
         U: signals (n, k).
         V: signals (m, k).
-        A: weights (m, q).
+        W: weights (q, n, m), or (q, 1, m) where they are the same for all rows.
 
     Returns:
         Shape (q, n, k). In one direction (t = 0) or opposite ones, e is zero.
     """
     (U1, p), (V1, q) = directions(U), directions(V)
     p, q = np.maximum(p, _TINY), np.maximum(q, _TINY)
-    weighted = A.T[:, :, None] * V
-    gradient = np.empty((A.shape[1], len(U), U.shape[1]))
+    W = np.broadcast_to(W, (len(W), len(U), len(V)))
+    gradient = np.empty((len(W), len(U), U.shape[1]))
     for start in range(0, len(U), rows):
         piece = slice(start, start + rows)
-        u, lengths = U[piece], np.sqrt(p[piece, None])
+        u, lengths, weights = U[piece], np.sqrt(p[piece, None]), W[:, piece]
         gap = gaps(U1[piece], V1, out=np.empty((len(u), len(V))))
         by_power, by_angle = slopes(p[piece, None], q[None, :], gap)
-        pull = by_angle / lengths
+        pull = weights * (by_angle / lengths)
         near = np.minimum(gap, 2.0 - gap) < NEAR
         i, j = np.nonzero(near)
-        turned = _turned(u, V, i, j, A[j] * pull[near][:, None])
+        turned = _turned(u, V, i, j, pull[:, i, j].T)
         opposite = sine(np, gap) * np.sqrt(q)
         opposite[near] = np.inf
-        turned += (pull / opposite) @ weighted
+        turned += (pull / opposite) @ V
         turned -= u * (np.einsum("cik,ik->ci", turned, u) / p[piece])[:, :, None]
-        gradient[:, piece] = 2.0 * u * (by_power @ A).T[:, :, None] - turned
+        along = np.einsum("cij,ij->ci", weights, by_power)
+        gradient[:, piece] = 2.0 * u * along[:, :, None] - turned
     return gradient
 
 

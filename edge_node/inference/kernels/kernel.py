@@ -46,6 +46,20 @@ class Kernel(Protocol):
         """
         ...
 
+    def pair_gradient(self, X: Matrix, Z: Matrix, W: Matrix) -> Matrix:
+        """The gradients of f_i(x_i) = sum_j W[i, j] k(x_i, z_j) at each row of X: (n, d).
+
+        Args:
+            X: rows (n, d).
+            Z: rows (m, d).
+            W: weights (n, m).
+        """
+        ...
+
+    def diagonal_gradient(self, X: Matrix) -> Matrix:
+        """The gradients of k(x, x) at rows X (n, d): (n, d)."""
+        ...
+
 
 def kernel_grid(model: ModelSpec) -> list[Kernel]:
     """All kernels of a spec, in the spec's order; variances that it doesn't give are critical."""

@@ -83,6 +83,25 @@ class StationaryKernel(msgspec.Struct, frozen=True, tag="stationary"):
         gradient /= self._unit(X)
         return gradient
 
+    def pair_gradient(self, X: Matrix, Z: Matrix, W: Matrix) -> Matrix:
+        """The gradients of f_i(x_i) = sum_j W[i, j] k(x_i, z_j) at each row of X: (n, d).
+
+        Args:
+            X: rows (n, d).
+            Z: rows (m, d).
+            W: weights (n, m).
+        """
+        gradient = np.empty(X.shape)
+        for strip in strips(len(X), len(Z)):
+            w = self._pull(self._scaled(X[strip], Z)) * W[strip]
+            gradient[strip] = w @ Z - w.sum(axis=1)[:, None] * X[strip]
+        gradient /= self._unit(X)
+        return gradient
+
+    def diagonal_gradient(self, X: Matrix) -> Matrix:
+        """The gradients of k(x, x) at rows X (n, d): zero, (n, d)."""
+        return np.zeros(X.shape)
+
     def _unit(self, X: Matrix) -> float:
         """l^2 d."""
         return float(self.lengthscale**2 * X.shape[1])

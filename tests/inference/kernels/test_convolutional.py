@@ -105,5 +105,11 @@ def test_an_empty_image_is_zero_and_no_rows_are_none() -> None:
 def test_gradients_are_refused_by_name() -> None:
     """The program asks first."""
     assert not ConvolutionalKernel.differentiable
-    with pytest.raises(ConfigurationError, match="conv-ntk relu depth 2 image 4x3x2"):
-        kernel_for().gradient(normal(12, 2, 24), normal(13, 2, 24), np.ones((2, 1)))
+    X, kernel = normal(12, 2, 24), kernel_for()
+    for ask in (
+        lambda: kernel.gradient(X, X, np.ones((2, 1))),
+        lambda: kernel.pair_gradient(X, X, np.ones((2, 2))),
+        lambda: kernel.diagonal_gradient(X),
+    ):
+        with pytest.raises(ConfigurationError, match="conv-ntk relu depth 2 image 4x3x2"):
+            ask()
