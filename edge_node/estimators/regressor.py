@@ -95,7 +95,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
             site: answer as this site's node would. None: as the only node, or the loaded one; with
                 several sites, by the posterior that they share.
             which: the posterior: "global", which all nodes share; "site", refined with the rows of
-                the node that answers; or "auto", the one with the higher evidence.
+                the node that answers; or "auto", the one that the site prefers.
 
         Raises:
             NotFittedError: neither fitted nor loaded.

@@ -111,7 +111,8 @@ Predictions: TypeAlias = IntervalPredictions | ClassPredictions
 class Model:
     """Encoder and posterior under one schema, with their provenance.
 
-    ``refinement`` is this site's own, where it has one (regression).
+    ``refinement`` is this site's own, where it has one (regression); ``prefers_site`` says whether
+    it answers unless another posterior is asked for.
     """
 
     data: DataSpec
@@ -119,6 +120,7 @@ class Model:
     posterior: Posterior | ClassPosterior
     provenance: Provenance
     refinement: Refinement | None = None
+    prefers_site: bool = False
 
     def predict(
         self, batch: Batch, *, level: float = 0.95, which: Which = Which.AUTO
@@ -128,8 +130,8 @@ class Model:
         Args:
             batch: raw rows, as `data.sources.source` reads them; a target is ignored.
             level: probability that an interval holds a new observation (regression).
-            which: the posterior that answers; by default the one with the higher evidence. Rows
-                far from all of the site's own are always answered by the global one.
+            which: the posterior that answers; by default the one that the site prefers. Rows far
+                from all of the site's own are always answered by the global one.
 
         Raises:
             DataError: ``level`` is not strictly between 0 and 1, or this node has no refinement.
@@ -164,7 +166,7 @@ class Model:
         return mean[:, None], np.sqrt(variance)[:, None]
 
     def _answering(self, which: Which) -> Refinement | None:
-        """The refinement, if it is asked for or has the higher evidence; else None."""
+        """The refinement, if it is asked for or preferred; else None."""
         refinement = self.refinement
         if which is Which.SITE and refinement is None:
             raise DataError(
@@ -176,8 +178,7 @@ class Model:
             )
         if which is Which.GLOBAL or refinement is None:
             return None
-        better = refinement.posterior.log_evidence > self.posterior.log_evidence
-        return refinement if which is Which.SITE or better else None
+        return refinement if which is Which.SITE or self.prefers_site else None
 
     def _observation(self, inputs: Matrix, refinement: Refinement | None) -> tuple[Vector, Vector]:
         """Mean and variance (n,) of new observations, in standardised units."""
@@ -204,7 +205,8 @@ class Model:
         }
         text = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
         if self.refinement is not None:
-            write_archive(_site_path(path), {"header": text, **self.refinement.to_arrays()})
+            own = {"prefers_site": np.array(self.prefers_site), **self.refinement.to_arrays()}
+            write_archive(_site_path(path), {"header": text, **own})
         write_archive(path, {"header": text, **self.posterior.to_arrays()})
         if self.refinement is None:
             remove(_site_path(path))  # an earlier model's rows
@@ -228,8 +230,8 @@ class Model:
             encoder = Encoder.from_dict(header["encoder"])
             provenance = msgspec.convert(header["provenance"], Provenance)
         with refusing_damage(_site_path(path)):
-            refinement = _read_refinement(_site_path(path), text, posterior.features)
-        return cls(data, encoder, posterior, provenance, refinement)
+            own = _read_refinement(_site_path(path), text, posterior.features)
+        return cls(data, encoder, posterior, provenance, *own)
 
 
 def _site_path(path: Path) -> Path:
@@ -237,10 +239,15 @@ def _site_path(path: Path) -> Path:
     return path.with_suffix(f".site{path.suffix}")
 
 
-def _read_refinement(path: Path, header: bytes, features: Features) -> Refinement | None:
-    """The site's part, if there is one and it belongs to the model with this header."""
+def _read_refinement(
+    path: Path, header: bytes, features: Features
+) -> tuple[Refinement | None, bool]:
+    """The site's part, if there is one and it belongs to the model with this header; and whether
+    the site prefers it.
+    """
     if not path.exists():
-        return None
+        return None, False
     arrays = read_archive(path)
-    own = arrays.pop("header").tobytes() == header
-    return Refinement.from_arrays(arrays, features) if own else None
+    if arrays.pop("header").tobytes() != header:
+        return None, False
+    return Refinement.from_arrays(arrays, features), bool(arrays["prefers_site"])

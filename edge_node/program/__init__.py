@@ -146,7 +146,14 @@ async def infer(
         uncovered_share=learnt.uncovered_share,
         bill=metered.receipt(spec.coalition),
     )
-    return Model(spec.data, parts.encoder, learnt.posterior, provenance, learnt.refinement)
+    return Model(
+        spec.data,
+        parts.encoder,
+        learnt.posterior,
+        provenance,
+        learnt.refinement,
+        learnt.prefers_site,
+    )
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,7 @@ class _Learnt:
         step: the step whose total the posterior is made of.
         uncovered_share: the share of the prior variance that the landmarks don't cover.
         refinement: this site's own (regression).
+        prefers_site: whether the refinement predicts this site's rows better than the posterior.
     """
 
     candidate: Candidate
@@ -166,6 +174,7 @@ class _Learnt:
     step: Step
     uncovered_share: float
     refinement: Refinement | None = None
+    prefers_site: bool = False
 
 
 async def _classifier(
@@ -227,4 +236,5 @@ async def _regression(
         network, rows, features, fit, messages=schedule.messages
     )
     refinement = refined(rows, posterior, total, spec.model)
-    return _Learnt(candidate, posterior, step, share, refinement)
+    better = refinement and refinement.posterior.log_evidence > posterior.log_evidence
+    return _Learnt(candidate, posterior, step, share, refinement, bool(better))

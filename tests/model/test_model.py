@@ -50,17 +50,18 @@ def test_nodes_share_the_global_posterior_and_refine_it_with_their_own_rows(
     assert (answer(one, queries, Which.SITE).mean != answer(other, queries, Which.SITE).mean).any()
 
 
-def test_auto_takes_the_posterior_with_the_higher_evidence(models: list[Model]) -> None:
-    """Whichever that is."""
+@pytest.mark.parametrize("prefers", [False, True])
+def test_auto_takes_the_posterior_that_the_site_prefers(
+    models: list[Model], tmp_path: Path, prefers: bool
+) -> None:
+    """Also when the model was read back."""
     model, queries = models[0], part(ROWS, np.arange(20))
-    assert model.refinement is not None
-    for change, which in ((-1e6, Which.GLOBAL), (1e6, Which.SITE)):
-        refined = model.refinement.posterior
-        evidence = model.posterior.log_evidence + change
-        refinement = replace(model.refinement, posterior=replace(refined, log_evidence=evidence))
-        changed = replace(model, refinement=refinement)
+    which = Which.SITE if prefers else Which.GLOBAL
+    changed = replace(model, prefers_site=prefers)
+    changed.save(tmp_path / "model.npz")
+    for each in (changed, Model.load(tmp_path / "model.npz")):
         np.testing.assert_array_equal(
-            answer(changed, queries, Which.AUTO).mean, answer(model, queries, which).mean
+            answer(each, queries, Which.AUTO).mean, answer(model, queries, which).mean
         )
 
 
@@ -148,7 +149,7 @@ def test_a_file_of_another_format_is_refused(models: list[Model], tmp_path: Path
         arrays["header"] = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
         np.savez(path, **arrays)
         if number == 2:
-            with pytest.raises(DataError, match="expected a model of format 4, found format 2"):
+            with pytest.raises(DataError, match="expected a model of format 5, found format 2"):
                 Model.load(path)
         else:
             Model.load(path)
