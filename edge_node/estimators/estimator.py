@@ -221,8 +221,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
             minimum_rows=0,
         )
 
-    def _report(self, step: str, seconds: float) -> None:
-        console.explain(f"[{type(self).__name__}] {seconds:7.1f} s  {step}")
+    def _report(self, step: str, seconds: float, done: int, planned: int | None) -> None:
+        count = f"{done}" if planned is None else f"{done} of {planned}"
+        console.explain(f"[{type(self).__name__}] {seconds:7.1f} s  {step} ({count})")
 
 
 def _sharing(model: Model, first: Model) -> Model:

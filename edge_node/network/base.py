@@ -7,7 +7,7 @@ chosen once, at the root, and rides in the sum's record: ``sum_and_decide``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias, TypedDict, Unpack
+from typing import Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -30,6 +30,7 @@ __all__ = [
     "sum_and_decide",
 ]
 
+T = TypeVar("T")
 Steps: TypeAlias = Mapping[Step, tuple[str, ...]]
 """Completed steps in order, each with the nodes, sorted, whose contributions its total holds. A
 step that ended in `CohortChanged` has no total, and so no nodes."""
@@ -131,6 +132,15 @@ class Network(Protocol):
         """
         ...
 
+    def once(self, compute: Callable[[], T]) -> T:
+        """A value that all nodes compute alike, from what they share: spec, totals, choices.
+
+        A node computes it. Nodes in one process may do so once for all of them (`simulation`): so
+        it depends on nothing of the node's own, all nodes ask for the same values in the same
+        order, and nobody changes a value afterwards.
+        """
+        ...
+
 
 class NetworkLayer:
     """A network over another one, which does everything that a subclass doesn't do itself."""
@@ -174,6 +184,10 @@ class NetworkLayer:
     async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """As the network's."""
         return await self._network.gather(step, data)
+
+    def once(self, compute: Callable[[], T]) -> T:
+        """As the network's."""
+        return self._network.once(compute)
 
 
 def check_next(step: Step, steps: Steps, *, node: str, is_sum: bool) -> None:

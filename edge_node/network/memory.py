@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial, reduce
+from functools import cached_property, partial
 from types import MappingProxyType
-from typing import TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
 from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
@@ -25,6 +25,7 @@ from edge_node.network.base import (
     demanded_noise,
 )
 from edge_node.network.decision import Decider
+from edge_node.network.shared import Shared
 from edge_node.network.wire.fixed_point import Limbs
 from edge_node.network.wire.segments import Segments
 from edge_node.step import Step
@@ -41,6 +42,11 @@ class _Words:
     segments: Segments
     limbs: Limbs
 
+    @classmethod
+    def of(cls, vector: Vector, bounds: Sequence[tuple[int, float | None]] | None) -> Self:
+        segments = Segments.of(len(vector), bounds)
+        return cls(segments, segments.encode(vector))
+
 
 Contribution = _Words | bytes
 
@@ -54,6 +60,8 @@ class MemoryFederation:
         completes: is called with each step's name when the step is complete.
         sizes: each node's distinct rows, as `Network.sizes`; None: the nodes hide nothing.
         told: what each node's rows have told before, as `Network.told`.
+        shares: whether what all nodes compute alike is computed once for all (`Network.once`).
+            False: each computes for itself, so that nodes which come apart are found out.
 
     Attributes:
         nodes: the names, ascending.
@@ -69,6 +77,7 @@ class MemoryFederation:
         completes: Callable[[str], None] = lambda _: None,
         sizes: Mapping[str, int] | None = None,
         told: Mapping[str, int] | None = None,
+        shares: bool = False,
     ) -> None:
         if not nodes or len(set(nodes)) != len(nodes):
             raise NetworkError(
@@ -80,6 +89,7 @@ class MemoryFederation:
         self._sizes, self._told = dict(sizes or {}), dict(told or {})
         self._completes = completes
         self._rounds: dict[int, _Round] = {}
+        self._shared = Shared() if shares else None
 
     def network(self, node: str) -> "MemoryNetwork":
         """One node's view. Raises NetworkError for a node of another federation."""
@@ -117,28 +127,39 @@ class MemoryFederation:
             await asyncio.gather(*tasks, return_exceptions=True)
         return {node: each for task in tasks for node, each in task.result().items()}
 
-    async def exchange(self, node: str, sequence: int, step: str, own: Contribution) -> "_Round":
-        """Give a node's contribution to a step, and wait for everybody's."""
+    def exchange(
+        self, node: str, sequence: int, step: str, own: Contribution
+    ) -> Awaitable["_Round"]:
+        """Give a node's contribution to a step; what comes back waits for everybody's."""
         if self._lost.get(node) == step:
             self.present = tuple(each for each in self.present if each != node)
             self._complete_rounds()
             raise _Lost
         if sequence not in self._rounds:
             self._rounds[sequence] = _Round(step, asyncio.get_running_loop().create_future())
-        current = self._rounds[sequence]
-        current.give(node, step, own)
+        self._rounds[sequence].give(node, step, own)
         self._complete_rounds()
+        return self._completed(sequence)
+
+    async def _completed(self, sequence: int) -> "_Round":
+        current = self._rounds[sequence]
         await asyncio.shield(current.complete)
         self._rounds.pop(sequence, None)  # no node will ask for it again
         return current
 
     def _complete_rounds(self) -> None:
         for current in self._rounds.values():
-            if not current.complete.done() and set(self.present) <= set(current.contributions):
-                self.log.append((current.step, max(map(_size, current.contributions.values()))))
+            if not current.complete.done() and set(self.present) <= set(current.given):
+                self.log.append((current.step, max(current.given.values())))
                 current.root = self.present[0]
-                current.complete.set_result(tuple(sorted(current.contributions)))
+                current.complete.set_result(tuple(sorted(current.given)))
+                if self._shared:
+                    self._shared.forget()
                 self._completes(current.step)
+
+    def once(self, index: int, compute: Callable[[], T]) -> T:
+        """What the nodes ask for as number ``index`` since the last step."""
+        return self._shared.value(index, compute) if self._shared else compute()
 
 
 class MemoryNetwork:
@@ -149,6 +170,7 @@ class MemoryNetwork:
         self._node = node
         self._steps: dict[Step, tuple[str, ...]] = {}
         self._decisions: dict[Step, Callable[[], bytes]] = {}
+        self._asked = 0  # values since the last step
 
     @property
     def node(self) -> str:
@@ -185,9 +207,7 @@ class MemoryNetwork:
             noise.check(vector)
             vector = vector + noise.share(len(self._federation.present))
         demanded = demanded_cohort(self._steps, terms)
-        segments = Segments.of(len(vector), terms.get("bounds"))
-        own = _Words(segments, segments.encode(vector))
-        completed = await self._exchange(step, own)
+        completed = await self._exchange(step, _Words.of(vector, terms.get("bounds")))
         if demanded is not None and self._steps[step] != demanded:
             self._steps[step] = ()
             raise CohortChanged(step)
@@ -205,13 +225,23 @@ class MemoryNetwork:
     async def gather(self, step: Step, data: bytes) -> Mapping[str, bytes]:
         """Every node's bytes, by node name."""
         check_next(step, self._steps, node=self._node, is_sum=False)
-        contributions = (await self._exchange(step, data)).contributions
-        return MappingProxyType(dict(sorted(contributions.items())))  # type: ignore[arg-type]
+        gathered = (await self._exchange(step, data)).gathered
+        return MappingProxyType(dict(sorted(gathered.items())))
 
-    async def _exchange(self, step: Step, own: Contribution) -> "_Round":
-        sequence = len(self._steps)
-        completed = await self._federation.exchange(self._node, sequence, str(step), own)
-        self._steps[step] = completed.complete.result()
+    def once(self, compute: Callable[[], T]) -> T:
+        """What all nodes compute alike: here, by the first that asks, if the federation shares."""
+        self._asked += 1
+        return self._federation.once(self._asked - 1, compute)
+
+    def _exchange(self, step: Step, own: Contribution) -> Awaitable["_Round"]:
+        """Not a coroutine itself: nothing holds a node's own words while it waits."""
+        return self._completed(
+            step, self._federation.exchange(self._node, len(self._steps), str(step), own)
+        )
+
+    async def _completed(self, step: Step, exchanged: Awaitable["_Round"]) -> "_Round":
+        completed = await exchanged
+        self._steps[step], self._asked = completed.complete.result(), 0
         await asyncio.sleep(0)  # a node that is alone never waits: let an interrupt in
         return completed
 
@@ -221,13 +251,19 @@ class _Lost(Exception):
 
 
 class _Round:
-    """One step under way: who has contributed what; once it is complete, whose total it is."""
+    """One step under way: who has contributed; once it is complete, whose total it is.
+
+    Each node's words are added as they come, and not kept: the ring's sum has no order.
+    """
 
     def __init__(self, step: str, complete: asyncio.Future[tuple[str, ...]]) -> None:
         self.step = step
         self.complete = complete
-        self.contributions: dict[str, Contribution] = {}
+        self.given: dict[str, int] = {}  # each node's bytes
+        self.gathered: dict[str, bytes] = {}
         self.root = ""  # once it is complete
+        self._labels: dict[str, str] = {}
+        self._words: _Words | None = None  # those of all nodes that have contributed
         self._decision: asyncio.Future[bytes] = complete.get_loop().create_future()
 
     def give(self, node: str, step: str, own: Contribution) -> None:
@@ -238,24 +274,27 @@ class _Round:
                 expected=f"step {self.step}",
                 found=f"step {step}",
             )
-        self.contributions[node] = own
+        if isinstance(own, bytes):
+            self.given[node], self.gathered[node] = len(own), own
+            return
+        self.given[node], self._labels[node] = own.segments.bytes, own.segments.label
+        if self._words is None:
+            self._words = own
+        elif own.segments.label == self._words.segments.label:
+            own.segments.add_to(self._words.limbs, own.limbs)
 
     @cached_property
     def total(self) -> Vector:
         """The sum of vectors, taken once for all nodes."""
-        given = {n: each for n, each in self.contributions.items() if isinstance(each, _Words)}
-        labels, words = {n: each.segments.label for n, each in given.items()}, [*given.values()]
-        if len(set(labels.values())) > 1:
+        if self._words is None or len(set(self._labels.values())) > 1:
             raise NetworkError(
                 "the nodes' vectors differ in length or scale",
                 where=f"step {self.step}",
-                found=str(labels),
+                found=str(self._labels),
             )
-        segments = words[0].segments
-        limbs = reduce(segments.add, (each.limbs for each in words))
-        total = segments.decode(limbs, len(words))
+        total = self._words.segments.decode(self._words.limbs, len(self._labels))
         total.setflags(write=False)
-        self.contributions.clear()
+        self._words = None
         return total
 
     async def decided(self, node: str, decider: Decider) -> bytes:
@@ -263,9 +302,3 @@ class _Round:
         if node == self.root:
             self._decision.set_result(decider.decide(self.total))
         return await asyncio.shield(self._decision)
-
-
-def _size(contribution: Contribution) -> int:
-    if isinstance(contribution, bytes):
-        return len(contribution)
-    return contribution.segments.bytes

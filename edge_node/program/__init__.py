@@ -61,6 +61,7 @@ async def infer(
     parts: Parts | None = None,
     partitioned: Callable[[], bool] = lambda: False,
     run: int = 0,
+    foresees: Callable[[int], None] = lambda _: None,
 ) -> Model:
     """Run the program at one node; with ``[privacy]`` in the spec, `infer_privately`.
 
@@ -79,6 +80,8 @@ async def infer(
             the run's first sum is complete. A second division would give away rows that change
             cells, so they are given to none.
         run: the number of this run, for the model's provenance.
+        foresees: is told how many steps the run will take in all, as soon as that is planned. It
+            may end earlier: evidence says when to stop.
 
     Returns:
         The model: the same at every node, and, to rounding, the same as with all rows in one place
@@ -130,6 +133,7 @@ async def infer(
         recounting = await agree_census(metered, source, spec.data, fewest=fewest, check=check)
         parts = parts.of_rows(Census.read(recounting.total, spec.data))
     schedule = planned(parts)
+    foresees(len(network.steps) + len(schedule.sums))
     rows = EncodedRows(source, parts.encoder)
     learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
     fewest = NOTHING if partitioned() else floors.landmark

@@ -112,7 +112,9 @@ async def agree_features(
     sizes = [len(each.landmarks) for each in candidates]
     chosen = chosen or await decide(network, step, lambda: choose_bases(candidates))
     bases = read_bases(chosen, sizes, step=step)
-    return [features_on(each, basis) for each, basis in zip(candidates, bases, strict=True)]
+    return network.once(
+        lambda: [features_on(*each) for each in zip(candidates, bases, strict=True)]
+    )
 
 
 async def agree_fits(
@@ -150,7 +152,11 @@ async def agree_fits(
 
     local = [each.pack() for each in local_statistics(rows, features, outputs)]
     totals, chosen = await decide_together(network, step, local, choose, features=max(sizes))
-    statistics = read(totals)
-    evidences = read_evidences(chosen, statistics, step=str(step))
-    parts = zip(candidates, features, statistics, evidences, strict=True)
-    return [Fit(*each, step) for each in parts]
+
+    def fits() -> list[Fit]:
+        statistics = read(totals)
+        evidences = read_evidences(chosen, statistics, step=str(step))
+        parts = zip(candidates, features, statistics, evidences, strict=True)
+        return [Fit(*each, step) for each in parts]
+
+    return network.once(fits)

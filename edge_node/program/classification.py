@@ -43,7 +43,7 @@ async def agree_classifier(
         most_numbers: how many numbers they may tell.
     """
     features, size, outputs = fit.features, len(fit.features.landmarks), len(offsets) - 1
-    state = VariationalState.start(fit.statistics, fit.evidence, offsets)
+    state = network.once(lambda: VariationalState.start(fit.statistics, fit.evidence, offsets))
     steps = min(most_steps, most_numbers // numbers_told(size, outputs))
     if steps == 0:
         bound = fit.evidence.log_evidence
@@ -58,7 +58,8 @@ async def agree_classifier(
             network, step, local, choose, features=size, bounds=bounds
         )
         choice = read_sweep_choice(chosen, state.amplitudes, step=step.name)
-        state = state.advance(Expansion.unpack(total, size, outputs), choice)
+        expansion = Expansion.unpack(total, size, outputs)
+        state = network.once(partial(state.advance, expansion, choice))
         kept_in, trial_in = trial_in if choice.accepted else kept_in, step
         if state.converged:
             break

@@ -90,7 +90,9 @@ async def agree_encoding(
     moments = local_spread(source, data, given, agreed, fewest=fewest)
     read = partial(read_spread, data=data, agreed=agreed, pixels=pixels)
     terms: Terms = {} if choose is None else {"choose": lambda total: choose(*read(total))}
-    return recounting, *read(await recounting.sum(SPREAD, moments, **terms))
+    total = await recounting.sum(SPREAD, moments, **terms)
+    encoder, covariance = network.once(lambda: read(total))
+    return recounting, encoder, covariance
 
 
 async def agree_census(

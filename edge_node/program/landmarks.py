@@ -85,15 +85,21 @@ async def agree_centroids(
         if choose is not None and is_last:
             terms["choose"] = partial(_chosen, choose, centroids)
         total = await network.sum(kmeans_step(i), given.ravel(), **terms)
-        centroids = _moved(centroids, total)
-        if not is_last:
-            centroids = kmeans_spread(centroids, total.reshape(given.shape)[:, 0], crowd)
+        centroids = network.once(partial(_spread, centroids, total, None if is_last else crowd))
     return centroids
 
 
 def kmeans_step(iteration: int) -> Step:
     """An iteration's sum."""
     return Step(f"kmeans/{iteration}", Content.PARTITION)
+
+
+def _spread(centroids: Matrix, total: Vector, crowd: int | None) -> Matrix:
+    """After an iteration; for another one, idle centroids are brought near crowded ones."""
+    moved = _moved(centroids, total)
+    if crowd is None:
+        return moved
+    return kmeans_spread(moved, total.reshape(len(moved), -1)[:, 0], crowd)
 
 
 def _chosen(choose: Callable[[Matrix], bytes], centroids: Matrix, total: Vector) -> bytes:

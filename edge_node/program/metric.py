@@ -125,7 +125,11 @@ async def _agree_metric(
     M = gradient_outer_product(rows, fit.features, fit.mean)
     local = layout.pack(products=M if full else np.diag(M))
     _, chosen = await sum_and_decide(network, step, local, choose, features=size if full else 0)
-    landmarks = [len(each.landmarks) for each in trial.candidates]
-    metric, bases = read_metric(chosen, size, landmarks, step=str(step))
-    found = [each.under(metric) for each in trial.candidates]
-    return found, [features_on(*each) for each in zip(found, bases, strict=True)]
+
+    def read() -> tuple[list[Candidate], list[Features]]:
+        landmarks = [len(each.landmarks) for each in trial.candidates]
+        metric, bases = read_metric(chosen, size, landmarks, step=str(step))
+        found = [each.under(metric) for each in trial.candidates]
+        return found, [features_on(*each) for each in zip(found, bases, strict=True)]
+
+    return network.once(read)

@@ -98,4 +98,5 @@ async def agree_parts(
         choose=None if choose is None else lambda *agreed: choose(parts_of(*agreed)),
     )
     bases = b"" if choose is None else recounting.decision(SPREAD)
-    return recounting, replace(parts_of(encoder, covariance), bases=bases)
+    parts = network.once(lambda: replace(parts_of(encoder, covariance), bases=bases))
+    return recounting, parts

@@ -14,7 +14,7 @@ from edge_node.arrays import Rows, Vector
 from edge_node.config import ModelSpec
 from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
-from edge_node.inference.messages.evidence import NOISE_RANGE
+from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
 from edge_node.inference.regression.blocks import first_blocks
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
@@ -66,18 +66,15 @@ async def agree_posterior(
         network, step, local, choose, features=size, bounds=bounds
     )
     judged = read_judgements(chosen, noises, step=str(step))
-    found = [(each, part) for each, part in zip(judged, totals, strict=True) if each]
-    if not found:
-        raise NumericalError(
-            "no noise explains the targets",
-            where="evidence",
-            expected="targets that vary",
-            remedy="Check the federation's data",
-        )
-    evidence, packed = max(found, key=lambda each: each[0].log_evidence)
-    total = ConditionalStatistics.unpack(packed, size)
+
+    def solved() -> tuple[Posterior, ConditionalStatistics]:
+        evidence, packed = _best(judged, totals)
+        total = ConditionalStatistics.unpack(packed, size)
+        return Posterior.of(total.message, features, evidence), total
+
+    posterior, total = network.once(solved)
     share = total.uncovered / total.count / _mean_prior(fit)
-    return Posterior.of(total.message, features, evidence), total, share, step
+    return posterior, total, share, step
 
 
 def refined(
@@ -96,6 +93,19 @@ def refined(
     placed = ((posterior.features.place(X), y) for X, y in rows)
     blocks = first_blocks(placed, model.site_rows, model.site_block_rows)
     return refine(posterior, total, blocks, rows) if blocks else None
+
+
+def _best(judged: Sequence[Evidence | None], totals: Sequence[Vector]) -> tuple[Evidence, Vector]:
+    """The highest evidence, and its total. Raises NumericalError if there is none."""
+    found = [(each, part) for each, part in zip(judged, totals, strict=True) if each]
+    if not found:
+        raise NumericalError(
+            "no noise explains the targets",
+            where="evidence",
+            expected="targets that vary",
+            remedy="Check the federation's data",
+        )
+    return max(found, key=lambda each: each[0].log_evidence)
 
 
 def _judge(

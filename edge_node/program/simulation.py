@@ -3,7 +3,8 @@
 The estimators, the demonstration's references and the benchmarks all run it here. Nodes are tasks
 on an in-process network, which adds in the same ring as the tree does, so a simulated federation
 reaches the model that daemons would reach; one node with all rows, and the federation's parts, is
-the pooled reference.
+the pooled reference. What all nodes compute alike is computed once (`Network.once`), so that many
+small sites cost little more than one large one.
 """
 
 import asyncio
@@ -33,8 +34,9 @@ from edge_node.security.disclosure.allowance import Allowance
 __all__ = ["Report", "completed", "simulate", "simulate_parts", "simulate_pooled", "sizes_signed"]
 
 T = TypeVar("T")
-Report = Callable[[str, float], None]
-"""Called with the step that is complete and the seconds since the start."""
+Report = Callable[[str, float, int, int | None], None]
+"""Called with the step that is complete, the seconds since the start, how many steps are complete,
+and how many there will be at most: None before they are planned."""
 
 _SIGNALS = 0.2  # seconds: an interrupt just before a wait is noticed only after it
 
@@ -76,10 +78,15 @@ def simulate(
         NetworkError: ``sources`` is empty.
     """
     started, own = time.monotonic(), floors or _floors(spec, sources)
+    planned: int | None = None
 
     def completes(step: str) -> None:
         if report is not None:
-            report(step, time.monotonic() - started)
+            report(step, time.monotonic() - started, len(federation.log), planned)
+
+    def foresees(steps: int) -> None:
+        nonlocal planned
+        planned = steps
 
     async def learnt(network: Network) -> Model:
         return await infer(
@@ -90,10 +97,12 @@ def simulate(
             floors=own,
             parts=parts,
             allowance=allowance,
+            foresees=foresees,
         )
 
     sizes = {} if allowance else sizes_signed(spec, sources, own)
-    return completed(MemoryFederation(list(sources), completes=completes, sizes=sizes).run(learnt))
+    federation = MemoryFederation(list(sources), completes=completes, sizes=sizes, shares=True)
+    return completed(federation.run(learnt))
 
 
 def simulate_parts(
@@ -137,7 +146,9 @@ def _agreed(
         )
         return parts.with_centroids(candidate), may_tell
 
-    federation = MemoryFederation(list(sources), sizes=sizes_signed(spec, sources, own))
+    federation = MemoryFederation(
+        list(sources), sizes=sizes_signed(spec, sources, own), shares=True
+    )
     return next(iter(completed(federation.run(agreed)).values()))
 
 

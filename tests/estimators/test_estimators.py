@@ -312,7 +312,7 @@ def test_one_node_alone_can_be_interrupted() -> None:
     batch = replace(batch_of(fitted, REGRESSION[0]), target=REGRESSION[1])
     steps = []
 
-    def report(step: str, _: float) -> None:
+    def report(step: str, *_: float | None) -> None:
         steps.append(step)
         signal.raise_signal(signal.SIGINT)
 

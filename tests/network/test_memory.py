@@ -1,6 +1,8 @@
 """The network of one process keeps the promises of the interface."""
 
 import asyncio
+import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -85,3 +87,54 @@ async def test_programs_that_differ_are_refused(misuse: str) -> None:
 
     with pytest.raises(NetworkError):
         await MemoryFederation(NODES).run(program)
+
+
+@pytest.mark.parametrize("shares", [True, False])
+async def test_what_all_compute_alike_is_computed_once_where_nodes_share(shares: bool) -> None:
+    """Again after each step, and in the order in which nodes ask for it."""
+    computed = []
+
+    async def program(network: Network) -> list[tuple[str, float]]:
+        found = []
+        for i in range(2):
+            (total,) = await network.sum(Step(f"s/{i}"), np.array([i + 1.0]))
+            values = [network.once(partial(compute, what, total)) for what in ("mean", "sum")]
+            found.extend(values)
+        return found
+
+    def compute(what: str, total: float) -> tuple[str, float]:
+        computed.append(what)
+        return what, total
+
+    results = await MemoryFederation(NODES, shares=shares).run(program)
+    expected = [("mean", 4.0), ("sum", 4.0), ("mean", 8.0), ("sum", 8.0)]
+    assert all(found == expected for found in results.values())
+    assert len(computed) == 4 if shares else 4 * len(NODES)
+
+
+async def test_nodes_that_ask_for_different_values_are_refused() -> None:
+    """A value that another node asked for is never taken for one's own."""
+
+    async def program(network: Network) -> float:
+        await network.sum(Step("s"), np.ones(1))
+        return network.once(lambda: 1.0) if network.node == "a" else network.once(lambda: 2.0)
+
+    with pytest.raises(NetworkError, match="programs differ"):
+        await MemoryFederation(NODES, shares=True).run(program)
+
+
+async def test_words_are_added_as_they_come() -> None:
+    """While nodes wait for each other, the federation holds one vector, however many they are."""
+    nodes, size = [f"node {i:02}" for i in range(20)], 1 << 16
+
+    async def program(network: Network) -> None:
+        await network.sum(Step("s"), np.ones(size))
+
+    tracemalloc.start()
+    try:
+        await MemoryFederation(nodes).run(program)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    vectors, words = len(nodes) * 8 * size, 16 * size
+    assert peak < vectors + 8 * words < vectors + len(nodes) * words

@@ -1,6 +1,8 @@
 """The program over a federation in this process."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -9,6 +11,9 @@ import pytest
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import CohortRefusedError, NetworkError
+from edge_node.model.model import Model
+from edge_node.network.memory import MemoryFederation
+from edge_node.program import simulation
 from edge_node.program.simulation import simulate, simulate_pooled
 
 CATEGORICAL = ColumnKind.CATEGORICAL
@@ -82,13 +87,54 @@ def test_a_few_rows_with_labels_of_their_own_are_enough() -> None:
 
 
 def test_each_step_is_reported_once() -> None:
-    """When it is complete for all nodes."""
-    told: list[tuple[str, float]] = []
-    simulate(SPEC, SOURCES, report=lambda step, seconds: told.append((step, seconds)))
-    steps = [step for step, _ in told]
+    """When it is complete for all nodes, with how many there will be once that is planned."""
+    told: list[tuple[str, float, int, int | None]] = []
+    simulate(SPEC, SOURCES, report=lambda *each: told.append(each))
+    steps = [step for step, _, _, _ in told]
     assert steps[0] == "counts"
     assert len(set(steps)) == len(steps) > 3
     assert told == sorted(told, key=lambda each: each[1])
+    assert [done for _, _, done, _ in told] == [*range(1, len(told) + 1)]
+    planned = dict(zip(steps, (each for _, _, _, each in told), strict=True))
+    assert planned["spread"] is None
+    assert planned["posterior"] == len(told)
+
+
+@pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
+def test_what_nodes_share_in_one_process_changes_no_bit(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each node's whole model, against nodes that compute for themselves, as daemons do."""
+    spec, sources = SPEC, SOURCES
+    if task is Task.CLASSIFICATION:
+        data = msgspec.structs.replace(SPEC.data, task=task, classes=("low", "high"))
+        spec = msgspec.structs.replace(SPEC, data=data)
+        parts = {
+            node: replace(part, target=1.0 * (part.target > 0)) for node, part in PARTS.items()
+        }
+        sources = {node: MemorySource((part,)) for node, part in parts.items()}
+    shared = simulate(spec, sources)
+    monkeypatch.setattr(simulation, "MemoryFederation", apart)
+    alone = simulate(spec, sources)
+    for models, are_shared in ((shared, True), (alone, False)):
+        first, *_, last = models.values()
+        assert (first.posterior.features is last.posterior.features) is are_shared
+    for node, model in alone.items():
+        assert model.provenance.cohorts == shared[node].provenance.cohorts
+        assert content_of(model) == content_of(shared[node])
+
+
+def apart(*nodes: Any, **settings: Any) -> MemoryFederation:
+    """A federation whose nodes share nothing."""
+    return MemoryFederation(*nodes, **{**settings, "shares": False})
+
+
+def content_of(model: Model) -> dict[str, bytes]:
+    """The bytes of every array that a model is made of."""
+    arrays = dict(model.posterior.to_arrays())
+    if model.refinement is not None:
+        arrays |= {f"site/{name}": each for name, each in model.refinement.to_arrays().items()}
+    return {name: each.tobytes() for name, each in arrays.items()}
 
 
 async def test_inside_a_running_loop() -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import TypeAlias, Unpack
+from typing import TypeAlias, TypeVar, Unpack
 
 from edge_node.arrays import Vector
 from edge_node.errors import NetworkError
@@ -55,6 +55,8 @@ from edge_node.step import Step
 from tangentmesh.v1 import exchange_pb2
 
 __all__ = ["RunSuperseded", "TreeNetwork"]
+
+T = TypeVar("T")
 
 _Message: TypeAlias = tuple[Combination, bytes, Decide | None]
 """How an operation's messages are combined, what a node gives, and what it decides as the root."""
@@ -211,6 +213,10 @@ class TreeNetwork:
         record = await self._complete(step, Kind.KIND_GATHER, message)
         union.check(record.payload, frozenset(record.cohort))
         return parse_gathered(record.payload)
+
+    def once(self, compute: Callable[[], T]) -> T:
+        """Each node of the tree computes for itself."""
+        return compute()
 
     async def hand_over(self, plan: Plan) -> None:
         """After the program has ended here: take part in the beginning of a new epoch of the run.

@@ -165,11 +165,16 @@ class Segments:
 
     def add(self, a: Limbs, b: Limbs) -> Limbs:
         """The sum in the ring, word by word."""
-        total = a + b
+        total = a.copy()
+        self.add_to(total, b)
+        return total
+
+    def add_to(self, total: Limbs, b: Limbs) -> None:
+        """Add ``b`` to a total, in its place."""
+        total += b
         for stretch in self.stretches:
             if stretch.wide:
                 carry(total[stretch.limbs], b[stretch.limbs])
-        return total
 
     def decode(self, limbs: Limbs, nodes: int) -> Vector:
         """The numbers (k,) of a total over as many nodes.
