@@ -18,7 +18,7 @@ from edge_node.security.files import write_atomically
 
 __all__ = ["FORMAT", "read_archive", "refusing_damage", "write_archive"]
 
-FORMAT = 4
+FORMAT = 5
 """The version of a model's archive."""
 
 _DAMAGE = (
