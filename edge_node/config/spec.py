@@ -93,7 +93,7 @@ class Activation(enum.StrEnum):
 
 
 class Which(enum.StrEnum):
-    """Which posterior answers: the shared one, the site's refined one, or the one that the site prefers."""
+    """Which posterior answers: the shared one, the site's refined one, or that which it prefers."""
 
     AUTO = "auto"
     GLOBAL = "global"

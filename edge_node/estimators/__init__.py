@@ -4,7 +4,9 @@ The nodes that ``fit(X, y, sites=...)`` makes run the same program as daemons, u
 of spec, so results here hold there. A model that a daemon has learnt loads into the same objects.
 
 Read `regressor`, which documents the parameters, and `classifier`; then `estimator` (what both
-share) and `tables` (data frames as the program's rows).
+share), `parameters` (as a spec), `tables` (arrays and data frames as the program's rows),
+`sources` (which rows each site has, and how often each counts) and `importances`. `errors` are what
+all of them raise.
 """
 
 try:
@@ -15,6 +17,14 @@ except ModuleNotFoundError as error:
     ) from error
 
 from edge_node.estimators.classifier import TangentMeshClassifier
+from edge_node.estimators.errors import FitError, InputError, ParameterError, RefusedRowsError
 from edge_node.estimators.regressor import TangentMeshRegressor
 
-__all__ = ["TangentMeshClassifier", "TangentMeshRegressor"]
+__all__ = [
+    "FitError",
+    "InputError",
+    "ParameterError",
+    "RefusedRowsError",
+    "TangentMeshClassifier",
+    "TangentMeshRegressor",
+]

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edge_node.arrays import Matrix
 from edge_node.config import Task
 from edge_node.data.sources.schema import clean_label
-from edge_node.estimators.estimator import Estimator, warn
-from edge_node.estimators.tables import InputError
+from edge_node.estimators.errors import InputError
+from edge_node.estimators.estimator import Estimator
+from edge_node.estimators.sources import Target
 from edge_node.model.model import ClassPredictions, Model
 
 __all__ = ["TangentMeshClassifier"]
@@ -29,7 +30,13 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
 
     _task = Task.CLASSIFICATION
 
-    def fit(self, X: Any, y: ArrayLike, sites: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sites: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn from rows, each at the node that its site names.
 
         Args:
@@ -37,16 +44,15 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
             y: (n,) labels of two classes or more: text, whole numbers, booleans, dates.
             sites: (n,) labels, one node in this process each; None: one node. A class may be
                 absent at a site.
+            sample_weight: (n,) how often each row counts, as for the regressor.
 
         Raises:
-            ValueError: X or y is not of this form; y has one class, or two with the same text.
-            DataError: every input is constant.
-            ConfigurationError: a parameter is wrong.
-            NumericalError: the model can't be computed from these numbers.
+            ValueError: as for the regressor; or y has one class, or two with the same text.
         """
         labels = validate_data(self, y=y)
         check_classification_targets(labels)
-        classes, indices = np.unique(labels, return_inverse=True)
+        rows = self._counted(sample_weight, len(labels))
+        classes = np.unique(labels[rows])
         if len(classes) == 1:
             raise InputError(
                 "the target has one class: there is nothing to learn",
@@ -54,7 +60,9 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
                 expected="at least two classes",
                 found=f"{classes[0]} in every row",
             )
-        self._learn(X, y, indices.astype(np.float64), sites, _names(classes))
+        indices = np.searchsorted(classes, labels).astype(np.float64)  # of rows that count
+        kind = "" if classes.dtype == object else classes.dtype.str
+        self._learn(X, Target.named(y, indices, rows, classes=_names(classes), kind=kind), sites)
         self.classes_ = classes
         return self
 
@@ -65,11 +73,10 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
             NotFittedError: neither fitted nor loaded.
             ValueError: X is not of the form that was learnt from.
         """
-        rows = self._rows_to_answer(X)
-        answers = self.model_.predict(rows)
+        check_is_fitted(self)
+        answers = self._answers(X, self.model_)
         if not isinstance(answers, ClassPredictions):
             raise TypeError("a classifier's model predicts probabilities")
-        warn(answers.warnings)
         return answers.probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -80,7 +87,14 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
 
     def _keep(self, model: Model) -> None:
         super()._keep(model)
-        self.classes_ = np.array(model.data.classes)
+        self.classes_ = _labels(model)
+
+
+def _labels(model: Model) -> NDArray[Any]:
+    """A model's classes, of the type that an estimator was given; a daemon's are text."""
+    texts = np.array(model.data.classes)
+    kind = np.dtype(model.notes.labels if model.notes and model.notes.labels else texts.dtype)
+    return texts == "True" if kind == np.bool_ else texts.astype(kind)
 
 
 def _names(classes: NDArray[Any]) -> tuple[str, ...]:

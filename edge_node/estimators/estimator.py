@@ -8,39 +8,35 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edge_node import console
-from edge_node.arrays import Vector
 from edge_node.config import (
+    SAFE_MOST_TOLD,
     SMALLEST_COHORT,
     Column,
     ColumnKind,
-    DataSpec,
     FederationSpec,
-    ModelSpec,
     Task,
-    check_spec,
+    Which,
 )
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import Batch
-from edge_node.errors import ConfigurationError, DataError
-from edge_node.estimators.tables import (
-    InputError,
-    columns_of,
-    is_frame,
-    rows_of,
-    rows_of_numbers,
-    sources_of,
-    table_of,
-)
-from edge_node.model.model import Model
+from edge_node.errors import DataError
+from edge_node.estimators.errors import InputError, in_users_words, translated
+from edge_node.estimators.importances import importances
+from edge_node.estimators.parameters import check_switch, checked_spec, warnings_of
+from edge_node.estimators.sources import Target, check_width, counted_rows, dense_parts, sources_of
+from edge_node.estimators.tables import columns_of, is_frame, rows_of, rows_of_numbers, table_of
+from edge_node.model.local import joined
+from edge_node.model.model import Model, Notes, Predictions
 from edge_node.program.simulation import simulate
 
-__all__ = ["Estimator", "warn"]
+__all__ = ["Estimator"]
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type hints
@@ -70,6 +66,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         site_rows: int = 8000,
         seed: int = 0,
         min_rows_per_category: int = 5,
+        most_told: float = SAFE_MOST_TOLD,
         verbose: bool = False,
     ) -> None:
         self.kernels = kernels
@@ -91,11 +88,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.site_rows = site_rows
         self.seed = seed
         self.min_rows_per_category = min_rows_per_category
+        self.most_told = most_told
         self.verbose = verbose
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """A fitted estimator of a model on disk.
+        """A fitted estimator of a model on disk, with the parameters that it was learnt with.
+
+        Columns have names if X was a data frame, or a daemon's file.
 
         Args:
             path: a file that `save` wrote, a node's ``state/model.npz``, or the node's directory.
@@ -113,11 +113,16 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
                 found=model.data.task,
                 remedy="Load it with the other estimator",
             )
-        estimator = cls()
+        known = {**_fields(model.provenance.model), **_fields(model.data)}
+        if model.provenance.bill is not None:
+            known["most_told"] = model.provenance.bill.most_told
+        names = cls._get_param_names()
+        estimator = cls(**{name: value for name, value in known.items() if name in names})
         estimator._keep(model)
         estimator.n_features_in_ = len(model.data.columns)
-        names = [column.name for column in model.data.columns]
-        estimator.feature_names_in_ = np.array(names, dtype=object)
+        if model.notes is None or model.notes.named:
+            names = [column.name for column in model.data.columns]
+            estimator.feature_names_in_ = np.array(names, dtype=object)
         return estimator
 
     def save(self, path: str | Path) -> None:
@@ -130,26 +135,47 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         check_is_fitted(self)
         self.model_.save(Path(path))
 
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """How much the model's metric stretches each column of X: (d,), adding up to one.
+
+        A column's share is that of its encoded inputs (`edge_node.inference.features.relevance`):
+        how strongly the function varies along it, per standard deviation or change of label. It
+        says what the model uses, not what causes the target. A column that is not used has zero.
+        Where no metric was learnt, all inputs count alike, and the shares say nothing.
+
+        Raises:
+            NotFittedError: neither fitted nor loaded.
+        """
+        check_is_fitted(self)
+        return importances(self.model_)
+
     def __sklearn_tags__(self) -> Any:
-        """Missing values are allowed."""
+        """Missing values are allowed, and so are sparse matrices."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     def _keep(self, model: Model) -> None:
         self.model_ = model
 
-    def _learn(
-        self, X: Any, y: Any, target: Vector, sites: ArrayLike | None, classes: tuple[str, ...] = ()
-    ) -> Self:
-        """Fit to X and ``target`` (n,): numbers, or indices of ``classes``; y has the name."""
-        batch, columns = self._rows_to_learn(X)
-        check_consistent_length(target, batch.numeric)
-        sources = sources_of(Batch(batch.numeric, batch.categorical, target), sites)
-        spec = self._spec(columns, str(getattr(y, "name", None) or "y"), classes, len(sources))
-        check_spec(spec, where=type(self).__name__)
-        models = simulate(spec, sources, report=self._report if self.verbose else None)
+    def _learn(self, X: Any, target: Target, sites: ArrayLike | None) -> Self:
+        """Fit to X and its targets."""
+        name = type(self).__name__
+        check_switch("verbose", self.verbose, of=name)
+        with translated():
+            batch, columns = self._rows_to_learn(X)
+            check_consistent_length(target.values, batch.numeric)
+            batch = Batch(batch.numeric, batch.categorical, target.values)
+            sources = sources_of(batch, sites, target.rows)
+            spec = self._spec(columns, target, nodes=max(len(sources), SMALLEST_COHORT))
+            self._warn(warnings_of(spec))
+            models = simulate(spec, sources, report=self._report if self.verbose else None)
+        notes = Notes(labels=target.kind, named=hasattr(self, "feature_names_in_"))
+        models = {site: replace(model, notes=notes) for site, model in models.items()}
         first = next(iter(models.values()))
+        self._warn(first.encoder.warnings)
         self._keep(first if sites is None else replace(first, refinement=None))
         self.sites_ = {name: _sharing(model, first) for name, model in models.items()}
         self.spec_ = spec
@@ -167,63 +193,72 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
                     "too few rows", where="X", expected="at least 2", found=f"{len(batch)}"
                 )
             return batch, columns
-        numbers = validate_data(
-            self, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2
-        )
+        numbers = self._numbers(X, reset=True, ensure_min_samples=2)
         columns = tuple(Column(name=name) for name in self._names())
         return rows_of_numbers(numbers, columns), columns
 
+    def _numbers(self, X: Any, **options: Any) -> Any:
+        """X (n, d) as float64: an array, or sparse by rows."""
+        numbers = validate_data(
+            self,
+            X,
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            accept_sparse="csr",
+            **options,
+        )
+        if sparse.issparse(numbers):
+            check_width(numbers)
+        return numbers
+
+    def _answers(self, X: Any, model: Model, which: Which = Which.AUTO) -> Predictions:
+        """A model's answers at X. Raises NotFittedError or ValueError."""
+        with translated():
+            batch = self._rows_to_answer(X)
+            answers = joined([model.predict(each, which=which) for each in dense_parts(batch)])
+        self._warn(answers.warnings)
+        return answers
+
     def _rows_to_answer(self, X: Any) -> Batch:
-        """Rows in the schema's columns. Raises NotFittedError, InputError or ValueError."""
-        check_is_fitted(self)
+        """Rows in the schema's columns."""
         columns = self.model_.data.columns
         if all(column.kind is ColumnKind.NUMERIC for column in columns) and not is_frame(X):
-            numbers = validate_data(
-                self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan"
-            )
-            return rows_of_numbers(numbers, columns)
+            return rows_of_numbers(self._numbers(X, reset=False), columns)
         X = validate_data(
             self, X, reset=False, skip_check_array=is_frame(X), dtype=None, ensure_all_finite=False
         )
         return rows_of(table_of(X, [column.name for column in columns]), columns)
+
+    def _counted(self, weights: ArrayLike | None, rows: int) -> NDArray[np.intp]:
+        """The positions of the rows that count, each as often as it does."""
+        return counted_rows(weights, rows, seed=self.seed if isinstance(self.seed, int) else 0)
 
     def _names(self) -> list[str]:
         """The columns' names: those of a data frame, x0, x1, ... of an array."""
         names = getattr(self, "feature_names_in_", None)
         return [f"x{i}" for i in range(self.n_features_in_)] if names is None else names.tolist()
 
-    def _spec(
-        self, columns: tuple[Column, ...], target: str, classes: tuple[str, ...], nodes: int
-    ) -> FederationSpec:
-        """What daemons would be given for the same model. Raises ConfigurationError."""
-        while any(column.name == target for column in columns):
-            target += "_"
-        parameters = self.get_params().items()
-        settings = {k: v for k, v in parameters if k in ModelSpec.__struct_fields__}
-        try:
-            model = msgspec.convert(_plain(settings), ModelSpec)
-        except msgspec.ValidationError as error:
-            raise ConfigurationError(
-                str(error), where=type(self).__name__, remedy="Correct the parameter"
-            ) from error
-        data = DataSpec(
-            task=self._task,
-            target=target,
-            columns=columns,
-            classes=classes,
-            min_rows_per_category=self.min_rows_per_category,
-        )
-        return FederationSpec(
-            name="in-process",
-            data=data,
-            model=model,
-            minimum_nodes=max(nodes, SMALLEST_COHORT),
-            minimum_rows=0,
+    def _spec(self, columns: tuple[Column, ...], target: Target, *, nodes: int) -> FederationSpec:
+        """What daemons would be given for the same model. Raises ParameterError."""
+        name = target.name
+        while any(column.name == name for column in columns):
+            name += "_"
+        return checked_spec(
+            self.get_params(),
+            {"task": self._task, "target": name, "columns": columns, "classes": target.classes},
+            nodes=nodes,
+            of=type(self).__name__,
         )
 
     def _report(self, step: str, seconds: float, done: int, planned: int | None) -> None:
         count = f"{done}" if planned is None else f"{done} of {planned}"
         console.explain(f"[{type(self).__name__}] {seconds:7.1f} s  {step} ({count})")
+
+    @staticmethod
+    def _warn(messages: Sequence[str]) -> None:
+        """Warn the caller of the public method that called the method that calls this."""
+        for message in messages:
+            warnings.warn(in_users_words(message), UserWarning, stacklevel=4)
 
 
 def _sharing(model: Model, first: Model) -> Model:
@@ -235,16 +270,6 @@ def _sharing(model: Model, first: Model) -> Model:
     return replace(model, posterior=first.posterior, refinement=own)
 
 
-def _plain(value: Any) -> Any:
-    """NumPy's numbers, which a parameter grid is often made of, as Python's."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return tuple(_plain(each) for each in value)
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-
-
-def warn(messages: Sequence[str]) -> None:
-    """Warn the caller of an estimator's method about the rows that were answered."""
-    for message in messages:
-        warnings.warn(message, UserWarning, stacklevel=3)
+def _fields(table: msgspec.Struct | None) -> dict[str, Any]:
+    """A table's settings as an estimator takes them: texts, numbers and tuples."""
+    return {} if table is None else msgspec.to_builtins(msgspec.structs.asdict(table))

@@ -5,12 +5,13 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edge_node.arrays import Vector
 from edge_node.config import Task, Which
-from edge_node.estimators.estimator import Estimator, warn
-from edge_node.estimators.tables import InputError
+from edge_node.estimators.errors import InputError
+from edge_node.estimators.estimator import Estimator
+from edge_node.estimators.sources import Target
 from edge_node.model.model import IntervalPredictions, Model
 
 __all__ = ["TangentMeshRegressor"]
@@ -19,31 +20,43 @@ __all__ = ["TangentMeshRegressor"]
 class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # without type hints
     """Gaussian-process regression under an infinitely wide network's kernel, federated or not.
 
-    Parameters are the federation spec's (`edge_node.config.ModelSpec`), with its defaults; where
-    one is a sequence, the evidence chooses.
+    Most parameters need no change: what suits the rows is found by evidence. Where a parameter is a
+    sequence, each element is tried. Parameters are those of a federation's spec
+    (`edge_node.config.ModelSpec`), with its defaults, and are checked by `fit`.
 
     Args:
-        kernels: of "ntk", "nngp", "conv-ntk" (of images), "matern32", "rbf".
-        activations: of "relu", "erf", "gelu".
-        depths: numbers of hidden layers.
-        biases: the constant input coordinate.
-        lengthscales: of "matern32" and "rbf", in units of sqrt(inputs).
-        image: height, width and channels, if the columns are pixels: row by row, channels side by
-            side; it takes neural-tangents.
-        weight_variance: of the infinite network; None: critical.
-        bias_variance: as ``weight_variance``.
-        landmarks: how many points span the model, at most; time grows with their square times the
-            rows.
+        kernels: covariance functions to try: "ntk" (an infinitely wide network, trained), "nngp"
+            (the same with random weights), "matern32", "rbf"; "conv-ntk" for images, which is slow
+            (docs/model.md says when it is worth it).
+        activations: nonlinearities of the network to try: "relu", "erf", "gelu".
+        depths: numbers of hidden layers to try.
+        biases: values to try of the constant that is added to the network's inputs; with a larger
+            one the function varies less.
+        lengthscales: of "matern32" and "rbf", to try; 1 suits standardised columns.
+        image: (height, width, channels), if X's columns are an image's pixels: row by row, a
+            pixel's channels side by side; for "conv-ntk".
+        weight_variance: variance of the network's weights; None: the value at which signals neither
+            grow nor vanish with depth.
+        bias_variance: variance of its biases; None: as ``weight_variance``.
+        landmarks: how many points span the model, at most: more are more accurate. Time grows with
+            their square times the rows. "auto": as many as the rows allow, up to 500.
+        landmark_kinds: where these points come from: "gaussian" (drawn like the rows), "kmeans"
+            (centres of rows); "auto": k-means where rows are many.
         landmark_kinds: of "gaussian", "kmeans"; or "auto": k-means where rows are many.
         min_rows_per_landmark: fewest of its rows that a site gives to a k-means landmark.
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
-        metric_repetitions: how often the metric is improved, at most; 0: the inputs as they are.
-        newton_steps: passes at most for a classifier; a regressor needs none.
-        site_refinement: whether each site refines the posterior with its own rows (regressor).
-        site_block_rows: rows whose dependence a site keeps, per block.
+        metric_repetitions: how often it is learnt how much each column matters, at most; 0: all
+            count alike.
+        newton_steps: iterations of a classifier at most; a regressor needs none.
+        site_refinement: whether each site refines the shared model with its own rows (regressor).
+        site_block_rows: rows of a block, within which a site models how rows depend.
         site_rows: rows that a site keeps in blocks.
-        seed: of the Gaussian landmarks; the same seed gives the same model.
-        min_rows_per_category: fewest rows of a category, or values of a column, that a site gives.
+        seed: of all random draws; the same seed gives the same model.
+        min_rows_per_category: fewest rows of a category, or values of a column, that a site gives
+            to a sum; with ``sites`` only.
+        most_told: numbers that the sites may tell, per cell of others' rows; with ``sites`` only.
+            More allow more landmarks. Above 0.5 members can solve for rows, so take more only to
+            see what a federation without the bound would learn.
         verbose: show each step on standard error when it is complete.
 
     Attributes:
@@ -51,30 +64,45 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         sites_: each site's own model by its name, which is the label's text; not of a loaded one.
         spec_: the `edge_node.config.FederationSpec` it was learnt under; not of a loaded one.
         n_features_in_: how many columns X has.
-        feature_names_in_: their names, if X was a data frame.
+        feature_names_in_: their names, if X was a data frame, or a daemon's file.
+        feature_importances_: each column's share of what the model looks at, (n_features_in_,).
     """
 
     _task = Task.REGRESSION
 
-    def fit(self, X: Any, y: ArrayLike, sites: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sites: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn from rows, each at the node that its site names.
 
         Args:
             X: (n, d) numbers, or a data frame with numbers, text, booleans and categories; cells
-                may be missing.
+                may be missing. Numbers may be sparse (SciPy), of 4,096 columns at most: an empty
+                cell is zero, and a few thousand rows at a time become dense.
             y: (n,) finite numbers.
             sites: (n,) labels, one node in this process each; None: one node. Sites' rows tell no
                 more than those of a federation; one node's may tell anything.
+            sample_weight: (n,) how often each row counts: a row of weight 2 is as two equal rows,
+                one of weight 0 is left out. Other weights are rounded up or down at random, so that
+                a row of weight w counts w times on average. None: each counts once.
 
         Raises:
-            ValueError: X or y is not of this form.
-            DataError: there is nothing to learn: the target, or every input, is constant.
-            CohortRefusedError: the sites' rows may tell too little for a model.
-            ConfigurationError: a parameter is wrong.
-            NumericalError: the model can't be computed from these numbers.
+            ValueError: X, y, ``sites``, ``sample_weight`` or a parameter is not of this form; there
+                is nothing to learn (the target, or every input, is constant); the sites' rows may
+                tell too little for a model; or no model can be computed from these numbers. Each is
+                also one of the program's errors: `InputError`, `ParameterError`,
+                `RefusedRowsError` or `FitError` of `edge_node.estimators`.
+
+        Warns:
+            UserWarning: a column is not used, because it is constant or has too few values.
         """
         target = validate_data(self, y=y, y_numeric=True).astype(np.float64)
-        return self._learn(X, y, target, sites)
+        rows = self._counted(sample_weight, len(target))
+        return self._learn(X, Target.named(y, target, rows), sites)
 
     @overload
     def predict(
@@ -99,14 +127,16 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
 
         Raises:
             NotFittedError: neither fitted nor loaded.
-            ValueError: X is not of the form that was learnt from; no such site or posterior.
-            DataError: the node that answers has no posterior of its own.
+            ValueError: X is not of the form that was learnt from; no such site or posterior; the
+                node that answers has no posterior of its own.
+
+        Warns:
+            UserWarning: rows have categories that were not learnt from.
         """
-        rows = self._rows_to_answer(X)
-        answers = self._at(site).predict(rows, which=_which(which))
+        check_is_fitted(self)
+        answers = self._answers(X, self._at(site), _which(which))
         if not isinstance(answers, IntervalPredictions):
             raise TypeError("a regressor's model predicts intervals")
-        warn(answers.warnings)
         return (answers.mean, answers.sd) if return_std else answers.mean
 
     def _at(self, site: object) -> Model:

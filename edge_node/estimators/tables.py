@@ -5,29 +5,21 @@ Numbers are numeric columns; text, booleans and categories are categorical ones.
 label by the daemons' rule, so that an estimator and a daemon agree on it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from edge_node.config import Column, ColumnKind
 from edge_node.data.sources.checks import LARGEST
 from edge_node.data.sources.schema import clean_label
-from edge_node.data.sources.source import BATCH_ROWS, Batch, MemorySource
-from edge_node.errors import DataError
+from edge_node.data.sources.source import Batch
+from edge_node.estimators.errors import InputError
 
-__all__ = [
-    "InputError",
-    "columns_of",
-    "is_frame",
-    "rows_of",
-    "rows_of_numbers",
-    "sources_of",
-    "table_of",
-]
+__all__ = ["columns_of", "is_frame", "rows_of", "rows_of_numbers", "table_of"]
 
 _NUMBERS = (
     pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null
@@ -36,10 +28,6 @@ _LABELS = (
     pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
     pa.types.is_dictionary,
 )  # fmt: skip
-
-
-class InputError(DataError, ValueError):
-    """What an estimator was given can't be used; also the ValueError that scikit-learn expects."""
 
 
 def is_frame(X: object) -> bool:
@@ -113,15 +101,19 @@ def rows_of(table: pa.Table, columns: Sequence[Column]) -> Batch:
     )
 
 
-def rows_of_numbers(X: NDArray[np.float64], columns: Sequence[Column]) -> Batch:
-    """The rows of an array (n, d) under a schema of d numeric columns.
+def rows_of_numbers(X: Any, columns: Sequence[Column]) -> Batch:
+    """The rows of X (n, d), an array or sparse by rows, under a schema of d numeric columns.
 
     Raises:
         InputError: a number is too large.
     """
-    for values, column in zip(X.T, columns, strict=True):
-        _check_size(values, column.name)
-    return Batch(X, np.empty((len(X), 0), dtype=object))
+    if isinstance(X, np.ndarray):
+        for values, column in zip(X.T, columns, strict=True):
+            _check_size(values, column.name)
+    else:
+        for i in np.unique(X.indices[np.abs(X.data) > LARGEST]):
+            _check_size(X[:, [i]].toarray().ravel(), columns[i].name)
+    return Batch(X, np.empty((X.shape[0], 0), dtype=object))
 
 
 def _numbers(cells: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
@@ -164,44 +156,3 @@ def _labels(cells: pa.ChunkedArray) -> NDArray[np.object_]:
         encoded.indices.fill_null(len(labels) - 1).to_numpy()
     ]
     return found
-
-
-def sources_of(batch: Batch, sites: ArrayLike | None) -> Mapping[str, MemorySource]:
-    """Each site's rows, in their order; without ``sites``, all of them at one node.
-
-    Args:
-        batch: all rows, with their targets.
-        sites: (n,) labels of any type; equal texts are the same site.
-
-    Raises:
-        InputError: a row has no site, or ``sites`` is not of the rows' length.
-    """
-    if sites is None:
-        return {"here": MemorySource(_parts(batch, np.arange(len(batch))))}
-    labels = np.asarray(sites, dtype=object)
-    if labels.shape != (len(batch),):
-        raise InputError(
-            "`sites` must name each row's site",
-            where="sites",
-            expected=f"shape ({len(batch)},)",
-            found=str(labels.shape),
-        )
-    for row, label in enumerate(labels, start=1):
-        if label is None or label != label:  # noqa: PLR0124 - only NaN differs from itself
-            raise InputError("a row has no site", where=f"sites, row {row}", found=repr(label))
-    names, owners = np.unique(labels.astype(str), return_inverse=True)
-    return {
-        str(name): MemorySource(_parts(batch, np.flatnonzero(owners == i)))
-        for i, name in enumerate(names)
-    }
-
-
-def _parts(batch: Batch, rows: NDArray[np.intp]) -> tuple[Batch, ...]:
-    chunks = np.split(rows, range(BATCH_ROWS, len(rows), BATCH_ROWS))
-    target = batch.target
-    return tuple(
-        Batch(
-            batch.numeric[each], batch.categorical[each], None if target is None else target[each]
-        )
-        for each in chunks
-    )

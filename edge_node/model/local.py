@@ -15,7 +15,7 @@ from edge_node.data.sources.site import site_of
 from edge_node.data.sources.source import open_source
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model, Predictions
 
-__all__ = ["predict_file", "saved_input"]
+__all__ = ["joined", "predict_file", "saved_input"]
 
 
 def predict_file(
@@ -29,10 +29,11 @@ def predict_file(
     """
     model = Model.load(paths.model)
     source = open_source(file, model.data, with_target=False, site=site_of(paths, model.data))
-    return _joined([model.predict(batch, level=level, which=which) for batch in source.batches()])
+    return joined([model.predict(batch, level=level, which=which) for batch in source.batches()])
 
 
-def _joined(parts: list[Predictions]) -> Predictions:
+def joined(parts: list[Predictions]) -> Predictions:
+    """The answers to batches of rows, in their order; each warning once."""
     warnings = tuple(dict.fromkeys(warning for part in parts for warning in part.warnings))
     if isinstance(parts[0], ClassPredictions):
         tables = [part.probabilities for part in parts if isinstance(part, ClassPredictions)]

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.config import DataSpec, LandmarkKind, PrivacySpec, Task, Which
+from edge_node.config import DataSpec, LandmarkKind, ModelSpec, PrivacySpec, Task, Which
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
@@ -27,7 +27,14 @@ from edge_node.model.archive import FORMAT, read_archive, refusing_damage, write
 from edge_node.security.disclosure.bill import Bill
 from edge_node.security.files import remove
 
-__all__ = ["ClassPredictions", "IntervalPredictions", "Model", "Predictions", "Provenance"]
+__all__ = [
+    "ClassPredictions",
+    "IntervalPredictions",
+    "Model",
+    "Notes",
+    "Predictions",
+    "Provenance",
+]
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +62,24 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     created: str  # ISO 8601, UTC
     privacy: PrivacySpec | None = None  # what the run's one sum with noise promises
     bill: Bill | None = None  # None: no site hid rows from another, or noise protects them
+    model: ModelSpec | None = None  # what was asked for
 
     @property
     def cohort(self) -> tuple[str, ...]:
         """The nodes whose rows the posterior was learnt from."""
         return self.cohorts[self.learnt_in]
+
+
+class Notes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scikit-learn estimator was given, and a schema can't say.
+
+    Attributes:
+        labels: NumPy's type of the classes; empty: text.
+        named: whether the columns had names.
+    """
+
+    labels: str = ""
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,7 +132,7 @@ class Model:
     """Encoder and posterior under one schema, with their provenance.
 
     ``refinement`` is this site's own, where it has one (regression); ``prefers_site`` says whether
-    it answers unless another posterior is asked for.
+    it answers unless another posterior is asked for. ``notes`` are an estimator's.
     """
 
     data: DataSpec
@@ -121,6 +141,7 @@ class Model:
     provenance: Provenance
     refinement: Refinement | None = None
     prefers_site: bool = False
+    notes: Notes | None = None
 
     def predict(
         self, batch: Batch, *, level: float = 0.95, which: Which = Which.AUTO
@@ -202,6 +223,7 @@ class Model:
             "data": msgspec.to_builtins(self.data),
             "encoder": self.encoder.to_dict(),
             "provenance": msgspec.to_builtins(self.provenance),
+            "notes": msgspec.to_builtins(self.notes),
         }
         text = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
         if self.refinement is not None:
@@ -229,9 +251,10 @@ class Model:
             posterior = kind.from_arrays(arrays)
             encoder = Encoder.from_dict(header["encoder"])
             provenance = msgspec.convert(header["provenance"], Provenance)
+            notes = msgspec.convert(header["notes"], Notes | None)
         with refusing_damage(_site_path(path)):
             own = _read_refinement(_site_path(path), text, posterior.features)
-        return cls(data, encoder, posterior, provenance, *own)
+        return cls(data, encoder, posterior, provenance, *own, notes=notes)
 
 
 def _site_path(path: Path) -> Path:

@@ -57,4 +57,5 @@ def provenance_of(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         privacy=spec.privacy,
         bill=bill,
+        model=spec.model,
     )
