@@ -17,7 +17,7 @@ from scipy.linalg import lapack
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import DataError, NumericalError
-from edge_node.inference.features.whitening import Whitening, whitening
+from edge_node.inference.features.whitening import Whitening, row_by_row, whitening
 from edge_node.inference.kernels.dense import DenseKernel, DenseSection
 from edge_node.inference.kernels.kernel import Kernel, kernel_from_json, kernel_to_json
 from edge_node.inference.numerics.blas import solve_rows
@@ -114,6 +114,11 @@ class Features:
     def whitening(self) -> Whitening:
         """How sums over rows are whitened."""
         return whitening(self.cholesky)
+
+    @property
+    def row_by_row(self) -> Whitening:
+        """How sums over few rows are whitened."""
+        return row_by_row(self.cholesky)
 
     def prior_variance(self, X: Matrix) -> Vector:
         """k(Tx, Tx) for each row of X (n, d), shape (n,)."""

@@ -8,6 +8,8 @@ every s2 at once. Rows are streamed: memory doesn't grow with their number.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import mul
 from typing import Self
 
 import numpy as np
@@ -15,12 +17,15 @@ import numpy as np
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
+from edge_node.inference.features.whitening import Whitening
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import Scratch, accumulate, one_thread
 from edge_node.inference.numerics.symmetric import SymmetricSum
 from edge_node.packing import Layout, Symmetric
 
 __all__ = ["Statistics", "local_statistics"]
+
+_FEW = 8  # times a block's rows: if landmarks are more, its rows are few
 
 
 @dataclass(frozen=True)
@@ -125,35 +130,69 @@ def local_statistics(
         return [each.statistics() for each in sums]
 
 
-class _Sum:
-    """Running statistics for one feature map."""
+class _WhitenedSum:
+    """The message of blocks that are whitened alike."""
 
-    def __init__(self, features: Features, outputs: int | None) -> None:
-        size = len(features.landmarks)
-        self._features, self._whitening = features, features.whitening
+    def __init__(self, whitening: Whitening, size: int, outputs: int | None) -> None:
+        self._whitening = whitening
         self._gram, self._shift = SymmetricSum(size), Gaussian.flat(size, outputs).shift
-        self._count, self._target_power, self._prior_power = 0, 0.0, 0.0
 
-    def add(self, X: Matrix, Y: Vector, scratch: Scratch) -> None:
-        (memory,) = scratch.blocks(1, len(X), len(self._features.landmarks))
-        block = self._features.covariances(X, memory)
+    def add(self, block: Matrix, Y: Vector) -> None:
+        """Add a block k(X, Z), which is overwritten."""
         self._whitening.turn(block)
         self._gram.add(block)
         self._shift += block.T @ Y
-        self._count += len(X)
-        self._target_power += float(np.vdot(Y, Y))
-        self._prior_power += float(self._features.prior_variance(X).sum())
 
     def merge(self, other: Self) -> None:
         self._gram.merge(other._gram)
         self._shift += other._shift
+
+    def message(self) -> Gaussian:
+        """Nothing may be added after this."""
+        return Gaussian(
+            self._whitening.gram(self._gram.matrix()), self._whitening.shift(self._shift)
+        )
+
+
+class _Sum:
+    """Running statistics for one feature map.
+
+    Whitening after the sum costs r^3, however few the rows. So blocks of fewer than r / 8 rows are
+    whitened row by row, and added up apart.
+    """
+
+    def __init__(self, features: Features, outputs: int | None) -> None:
+        self._features, self._outputs = features, outputs
+        self._messages: dict[bool, _WhitenedSum] = {}  # by whether blocks are of few rows
+        self._count, self._target_power, self._prior_power = 0, 0.0, 0.0
+
+    def add(self, X: Matrix, Y: Vector, scratch: Scratch) -> None:
+        features, size = self._features, len(self._features.landmarks)
+        (memory,) = scratch.blocks(1, len(X), size)
+        few = _FEW * len(X) < size
+        if few not in self._messages:
+            self._messages[few] = _WhitenedSum(
+                features.row_by_row if few else features.whitening, size, self._outputs
+            )
+        self._messages[few].add(features.covariances(X, memory), Y)
+        self._count += len(X)
+        self._target_power += float(np.vdot(Y, Y))
+        self._prior_power += float(features.prior_variance(X).sum())
+
+    def merge(self, other: Self) -> None:
+        for few, part in other._messages.items():
+            if few in self._messages:
+                self._messages[few].merge(part)
+            else:
+                self._messages[few] = part
         self._count += other._count
         self._target_power += other._target_power
         self._prior_power += other._prior_power
 
     def statistics(self) -> Statistics:
-        gram, shift = self._gram.matrix(), self._shift
-        message = Gaussian(self._whitening.gram(gram), self._whitening.shift(shift))
+        found = [each.message() for each in self._messages.values()]
+        found = found or [Gaussian.flat(len(self._features.landmarks), self._outputs)]
+        message = reduce(mul, found)
         statistics = Statistics(self._count, self._target_power, self._prior_power, message)
         if not np.isfinite(statistics.pack()).all():
             raise NumericalError(

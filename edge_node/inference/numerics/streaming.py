@@ -38,7 +38,7 @@ _BLOCK_VALUES = 1 << 20
 """Numbers per block of a sum, 8 MiB: a rank-k update is at full speed from k = 512 on."""
 
 _FEWEST_SHARED = 256
-"""Rows that are worth a second thread."""
+"""Rows that are worth a second thread, and a second sum to add them to."""
 
 _MOST_THREADS = 8
 """Each has its own sums: memory is bounded on a machine with many cores, too."""
@@ -89,8 +89,9 @@ def accumulate(rows: Rows, new: Callable[[], Sequence[Sum]], columns: int) -> Se
     """
     with one_thread() as threads:
         parts = [new()]
-        parts += [new() for _ in range(threads // len(parts[0]) - 1)]
-        _share(rows, parts, max(1, _BLOCK_VALUES // columns), threads)
+        most = max(1, threads // len(parts[0]))
+        size = max(1, _BLOCK_VALUES // columns)
+        _share(rows, parts, new, most=most, size=size, threads=threads)
     first, *others = parts
     for part in others:
         for total, each in zip(first, part, strict=True):
@@ -123,12 +124,29 @@ def blocks(rows: Rows, size: int = BLOCK_ROWS) -> Iterator[tuple[Matrix, Vector]
             yield X[start : start + step], y[start : start + step]
 
 
-def _share(rows: Rows, parts: Sequence[Sequence[RunningSum]], size: int, threads: int) -> None:
-    """Deal each chunk out to the parts of every sum; meanwhile the next chunk is read."""
+def _share(
+    rows: Rows,
+    parts: list[Sequence[Sum]],
+    new: Callable[[], Sequence[Sum]],
+    *,
+    most: int,
+    size: int,
+    threads: int,
+) -> None:
+    """Deal each chunk out to the parts of every sum; meanwhile the next chunk is read.
+
+    A chunk of few rows goes to the first part, in this thread: starting others would cost more.
+    There are ``most`` parts as soon as a chunk has many rows.
+    """
     memory, running = [Scratch() for _ in range(threads)], list[Future[None]]()
     with ThreadPoolExecutor(threads) as pool:
         for X, y in rows:
             _finish(running)
+            if len(X) < _FEWEST_SHARED:
+                for each in parts[0]:
+                    _add(each, (X, y), size, memory)
+                continue
+            parts += [new() for _ in range(most - len(parts))]
             cuts = [len(X) * i // len(parts) for i in range(len(parts) + 1)]
             shares = [(X[start:stop], y[start:stop]) for start, stop in pairwise(cuts)]
             running = [

@@ -7,9 +7,9 @@ from scipy.linalg import cho_factor, cho_solve
 from edge_node.config import Activation, KernelKind
 from edge_node.inference.features.landmarks import independent_landmarks
 from edge_node.inference.features.nystrom import Features
-from edge_node.inference.features.whitening import reflector, whitening
+from edge_node.inference.features.whitening import _AfterTheSum, reflector, whitening
 from edge_node.inference.kernels.dense import DenseKernel, critical_variances
-from tests.inference.problems import normal
+from tests.inference.problems import features_on, normal, statistics_of
 
 RELU, GELU = Activation.RELU, Activation.GELU
 NTK, NNGP = KernelKind.NTK, KernelKind.NNGP
@@ -63,3 +63,24 @@ def test_the_reflection_is_one() -> None:
     H = np.eye(60) - W @ W.T
     np.testing.assert_allclose(H @ H, np.eye(60), atol=1e-14)
     np.testing.assert_allclose((H @ E)[5:], 0.0, atol=1e-14)
+
+
+def test_few_rows_are_whitened_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To rounding as many rows are: their sum isn't worth r x r products."""
+    X, features = normal(0, 64, 3), features_on(normal(5, 150, 3))
+    rows = [(X[:30], X[:30, 0]), (X[30:33], X[30:33, 0]), (X[33:], X[33:, 0])]
+    Phi, grams = features(X), list[int]()
+    gram = _AfterTheSum.gram
+
+    def counted(self: _AfterTheSum, turned: np.ndarray) -> np.ndarray:
+        grams.append(len(turned))
+        return gram(self, turned)
+
+    monkeypatch.setattr(_AfterTheSum, "gram", counted)
+    together = statistics_of(rows, features).message
+    assert grams == [150]
+    np.testing.assert_allclose(together.precision, Phi.T @ Phi, atol=1e-8)
+    np.testing.assert_allclose(together.shift, Phi.T @ X[:, 0], atol=1e-8)
+    few = statistics_of(rows[1:2], features).message
+    assert grams == [150]
+    np.testing.assert_allclose(few.precision, Phi[30:33].T @ Phi[30:33], atol=1e-8)

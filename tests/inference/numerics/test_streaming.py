@@ -45,7 +45,10 @@ def blas_info() -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_every_row_is_seen_once(threads: int) -> None:
-    """By as many threads as BLAS may take, in blocks; BLAS itself takes one, and is given back."""
+    """By as many threads as BLAS may take, in blocks; BLAS itself takes one, and is given back.
+
+    The caller's own thread is one more, which adds chunks of few rows while the others wait.
+    """
     with threadpool_limits(threads, user_api="blas"):
         before = blas_info()
         allowed = max(each["num_threads"] for each in before)
@@ -53,7 +56,26 @@ def test_every_row_is_seen_once(threads: int) -> None:
         assert blas_info() == before
     assert first.rows == second.rows == ROWS
     assert first.largest <= 100
-    assert len(first.threads) <= allowed
+    assert len(first.threads - {threading.get_ident()}) <= allowed
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_few_rows_start_no_thread_and_no_second_sum(threads: int) -> None:
+    """A site of nine rows shouldn't pay for more; one chunk of many rows does."""
+    made = list[Seen]()
+
+    def new() -> list[Seen]:
+        made.append(Seen())
+        return made[-1:]
+
+    few = [(normal(0, 9, 2), np.zeros(9))] * 3
+    with threadpool_limits(threads, user_api="blas"):
+        allowed = max(each["num_threads"] for each in blas_info())
+        accumulate(few, new, 1)
+        assert [(each.rows, each.threads) for each in made] == [(27, {threading.get_ident()})]
+        made.clear()
+        accumulate(CHUNKS, new, 1)
+    assert len(made) == allowed
 
 
 @pytest.mark.parametrize("threads", [1, 2])
