@@ -42,7 +42,12 @@ _ASK_EVERY = 10.0  # seconds between two questions for a certificate that isn't 
     metavar="COLUMN",
     help="A column of the file that the federation doesn't use; repeatable.",
 )
-@click.option("--threads", default=0, show_default=True, help="Processor threads to use; 0: all.")
+@click.option(
+    "--threads",
+    default=0,
+    show_default=True,
+    help="Processor threads to use; 0: all, or one where rows are few.",
+)
 @click.option(
     "--min-cohort",
     default=3,

@@ -15,5 +15,5 @@ class NodeConfig(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     advertise: str = ""  # host:port that peers dial; empty with an empty `listen`
     public_landmarks: str = ""  # the file whose hash is the spec's `public_landmarks_sha256`
     ignore: tuple[str, ...] = ()  # columns of the file that the federation does not use
-    threads: int = 0  # 0: all cores
+    threads: int = 0  # 0: all cores; one where rows are few
     policy: SitePolicy = SitePolicy()

@@ -29,9 +29,10 @@ from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
 from edge_node.estimators.errors import InputError, in_users_words, translated
 from edge_node.estimators.importances import importances
-from edge_node.estimators.parameters import check_switch, checked_spec, warnings_of
+from edge_node.estimators.parameters import check_switch, check_threads, checked_spec, warnings_of
 from edge_node.estimators.sources import Target, check_width, counted_rows, dense_parts, sources_of
 from edge_node.estimators.tables import columns_of, is_frame, rows_of, rows_of_numbers, table_of
+from edge_node.inference.numerics.streaming import blas_threads
 from edge_node.model.local import joined
 from edge_node.model.model import Model, Notes, Predictions
 from edge_node.program.simulation import simulate
@@ -67,6 +68,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         seed: int = 0,
         min_rows_per_category: int = 5,
         most_told: float = SAFE_MOST_TOLD,
+        threads: int | None = None,
         verbose: bool = False,
     ) -> None:
         self.kernels = kernels
@@ -89,6 +91,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.seed = seed
         self.min_rows_per_category = min_rows_per_category
         self.most_told = most_told
+        self.threads = threads
         self.verbose = verbose
 
     @classmethod
@@ -164,6 +167,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         """Fit to X and its targets."""
         name = type(self).__name__
         check_switch("verbose", self.verbose, of=name)
+        check_threads("threads", self.threads, of=name)
         with translated():
             batch, columns = self._rows_to_learn(X)
             check_consistent_length(target.values, batch.numeric)
@@ -171,7 +175,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
             sources = sources_of(batch, sites, target.rows)
             spec = self._spec(columns, target, nodes=max(len(sources), SMALLEST_COHORT))
             self._warn(warnings_of(spec))
-            models = simulate(spec, sources, report=self._report if self.verbose else None)
+            with blas_threads(self.threads, len(batch)):
+                models = simulate(spec, sources, report=self._report if self.verbose else None)
         notes = Notes(labels=target.kind, named=hasattr(self, "feature_names_in_"))
         models = {site: replace(model, notes=notes) for site, model in models.items()}
         first = next(iter(models.values()))

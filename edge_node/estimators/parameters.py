@@ -17,7 +17,7 @@ from edge_node.config import DataSpec, FederationSpec, KernelKind, ModelSpec, ch
 from edge_node.errors import ConfigurationError
 from edge_node.estimators.errors import ParameterError, in_users_words
 
-__all__ = ["check_switch", "checked_spec", "settings", "warnings_of"]
+__all__ = ["check_switch", "check_threads", "checked_spec", "settings", "warnings_of"]
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 
@@ -94,6 +94,17 @@ def check_switch(name: str, value: object, *, of: str) -> None:
     """
     if not isinstance(value, bool | int | np.bool_ | np.integer) or value < 0:
         raise _wrong(name, "must be a bool or a number that is not negative", value, of)
+
+
+def check_threads(name: str, value: object, *, of: str) -> None:
+    """Check a number of processor threads.
+
+    Raises:
+        ParameterError: it is neither None nor 1 or more.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (whole and value >= 1):  # type: ignore[operator]
+        raise _wrong(name, "must be None or an int, 1 or more", value, of)
 
 
 def warnings_of(spec: FederationSpec) -> list[str]:

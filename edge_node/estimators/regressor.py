@@ -57,6 +57,8 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         most_told: numbers that the sites may tell, per cell of others' rows; with ``sites`` only.
             More allow more landmarks. Above 0.5 members can solve for rows, so take more only to
             see what a federation without the bound would learn.
+        threads: processor threads that linear algebra may take while fitting. None: one where
+            rows are few (under 5,000), otherwise as many as the libraries are set to.
         verbose: show each step on standard error when it is complete.
 
     Attributes:

@@ -15,14 +15,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from threadpoolctl import threadpool_limits
-
 from edge_node.config import FederationSpec, NodeConfig, load_node_config, load_spec
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.public import read_public_landmarks
 from edge_node.data.sources.source import Batch, FileSource, open_source
 from edge_node.errors import ConfigurationError, MachineError, TangentMeshError
 from edge_node.federation.report import Phase, Report
+from edge_node.inference.numerics.streaming import blas_threads
 from edge_node.network.discovery.client import DiscoveryClient, read_address
 from edge_node.network.discovery.membership import Membership
 from edge_node.network.discovery.renewal import Renewal
@@ -74,7 +73,7 @@ async def run_node(paths: NodePaths) -> None:
     public = read_public_landmarks(paths.root, config, spec, where=paths.config)
     if spec.privacy is not None:
         check_noise_available()
-    with locked(paths.lock, who="node"), threadpool_limits(config.threads or None):
+    with locked(paths.lock, who="node"), blas_threads(config.threads or None, source.rows):
         node = Node(paths, config, spec, keyring, source, public)
         async with node.running():
             await _until_stopped()

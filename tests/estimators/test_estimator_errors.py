@@ -54,6 +54,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a text for a floor": ({"min_rows_per_category": "many"}, "must be an int. Got 'many'"),
     "no numbers to tell": ({"most_told": 0.0}, "must be a positive, finite number. Got 0.0"),
     "landmarks in a file": ({"landmark_kinds": ("public",)}, "landmark"),
+    "no threads": ({"threads": 0}, "must be None or an int, 1 or more"),
     "a text for a switch": ({"verbose": "yes"}, "must be a bool or a number"),
 }
 

@@ -24,12 +24,13 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from edge_node.config import ColumnKind, ModelSpec, Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import Batch, MemorySource, open_source
 from edge_node.errors import ConfigurationError, DataError
-from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor
+from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor, estimator
 from edge_node.estimators.errors import InputError
 from edge_node.estimators.sources import sources_of
 from edge_node.estimators.tables import rows_of, rows_of_numbers, table_of
@@ -69,7 +70,12 @@ def test_parameters_are_the_specs(estimator: type) -> None:
     parameters = inspect.signature(estimator).parameters
     fields = {field.name: field.default for field in msgspec.structs.fields(ModelSpec)}
     del fields["public_landmarks_sha256"]
-    assert set(parameters) - set(fields) == {"min_rows_per_category", "most_told", "verbose"}
+    assert set(parameters) - set(fields) == {
+        "min_rows_per_category",
+        "most_told",
+        "threads",
+        "verbose",
+    }
     assert {name: parameters[name].default for name in fields} == fields
 
 
@@ -441,3 +447,23 @@ def test_the_readmes_example_runs() -> None:
     exec(example, found)  # noqa: S102 - the project's own text
     assert found["mean"].shape == found["sd"].shape == found["y_test"].shape
     assert found["mesh"].score(found["X_test"], found["y_test"]) > 0.3
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, 1), (2, 2)])
+def test_few_rows_are_learnt_with_one_thread_unless_more_are_asked_for(
+    threads: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While fitting only: the process's libraries are as they were afterwards."""
+    X, y = REGRESSION
+    seen = set[int]()
+
+    def watched(*args: Any, **settings: Any) -> Any:
+        seen.update(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return simulate(*args, **settings)
+
+    monkeypatch.setattr(estimator, "simulate", watched)
+    with threadpool_limits(2, user_api="blas"):
+        before = threadpool_info()
+        TangentMeshRegressor(**SMALL, threads=threads).fit(X, y)
+        assert threadpool_info() == before
+    assert seen == {expected}

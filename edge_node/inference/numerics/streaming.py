@@ -9,7 +9,7 @@ chunks, the number of sums and the number of threads alone.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from itertools import pairwise
 from typing import Any, Protocol, Self, TypeVar
@@ -26,6 +26,7 @@ __all__ = [
     "RunningSum",
     "Scratch",
     "accumulate",
+    "blas_threads",
     "blocks",
     "in_parts",
     "one_thread",
@@ -39,6 +40,11 @@ _BLOCK_VALUES = 1 << 20
 
 _FEWEST_SHARED = 256
 """Rows that are worth a second thread, and a second sum to add them to."""
+
+_MANY_ROWS = 5000
+"""Rows from which more than one thread pays. With fewer, matrices are small, and BLAS's threads
+mostly wait for each other in loops that take a processor: 1,455 rows took 20 CPU seconds with two
+threads on a busy machine, 3.4 with one."""
 
 _MOST_THREADS = 8
 """Each has its own sums: memory is bounded on a machine with many cores, too."""
@@ -178,25 +184,47 @@ class _Blas:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users = 0
-        self._before: list[int] = []
+        self._limits: list[int] = []  # that are in force, each set by somebody
+        self._alone = 0  # how many want a single thread for a while
+        self._before: list[int] = []  # each library's number, where nobody sets one
+        self._set: list[int] = []  # each library's number now
 
     @contextmanager
     def one_thread(self) -> Iterator[int]:
         """See the module's function of this name."""
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._before = [library.num_threads for library in _libraries()]
-                _set_threads([1] * len(self._before))
-            threads = min(max(self._before, default=1), _MOST_THREADS)
+        with self._changed():
+            self._alone += 1
+            threads = min([max(self._before, default=1), *self._limits, _MOST_THREADS])
         try:
             yield threads
         finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    _set_threads(self._before)
+            with self._changed():
+                self._alone -= 1
+
+    @contextmanager
+    def limited(self, threads: int) -> Iterator[None]:
+        """Inside, each BLAS call takes at most so many threads."""
+        with self._changed():
+            self._limits.append(threads)
+        try:
+            yield
+        finally:
+            with self._changed():
+                self._limits.remove(threads)
+
+    @contextmanager
+    def _changed(self) -> Iterator[None]:
+        """Change who wants what, and set the libraries' numbers to the least that is wanted."""
+        with self._lock:
+            if not self._alone and not self._limits:
+                self._before = [library.num_threads for library in _libraries()]
+                self._set = self._before
+            yield
+            most = [*self._limits, *([1] if self._alone else [])]
+            wanted = [min([own, *most]) for own in self._before]
+            if wanted != self._set:
+                _set_threads(wanted)
+                self._set = wanted
 
 
 def _set_threads(numbers: Sequence[int]) -> None:
@@ -227,3 +255,15 @@ def one_thread() -> AbstractContextManager[int]:
     turns, or where other programs want the cores. Yields how many threads a call may take outside.
     """
     return _blas.one_thread()
+
+
+def blas_threads(threads: int | None, rows: int) -> AbstractContextManager[None]:
+    """Inside, each BLAS call of the process takes at most so many threads.
+
+    Args:
+        threads: how many, 1 or more. None: one where rows are few, otherwise as many as outside.
+        rows: how many rows are learnt from.
+    """
+    if threads is None and rows >= _MANY_ROWS:
+        return nullcontext()
+    return _blas.limited(threads or 1)

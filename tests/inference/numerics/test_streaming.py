@@ -9,7 +9,13 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.messages.statistics import local_statistics
-from edge_node.inference.numerics.streaming import BLOCK_ROWS, Scratch, accumulate, in_parts
+from edge_node.inference.numerics.streaming import (
+    BLOCK_ROWS,
+    Scratch,
+    accumulate,
+    blas_threads,
+    in_parts,
+)
 from edge_node.inference.regression.conditional import local_conditional
 from tests.inference.problems import features_on, normal, regression, statistics_of
 
@@ -170,3 +176,45 @@ def test_scratch_memory_is_used_again() -> None:
     assert np.shares_memory(again, first)
     assert scratch.blocks(3, 7, 4).shape == (3, 7, 4)
     assert scratch.blocks(1, 0, 4).shape == (1, 0, 4)
+
+
+def numbers() -> list[object]:
+    """The number of threads of each BLAS library."""
+    return [each["num_threads"] for each in blas_info()]
+
+
+def test_few_rows_take_one_thread_and_many_take_what_there_are() -> None:
+    """Or as many as are asked for; afterwards it is as it was."""
+    with threadpool_limits(3, user_api="blas"):
+        three = numbers()
+        for threads, rows, expected in [
+            (None, 300, [1] * len(three)),
+            (None, 100_000, three),
+            (2, 300, [2] * len(three)),
+        ]:
+            with blas_threads(threads, rows):
+                assert numbers() == expected
+            assert numbers() == three
+
+
+def test_a_sum_takes_no_more_threads_than_the_limit() -> None:
+    """Its own threads stand for those that BLAS may take."""
+    with threadpool_limits(3, user_api="blas"), blas_threads(1, 10**6):
+        (seen,) = accumulate(CHUNKS, lambda: [Seen()], 1)
+    assert len(seen.threads - {threading.get_ident()}) == 1
+
+
+def test_limits_may_overlap() -> None:
+    """In threads of their own, as with scikit-learn's `n_jobs`: the first to come isn't the first
+    to go.
+    """
+    with threadpool_limits(3, user_api="blas"):
+        three = numbers()
+        first, second = blas_threads(1, 9), blas_threads(2, 9)
+        first.__enter__()
+        second.__enter__()
+        assert numbers() == [1] * len(three)
+        first.__exit__(None, None, None)
+        assert numbers() == [2] * len(three)
+        second.__exit__(None, None, None)
+        assert numbers() == three
