@@ -150,8 +150,13 @@ async def agree_fits(
     def choose(totals: Sequence[Vector]) -> bytes:
         return msgspec.json.encode([vars(best_evidence(each)) for each in read(totals)])
 
-    local = [each.pack() for each in local_statistics(rows, features, outputs)]
-    totals, chosen = await decide_together(network, step, local, choose, features=max(sizes))
+    totals, chosen = await decide_together(
+        network,
+        step,
+        [each.pack() for each in local_statistics(rows, features, outputs)],
+        choose,
+        features=max(sizes),
+    )
 
     def fits() -> list[Fit]:
         statistics = read(totals)

@@ -82,7 +82,7 @@ async def agree_encoding(
         lambda total: _check(check, own, read_counts(total, data).census),
     )
     await recounting.count()
-    counts = read_counts(recounting.total, data)
+    counts = network.once(lambda: read_counts(recounting.total, data))
     recounting.narrow(given.census, partial(_check_census, check, own, data))
     labels = await _agree_labels(recounting, given, counts, data)
     sums = local_means(source, data, given, counts)

@@ -60,10 +60,13 @@ async def agree_posterior(
         return msgspec.json.encode(_judge(totals, size, noises))
 
     step = Step("posterior")
-    local = [each.pack() for each in local_conditional(rows, features, noises)]
-    bounds = _bounds(fit, noises, size)
     totals, chosen = await decide_together(
-        network, step, local, choose, features=size, bounds=bounds
+        network,
+        step,
+        [each.pack() for each in local_conditional(rows, features, noises)],
+        choose,
+        features=size,
+        bounds=_bounds(fit, noises, size),
     )
     judged = read_judgements(chosen, noises, step=str(step))
 

@@ -31,11 +31,14 @@ async def decide_together(
         choose: as for `sum_and_decide`, from all totals.
         terms: what is demanded of the total.
     """
+    ends = np.cumsum([len(vector) for vector in vectors])[:-1]
 
     def apart(total: Vector) -> list[Vector]:
-        return np.split(total, np.cumsum([len(vector) for vector in vectors])[:-1])
+        return np.split(total, ends)
 
+    joined = np.concatenate(vectors) if len(vectors) > 1 else vectors[0]
+    del vectors  # a node waits here, and other nodes may wait in the same process
     total, chosen = await sum_and_decide(
-        network, step, np.concatenate(vectors), lambda total: choose(apart(total)), **terms
+        network, step, joined, lambda total: choose(apart(total)), **terms
     )
     return apart(total), chosen
