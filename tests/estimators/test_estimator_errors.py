@@ -26,7 +26,6 @@ from edge_node.estimators import (
     TangentMeshRegressor,
 )
 from edge_node.estimators.errors import in_users_words, translated
-from edge_node.program import simulation
 
 X, y = load_diabetes(return_X_y=True)
 SPEECH = re.compile(r"\bspec\b|TOML|federation|daemon", re.IGNORECASE)
@@ -161,7 +160,6 @@ def test_columns_that_are_not_used_are_named() -> None:
 
 def test_a_costly_kernel_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first pass, with the numbers that a pair takes."""
-    assert simulation.simulate
 
     def nothing(*_: Any, **__: Any) -> Any:
         raise MachineError("not now")
