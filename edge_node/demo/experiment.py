@@ -124,13 +124,14 @@ def _wait(federation: LocalFederation, progress: Progress) -> dict[str, NodeStat
 
 def _how_far(statuses: Sequence[NodeStatus], seconds: float) -> tuple[str, float]:
     """What the federation does, ``seconds`` after its first step, and which share is done."""
-    at_work = next((status for status in statuses if status.step), None)
-    if at_work is None:
+    at_work = [status for status in statuses if status.phase == "running"]
+    if not at_work:
         return "Federating: waiting for all nodes", 0.3
-    done, planned = at_work.steps_completed, at_work.steps_planned
+    first = max(at_work, key=lambda status: status.steps_completed)
+    done, planned = first.steps_completed, first.steps_planned
     share = done / max(planned, done + 1)
     said = console.how_far(seconds, done, planned)
-    return f"Federating: {at_work.step} ({said})", 0.3 + 0.45 * share
+    return f"Federating: {first.step or 'computing'} ({said})", 0.3 + 0.45 * share
 
 
 def _masked(federation: LocalFederation, site: Site, status: NodeStatus) -> bool:

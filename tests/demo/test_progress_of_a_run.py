@@ -13,10 +13,13 @@ IDLE = NodeStatus(
 
 
 def test_steps_of_how_many_and_the_time_left() -> None:
-    """Of the first node that is at a step; nobody is, as long as nodes are missing."""
-    assert _how_far([IDLE], 1.0) == ("Federating: waiting for all nodes", 0.3)
+    """Of the node that is farthest; none is at work, as long as nodes are missing."""
+    absent = replace(IDLE, phase="idle")
+    assert _how_far([absent], 1.0) == ("Federating: waiting for all nodes", 0.3)
     early = replace(IDLE, step="means", steps_completed=2)
-    assert _how_far([IDLE, early], 1.0)[0] == "Federating: means (2 steps done)"
+    assert _how_far([absent, IDLE, early], 1.0)[0] == "Federating: means (2 steps done)"
+    between = replace(IDLE, steps_completed=3)
+    assert _how_far([early, between], 1.0)[0] == "Federating: computing (3 steps done)"
     later = replace(IDLE, step="posterior", steps_completed=9, steps_planned=12)
     assert _how_far([later], 3.0) == (
         "Federating: posterior (9 of at most 12 steps, about 1 s left)",
