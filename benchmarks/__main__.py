@@ -14,6 +14,7 @@ from benchmarks.disclosure.figure import draw_disclosure
 from benchmarks.disclosure.rows import SETS
 from benchmarks.figures import shortened, write_csv
 from benchmarks.hospitals import measure_hospitals
+from benchmarks.images import measure_images
 from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
@@ -263,6 +264,36 @@ def hospitals(
         {"benchmark": "hospitals", "rows": rows},
         as_json=as_json,
         text=lambda: console.table(*_cells(rows)),
+    )
+
+
+@cli.command()
+@click.option("--side", "sides", multiple=True, default=[8, 10], show_default=True)
+@click.option("--rows", default=200, show_default=True)
+@click.option("--landmarks", default=60, show_default=True, help="Of the convolutional kernel.")
+@click.option("--splits", default=3, show_default=True)
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@console.json_option
+def images(
+    *,
+    sides: tuple[int, ...],
+    rows: int,
+    landmarks: int,
+    splits: int,
+    file: Path | None,
+    as_json: bool,
+) -> None:
+    """Digits that are shifted on a canvas: a convolutional kernel against a dense one."""
+    found = []
+    for row in measure_images(sides, rows=rows, landmarks=landmarks, splits=splits):
+        found.append(row)
+        console.explain("  ".join(f"{k} {v}" for k, v in shortened(row).items()))
+    if file is not None:
+        write_csv(found, file, _command())
+    console.emit(
+        {"benchmark": "images", "rows": found},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(found)),
     )
 
 

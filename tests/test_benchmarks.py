@@ -11,6 +11,7 @@ from benchmarks.disclosure.curve import measure_disclosure
 from benchmarks.disclosure.figure import draw_disclosure
 from benchmarks.figures import write_csv
 from benchmarks.hospitals import measure_hospitals
+from benchmarks.images import measure_images
 from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
@@ -120,6 +121,14 @@ def test_kernel_keeps_its_digits() -> None:
     assert found["ratio"] == found["figure"] / found["limit"] > 0
     assert found["error"] < 1e-9
     assert found["error_near"] < 1e-9
+
+
+def test_images_are_read_wherever_they_lie() -> None:
+    """Accuracy and processor time of both kernels, far from chance already with few rows."""
+    dense, pooled = measure_images((8,), rows=80, landmarks=20, splits=1)
+    assert (dense["kernel"], pooled["kernel"]) == ("ntk", "conv-ntk")
+    assert min(dense["accuracy"], pooled["accuracy"]) > 0.4
+    assert pooled["fit_cpu_seconds"] > 0
 
 
 def test_a_secure_sum_takes_the_bytes_of_a_plain_one() -> None:

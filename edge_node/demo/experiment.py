@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from edge_node import console
 from edge_node.config import DataSpec, FederationSpec, Task, Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
@@ -110,20 +111,27 @@ def _wait(federation: LocalFederation, progress: Progress) -> dict[str, NodeStat
         RefusedError: nodes refuse, and go on doing so.
         NetworkError: the posterior is not there in time.
     """
-    refusals = Refusals(tuple(federation.files))
+    refusals, started = Refusals(tuple(federation.files)), time.monotonic()
     for statuses in federation.follow(deadline=_DEADLINE):
         if federation.agree(statuses):
             return statuses
         refusals.check(statuses, time.monotonic())
-        steps = [
-            f"{status.step} ({status.steps_completed} done)"
-            for status in statuses.values()
-            if status.step
-        ]
-        done = [status for status in statuses.values() if status.phase == "complete"]
-        share = 0.3 + 0.45 * len(done) / len(federation.files)
-        progress(f"Federating: {steps[0] if steps else 'waiting for all nodes'}", share)
+        if not any(status.steps_completed for status in statuses.values()):
+            started = time.monotonic()
+        progress(*_how_far(list(statuses.values()), time.monotonic() - started))
     raise AssertionError("follow ends by raising")  # pragma: no cover
+
+
+def _how_far(statuses: Sequence[NodeStatus], seconds: float) -> tuple[str, float]:
+    """What the federation does, ``seconds`` after its first step, and which share is done."""
+    at_work = [status for status in statuses if status.phase == "running"]
+    if not at_work:
+        return "Federating: waiting for all nodes", 0.3
+    first = max(at_work, key=lambda status: status.steps_completed)
+    done, planned = first.steps_completed, first.steps_planned
+    share = done / max(planned, done + 1)
+    said = console.how_far(seconds, done, planned)
+    return f"Federating: {first.step or 'computing'} ({said})", 0.3 + 0.45 * share
 
 
 def _masked(federation: LocalFederation, site: Site, status: NodeStatus) -> bool:

@@ -94,7 +94,7 @@ def _labels(model: Model) -> NDArray[Any]:
     """A model's classes, of the type that an estimator was given; a daemon's are text."""
     texts = np.array(model.data.classes)
     kind = np.dtype(model.notes.labels if model.notes and model.notes.labels else texts.dtype)
-    return texts == "True" if kind == np.bool_ else texts.astype(kind)
+    return texts == clean_label(True) if kind == np.bool_ else texts.astype(kind)
 
 
 def _names(classes: NDArray[Any]) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ _WORDS = (
     (r", or list the column's `categories` in the federation spec", ""),
     (r"Wait for more rows or more sites", "Give more rows, or more sites"),
     (r"Wait for more", "Give more"),
-    (r"`public_landmarks_sha256`", "`landmark_kinds`"),
+    (r"`public` landmarks need .*", "`landmark_kinds`: an estimator has no public ones"),
     (r"`(?:model|data)\.", "`"),
     (r"\b(?:over|in) the whole federation\b", "in all rows"),
     (r"\b[Tt]he federation's spec\b", "the parameters"),

@@ -256,8 +256,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         )
 
     def _report(self, step: str, seconds: float, done: int, planned: int | None) -> None:
-        count = f"{done}" if planned is None else f"{done} of {planned}"
-        console.explain(f"[{type(self).__name__}] {seconds:7.1f} s  {step} ({count})")
+        how_far = console.how_far(seconds, done, planned)
+        console.explain(f"[{type(self).__name__}] {seconds:7.1f} s  {step} ({how_far})")
 
     @staticmethod
     def _warn(messages: Sequence[str]) -> None:

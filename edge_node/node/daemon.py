@@ -191,6 +191,7 @@ class Node:
             steps_completed=self.store.run(part.run).frontier if part.run else 0,
             bill=part.model.provenance.bill if part.model else None,
             told=part.guard.told if part.guard else 0,
+            steps_planned=part.planned,
         )
 
     def _explanation(self) -> str:

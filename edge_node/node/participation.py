@@ -59,6 +59,7 @@ class Participation:
         refused_epoch: the epoch whose cohort alone is refused; 0: none.
         model: the newest posterior.
         network: of the run in progress.
+        planned: how many steps it takes at most; 0: that isn't planned yet.
         guard: the site's; None: it takes part in nothing, and ``reason`` says why.
     """
 
@@ -77,6 +78,7 @@ class Participation:
     refused_epoch: int = 0
     model: Model | None = None
     network: TreeNetwork | None = None
+    planned: int = 0
 
     def __post_init__(self) -> None:
         self.guard = self._open_guard()
@@ -157,6 +159,7 @@ class Participation:
 
     async def _run_program(self, plan: Plan, guard: SiteGuard) -> None:
         self._enter(plan.run, Phase.RUNNING)
+        self.planned = 0
         self.store.prune(plan.run)
         self.network = network = self.connect(plan.run, guard, self._ledger())
         _log.info("a run begins", extra={"run": plan.run, "nodes": len(plan.cohort)})
@@ -206,11 +209,15 @@ class Participation:
                         policy=self.config.policy,
                         partitioned=lambda: guard.partitioned(network.run),
                         run=network.run,
+                        foresees=self._foresee,
                     )
                 )
             )
         finally:
             proxy.close()
+
+    def _foresee(self, steps: int) -> None:
+        self.planned = steps
 
     def _enter(
         self, run: int, phase: Phase, reason: TangentMeshError | str = "", *, epoch: int = 0

@@ -19,7 +19,8 @@ class NodeStatus:
     ``waiting_seconds``. ``cohort`` is that of the posterior it holds, made at ``posterior_time``
     (None: it holds none yet). Bytes are counted over tree edges since the process started.
     ``bill`` is the posterior's (None: no posterior, or noise protects what was told); ``told`` is
-    how many numbers were told over this node's rows in their life.
+    how many numbers were told over this node's rows in their life. ``steps_planned`` is how many
+    steps the run takes at most (0: that isn't planned yet).
     """
 
     node: str
@@ -40,6 +41,7 @@ class NodeStatus:
     steps_completed: int
     bill: Bill | None = None
     told: int = 0
+    steps_planned: int = 0
 
     def to_message(self) -> pb.StatusReply:
         """The wire form."""
@@ -58,6 +60,7 @@ class NodeStatus:
             bytes_received=self.bytes_received,
             steps_completed=self.steps_completed,
             told=self.told,
+            steps_planned=self.steps_planned,
         )
         if self.bill is not None:
             reply.bill.CopyFrom(_bill_message(self.bill))
@@ -95,6 +98,7 @@ class NodeStatus:
             steps_completed=reply.steps_completed,
             bill=_bill(reply.bill) if reply.HasField("bill") else None,
             told=reply.told,
+            steps_planned=reply.steps_planned,
         )
 
 

@@ -26,7 +26,6 @@ from edge_node.estimators import (
     TangentMeshRegressor,
 )
 from edge_node.estimators.errors import in_users_words, translated
-from edge_node.program import simulation
 
 X, y = load_diabetes(return_X_y=True)
 SPEECH = re.compile(r"\bspec\b|TOML|federation|daemon", re.IGNORECASE)
@@ -66,7 +65,7 @@ def test_a_wrong_parameter_is_named(wrong: dict[str, Any], message: str) -> None
         TangentMeshRegressor(**wrong).fit(X, y)
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, ConfigurationError)
-    assert re.search(rf"\b{next(iter(wrong))}\b", str(caught.value))
+    assert next(iter(wrong)) in str(caught.value)
     assert not SPEECH.search(str(caught.value))
 
 
@@ -91,7 +90,7 @@ def test_sites_that_may_tell_too_little() -> None:
     """The error says which parameter lifts the ceiling, and lifting it helps."""
     rows = np.random.default_rng(0).permutation(len(y))[:36]
     few, target, sites = X[rows], y[rows], np.arange(36) % 3
-    with pytest.raises(RefusedRowsError, match=r"may tell.*`most_told`") as caught:
+    with pytest.raises(RefusedRowsError, match=r"may (not )?tell.*`most_told`") as caught:
         TangentMeshRegressor().fit(few, target, sites=sites)
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, CohortRefusedError)
@@ -150,7 +149,7 @@ def test_columns_that_are_not_used_are_named() -> None:
     """A constant and an empty one; nothing is said where all are used."""
     inputs = X.copy()
     inputs[:, 3], inputs[:, 5] = 1.5, np.nan
-    with pytest.warns(UserWarning, match="x") as caught:
+    with pytest.warns(UserWarning, match="not used") as caught:
         fitted = TangentMeshRegressor(landmarks=15, depths=(1,), biases=(1.0,)).fit(inputs, y)
     said = sorted(str(each.message) for each in caught)
     assert [re.findall("'x[0-9]'", each) for each in said] == [["'x3'"], ["'x5'"]]
@@ -162,7 +161,6 @@ def test_columns_that_are_not_used_are_named() -> None:
 
 def test_a_costly_kernel_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first pass, with the numbers that a pair takes."""
-    assert simulation.simulate
 
     def nothing(*_: Any, **__: Any) -> Any:
         raise MachineError("not now")

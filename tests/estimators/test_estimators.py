@@ -377,14 +377,22 @@ def test_it_works_with_scikit_learns_tools() -> None:
 
 
 def test_progress_is_shown_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line a step, once, however many nodes take it; and nothing unless it is asked for."""
+    """One line a step, once, however many nodes take it; and nothing unless it is asked for.
+
+    As soon as the run is planned, each line says of how many steps, and how long they may take.
+    """
     X, y = REGRESSION
     TangentMeshRegressor(**SMALL).fit(X, y)
     assert capsys.readouterr() == ("", "")
     TangentMeshRegressor(**SMALL, verbose=True).fit(X, y, sites=np.arange(len(y)) % 3)
     out, err = capsys.readouterr()
     assert out == ""
-    assert len(re.findall(r"^\[TangentMeshRegressor\] +\d+\.\d s  counts$", err, re.M)) == 1
+    lines = err.splitlines()
+    start = r"\[TangentMeshRegressor\] +\d+\.\d s  "
+    assert len(re.findall(rf"^{start}counts \(1 step done\)$", err, re.M)) == 1
+    assert re.search(r" steps, about \d+ s left\)$", lines[-2])
+    done, planned = map(int, re.findall(r"(\d+) of at most (\d+) steps", lines[-1])[0])
+    assert done == len(lines) <= planned
 
 
 BAD = {

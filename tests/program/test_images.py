@@ -17,11 +17,10 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.model.model import Model
 from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.security.disclosure.allowance import Allowance
-from tests.support.libraries import needs_neural_tangents
 
 ANY = Allowance.unlimited()  # how much is told is not the question here
 
-pytestmark = [pytest.mark.slow, needs_neural_tangents]
+pytestmark = pytest.mark.slow
 
 ROWS, HELD_OUT = 300, 200
 

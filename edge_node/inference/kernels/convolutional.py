@@ -1,13 +1,16 @@
 """Kernels of infinitely wide convolutional networks with pooling, for rows that are images.
 
-Computed by neural-tangents (`oracle`), which is an extra: this module is imported only for a spec
-that asks for `conv-ntk` (`kernel`). Pooling makes a network blind to where in an image something
-is. It also makes the kernel expensive: each pair of rows takes the covariances of all pairs of
-pixels through the layers, (height x width)^2 numbers. So it is for small images and few landmarks.
+Pooling makes a network blind to where in an image something is. It also makes the kernel expensive:
+each pair of rows takes the covariances of all pairs of pixels through the layers (`pixels`), which
+are (height x width)^2 numbers. So it is for small images and few landmarks, and a pair's value is
+kept for the next pass over the same rows.
 """
 
+import hashlib
 import math
-from collections.abc import Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NoReturn
 
 import msgspec
@@ -16,12 +19,13 @@ import numpy as np
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import Activation
 from edge_node.errors import ConfigurationError
-from edge_node.inference.kernels.oracle import ImageNetwork, Images, image_network
+from edge_node.inference.kernels.pixels import PixelNetwork
 from edge_node.inference.kernels.ranges import check_ranges
 
 __all__ = ["ConvolutionalKernel"]
 
-_VALUES_AT_ONCE = 1 << 21  # covariances of pixels: neural-tangents holds some ten arrays of these
+_VALUES_AT_ONCE = 1 << 15  # covariances of pixels: some arrays of these stay in a core's cache
+_KEPT_BYTES = 64 << 20
 
 
 class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
@@ -39,8 +43,7 @@ class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
         bias_variance: sb2 = b_std^2, not negative.
 
     Raises:
-        ConfigurationError: a value outside its range; or, when values are asked for,
-            neural-tangents can't be imported.
+        ConfigurationError: a value outside its range.
     """
 
     image: tuple[int, int, int]
@@ -66,22 +69,16 @@ class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
 
     def __call__(self, X: Matrix, Z: Matrix) -> Matrix:
         """The block k(X, Z) (n, m) between rows X (n, d) and Z (m, d), float64, C order."""
-        block = np.empty((len(X), len(Z)))
-        side = math.isqrt(self._pairs_at_once)
-        for rows in _pieces(len(X), side):
-            for columns in _pieces(len(Z), side):
-                x, z = X[rows], Z[columns]
-                values = self._network.block(self._images(x), self._images(z))
-                block[rows, columns] = values[: len(x), : len(z)]
-        return block
+        pixels = math.prod(self.image)
+        X, Z = (np.ascontiguousarray(each[:, :pixels]) for each in (X, Z))
+        return _KEPT.block(self, X, Z, self._block)
 
     def diagonal(self, X: Matrix) -> Vector:
         """k(x, x) for each row of X (n, d), shape (n,)."""
-        values = np.empty(len(X))
-        for rows in _pieces(len(X), self._pairs_at_once):
-            x = X[rows]
-            values[rows] = self._network.diagonal(self._images(x))[: len(x)]
-        return values
+        network = self._network
+        pixels = math.prod(self.image)
+        patches = (network.patches(x[None, :pixels]) for x in X)
+        return np.array([network.block(each, each)[0, 0] for each in patches])
 
     def gradient(self, X: Matrix, Z: Matrix, A: Matrix) -> NoReturn:
         """Not available: raises ConfigurationError."""
@@ -103,22 +100,73 @@ class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
         )
 
     @property
-    def _network(self) -> ImageNetwork:
-        return image_network(self.activation, self.depth, self.weight_variance, self.bias_variance)
+    def _network(self) -> PixelNetwork:
+        return PixelNetwork(
+            self.image, self.activation, self.depth, self.weight_variance, self.bias_variance
+        )
 
-    @property
-    def _pairs_at_once(self) -> int:
+    def _block(self, X: Matrix, Z: Matrix) -> Matrix:
+        """Computed anew, a few pairs at a time."""
+        network, block = self._network, np.empty((len(X), len(Z)))
         height, width, _ = self.image
-        return max(1, _VALUES_AT_ONCE // (height * width) ** 2)
+        side = max(1, math.isqrt(_VALUES_AT_ONCE) // (height * width))
+        for rows in _pieces(len(X), side):
+            x = network.patches(X[rows])
+            for columns in _pieces(len(Z), side):
+                block[rows, columns] = network.block(x, network.patches(Z[columns]))
+        return block
 
-    def _images(self, X: Matrix) -> Images:
-        """(n', height, width, channels), n' the next power of two: few shapes are compiled."""
-        spare = (1 << (len(X) - 1).bit_length()) - len(X)
-        padded = np.pad(X[:, : math.prod(self.image)], ((0, spare), (0, 0)), mode="edge")
-        return padded.reshape(-1, *self.image)
+
+class _Kept:
+    """Columns k(X, z) that were computed before. A run's steps, and a classifier's passes, ask for
+    the same ones: the same rows, and landmarks of which the coarse ones are some.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most, self._size = most_bytes, 0
+        self._lock = threading.Lock()
+        self._columns: OrderedDict[tuple[object, ...], Vector] = OrderedDict()
+
+    def block(
+        self,
+        kernel: ConvolutionalKernel,
+        X: Matrix,
+        Z: Matrix,
+        compute: Callable[[Matrix, Matrix], Matrix],
+    ) -> Matrix:
+        """The block, of which only columns that are not kept are computed."""
+        rows = (kernel, _digest(X))
+        names = [(*rows, _digest(z)) for z in Z]
+        with self._lock:
+            known = {name: self._columns[name] for name in names if name in self._columns}
+        new = {name: i for i, name in enumerate(names) if name not in known}
+        if new:
+            columns = compute(X, Z[list(new.values())]).T.copy()
+            known.update(zip(new, columns, strict=True))
+        with self._lock:
+            self._keep({name: known[name] for name in names})
+        block = np.empty((len(X), len(Z)))
+        for column, name in zip(block.T, names, strict=True):
+            column[:] = known[name]
+        return block
+
+    def _keep(self, columns: dict[tuple[object, ...], Vector]) -> None:
+        """The newest last; the oldest leave."""
+        for name, column in columns.items():
+            if name not in self._columns:
+                self._size += column.nbytes
+            self._columns[name] = column
+            self._columns.move_to_end(name)
+        while self._size > self._most:
+            self._size -= self._columns.popitem(last=False)[1].nbytes
+
+
+_KEPT = _Kept(_KEPT_BYTES)
+
+
+def _digest(X: Matrix) -> bytes:
+    return hashlib.blake2b(X.tobytes(), digest_size=16).digest()
 
 
 def _pieces(rows: int, at_most: int) -> Iterator[slice]:
-    """Slices of a power of two rows: full pieces have the shape that was compiled."""
-    step = 1 << (at_most.bit_length() - 1)
-    return (slice(start, start + step) for start in range(0, rows, step))
+    return (slice(start, start + at_most) for start in range(0, rows, at_most))

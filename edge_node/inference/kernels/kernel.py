@@ -1,7 +1,4 @@
-"""What a kernel is, and the grid of kernels that the evidence chooses from.
-
-``convolutional`` needs an extra, so it is imported only where a spec or a model asks for it.
-"""
+"""What a kernel is, and the grid of kernels that the evidence chooses from."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -11,6 +8,7 @@ import msgspec
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import Activation, KernelKind, ModelSpec
+from edge_node.inference.kernels.convolutional import ConvolutionalKernel
 from edge_node.inference.kernels.dense import DenseKernel, critical_variances
 from edge_node.inference.kernels.stationary import STATIONARY, StationaryKernel
 
@@ -81,8 +79,6 @@ def _dense(kind: KernelKind, model: ModelSpec) -> Iterator[Kernel]:
 
 
 def _convolutional(model: ModelSpec) -> Iterator[Kernel]:
-    from edge_node.inference.kernels.convolutional import ConvolutionalKernel
-
     image = model.image or (0, 0, 0)  # which the kernel refuses
     for activation, variances in _activations(model):
         for depth in model.depths:
@@ -105,14 +101,4 @@ def kernel_to_json(kernel: Kernel) -> str:
 
 def kernel_from_json(text: str) -> Kernel:
     """The inverse of ``kernel_to_json``. Raises ValueError for anything else."""
-    if msgspec.json.decode(text, type=_Tag).type == "convolutional":
-        from edge_node.inference.kernels.convolutional import ConvolutionalKernel
-
-        return msgspec.json.decode(text, type=ConvolutionalKernel)
-    return msgspec.json.decode(text, type=DenseKernel | StationaryKernel)
-
-
-class _Tag(msgspec.Struct):
-    """The type that a kernel's JSON names."""
-
-    type: str
+    return msgspec.json.decode(text, type=DenseKernel | StationaryKernel | ConvolutionalKernel)

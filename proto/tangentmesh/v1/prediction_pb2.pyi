@@ -79,7 +79,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("node", "federation", "phase", "epoch", "run", "step", "waiting_for", "waiting", "discovery_reachable", "cohort", "posterior_time", "certificate_expires", "reason", "bytes_sent", "bytes_received", "steps_completed", "bill", "told")
+    __slots__ = ("node", "federation", "phase", "epoch", "run", "step", "waiting_for", "waiting", "discovery_reachable", "cohort", "posterior_time", "certificate_expires", "reason", "bytes_sent", "bytes_received", "steps_completed", "bill", "told", "steps_planned")
     NODE_FIELD_NUMBER: _ClassVar[int]
     FEDERATION_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +98,7 @@ class StatusReply(_message.Message):
     STEPS_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     BILL_FIELD_NUMBER: _ClassVar[int]
     TOLD_FIELD_NUMBER: _ClassVar[int]
+    STEPS_PLANNED_FIELD_NUMBER: _ClassVar[int]
     node: str
     federation: str
     phase: str
@@ -116,7 +117,8 @@ class StatusReply(_message.Message):
     steps_completed: int
     bill: Bill
     told: int
-    def __init__(self, node: _Optional[str] = ..., federation: _Optional[str] = ..., phase: _Optional[str] = ..., epoch: _Optional[int] = ..., run: _Optional[int] = ..., step: _Optional[str] = ..., waiting_for: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., discovery_reachable: _Optional[bool] = ..., cohort: _Optional[_Iterable[str]] = ..., posterior_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., certificate_expires: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., steps_completed: _Optional[int] = ..., bill: _Optional[_Union[Bill, _Mapping]] = ..., told: _Optional[int] = ...) -> None: ...
+    steps_planned: int
+    def __init__(self, node: _Optional[str] = ..., federation: _Optional[str] = ..., phase: _Optional[str] = ..., epoch: _Optional[int] = ..., run: _Optional[int] = ..., step: _Optional[str] = ..., waiting_for: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., discovery_reachable: _Optional[bool] = ..., cohort: _Optional[_Iterable[str]] = ..., posterior_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., certificate_expires: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., steps_completed: _Optional[int] = ..., bill: _Optional[_Union[Bill, _Mapping]] = ..., told: _Optional[int] = ..., steps_planned: _Optional[int] = ...) -> None: ...
 
 class StepBill(_message.Message):
     __slots__ = ("step", "numbers")

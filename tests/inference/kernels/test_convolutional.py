@@ -1,4 +1,4 @@
-"""Convolutional kernels are neural-tangents', whatever the pieces, and see no position."""
+"""Convolutional kernels agree with neural-tangents, whatever the pieces, and see no position."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,17 @@ from edge_node.errors import ConfigurationError
 from edge_node.inference.kernels import convolutional
 from edge_node.inference.kernels.convolutional import ConvolutionalKernel
 from edge_node.inference.kernels.dense import DenseKernel, critical_variances
+from edge_node.inference.kernels.oracle import stax_layers
+from edge_node.inference.kernels.pixels import PixelNetwork
 from edge_node.inference.numerics.compiled import double_precision
 from tests.inference.problems import normal
 from tests.support.libraries import needs_neural_tangents
 
-pytestmark = needs_neural_tangents
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test computes what it compares."""
+    monkeypatch.setattr(convolutional, "_KEPT", convolutional._Kept(1 << 20))
 
 
 def kernel_for(
@@ -28,8 +34,8 @@ def kernel_for(
 def directly(kernel: ConvolutionalKernel, X: Matrix, Z: Matrix) -> Matrix:
     """neural-tangents' own value of the block, not compiled, in one piece."""
     import jax
-    from neural_tangents import stax
 
+    stax = stax_layers()
     scales = {"W_std": kernel.weight_variance**0.5, "b_std": kernel.bias_variance**0.5}
     layers = {Activation.RELU: stax.Relu, Activation.ERF: stax.Erf, Activation.GELU: stax.Gelu}
     hidden = [
@@ -43,16 +49,14 @@ def directly(kernel: ConvolutionalKernel, X: Matrix, Z: Matrix) -> Matrix:
         return np.asarray(kernel_fn(*images, "ntk"))
 
 
+@needs_neural_tangents
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("activation", Activation)
 @pytest.mark.parametrize("depth", [1, 3])
 def test_agrees_with_neural_tangents(activation: Activation, depth: int) -> None:
-    """Padded, compiled and in pieces, it is the same."""
-    kernel, X, Z = (
-        kernel_for(activation=activation, depth=depth),
-        normal(1, 5, 24),
-        normal(2, 7, 24),
-    )
+    """Three channels, an image that is no square, and the bias of erf and GELU."""
+    kernel = kernel_for((4, 2, 3), activation, depth)
+    X, Z = normal(1, 5, 24), normal(2, 7, 24)
     block = kernel(X, Z)
     assert (block.dtype, block.flags.c_contiguous) == (np.float64, True)
     np.testing.assert_allclose(block, directly(kernel, X, Z), rtol=1e-9)
@@ -82,9 +86,43 @@ def test_pieces_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     X[3] = Z[2]
     whole, diagonal = kernel(X, Z), kernel.diagonal(X)
     monkeypatch.setattr(convolutional, "_VALUES_AT_ONCE", 20 * 12**2)
+    monkeypatch.setattr(convolutional, "_KEPT", convolutional._Kept(0))
     np.testing.assert_allclose(kernel(X, Z), whole, rtol=1e-9)
     np.testing.assert_allclose(kernel.diagonal(X), diagonal, rtol=1e-9)
     assert whole[3, 2] == pytest.approx(diagonal[3], rel=1e-9)
+
+
+def test_what_was_computed_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second pass, and one over some of the landmarks, computes nothing; other rows do."""
+    computed = []
+    block = PixelNetwork.block
+
+    def counted(network: PixelNetwork, x: Matrix, z: Matrix) -> Matrix:
+        found = block(network, x, z)
+        computed.append(found.size)
+        return found
+
+    monkeypatch.setattr(PixelNetwork, "block", counted)
+    kernel, X, Z = kernel_for(), normal(14, 5, 24), normal(15, 4, 24)
+    whole = kernel(X, Z)
+    assert sum(computed) == 20
+    np.testing.assert_array_equal(kernel(X, Z[::-1]), whole[:, ::-1])
+    np.testing.assert_array_equal(kernel(X, Z[[2, 2]]), whole[:, [2, 2]])
+    assert sum(computed) == 20
+    kernel(X, np.vstack([Z, X[:1]]))
+    assert sum(computed) == 25
+    kernel_for(depth=1)(X, Z), kernel(X[:2], Z)
+    assert sum(computed) == 25 + 20 + 8
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest columns leave, and come back right."""
+    kept = convolutional._Kept(6 * 5 * 8)
+    monkeypatch.setattr(convolutional, "_KEPT", kept)
+    kernel, X, Z = kernel_for(), normal(16, 5, 24), normal(17, 9, 24)
+    first = kernel(X, Z)
+    assert len(kept._columns) == 6
+    np.testing.assert_allclose(kernel(X, Z), first, rtol=1e-12)
 
 
 def test_inputs_after_the_pixels_are_left_out() -> None:
