@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from edge_node.config import DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.config import DataSpec, Distribution, FederationSpec, LandmarkKind, ModelSpec, Task
 from edge_node.data.sources.schema import numeric_columns
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
@@ -76,7 +76,8 @@ class Schedule:
         full: landmarks of the posterior.
         iterations: of k-means, each on rows of its own; 0: landmarks are not moved.
         messages: of full size: one for each noise that a regression tries.
-        steps: of a classifier.
+        steps: of a posterior that is found step by step.
+        parameters: h, of its likelihood.
     """
 
     inputs: int
@@ -91,6 +92,7 @@ class Schedule:
     iterations: int
     messages: int
     steps: int
+    parameters: int = 0
 
     @classmethod
     def plan(cls, spec: FederationSpec, allowance: Allowance, *, rows: int, inputs: int) -> Self:
@@ -142,6 +144,7 @@ class Schedule:
             iterations=model.kmeans_iterations if moved else 0,
             messages=1,
             steps=_steps(spec),
+            parameters=spec.parameters,
         )
         if rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(inputs) and inputs <= finest:
             plan = draft._resolved(left, most)
@@ -258,7 +261,7 @@ class Schedule:
     @property
     def _step(self) -> int:
         """The numbers of a classifier's step."""
-        return numbers_told(self.full, self.outputs)
+        return numbers_told(self.full, self.outputs, self.parameters)
 
 
 def coarse_kinds(model: ModelSpec) -> tuple[LandmarkKind, ...]:
@@ -269,8 +272,10 @@ def coarse_kinds(model: ModelSpec) -> tuple[LandmarkKind, ...]:
 
 
 def _steps(spec: FederationSpec) -> int:
-    """The most steps of a classifier; a regression takes none."""
-    return spec.model.newton_steps if spec.data.task is Task.CLASSIFICATION else 0
+    """The most steps; a regression takes none, and a choice of distributions twice as many."""
+    data, model = spec.data, spec.model
+    either = data.task is Task.SURVIVAL and model.distribution is Distribution.AUTO
+    return model.newton_steps * (2 if either else 1) if data.task.takes_steps else 0
 
 
 def _message(landmarks: int, outputs: int = 1) -> int:
@@ -285,10 +290,10 @@ def _encoding(data: DataSpec, inputs: int) -> int:
     those of each class, label and gap. Labels have no products. Of a column at most one number,
     label or gap is no input, because all rows have it.
     """
-    numeric, regression = len(numeric_columns(data)), data.task is Task.REGRESSION
+    numeric, number = len(numeric_columns(data)), not data.task.has_classes
     products = numeric * (numeric + 1) // 2
     groups = 1 + len(data.classes) + max(inputs - numeric, 0) + len(data.columns)
-    return 5 * (numeric + regression) + products + groups
+    return 5 * (numeric + number) + products + groups
 
 
 def _numbers(sums: Sequence[PlannedSum]) -> int:

@@ -56,7 +56,7 @@ def test_a_spec_is_read() -> None:
             "one of",
         ),
         ("classes", "clases", "clases"),
-        ('"classification"', '"regression"', "for classification only"),
+        ('"classification"', '"regression"', "is for classification"),
     ],
 )
 def test_a_spec_that_could_not_be_meant(before: str, after: str, complaint: str) -> None:
