@@ -20,7 +20,7 @@ from edge_node.program.candidates import Fit
 from edge_node.program.root_decisions import read_sweep_choice
 from edge_node.step import Step
 
-__all__ = ["Steps", "agree_classifier", "agree_steps", "steps_within"]
+__all__ = ["Steps", "agree_classifier", "agree_steps"]
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,13 @@ class Steps:
     trial_in: Step
 
 
-def steps_within(
-    state: VariationalState, *, most_steps: int, most_numbers: int
-) -> int:
-    """How many steps from a state may be taken: at most so many, telling at most so many numbers."""
-    told = numbers_told(*state.trial.mean.shape, len(state.trial.parameters))
-    return min(most_steps, most_numbers // told)
-
-
 async def agree_steps(
     network: Network,
     rows: Rows,
     features: Features,
     likelihood: Likelihood,
     steps: Steps,
+    *,
     most: int,
     bounds: tuple[tuple[int, float | None], ...] = (),
 ) -> Steps:
@@ -71,7 +64,8 @@ async def agree_steps(
         most: how many more may be taken.
         bounds: what a total can't exceed, run by run. Empty: nothing is known.
     """
-    shape = (*steps.state.trial.mean.shape, len(steps.state.trial.parameters))
+    size, outputs = steps.state.trial.mean.shape
+    shape = size, outputs, len(steps.state.trial.parameters)
     bounds = bounds or ((numbers_told(*shape), None),)
     for _ in range(most):
         state, step = steps.state, Step(f"newton/{steps.taken}")
@@ -88,9 +82,7 @@ async def agree_steps(
         expansion = Expansion.unpack(total, *shape)
         state = network.once(partial(state.advance, expansion, choice))
         kept_in = steps.trial_in if choice.accepted else steps.kept_in
-        steps = replace(
-            steps, state=state, taken=steps.taken + 1, kept_in=kept_in, trial_in=step
-        )
+        steps = replace(steps, state=state, taken=steps.taken + 1, kept_in=kept_in, trial_in=step)
         if state.converged:
             break
     return steps
@@ -123,7 +115,8 @@ async def agree_classifier(
         most_numbers: how many numbers they may tell.
     """
     state = network.once(lambda: VariationalState.start(fit.statistics, fit.evidence, offsets))
-    most = steps_within(state, most_steps=most_steps, most_numbers=most_numbers)
+    size, outputs = state.trial.mean.shape
+    most = min(most_steps, most_numbers // numbers_told(size, outputs))
     if most == 0:
         bound = fit.evidence.log_evidence
         return ClassPosterior(fit.features, state.trial, offsets, bound), fit.step
@@ -133,8 +126,8 @@ async def agree_classifier(
         fit.features,
         Softmax(offsets),
         Steps(state, 0, fit.step, fit.step),
-        most,
-        total_bounds(fit.statistics),
+        most=most,
+        bounds=total_bounds(fit.statistics),
     )
     posterior = ClassPosterior(fit.features, found.state.kept, offsets, found.state.bound)
     return posterior, found.kept_in

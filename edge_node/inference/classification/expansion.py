@@ -54,7 +54,8 @@ class Expansion:
 
     def pack(self) -> Vector:
         """As one vector for ``network.sum``."""
-        return _layout(*self.gradient.shape, len(self.slopes)).pack(**vars(self))
+        size, outputs = self.gradient.shape
+        return _layout(size, outputs, len(self.slopes)).pack(**vars(self))
 
     @classmethod
     def unpack(cls, vector: Vector, size: int, outputs: int, parameters: int = 0) -> Self:

@@ -76,7 +76,7 @@ class Softmax:
 
     @property
     def outputs(self) -> int:
-        """q = C - 1, the number of contrasts."""
+        """Q = C - 1, the number of contrasts."""
         return len(self.offsets) - 1
 
     @property

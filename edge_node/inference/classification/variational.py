@@ -28,9 +28,9 @@ what the first sweep has summed of it, and its prior is flat. The first step mov
 its gradient falls together with that of U then shows how far both explain the same: a kernel with a
 bias knows a constant function, too. No step moves a parameter by more than one.
 
-The start of a classifier is label regression, read as logits: its mean divided by w, its covariance by w kappa.
-Kappa is what regression leaves unexplained of the labels (its noise variance), and w is the
-geometric mean of kappa and the curvature at the class proportions. It needs no sum of its own.
+The start of a classifier is label regression, read as logits: its mean divided by w, its covariance
+by w kappa. Kappa is what regression leaves unexplained of the labels (its noise variance), and w is
+the geometric mean of kappa and the curvature at the class proportions. It needs no sum of its own.
 """
 
 from dataclasses import dataclass, replace

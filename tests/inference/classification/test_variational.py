@@ -46,7 +46,9 @@ def begin(sites, counts, features: Features = FEATURES):
 
 def sweep(sites, state: VariationalState, offsets, features: Features = FEATURES) -> Expansion:
     """The total of all sites' packed sums at the state's trial."""
-    local = [local_expansion(rows, features, state.trial, Softmax(offsets)).pack() for rows in sites]
+    local = [
+        local_expansion(rows, features, state.trial, Softmax(offsets)).pack() for rows in sites
+    ]
     return Expansion.unpack(np.sum(local, axis=0), *state.trial.mean.shape)
 
 
