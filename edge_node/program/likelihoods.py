@@ -26,6 +26,9 @@ from edge_node.step import Step
 
 __all__ = ["agree_latent", "likelihoods_of"]
 
+_FEWEST_STEPS = 3
+"""Of each likelihood, before bounds of several compare: the first two only begin to move it."""
+
 
 def likelihoods_of(spec: FederationSpec, encoder: Encoder) -> list[AnyLikelihood]:
     """The likelihoods that the spec's task leaves open, one or more."""
@@ -63,11 +66,13 @@ async def agree_latent(
         most_steps: how many steps may be taken, of all likelihoods together.
         most_numbers: how many numbers they may tell.
     """
+    told = numbers_told(len(fit.features.landmarks), 1, len(likelihoods[0].limits[0]))
+    if min(most_steps, most_numbers // told) < _FEWEST_STEPS * len(likelihoods):
+        likelihoods = likelihoods[:1]  # too few to compare
     tried: list[tuple[bool, LatentPosterior, Step]] = []
     taken, left = 0, most_numbers
     for i, likelihood in enumerate(likelihoods):
         state = network.once(partial(start_of, fit.statistics, fit.evidence, likelihood))
-        told = numbers_told(len(state.trial.mean), 1, len(state.trial.parameters))
         share = min(most_steps - taken, left // told) // (len(likelihoods) - i)
         start = Steps(state, taken, fit.step, fit.step)
         found = await agree_steps(network, rows, fit.features, likelihood, start, most=share)
