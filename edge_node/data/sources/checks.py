@@ -174,7 +174,8 @@ def _number_problem(data: DataSpec, value: str) -> _Problem:
         expected = f"a whole number from 0 to {LARGEST_COUNT:,}"
     elif data.task is Task.SURVIVAL:
         wrong += f" OR {value} < {SHORTEST}"
-        problem, expected = "the target is missing or not a time", f"a positive {expected}"
+        problem = "the target is missing or not a time"
+        expected = f"a positive number up to {LARGEST:g}"
     return _Problem(
         data.target,
         f"coalesce({wrong}, true)",
