@@ -33,7 +33,7 @@ from edge_node.config import FederationSpec, ModelSpec, Task, Which
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import TangentMeshError
 from edge_node.inference.evaluation import metrics
-from edge_node.model.model import ClassPredictions, Model, Predictions
+from edge_node.model.model import ClassPredictions, IntervalPredictions, Model, Predictions
 from edge_node.program.allowances import unknown_columns
 from edge_node.program.simulation import simulate
 from edge_node.security.disclosure.allowance import Allowance, remaining_rows
@@ -215,7 +215,7 @@ def _figures(case: _Case, answers: Sequence[Predictions], rows: Sequence[Any]) -
         return metrics.class_scores(y, probabilities)
     mean, sd = np.full(len(y), np.nan), np.full(len(y), np.nan)  # until a node answers
     for answer, own in zip(answers, rows, strict=True):
-        assert not isinstance(answer, ClassPredictions)  # noqa: S101 - as the first
+        assert isinstance(answer, IntervalPredictions)  # noqa: S101 - as the first
         mean[own], sd[own] = answer.mean, answer.sd
     train = case.train.target
     assert train is not None  # noqa: S101 - training rows have targets

@@ -41,7 +41,7 @@ from edge_node.config import (
 )
 from edge_node.data.sources.source import Batch
 from edge_node.inference.evaluation import metrics
-from edge_node.model.model import ClassPredictions
+from edge_node.model.model import ClassPredictions, IntervalPredictions
 
 __all__ = [
     "EPSILONS",
@@ -137,6 +137,7 @@ def _figures(question: _Question, epsilon: float | None) -> Row:
     if isinstance(predicted, ClassPredictions):
         scores = metrics.class_scores(y, predicted.probabilities)
     else:
+        assert isinstance(predicted, IntervalPredictions)  # noqa: S101 - there is no other task
         scores = scaled_scores(y, predicted.mean, predicted.sd, question.scale)
     return {**scores, "seconds": seconds}
 

@@ -33,6 +33,14 @@ __all__ = ["explain", "predict", "score"]
     "--level", default=0.95, show_default=True, help="Probability that an interval holds the value."
 )
 @click.option(
+    "--at",
+    "times",
+    type=click.FloatRange(min=0.0, min_open=True),
+    multiple=True,
+    metavar="TIME",
+    help="Survival: also the probability that the event is later than this; repeatable.",
+)
+@click.option(
     "--posterior",
     type=click.Choice([str(which) for which in Which]),
     default=str(Which.AUTO),
@@ -57,8 +65,9 @@ def predict(
 ) -> None:
     """Predict from the local posterior; works while daemon, aggregator and all peers are down.
 
-    Prints CSV, one line for each row, in order. Regression: mean, sd, lower and upper of a new
-    observation. Classification: the label, and the probability of each class.
+    Prints CSV, one line for each row, in order. Regression and counts: mean, sd, lower and upper of
+    a new observation. Survival: median, lower and upper of the time. Classes: the label (of ordered
+    ones the median), and the probability of each class.
     """
     from edge_node.model.local import saved_input
 
@@ -86,6 +95,7 @@ def _answers(
     path: Path,
     *,
     level: float,
+    times: tuple[float, ...],
     posterior: str,
     samples: int | None,
     seed: int,
@@ -102,7 +112,7 @@ def _answers(
         return trained_file(paths, path, time), []
     from edge_node.model.local import predict_file
 
-    predictions = predict_file(paths, path, level=level, which=Which(posterior))
+    predictions = predict_file(paths, path, level=level, which=Which(posterior), times=times)
     return predictions.rows(), list(predictions.warnings)
 
 
@@ -134,7 +144,9 @@ def score(paths: NodePaths, file: Path | None, as_json: bool) -> None:
     """Say how well the local posterior predicts rows whose target is known.
 
     Regression: RMSE and negative log likelihood in the target's unit, coverage of 95 % intervals,
-    the best training time. Classification: accuracy, log loss and calibration error. Nothing leaves
+    the best training time. Classification: accuracy, log loss and calibration error. Counts: mean
+    Poisson deviance, RMSE, coverage. Ordered classes: accuracy, log loss, ranked probability score.
+    Survival: concordance, coverage and calibration error, censored rows included. Nothing leaves
     this machine.
     """
     from edge_node.model.report import score_file, score_own

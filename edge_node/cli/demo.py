@@ -48,6 +48,16 @@ _EXTRA = ("matplotlib", "networkx", "sklearn")  # of `tangent-mesh[demo]`, as th
     type=click.Choice([task.value for task in Task]),
     help="What the target is. [default: inferred from its values]",
 )
+@click.option(
+    "--event",
+    metavar="COLUMN",
+    help="Survival: the column that is 1 where the event was seen, 0 where not.",
+)
+@click.option(
+    "--classes",
+    metavar="LABELS",
+    help="Ordinal: the labels in order, with commas between.",
+)
 @click.option("--nodes", default=5, show_default=True, help="How many nodes.")
 @click.option(
     "--split",

@@ -126,8 +126,18 @@ def _data_complaints(data: DataSpec) -> dict[str, bool]:
         "classification needs at least two distinct `data.classes`": (
             data.task is Task.CLASSIFICATION and len(set(data.classes)) < 2
         ),
-        "`data.classes` is for classification only": (
-            data.task is Task.REGRESSION and bool(data.classes)
+        "an ordinal target needs at least three `data.classes`, in their order": (
+            data.task is Task.ORDINAL and len(set(data.classes)) < 3
+        ),
+        "`data.classes` is for classification and ordinal targets only": (
+            not data.task.has_classes and bool(data.classes)
+        ),
+        "survival needs `data.event`: the column that is 1 where the event was seen, 0 where not": (
+            data.task is Task.SURVIVAL and not data.event
+        ),
+        "`data.event` is for survival only": (data.task is not Task.SURVIVAL and bool(data.event)),
+        f"event {data.event!r} is also an input column, or the target": (
+            bool(data.event) and data.event in (*names, data.target)
         ),
         '`categories` are for columns of `kind = "categorical"` and "site" only': any(
             column.categories and column.kind is ColumnKind.NUMERIC for column in data.columns

@@ -35,6 +35,9 @@ def privacy_complaints(spec: FederationSpec) -> dict[str, bool]:
         }
     return {
         **budget_complaints(spec.privacy, "privacy"),
+        "`[privacy]` is for regression and classification: other tasks take several sums": (
+            spec.data.task not in (Task.REGRESSION, Task.CLASSIFICATION)
+        ),
         **_level_complaints(spec.privacy),
         **_target_complaints(spec.data.task, spec.privacy),
         **{

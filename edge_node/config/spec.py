@@ -18,6 +18,7 @@ __all__ = [
     "Column",
     "ColumnKind",
     "DataSpec",
+    "Distribution",
     "FederationSpec",
     "KernelKind",
     "LandmarkKind",
@@ -53,10 +54,31 @@ _PRIVATE_LANDMARKS = 300
 
 
 class Task(enum.StrEnum):
-    """What is predicted."""
+    """What is predicted: a number, a label, how often, a label in an order, or the time until."""
 
     REGRESSION = "regression"
     CLASSIFICATION = "classification"
+    COUNT = "count"
+    ORDINAL = "ordinal"
+    SURVIVAL = "survival"
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the target is one of some labels; otherwise it is a number."""
+        return self in (Task.CLASSIFICATION, Task.ORDINAL)
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether the posterior is found step by step (`program.classification`)."""
+        return self is not Task.REGRESSION
+
+
+class Distribution(enum.StrEnum):
+    """Of times to an event; ``auto``: the one with the higher evidence."""
+
+    AUTO = "auto"
+    LOGNORMAL = "lognormal"
+    WEIBULL = "weibull"
 
 
 class ColumnKind(enum.StrEnum):
@@ -131,6 +153,9 @@ class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The schema that every node's file must fit. ``classes`` are the target's labels, in order.
 
+    The target of ``survival`` is a time, and ``event`` is the column that says whether it ended
+    with the event (1), or the row was lost from sight before it (0).
+
     ``min_rows_per_category`` is the fewest of its own rows that a site gives to a sum over a group:
     rows of a category or of a class, rows without a value, values of a column. At most one column
     has ``kind = "site"``.
@@ -141,6 +166,12 @@ class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     columns: tuple[Column, ...]
     classes: tuple[str, ...] = ()
     min_rows_per_category: int = 5
+    event: str = ""  # survival: the column that is 1 where the event was seen, 0 where it wasn't
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The columns that say what is to be predicted: the target, and survival's event."""
+        return (self.target, self.event) if self.task is Task.SURVIVAL else (self.target,)
 
     @property
     def site_column(self) -> str | None:
@@ -176,6 +207,7 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kmeans_iterations: int = 1  # each uses rows of its own, twice as many as the one before
     metric_repetitions: int = 3  # at most; 0 keeps the inputs as they are
     newton_steps: int = 12  # at most; stops when converged. 0: label regression only
+    distribution: Distribution = Distribution.AUTO  # survival: of the times
     site_refinement: bool = True  # regression: refine the posterior with a site's own rows
     site_block_rows: int = 2000  # rows of a block, within which a site models how rows depend
     site_rows: int = 8000  # rows that a site keeps in all blocks, on disk beside the model
@@ -214,8 +246,15 @@ class FederationSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def outputs(self) -> int:
-        """How many functions are learnt: one, or one fewer than there are classes."""
-        return max(1, len(self.data.classes) - 1)
+        """How many functions are learnt: one, or one fewer than there are classes in no order."""
+        return len(self.data.classes) - 1 if self.data.task is Task.CLASSIFICATION else 1
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the likelihood learns besides: dispersion or scale, or thresholds."""
+        if self.data.task is Task.ORDINAL:
+            return len(self.data.classes) - 1
+        return 2 if self.data.task in (Task.COUNT, Task.SURVIVAL) else 0
 
     @property
     def landmark_count(self) -> int:

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from edge_node.arrays import Vector
 from edge_node.config import DataSpec, Task
 from edge_node.inference.evaluation import metrics
+from edge_node.model.report import scores_by_task
 
-__all__ = ["averaged", "evaluate", "table_rows"]
+__all__ = ["averaged", "evaluate", "table_rows", "targets_in"]
 
 
 def table_rows(table: pa.Table, data: DataSpec) -> list[dict[str, Any]]:
@@ -25,8 +27,11 @@ def evaluate(
 
     Returns:
         For regression ``rmse`` and ``nll`` (in the target's unit) and ``coverage95``; for
-        classification ``accuracy``, ``log_loss`` and ``ece``.
+        classification ``accuracy``, ``log_loss`` and ``ece``; for other tasks those of
+        `edge_node.inference.evaluation.task_scores`.
     """
+    if data.task not in (Task.REGRESSION, Task.CLASSIFICATION):
+        return scores_by_task(predictions, targets_in(table, data), data)
     truth = table[data.target].to_pylist()
     if data.task is Task.CLASSIFICATION:
         labels = np.array([data.classes.index(label) for label in truth])
@@ -37,6 +42,18 @@ def evaluate(
     target = np.array(truth, dtype=float)
     mean, sd = (np.array([row[name] for row in predictions]) for name in ("mean", "sd"))
     return metrics.regression_scores(target, mean, sd**2)
+
+
+def targets_in(table: pa.Table, data: DataSpec) -> Vector:
+    """A table's targets (n,) as batches have them (`edge_node.data.sources.source.Batch`)."""
+    truth = table[data.target].to_pylist()
+    if data.task.has_classes:
+        return np.array([float(data.classes.index(label)) for label in truth])
+    target = np.array(truth, dtype=np.float64)
+    if data.task is not Task.SURVIVAL:
+        return target
+    seen = np.array(table[data.event].to_pylist(), dtype=np.float64)
+    return np.where(seen > 0, target, -target)
 
 
 def averaged(several: Sequence[dict[str, float]]) -> dict[str, float]:

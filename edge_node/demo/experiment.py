@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from edge_node import console
-from edge_node.config import DataSpec, FederationSpec, Task, Which
+from edge_node.config import DataSpec, FederationSpec, Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.demo.data.sites import Site
@@ -180,7 +180,7 @@ def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table]
     try:
         model = _learn(spec, federation.files[site.name])
     except (DataError, NumericalError):
-        if data.task is not Task.CLASSIFICATION:
+        if not data.task.has_classes:
             return None
         shares = _class_shares(site.train, data)
         return lambda table: [shares] * table.num_rows

@@ -22,13 +22,15 @@ _BINS = 10
 def draw_predictions(
     predictions: Sequence[dict[str, Any]], table: pa.Table, data: DataSpec, path: Path
 ) -> None:
-    """A reliability diagram (classification), or predicted against actual with intervals."""
+    """A reliability diagram (classes), or predicted against actual with intervals."""
     figure = Figure(figsize=(5.2, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    if data.task is Task.CLASSIFICATION:
+    if data.task.has_classes:
         _reliability(axes, predictions, table[data.target].to_pylist())
     else:
         _against(axes, predictions, np.array(table[data.target].to_pylist(), float), data.target)
+        if data.task is Task.SURVIVAL:
+            axes.set(xscale="log", yscale="log")
     figure.savefig(path, dpi=150)
 
 
@@ -62,8 +64,9 @@ def _reliability(axes: Any, predictions: Sequence[dict[str, Any]], truth: list[s
 
 
 def _against(axes: Any, predictions: Sequence[dict[str, Any]], truth: Any, target: str) -> None:
+    centre = "median" if "median" in predictions[0] else "mean"
     mean, lower, upper = (
-        np.array([row[name] for row in predictions]) for name in ("mean", "lower", "upper")
+        np.array([row[name] for row in predictions]) for name in (centre, "lower", "upper")
     )
     outside = (truth < lower) | (truth > upper)
     for rows, colour, label in (

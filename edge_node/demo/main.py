@@ -45,6 +45,8 @@ class Choices:
     target: str | None = None
     site_column: str | None = None
     task: str | None = None
+    event: str | None = None
+    classes: str | None = None
     ignore: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -121,6 +123,8 @@ def choose_data(choices: Choices) -> Dataset:
         "--target": choices.target,
         "--site-column": choices.site_column,
         "--task": choices.task,
+        "--event": choices.event,
+        "--classes": choices.classes,
         "--ignore": choices.ignore,
         "--categorical": choices.categorical,
         "--missing": choices.missing,
@@ -142,6 +146,8 @@ def choose_data(choices: Choices) -> Dataset:
         choices.target,
         site_column=choices.site_column,
         task=Task(choices.task) if choices.task else None,
+        event=choices.event,
+        classes=[label.strip() for label in (choices.classes or "").split(",") if label.strip()],
         ignore=choices.ignore,
         categorical=choices.categorical,
         missing=choices.missing,
@@ -153,6 +159,7 @@ def _check_roles(choices: Choices) -> None:
     roles: dict[str, set[str | None]] = {
         "--target": {choices.target},
         "--site-column": {choices.site_column} - {None},
+        "--event": {choices.event} - {None},
         "--ignore": set(choices.ignore),
         "--categorical": set(choices.categorical),
     }

@@ -60,9 +60,23 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
                 expected="at least two classes",
                 found=f"{classes[0]} in every row",
             )
-        indices = np.searchsorted(classes, labels).astype(np.float64)  # of rows that count
+        indices = np.searchsorted(classes, labels)  # of rows that count
+        return self._fit_classes(X, y, classes, indices, rows=rows, sites=sites)
+
+    def _fit_classes(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: NDArray[Any],
+        indices: NDArray[np.intp],
+        *,
+        rows: NDArray[np.intp],
+        sites: ArrayLike | None,
+    ) -> Self:
+        """Fit to X and indices (n,) of classes (C,), of the ``rows`` that count; y has the name."""
+        target = indices.astype(np.float64)
         kind = "" if classes.dtype == object else classes.dtype.str
-        self._learn(X, Target.named(y, indices, rows, classes=_names(classes), kind=kind), sites)
+        self._learn(X, Target.named(y, target, rows, classes=_names(classes), kind=kind), sites)
         self.classes_ = classes
         return self
 

@@ -41,7 +41,7 @@ __all__ = ["Estimator"]
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type hints
-    """Base of `TangentMeshRegressor` and `TangentMeshClassifier`, which document the parameters."""
+    """Base of all estimators; `TangentMeshRegressor` documents the parameters."""
 
     _task: ClassVar[Task]
 
@@ -62,6 +62,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         kmeans_iterations: int = 1,
         metric_repetitions: int = 3,
         newton_steps: int = 12,
+        distribution: str = "auto",
         site_refinement: bool = True,
         site_block_rows: int = 2000,
         site_rows: int = 8000,
@@ -85,6 +86,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.kmeans_iterations = kmeans_iterations
         self.metric_repetitions = metric_repetitions
         self.newton_steps = newton_steps
+        self.distribution = distribution
         self.site_refinement = site_refinement
         self.site_block_rows = site_block_rows
         self.site_rows = site_rows
@@ -175,7 +177,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
             sources = sources_of(batch, sites, target.rows)
             spec = self._spec(columns, target, nodes=max(len(sources), SMALLEST_COHORT))
             self._warn(warnings_of(spec))
-            with blas_threads(self.threads, len(batch)):
+            with blas_threads(self.threads, len(target.rows)):
                 models = simulate(spec, sources, report=self._report if self.verbose else None)
         notes = Notes(labels=target.kind, named=hasattr(self, "feature_names_in_"))
         models = {site: replace(model, notes=notes) for site, model in models.items()}
@@ -216,11 +218,15 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
             check_width(numbers)
         return numbers
 
-    def _answers(self, X: Any, model: Model, which: Which = Which.AUTO) -> Predictions:
-        """A model's answers at X. Raises NotFittedError or ValueError."""
+    def _answers(
+        self, X: Any, model: Model, which: Which = Which.AUTO, **asked: Any
+    ) -> Predictions:
+        """A model's answers at X; ``asked`` as for `Model.predict`. Raises NotFittedError or
+        ValueError.
+        """
         with translated():
-            batch = self._rows_to_answer(X)
-            answers = joined([model.predict(each, which=which) for each in dense_parts(batch)])
+            parts = dense_parts(self._rows_to_answer(X))
+            answers = joined([model.predict(each, which=which, **asked) for each in parts])
         self._warn(answers.warnings)
         return answers
 
@@ -245,12 +251,18 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
 
     def _spec(self, columns: tuple[Column, ...], target: Target, *, nodes: int) -> FederationSpec:
         """What daemons would be given for the same model. Raises ParameterError."""
-        name = target.name
-        while any(column.name == name for column in columns):
+        name, taken = target.name, [column.name for column in columns]
+        while name in taken:
             name += "_"
+        data = {"task": self._task, "target": name, "columns": columns, "classes": target.classes}
+        if self._task is Task.SURVIVAL:
+            event = "event"
+            while event in (name, *taken):
+                event += "_"
+            data["event"] = event
         return checked_spec(
             self.get_params(),
-            {"task": self._task, "target": name, "columns": columns, "classes": target.classes},
+            data,
             nodes=nodes,
             of=type(self).__name__,
         )

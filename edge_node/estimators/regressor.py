@@ -47,7 +47,8 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
         metric_repetitions: how often it is learnt how much each column matters, at most; 0: all
             count alike.
-        newton_steps: iterations of a classifier at most; a regressor needs none.
+        newton_steps: iterations at most, of all but a regressor, which needs none.
+        distribution: of times to an event, "lognormal", "weibull" or "auto".
         site_refinement: whether each site refines the shared model with its own rows (regressor).
         site_block_rows: rows of a block, within which a site models how rows depend.
         site_rows: rows that a site keeps in blocks.

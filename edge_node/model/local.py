@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -13,13 +13,19 @@ from edge_node.config import Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.site import site_of
 from edge_node.data.sources.source import open_source
+from edge_node.model.answers import TimePredictions
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model, Predictions
 
 __all__ = ["joined", "predict_file", "saved_input"]
 
 
 def predict_file(
-    paths: NodePaths, file: Path, *, level: float = 0.95, which: Which = Which.AUTO
+    paths: NodePaths,
+    file: Path,
+    *,
+    level: float = 0.95,
+    which: Which = Which.AUTO,
+    times: Sequence[float] = (),
 ) -> Predictions:
     """Predict every row of a CSV or Parquet file; arguments as for `Model.predict`.
 
@@ -29,7 +35,9 @@ def predict_file(
     """
     model = Model.load(paths.model)
     source = open_source(file, model.data, with_target=False, site=site_of(paths, model.data))
-    return joined([model.predict(batch, level=level, which=which) for batch in source.batches()])
+    return joined(
+        [model.predict(batch, level=level, which=which, times=times) for batch in source.batches()]
+    )
 
 
 def joined(parts: list[Predictions]) -> Predictions:
@@ -37,7 +45,18 @@ def joined(parts: list[Predictions]) -> Predictions:
     warnings = tuple(dict.fromkeys(warning for part in parts for warning in part.warnings))
     if isinstance(parts[0], ClassPredictions):
         tables = [part.probabilities for part in parts if isinstance(part, ClassPredictions)]
-        return ClassPredictions(parts[0].classes, np.concatenate(tables), warnings)
+        first = parts[0]
+        return ClassPredictions(first.classes, np.concatenate(tables), warnings, first.ordered)
+    if isinstance(parts[0], TimePredictions):
+        timed = [part for part in parts if isinstance(part, TimePredictions)]
+        return TimePredictions(
+            median=np.concatenate([part.median for part in timed]),
+            lower=np.concatenate([part.lower for part in timed]),
+            upper=np.concatenate([part.upper for part in timed]),
+            times=parts[0].times,
+            survival=np.concatenate([part.survival for part in timed]),
+            warnings=warnings,
+        )
     intervals = [part for part in parts if isinstance(part, IntervalPredictions)]
     return IntervalPredictions(
         mean=np.concatenate([part.mean for part in intervals]),

@@ -5,7 +5,7 @@ NumPy archive without pickles, replaced atomically. The site's own rows, which r
 in a second archive beside it, and are for this site alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import DataSpec, LandmarkKind, ModelSpec, PrivacySpec, Task, Which
@@ -21,8 +22,16 @@ from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.features.nystrom import Features
+from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
+from edge_node.model.answers import (
+    TimePredictions,
+    class_probabilities,
+    count_moments_and_bounds,
+    median_classes,
+    time_predictions,
+)
 from edge_node.model.archive import FORMAT, read_archive, refusing_damage, write_archive
 from edge_node.security.disclosure.bill import Bill
 from edge_node.security.files import remove
@@ -84,7 +93,7 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class IntervalPredictions:
-    """Regression: arrays of shape (n,) in the target's unit.
+    """Regression and counts: arrays of shape (n,) in the target's unit.
 
     ``sd`` is that of a new observation (noise included); ``lower`` and ``upper`` bound it with the
     probability asked for.
@@ -107,24 +116,40 @@ class IntervalPredictions:
 
 @dataclass(frozen=True)
 class ClassPredictions:
-    """Classification: ``probabilities`` (n, C) in the order of ``classes``; rows sum to one."""
+    """Classification: ``probabilities`` (n, C) in the order of ``classes``; rows sum to one.
+
+    Where the order of the classes means something (``ordered``), a row's label is the median class.
+    """
 
     classes: tuple[str, ...]
     probabilities: Matrix
     warnings: tuple[str, ...] = ()
+    ordered: bool = False
+
+    @property
+    def labels(self) -> NDArray[np.intp]:
+        """Each row's class (n,), as an index: the most probable one, or the median."""
+        chosen = median_classes if self.ordered else _most_probable
+        return chosen(self.probabilities)
 
     def rows(self) -> list[dict[str, Any]]:
         """A dictionary for each row."""
         return [
             {
-                "label": self.classes[int(np.argmax(row))],
+                "label": self.classes[int(label)],
                 "probabilities": dict(zip(self.classes, row.tolist(), strict=True)),
             }
-            for row in self.probabilities
+            for label, row in zip(self.labels, self.probabilities, strict=True)
         ]
 
 
-Predictions: TypeAlias = IntervalPredictions | ClassPredictions
+def _most_probable(probabilities: Matrix) -> NDArray[np.intp]:
+    """The class (n,) of the highest probability."""
+    chosen: NDArray[np.intp] = np.argmax(probabilities, axis=1)
+    return chosen
+
+
+Predictions: TypeAlias = IntervalPredictions | ClassPredictions | TimePredictions
 
 
 @dataclass(frozen=True)
@@ -137,30 +162,38 @@ class Model:
 
     data: DataSpec
     encoder: Encoder
-    posterior: Posterior | ClassPosterior
+    posterior: Posterior | ClassPosterior | LatentPosterior
     provenance: Provenance
     refinement: Refinement | None = None
     prefers_site: bool = False
     notes: Notes | None = None
 
     def predict(
-        self, batch: Batch, *, level: float = 0.95, which: Which = Which.AUTO
+        self,
+        batch: Batch,
+        *,
+        level: float = 0.95,
+        which: Which = Which.AUTO,
+        times: Sequence[float] = (),
     ) -> Predictions:
         """Predict a batch's targets.
 
         Args:
             batch: raw rows, as `data.sources.source` reads them; a target is ignored.
-            level: probability that an interval holds a new observation (regression).
+            level: probability that an interval holds a new observation (not of classes).
             which: the posterior that answers; by default the one that the site prefers. Rows far
                 from all of the site's own are always answered by the global one.
+            times: at which the probability is asked that the event is later (survival).
 
         Raises:
-            DataError: ``level`` is not strictly between 0 and 1, or this node has no refinement.
+            DataError: ``level`` is not strictly between 0 and 1, or this node has no refinement;
+                ``times`` are not positive, or the target is no time.
         """
         if not 0 < level < 1:
             raise DataError(
                 "not a probability", where="level", expected="0 < level < 1", found=str(level)
             )
+        self._check_times(times)
         refinement = self._answering(which)
         inputs = self.encoder.encode(batch)
         warnings = tuple(self.encoder.warnings_for(batch))
@@ -168,11 +201,43 @@ class Model:
             return ClassPredictions(
                 self.data.classes, self.posterior.predict_proba(inputs), warnings
             )
+        if isinstance(self.posterior, LatentPosterior):
+            return self._through_likelihood(self.posterior, inputs, level, times, warnings)
         mean, variance = self._observation(inputs, refinement)
         deviation = np.sqrt(variance)
         mean, deviation = self.encoder.unscale(mean, deviation)
         half_width = NormalDist().inv_cdf((1 + level) / 2) * deviation
         return IntervalPredictions(mean, deviation, mean - half_width, mean + half_width, warnings)
+
+    def _through_likelihood(
+        self,
+        posterior: LatentPosterior,
+        inputs: Matrix,
+        level: float,
+        times: Sequence[float],
+        warnings: tuple[str, ...],
+    ) -> Predictions:
+        """Predictions of counts, of ordered classes, of times."""
+        if self.data.task is Task.SURVIVAL:
+            return time_predictions(posterior, inputs, level, times, warnings)
+        if self.data.task is Task.COUNT:
+            answers = count_moments_and_bounds(posterior, inputs, level)
+            return IntervalPredictions(*answers, warnings)
+        probabilities = class_probabilities(posterior, inputs)
+        return ClassPredictions(self.data.classes, probabilities, warnings, ordered=True)
+
+    def _check_times(self, times: Sequence[float]) -> None:
+        if times and self.data.task is not Task.SURVIVAL:
+            raise DataError(
+                "survival at a time is for times to an event",
+                where="times",
+                expected='a model of `task = "survival"`',
+                found=str(self.data.task),
+            )
+        if not all(0 < time < float("inf") for time in times):
+            raise DataError(
+                "not a time", where="times", expected="positive numbers", found=str(list(times))
+            )
 
     def latent(self, batch: Batch) -> tuple[Matrix, Matrix]:
         """Mean and sd of the latent function that all nodes share, at a batch.
@@ -183,7 +248,10 @@ class Model:
         if isinstance(self.posterior, ClassPosterior):
             contrasts, covariance = self.posterior.latent(inputs)
             return contrasts, np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        mean, variance = self.posterior.predict(inputs)
+        if isinstance(self.posterior, LatentPosterior):
+            mean, variance = self.posterior.latent(inputs)
+        else:
+            mean, variance = self.posterior.predict(inputs)
         return mean[:, None], np.sqrt(variance)[:, None]
 
     def _answering(self, which: Which) -> Refinement | None:
@@ -247,14 +315,20 @@ class Model:
             if header["format"] != FORMAT:
                 raise ValueError(f"format {header['format']}")
             data = msgspec.convert(header["data"], DataSpec)
-            kind = ClassPosterior if data.task is Task.CLASSIFICATION else Posterior
-            posterior = kind.from_arrays(arrays)
+            posterior = _POSTERIORS.get(data.task, LatentPosterior).from_arrays(arrays)
             encoder = Encoder.from_dict(header["encoder"])
             provenance = msgspec.convert(header["provenance"], Provenance)
             notes = msgspec.convert(header["notes"], Notes | None)
         with refusing_damage(_site_path(path)):
             own = _read_refinement(_site_path(path), text, posterior.features)
         return cls(data, encoder, posterior, provenance, *own, notes=notes)
+
+
+_POSTERIORS: Mapping[Task, type[Posterior] | type[ClassPosterior]] = {
+    Task.REGRESSION: Posterior,
+    Task.CLASSIFICATION: ClassPosterior,
+}
+"""What a model's archive holds, by task; of all others, a `LatentPosterior`."""
 
 
 def _site_path(path: Path) -> Path:

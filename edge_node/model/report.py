@@ -1,14 +1,14 @@
 """Reports on a saved model: which inputs matter, how well it predicts known rows, and draws."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.config import Task, Which, load_node_config
+from edge_node.config import DataSpec, Task, Which, load_node_config
 from edge_node.config.paths import NodePaths
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.site import site_of
@@ -19,12 +19,25 @@ from edge_node.inference.evaluation import metrics
 from edge_node.inference.evaluation.flow import GradientFlow, best_time
 from edge_node.inference.evaluation.loo import leave_one_out
 from edge_node.inference.evaluation.sampling import sample_function, sample_probabilities
+from edge_node.inference.evaluation.task_scores import (
+    count_scores,
+    ordinal_scores,
+    survival_scores,
+)
 from edge_node.inference.features.relevance import relevance
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
 from edge_node.security.files import write_atomically
 
-__all__ = ["draw_relevance", "explain", "sample_file", "score_file", "score_own", "trained_file"]
+__all__ = [
+    "draw_relevance",
+    "explain",
+    "sample_file",
+    "score_file",
+    "score_own",
+    "scores_by_task",
+    "trained_file",
+]
 
 Row = dict[str, Any]
 
@@ -83,7 +96,7 @@ def score_file(paths: NodePaths, file: Path) -> list[Row]:
     Returns:
         A row for each posterior. Regression: ``rmse`` and ``nll`` in the target's unit,
         ``coverage95``, and for the global posterior ``best_time`` (`inference.evaluation.flow`).
-        Classification: ``accuracy, log_loss, ece``.
+        Classification: ``accuracy, log_loss, ece``. Other tasks: `evaluation.task_scores`.
 
     Raises:
         DataError: there is no posterior yet, or the file doesn't fit the schema.
@@ -102,6 +115,9 @@ def _figures(model: Model, source: FileSource, which: Which) -> Row:
     batches = list(source.batches())
     y = np.concatenate([_targets(batch) for batch in batches])
     answers = [model.predict(batch, which=which) for batch in batches]
+    if model.data.task not in (Task.REGRESSION, Task.CLASSIFICATION):
+        predicted = [row for each in answers for row in each.rows()]
+        return {"rows": len(y), **scores_by_task(predicted, y, model.data)}
     if model.data.task is Task.CLASSIFICATION:
         parts = [each.probabilities for each in answers if isinstance(each, ClassPredictions)]
         return {"rows": len(y), **metrics.class_scores(y, np.concatenate(parts))}
@@ -110,6 +126,33 @@ def _figures(model: Model, source: FileSource, which: Which) -> Row:
         np.concatenate([getattr(each, name) for each in intervals]) for name in ("mean", "sd")
     )
     return {"rows": len(y), **metrics.regression_scores(y, mean, sd**2)}
+
+
+def scores_by_task(
+    predictions: Sequence[Mapping[str, Any]], target: Vector, data: DataSpec
+) -> dict[str, float]:
+    """The scores of counts, ordered classes or times; each prediction a dictionary.
+
+    Args:
+        predictions: n of them, as a node answers.
+        target: (n,), as batches have it.
+        data: the schema.
+    """
+    if data.task is Task.ORDINAL:
+        index = {name: i for i, name in enumerate(data.classes)}
+        labels = np.array([float(index[row["label"]]) for row in predictions])
+        probabilities = [
+            [row["probabilities"][name] for name in data.classes] for row in predictions
+        ]
+        return ordinal_scores(target, np.array(probabilities), labels)
+
+    def column(name: str) -> Vector:
+        return np.array([row[name] for row in predictions])
+
+    lower, upper = column("lower"), column("upper")
+    if data.task is Task.COUNT:
+        return count_scores(target, column("mean"), lower, upper)
+    return survival_scores(np.abs(target), target > 0, lower, column("median"), upper)
 
 
 def _targets(batch: Batch) -> Vector:
@@ -173,6 +216,12 @@ def sample_file(paths: NodePaths, file: Path, draws: int, seed: int) -> list[Row
         drawn = sample_probabilities(model.posterior, X, draws, random)
         names = [f"p_{label}_{i + 1}" for label in model.data.classes for i in range(draws)]
         return _rows(names, drawn.reshape(len(X), -1))
+    if not isinstance(model.posterior, Posterior):
+        raise DataError(
+            "joint draws are for regression and classification",
+            where="--samples",
+            found=str(model.data.task),
+        )
     f = sample_function(model.posterior, X, draws, random)
     scaled, _ = model.encoder.unscale(f, f)
     return _rows([f"sample_{i + 1}" for i in range(draws)], scaled)

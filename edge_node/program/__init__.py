@@ -5,7 +5,8 @@ chooses from a total; everything else is a pure function of a node's own rows or
 share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
 Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
-`candidates`), `places` (with `landmarks`), and `regression` or `classification`. `private` is the
+`candidates`), `places` (with `landmarks`), and `regression`, `classification` or `likelihoods`.
+`private` is the
 program of a spec with differential privacy. `allowances` says what the rows may tell, `schedule`
 plans how that is spent, `metered` counts what they tell. `recounting` keeps sums over counted
 nodes, `together` puts several into one sweep, `root_decisions` reads the root's choices,
@@ -25,6 +26,7 @@ from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
@@ -34,6 +36,7 @@ from edge_node.program.candidates import Candidate, agree_fits
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
 from edge_node.program.landmarks import NOTHING
+from edge_node.program.likelihoods import agree_latent, likelihoods_of
 from edge_node.program.metered import MeteredNetwork
 from edge_node.program.parts import Parts, agree_parts
 from edge_node.program.places import agree_candidate, choose_first_bases, targets_of
@@ -135,7 +138,7 @@ async def infer(
     schedule = planned(parts)
     foresees(len(network.steps) + len(schedule.sums))
     rows = EncodedRows(source, parts.encoder)
-    learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
+    learn = _step_by_step if spec.data.task.takes_steps else _regression
     fewest = NOTHING if partitioned() else floors.landmark
     learnt = await learn(recounting, rows, parts, spec, schedule, metered=metered, fewest=fewest)
     provenance = provenance_of(
@@ -174,14 +177,14 @@ class _Learnt:
     """
 
     candidate: Candidate
-    posterior: Posterior | ClassPosterior
+    posterior: Posterior | ClassPosterior | LatentPosterior
     step: Step
     uncovered_share: float
     refinement: Refinement | None = None
     prefers_site: bool = False
 
 
-async def _classifier(
+async def _step_by_step(
     network: RecountingNetwork,
     rows: EncodedRows,
     parts: Parts,
@@ -191,8 +194,8 @@ async def _classifier(
     metered: MeteredNetwork,
     fewest: int,
 ) -> _Learnt:
-    """Features from label regression, then quasi-Newton steps from what may still be told."""
-    labels = targets_of(rows, spec)
+    """Features from a regression, then quasi-Newton steps from what may still be told."""
+    targets = targets_of(rows, spec)
     _, candidate, features, schedule = await agree_candidate(
         network,
         rows,
@@ -203,15 +206,19 @@ async def _classifier(
         bases=parts.bases,
         fitted=metered.fitted,
     )
-    (fit,) = await agree_fits(network, Step("posterior"), labels, [candidate], [features])
-    posterior, step = await agree_classifier(
-        network,
-        rows,
-        fit,
-        class_offsets(np.array(rows.encoder.class_counts)),
-        most_steps=schedule.steps,
-        most_numbers=min(schedule.step_numbers, metered.left),
-    )
+    (fit,) = await agree_fits(network, Step("posterior"), targets, [candidate], [features])
+    steps, numbers = schedule.steps, min(schedule.step_numbers, metered.left)
+    posterior: ClassPosterior | LatentPosterior
+    if spec.data.task is Task.CLASSIFICATION:
+        offsets = class_offsets(np.array(rows.encoder.class_counts))
+        posterior, step = await agree_classifier(
+            network, rows, fit, offsets, most_steps=steps, most_numbers=numbers
+        )
+    else:
+        tried = likelihoods_of(spec, rows.encoder)
+        posterior, step = await agree_latent(
+            network, rows, fit, tried, most_steps=steps, most_numbers=numbers
+        )
     return _Learnt(candidate, posterior, step, fit.statistics.uncovered_share)
 
 

@@ -16,6 +16,8 @@ from edge_node.inference.features.landmarks import gaussian_landmarks
 from edge_node.inference.features.metric import place_exactly
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.inference.likelihoods.ordinal import ScoredRows
+from edge_node.inference.likelihoods.survival import TimedRows
 from edge_node.network.base import Network
 from edge_node.program.candidates import AnyRows, Candidate, Fit, agree_features, choose_bases
 from edge_node.program.landmarks import agree_centroids, encode_public, kmeans_step
@@ -76,9 +78,16 @@ def choose_first_bases(
 
 def targets_of(rows: EncodedRows, spec: FederationSpec) -> AnyRows:
     """The rows with the targets that features are chosen by: a class becomes some numbers."""
-    if spec.data.task is Task.REGRESSION:
-        return rows
-    return LabelRows(rows, class_offsets(np.array(rows.encoder.class_counts)))
+    counts = np.array(rows.encoder.class_counts)
+    match spec.data.task:
+        case Task.CLASSIFICATION:
+            return LabelRows(rows, class_offsets(counts))
+        case Task.ORDINAL:
+            return ScoredRows(rows, counts)
+        case Task.SURVIVAL:
+            return TimedRows(rows)
+        case _:
+            return rows
 
 
 async def agree_candidate(

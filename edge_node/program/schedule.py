@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from edge_node.config import DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.config import DataSpec, Distribution, FederationSpec, LandmarkKind, ModelSpec, Task
 from edge_node.data.sources.schema import numeric_columns
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
@@ -26,6 +26,8 @@ __all__ = ["PlannedSum", "Schedule", "coarse_kinds"]
 
 _COARSE_SHARE = 0.45  # of what may be told: kernels and metric
 _STEPS_SHARE = 0.3  # of what the coarse look leaves: a classifier's steps, of r numbers each
+_FEWEST_STEPS = 5  # where a likelihood learns parameters: with fewer, they stay near their start
+_ENOUGH = 10  # landmarks, beyond which steps are worth more
 _MOST_COARSE = 512  # landmarks: with more, the metric hardly changes
 _FEWEST = 4  # landmarks of any use
 _ROWS_PER_NUMBER = 30  # of a full metric; with fewer, a diagonal one predicts better
@@ -76,7 +78,9 @@ class Schedule:
         full: landmarks of the posterior.
         iterations: of k-means, each on rows of its own; 0: landmarks are not moved.
         messages: of full size: one for each noise that a regression tries.
-        steps: of a classifier.
+        steps: of a posterior that is found step by step.
+        parameters: h, of its likelihood.
+        likelihoods: how many are tried.
     """
 
     inputs: int
@@ -91,6 +95,8 @@ class Schedule:
     iterations: int
     messages: int
     steps: int
+    parameters: int = 0
+    likelihoods: int = 1
 
     @classmethod
     def plan(cls, spec: FederationSpec, allowance: Allowance, *, rows: int, inputs: int) -> Self:
@@ -142,6 +148,8 @@ class Schedule:
             iterations=model.kmeans_iterations if moved else 0,
             messages=1,
             steps=_steps(spec),
+            parameters=spec.parameters,
+            likelihoods=_likelihoods(spec),
         )
         if rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(inputs) and inputs <= finest:
             plan = draft._resolved(left, most)
@@ -208,7 +216,8 @@ class Schedule:
     def _largest_full(self, left: int, most: int, steps: int) -> int:
         """The most landmarks of a posterior for which ``left`` numbers are enough.
 
-        They leave enough for all ``steps``, or for as many as `_STEPS_SHARE` of the numbers allows.
+        They leave enough for all ``steps``, or for as many as `_STEPS_SHARE` of the numbers allows;
+        where a likelihood learns parameters, for `_FEWEST_STEPS` of each, if that is possible.
         """
 
         def largest(share: int, steps: int) -> int:
@@ -217,6 +226,10 @@ class Schedule:
 
         if not steps:
             return largest(left, 0)
+        if self.parameters:
+            for few in (_FEWEST_STEPS * self.likelihoods, _FEWEST_STEPS, 3):
+                if (found := largest(left, min(steps, few))) >= _ENOUGH:
+                    return found
         return max(largest(left, steps), largest(int((1 - _STEPS_SHARE) * left), 0))
 
     @property
@@ -258,7 +271,7 @@ class Schedule:
     @property
     def _step(self) -> int:
         """The numbers of a classifier's step."""
-        return numbers_told(self.full, self.outputs)
+        return numbers_told(self.full, self.outputs, self.parameters)
 
 
 def coarse_kinds(model: ModelSpec) -> tuple[LandmarkKind, ...]:
@@ -269,8 +282,14 @@ def coarse_kinds(model: ModelSpec) -> tuple[LandmarkKind, ...]:
 
 
 def _steps(spec: FederationSpec) -> int:
-    """The most steps of a classifier; a regression takes none."""
-    return spec.model.newton_steps if spec.data.task is Task.CLASSIFICATION else 0
+    """The most steps; a regression takes none, and a choice of two likelihoods twice as many."""
+    return spec.model.newton_steps * _likelihoods(spec) if spec.data.task.takes_steps else 0
+
+
+def _likelihoods(spec: FederationSpec) -> int:
+    """How many likelihoods are tried: two where the distribution of times is left open."""
+    either = spec.data.task is Task.SURVIVAL and spec.model.distribution is Distribution.AUTO
+    return 2 if either else 1
 
 
 def _message(landmarks: int, outputs: int = 1) -> int:
@@ -285,10 +304,10 @@ def _encoding(data: DataSpec, inputs: int) -> int:
     those of each class, label and gap. Labels have no products. Of a column at most one number,
     label or gap is no input, because all rows have it.
     """
-    numeric, regression = len(numeric_columns(data)), data.task is Task.REGRESSION
+    numeric, number = len(numeric_columns(data)), not data.task.has_classes
     products = numeric * (numeric + 1) // 2
     groups = 1 + len(data.classes) + max(inputs - numeric, 0) + len(data.columns)
-    return 5 * (numeric + regression) + products + groups
+    return 5 * (numeric + number) + products + groups
 
 
 def _numbers(sums: Sequence[PlannedSum]) -> int:

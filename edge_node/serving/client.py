@@ -47,7 +47,8 @@ def predict(
         timeout: seconds.
 
     Returns:
-        For each row, ``mean, sd, lower, upper`` or ``label, probabilities``.
+        For each row, ``mean, sd, lower, upper``, or ``median, lower, upper`` of a time, or
+        ``label, probabilities``.
 
     Raises:
         DataError: a row doesn't fit the schema.
@@ -65,6 +66,8 @@ def predict(
 def _prediction(reply: pb.Prediction) -> dict[str, Any]:
     if reply.label:
         return {"label": reply.label, "probabilities": dict(reply.probabilities)}
+    if reply.median:  # a time, so positive
+        return {"median": reply.median, "lower": reply.lower, "upper": reply.upper}
     return {"mean": reply.mean, "sd": reply.sd, "lower": reply.lower, "upper": reply.upper}
 
 

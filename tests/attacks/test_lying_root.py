@@ -156,7 +156,7 @@ def test_a_classification_refuses_the_choice(step: str, lie: Lie) -> None:
     assert_refused(learn(Task.CLASSIFICATION, step, lie), step)
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
 def test_the_same_choices_untouched_are_used(task: Task) -> None:
     """The control: what is refused above is refused because of the lie."""
     assert not [outcome for outcome in learn(task) if isinstance(outcome, BaseException)]

@@ -59,7 +59,7 @@ def rows_in(file: Path, rows: Matrix) -> int:
     return sum((x[0], x[1]) in known or (x[1], x[2]) in known for x in wanted)
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
 @pytest.mark.parametrize("kind", [LandmarkKind.KMEANS, LandmarkKind.GAUSSIAN])
 def test_the_shared_file_holds_no_row(tmp_path: Path, kind: LandmarkKind, task: Task) -> None:
     """Whatever kind its landmarks are; and none of these is a row up to rounding."""

@@ -132,7 +132,7 @@ def test_a_run_tells_no_rows(monkeypatch: pytest.MonkeyPatch, task: Task, rows: 
     assert found(victims.rows, nearby).sum() <= guessed(victims, victims.rows)
 
 
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
 def test_without_the_allowance_a_run_tells_rows(
     monkeypatch: pytest.MonkeyPatch, task: Task
 ) -> None:

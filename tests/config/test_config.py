@@ -56,7 +56,20 @@ def test_a_spec_is_read() -> None:
             "one of",
         ),
         ("classes", "clases", "clases"),
-        ('"classification"', '"regression"', "for classification only"),
+        ('"classification"', '"regression"', "is for classification"),
+        ('"classification"', '"count"', "is for classification and ordinal targets"),
+        ('"classification"', '"ordinal"', "at least three `data.classes`, in their order"),
+        ('["no", "yes"]', '["no", "yes"]\nevent = "e"', "`data.event` is for survival only"),
+        (
+            '"classification"\ntarget = "y"\nclasses = ["no", "yes"]',
+            '"survival"\ntarget = "y"',
+            "survival needs `data.event`",
+        ),
+        (
+            '"classification"\ntarget = "y"\nclasses = ["no", "yes"]',
+            '"survival"\ntarget = "y"\nevent = "a"',
+            "event 'a' is also an input column",
+        ),
     ],
 )
 def test_a_spec_that_could_not_be_meant(before: str, after: str, complaint: str) -> None:

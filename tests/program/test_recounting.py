@@ -28,14 +28,16 @@ LOST_AT = [
         (Task.CLASSIFICATION, step)
         for step in ("counts", "spread", "statistics/0", "posterior", "newton/0")
     ),
+    *((task, "newton/1") for task in (Task.COUNT, Task.ORDINAL, Task.SURVIVAL)),
 ]
 
 
 def spec_for(task: Task, **changes: int) -> FederationSpec:
     """A small model that takes every kind of step."""
     columns = tuple(Column(name=name) for name in "abc")
-    classes = ("no", "yes") if task is Task.CLASSIFICATION else ()
-    data = DataSpec(task=task, target="y", columns=columns, classes=classes)
+    classes = ("no", "yes", "often")[: 2 + (task is Task.ORDINAL)] if task.has_classes else ()
+    event = "seen" if task is Task.SURVIVAL else ""
+    data = DataSpec(task=task, target="y", columns=columns, classes=classes, event=event)
     model = ModelSpec(
         landmarks=8, depths=(1,), biases=(1.0,), metric_repetitions=1, min_rows_per_landmark=3
     )
@@ -48,7 +50,15 @@ def sources_for(task: Task, rows: int = 60) -> dict[str, MemorySource]:
     for node in "abc":
         X = random.normal(size=(rows, 3))
         y = np.sin(2 * X[:, 0]) + 0.2 * random.normal(size=rows)
-        y = y if task is Task.REGRESSION else (y > 0).astype(float)
+        match task:
+            case Task.CLASSIFICATION:
+                y = (y > 0).astype(float)
+            case Task.ORDINAL:
+                y = np.digitize(y, [-0.3, 0.5]).astype(float)
+            case Task.COUNT:
+                y = random.poisson(np.exp(1 + y)).astype(float)
+            case Task.SURVIVAL:
+                y = np.exp(y) * np.where(random.random(rows) < 0.3, -1, 1)
         sources[node] = MemorySource((Batch(X, np.empty((rows, 0), dtype=object), y),))
     return sources
 

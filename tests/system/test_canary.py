@@ -105,7 +105,7 @@ async def run_program(
     return Catch(b"\n".join(wire), np.concatenate([given, *rows]), totals, models[0])
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
 @pytest.mark.parametrize("parents", [CHAIN, STAR], ids=["chain", "star"])
 async def test_no_row_is_in_anything_that_is_sent(
     tmp_path: Path, wire: list[bytes], task: Task, parents: Mapping[str, str]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.config import ColumnKind
+from edge_node.config import ColumnKind, Task
+from edge_node.data.encoding.targets import as_summed
 from edge_node.data.sources.source import Batch, Source
 from edge_node.errors import DataError
 
@@ -65,7 +66,7 @@ class Encoder(msgspec.Struct, frozen=True):
     """The agreed encoding; inputs are ordered numeric, one-hot, missing.
 
     ``target_most`` bounds a standardised target's absolute value, as ``most`` does an input's;
-    None: nothing does.
+    None: nothing does. ``task`` says on which scale the target is standardised (`targets`).
     """
 
     numeric: tuple[NumericFeature, ...]
@@ -77,6 +78,7 @@ class Encoder(msgspec.Struct, frozen=True):
     class_counts: tuple[int, ...]
     warnings: tuple[str, ...]
     target_most: float | None = None
+    task: Task = Task.REGRESSION
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -96,12 +98,18 @@ class Encoder(msgspec.Struct, frozen=True):
         return np.column_stack(columns)
 
     def targets(self, batch: Batch) -> Vector:
-        """A batch's targets (n,): standardised, or class indices."""
+        """A batch's targets (n,): standardised, or class indices. Times to an event: (n, 2), with
+        whether it was seen in the second column.
+        """
         if batch.target is None:
             raise DataError("the rows have no target")
-        scaled: Vector = (batch.target - self.target_location) / self.target_scale
-        most = self.target_most
-        return scaled if most is None else np.clip(scaled, -most, most)
+        scaled: Vector = as_summed(batch.target, self.task) - self.target_location
+        scaled /= self.target_scale
+        if self.target_most is not None:
+            scaled = np.clip(scaled, -self.target_most, self.target_most)
+        if self.task is Task.SURVIVAL:
+            return np.column_stack([scaled, batch.target > 0])
+        return scaled
 
     def unscale(self, mean: Vector, sd: Vector) -> tuple[Vector, Vector]:
         """Mean and sd of standardised targets, in the target's own unit."""

@@ -20,10 +20,16 @@ from edge_node.data.sources.duck import (
 from edge_node.data.sources.schema import LONGEST_LABEL, categorical_columns, numeric_columns
 from edge_node.errors import DataError
 
-__all__ = ["LARGEST", "FileRows", "count_rows"]
+__all__ = ["LARGEST", "LARGEST_COUNT", "SHORTEST", "FileRows", "count_rows"]
 
 LARGEST = 1e120
 """The largest absolute value of a number: larger ones can't be summed."""
+
+LARGEST_COUNT = 10**9
+"""The largest count: a logarithm tells all counts up to it apart."""
+
+SHORTEST = 1e-120
+"""The shortest time: logarithms of shorter ones would be all that is seen."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,8 @@ def _problems(data: DataSpec, types: Mapping[str, str], *, with_target: bool) ->
         yield _label_problem(column, types, agreed_on=with_target and not column.categories)
     if with_target:
         yield _target_problem(data, types)
+        if data.task is Task.SURVIVAL:
+            yield _event_problem(data, types)
 
 
 def _label_problem(column: Column, types: Mapping[str, str], *, agreed_on: bool) -> _Problem:
@@ -140,15 +148,8 @@ def _label_problem(column: Column, types: Mapping[str, str], *, agreed_on: bool)
 
 
 def _target_problem(data: DataSpec, types: Mapping[str, str]) -> _Problem:
-    if data.task is Task.REGRESSION:
-        value = number(data.target, types)
-        return _Problem(
-            data.target,
-            f"coalesce(isnan({value}) OR abs({value}) > {LARGEST}, true)",
-            "the target is missing or not a finite number",
-            f"a number up to {LARGEST:g} in every row",
-            "Correct the cell, or leave the row out",
-        )
+    if not data.task.has_classes:
+        return _number_problem(data, number(data.target, types))
     known = ", ".join(literal(label) for label in data.classes)
     return _Problem(
         data.target,
@@ -160,6 +161,40 @@ def _target_problem(data: DataSpec, types: Mapping[str, str]) -> _Problem:
     )
 
 
+def _number_problem(data: DataSpec, value: str) -> _Problem:
+    """What a target that is a number may not be; ``value`` is SQL."""
+    wrong = f"isnan({value}) OR abs({value}) > {LARGEST}"
+    problem, expected = (
+        "the target is missing or not a finite number",
+        f"a number up to {LARGEST:g}",
+    )
+    if data.task is Task.COUNT:
+        wrong += f" OR {value} < 0 OR {value} > {LARGEST_COUNT} OR {value} <> trunc({value})"
+        problem = "the target is missing or not a count"
+        expected = f"a whole number from 0 to {LARGEST_COUNT:,}"
+    elif data.task is Task.SURVIVAL:
+        wrong += f" OR {value} < {SHORTEST}"
+        problem = "the target is missing or not a time"
+        expected = f"a positive number up to {LARGEST:g}"
+    return _Problem(
+        data.target,
+        f"coalesce({wrong}, true)",
+        problem,
+        f"{expected} in every row",
+        "Correct the cell, or leave the row out",
+    )
+
+
+def _event_problem(data: DataSpec, types: Mapping[str, str]) -> _Problem:
+    return _Problem(
+        data.event,
+        f"coalesce({number(data.event, types)} NOT IN (0, 1), true)",
+        "the event is missing, or neither 0 nor 1",
+        "1 where the event was seen at the time, 0 where the row was lost from sight before it",
+        "Correct the cell, or leave the row out",
+    )
+
+
 def _check_types(
     path: Path, data: DataSpec, types: Mapping[str, str], *, with_target: bool
 ) -> None:
@@ -167,7 +202,7 @@ def _check_types(
     numbers = [column.name for column in numeric_columns(data)]
     texts = [column.name for column in categorical_columns(data)]
     if with_target:
-        (numbers if data.task is Task.REGRESSION else texts).append(data.target)
+        (texts if data.task.has_classes else numbers).extend(data.target_columns)
     _refuse(path, [name for name in numbers if not is_number(types[name])], types, "numbers")
     _refuse(path, [name for name in texts if not is_text(types[name])], types, "text")
 

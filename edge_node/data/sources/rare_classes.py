@@ -1,5 +1,7 @@
 """A site's rows without those of classes of which it has too few.
 
+Where the target is a time, rows in which the event was seen are one class, and all others another.
+
 The sum of features over the rows of a class follows from a classifier's totals. If a site had one
 row of a class, its part of that sum would be the row. So such rows take part in no sum at all.
 Copies of a row count once.
@@ -26,11 +28,13 @@ class ClassRows:
         source: the source.
         classes: indices of the classes whose rows are kept.
         left_out: how many rows of which classes aren't, in words.
+        task: what the target is.
     """
 
     source: Source
     classes: tuple[int, ...]
     left_out: str
+    task: Task = Task.CLASSIFICATION
 
     def batches(self) -> Iterator[Batch]:
         """Batches of the source; those without any such row are empty."""
@@ -38,35 +42,45 @@ class ClassRows:
             if batch.target is None:
                 yield batch
                 continue
-            kept = np.isin(batch.target, self.classes)
+            kept = np.isin(_classes_of(batch.target, self.task), self.classes)
             yield Batch(batch.numeric[kept], batch.categorical[kept], batch.target[kept])
 
 
 def without_rare_classes(source: Source, data: DataSpec, fewest: int) -> Source:
     """The rows with which a site takes part: those of classes of which it has enough.
 
-    A regression takes part with all rows.
+    A regression takes part with all rows, and so do counts.
 
     Args:
         source: the site's rows; targets that are no class are left to be refused by name.
         data: the schema.
         fewest: how many distinct rows of a class the site must have.
     """
-    if data.task is Task.REGRESSION or fewest <= 1:
+    names = data.classes
+    if data.task is Task.SURVIVAL:
+        names = ("no event", "an event")
+    if not names or fewest <= 1:
         return source
-    counts, distinct = np.zeros((2, len(data.classes)))
+    counts, distinct = np.zeros((2, len(names)))
     copies = FirstCopies()
     for batch in source.batches():
-        if batch.target is None or not np.isin(batch.target, range(len(counts))).all():
+        target = None if batch.target is None else _classes_of(batch.target, data.task)
+        if target is None or not np.isin(target, range(len(counts))).all():
             return source
-        counts += class_counts(batch.target, len(counts))
+        counts += class_counts(target, len(counts))
         first = copies.add(batch_hashes(batch, with_target=True))
-        distinct += class_counts(batch.target[first], len(counts))
+        distinct += class_counts(target[first], len(counts))
     rare = [i for i, rows in enumerate(distinct.tolist()) if 0 < rows < fewest]
     if not rare:
         return source
-    described = ", ".join(f"{counts[i]:.0f} of class {data.classes[i]!r}" for i in rare)
-    return ClassRows(source, tuple(i for i in range(len(counts)) if i not in rare), described)
+    described = ", ".join(f"{counts[i]:.0f} of class {names[i]!r}" for i in rare)
+    kept = tuple(i for i in range(len(counts)) if i not in rare)
+    return ClassRows(source, kept, described, data.task)
+
+
+def _classes_of(target: Vector, task: Task) -> Vector:
+    """Class indices (n,): of a time, whether its event was seen."""
+    return (target > 0).astype(np.float64) if task is Task.SURVIVAL else target
 
 
 def class_counts(target: Vector | None, classes: int) -> Vector:

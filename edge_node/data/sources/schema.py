@@ -54,7 +54,8 @@ def check_columns(
     Raises:
         DataError: a column is missing or extra; both lists are named.
     """
-    needed = [column.name for column in data.columns] + [data.target] * with_target
+    targets = list(data.target_columns)
+    needed = [column.name for column in data.columns] + targets * with_target
     missing = [name for name in needed if name not in names]
     if missing:
         raise DataError(
@@ -64,7 +65,7 @@ def check_columns(
             found=_listed(names),
             remedy="Add it (cells may be empty where a value is missing), or correct its name",
         )
-    known = {*needed, data.target, *ignore}
+    known = {*needed, *targets, *ignore}
     extra = [name for name in names if name not in known]
     if extra:
         raise DataError(

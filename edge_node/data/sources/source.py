@@ -51,7 +51,8 @@ class Batch:
     Attributes:
         numeric: (n, p) float64, NaN where missing.
         categorical: (n, q) of str, None where missing.
-        target: (n,) numbers (regression) or class indices (classification), float64; or None.
+        target: (n,) float64: numbers (regression, counts), class indices, or times to an event,
+            negative where it wasn't seen; or None.
     """
 
     numeric: NDArray[np.float64]
@@ -138,9 +139,18 @@ class FileSource:
         selected = [as_number(c.name, self.types) for c in numeric_columns(self.data)]
         selected += [as_text(c.name, self.types) for c in categorical_columns(self.data)]
         if self.with_target:
-            regression = self.data.task is Task.REGRESSION
-            selected.append((as_number if regression else as_text)(self.data.target, self.types))
+            selected.append(self._target())
         return f"SELECT {', '.join(selected)} FROM {relation(self.path)}"  # noqa: S608 - quoted
+
+    def _target(self) -> str:
+        """SQL: the target's cells."""
+        data, types = self.data, self.types
+        if data.task.has_classes:
+            return as_text(data.target, types)
+        value = as_number(data.target, types)
+        if data.task is not Task.SURVIVAL:
+            return value
+        return f"CASE WHEN {as_number(data.event, types)} = 0 THEN -{value} ELSE {value} END"
 
     def _batch(self, columns: list[NDArray[Any]]) -> Batch:
         numbers = len(numeric_columns(self.data))
@@ -157,7 +167,7 @@ class FileSource:
         if not self.with_target:
             return Batch(numeric, categorical)
         target = columns[inputs]
-        if self.data.task is Task.CLASSIFICATION:
+        if self.data.task.has_classes:
             index = {label: i for i, label in enumerate(self.data.classes)}
             target = np.array([index.get(label, -1) for label in target])
             if target.min(initial=0) < 0:

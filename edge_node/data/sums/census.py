@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from edge_node.arrays import Vector
-from edge_node.config import DataSpec, Task
+from edge_node.config import DataSpec
 from edge_node.data.sources.schema import numeric_columns
 
 __all__ = ["SIZES", "Census", "number_names", "sizes_of"]
@@ -103,9 +103,9 @@ def sizes_of(rows: int) -> tuple[int, ...]:
 
 
 def number_names(data: DataSpec) -> list[str]:
-    """The numeric columns and then, for regression, the target."""
+    """The numeric columns and then, unless it is a class, the target."""
     names = [column.name for column in numeric_columns(data)]
-    return [*names, data.target] if data.task is Task.REGRESSION else names
+    return names if data.task.has_classes else [*names, data.target]
 
 
 def _chunks(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import DataSpec, Task
 from edge_node.data.encoding.groups import MISSING, kept_groups
-from edge_node.data.sources.checks import LARGEST
+from edge_node.data.encoding.targets import as_summed
+from edge_node.data.sources.checks import LARGEST, LARGEST_COUNT
 from edge_node.data.sources.copies import DistinctRows
 from edge_node.data.sources.rare_classes import class_counts
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
@@ -26,6 +27,11 @@ from edge_node.data.sums.labels import add_labels
 from edge_node.errors import DataError
 
 __all__ = ["Given", "given_by"]
+
+_EXPECTED = {
+    Task.COUNT: f"a whole number from 0 to {LARGEST_COUNT:,}",
+    Task.SURVIVAL: "a time that is not zero",
+}
 
 
 @dataclass(frozen=True)
@@ -130,9 +136,9 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
 
 def _numbers(batch: Batch, data: DataSpec) -> Matrix:
     """Their values (n, columns); NaN is a missing one."""
-    if data.task is Task.CLASSIFICATION or batch.target is None:
+    if data.task.has_classes or batch.target is None:
         return batch.numeric.copy()
-    return np.column_stack([batch.numeric, batch.target])
+    return np.column_stack([batch.numeric, as_summed(batch.target, data.task)])
 
 
 def _check_numbers(numbers: Matrix, data: DataSpec) -> None:
@@ -152,8 +158,10 @@ def _check_numbers(numbers: Matrix, data: DataSpec) -> None:
 def _classes(batch: Batch, data: DataSpec) -> Vector:
     """Rows of each class. Raises DataError for a target that is missing or no class index."""
     target = np.empty(0) if batch.target is None else batch.target
-    wrong, expected = np.isnan(target), "a number"
-    if data.task is Task.CLASSIFICATION:
+    wrong, expected = np.isnan(as_summed(target, data.task)), _EXPECTED.get(data.task, "a number")
+    if data.task is Task.COUNT:
+        wrong |= (target != np.rint(target)) | (target < 0) | (target > LARGEST_COUNT)
+    if data.task.has_classes:
         wrong = ~np.isin(target, range(len(data.classes)))
         expected = f"the index of one of {len(data.classes)} classes"
     if wrong.any():
@@ -164,6 +172,4 @@ def _classes(batch: Batch, data: DataSpec) -> Vector:
             found=f"{int(wrong.sum())} rows without",
             remedy="Correct the row, or leave it out",
         )
-    if data.task is Task.REGRESSION:
-        return np.zeros(0)
-    return class_counts(target, len(data.classes))
+    return class_counts(target, len(data.classes)) if data.task.has_classes else np.zeros(0)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector, round_absolute, round_significant
-from edge_node.config import Column, ColumnKind, DataSpec, Task
+from edge_node.config import Column, ColumnKind, DataSpec
 from edge_node.data.encoding.encoder import (
     CategoricalFeature,
     Encoder,
@@ -76,7 +76,7 @@ def local_spread(
     numbers = len(raw.numeric)
     columns = [number.index for number in raw.numeric]
     centres, units = _centres(raw, data)
-    used = [*columns, *([len(given.values) - 1] if data.task is Task.REGRESSION else [])]
+    used = [*columns, *([] if data.task.has_classes else [len(given.values) - 1])]
     first, squares = np.zeros(len(used)), np.zeros(len(used))
     second, both = np.zeros((numbers, numbers)), np.zeros((numbers, numbers))
     copies, per_column = DistinctRows(), (_ROWS_PER_COLUMN if fewest > 1 else 0)
@@ -106,7 +106,7 @@ def local_spread(
 def _centres(raw: Encoder, data: DataSpec) -> tuple[Vector, Vector]:
     """Around what, and in which units, deviations of the numbers and the target are taken."""
     centres, units = [f.location for f in raw.numeric], [f.scale for f in raw.numeric]
-    if data.task is Task.REGRESSION:
+    if not data.task.has_classes:
         centres.append(raw.target_location)
         units.append(raw.target_scale)
     return np.array(centres), np.array(units)
@@ -123,7 +123,7 @@ def _indicators(raw: Encoder, given: Given, data: DataSpec) -> list[int]:
 def _layout(raw: Encoder, data: DataSpec) -> Layout:
     """What is summed; values, first moments and squares are of the numbers, then of the target."""
     numbers = len(raw.numeric)
-    columns = numbers + (data.task is Task.REGRESSION)
+    columns = numbers + (not data.task.has_classes)
     return Layout(
         {
             "rows": (),
@@ -178,7 +178,7 @@ def read_spread(
         target_scale=_target_scale(centre, spread, data, raw),
         rows=int(rows),
         class_counts=tuple(parts["classes"].astype(int).tolist()),
-        target_most=_FARTHEST_TARGET if data.task is Task.REGRESSION else None,
+        target_most=None if data.task.has_classes else _FARTHEST_TARGET,
         warnings=encoder.warnings
         + tuple(f"no site has enough rows of class {label!r}" for label, n in absent if not n),
     )
@@ -211,7 +211,7 @@ def _one_scale(variance: Vector, raw: Encoder) -> Vector:
 
 def _target_scale(centre: Vector, spread: Vector, data: DataSpec, raw: Encoder) -> float:
     """The target's scale; it stands last in both."""
-    if data.task is Task.CLASSIFICATION:
+    if data.task.has_classes:
         return 1.0
     if spread[-1] <= _CONSTANT + 1e-12 * centre[-1] ** 2:
         raise DataError(
@@ -234,7 +234,7 @@ def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
     """
     counts = agreed.counts
     scales = [unit / _GAIN for unit in counts.units]
-    regression = data.task is Task.REGRESSION
+    regression = not data.task.has_classes
     numeric, categorical = numeric_columns(data), categorical_columns(data)
     used = [values > 0 for values in counts.values[: len(numeric)]]
     listed = [
@@ -257,6 +257,7 @@ def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
         target_scale=scales[-1] if regression else 1.0,
         rows=0,
         class_counts=(),
+        task=data.task,
         warnings=tuple(
             f"column {column.name!r} has too few values at each site and is not used"
             for i, column in enumerate(numeric)

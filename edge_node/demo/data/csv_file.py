@@ -37,6 +37,8 @@ def load_csv(
     *,
     site_column: str | None = None,
     task: Task | None = None,
+    event: str | None = None,
+    classes: Sequence[str] = (),
     ignore: Sequence[str] = (),
     categorical: Sequence[str] = (),
     missing: Sequence[str] = (),
@@ -47,7 +49,10 @@ def load_csv(
         path: the file.
         target: the column to predict. Rows without it are left out.
         site_column: the column that says which site a row is from; it is no input.
-        task: what the target is; None: inferred.
+        task: what the target is; None: inferred, as a time where there is an event, and as ordered
+            classes where they are given.
+        event: the column that is 1 where the event was seen, 0 where not (survival).
+        classes: the labels of an ordinal target, in their order. Empty: as numbers, if they are.
         ignore: columns that are not used.
         categorical: columns whose cells are labels, whatever they look like.
         missing: texts that stand for a missing cell, beside the empty one.
@@ -57,20 +62,22 @@ def load_csv(
             doubt; the target is the same in every row; a number is infinite or too large.
     """
     cells = read_cells(path, ignore=ignore, missing=missing)
-    check_named([n for n in (target, site_column, *categorical) if n], list(cells.columns), path)
+    named = [n for n in (target, event, site_column, *categorical) if n]
+    check_named(named, list(cells.columns), path)
+    task = task or (Task.SURVIVAL if event else Task.ORDINAL if classes else None)
     answer = cells.columns[target]
     if not answer.present.any():
         raise DataError("the target is missing in every row", where=f"{path}: column {target!r}")
     rows = {name: column.taken(answer.present) for name, column in cells.columns.items()}
     task = _task(path, rows[target], Task.CLASSIFICATION if target in categorical else task)
-    columns = [column for name, column in rows.items() if name not in (target, site_column)]
+    columns = [column for name, column in rows.items() if name not in (target, event, site_column)]
     inputs, left_out = _inputs(path, columns, categorical)
-    classes = tuple(sorted(rows[target].labels)) if task is Task.CLASSIFICATION else ()
-    data = DataSpec(task=task, target=target, columns=inputs, classes=classes)
+    labels = _classes(path, rows[target], task, classes)
+    data = DataSpec(task=task, target=target, columns=inputs, classes=labels, event=event or "")
     _check(cells, data)
     used = {name: column for name, column in rows.items() if name not in left_out}
     numeric = {column.name for column in inputs if column.kind is ColumnKind.NUMERIC}
-    numeric |= {target} if task is Task.REGRESSION else set()
+    numeric |= set() if task.has_classes else set(data.target_columns)
     table = pa.table({n: _numbers(c) if n in numeric else c.text for n, c in used.items()})
     dropped = int((~answer.present).sum())
     notes = [f"{dropped} rows without a target were left out"] if dropped else []
@@ -79,11 +86,32 @@ def load_csv(
     return Dataset(path.name, table, data, site_column, tuple(notes), left_out, where=str(path))
 
 
+def _classes(path: Path, target: CellColumn, task: Task, given: Sequence[str]) -> tuple[str, ...]:
+    """The target's labels: as they are given, or in the order of numbers or of the alphabet.
+
+    Raises:
+        DataError: ordered ones are neither given nor numbers.
+    """
+    if not task.has_classes or given:
+        return tuple(given)
+    if task is Task.CLASSIFICATION:
+        return tuple(sorted(target.labels))
+    if not target.is_number.all():
+        raise DataError(
+            "the order of the target's classes is not known",
+            where=f"{path}: column {target.name!r}",
+            expected="`--classes LABEL,LABEL,...` from the lowest to the highest",
+            found=", ".join(map(repr, target.labels)),
+            remedy="Name the classes in their order with `--classes`",
+        )
+    return tuple(sorted(target.labels, key=float))
+
+
 def _task(path: Path, target: CellColumn, chosen: Task | None) -> Task:
     """What the target is. Raises DataError where it is in doubt, or always the same."""
     ways = [Way("--task classification", "take each cell as a class")]
     doubt = None
-    if chosen is Task.REGRESSION:
+    if chosen is not None and not chosen.has_classes:
         doubt = doubt_about_numbers(path, target, ways, share=0.0)
     elif chosen is None and not target.is_number.all():
         doubt = doubt_about(path, target, ways)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from edge_node import console
-from edge_node.config import ColumnKind, Task
+from edge_node.config import ColumnKind
 from edge_node.demo.data.datasets import Dataset
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ColumnSummary:
 
     Attributes:
         column: its name.
-        role: "input", "target", "site" or "left out".
+        role: "input", "target", "event", "site" or "left out".
         kind: "numeric" or "categorical"; empty for a column that is left out.
         missing: how many cells are missing.
         range: the lowest and the highest number, of a numeric column with any.
@@ -93,9 +93,9 @@ def schema_table(columns: Sequence[ColumnSummary]) -> "Table":
 def _used(dataset: Dataset) -> Iterator[ColumnSummary]:
     data = dataset.data
     kinds = {column.name: column.kind for column in data.columns}
-    if data.task is Task.REGRESSION:
-        kinds[data.target] = ColumnKind.NUMERIC
-    roles = {data.target: "target", dataset.site_column: "site"}
+    if not data.task.has_classes:
+        kinds |= dict.fromkeys(data.target_columns, ColumnKind.NUMERIC)
+    roles = {dataset.site_column: "site", data.event: "event", data.target: "target"}
     for name in dataset.table.column_names:
         cells, role = dataset.table[name], roles.get(name, "input")
         if kinds.get(name) is ColumnKind.NUMERIC:

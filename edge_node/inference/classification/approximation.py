@@ -7,12 +7,13 @@ row's likelihood has on average. Any other curvature would have to be summed, r^
 each pair of contrasts, and those are better kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
+from edge_node.inference.classification.expected import NO_PARAMETERS
 from edge_node.inference.numerics.eigenbasis import Eigenbasis
 
 __all__ = ["Approximation"]
@@ -27,12 +28,14 @@ class Approximation:
         curvature: W (q, q), symmetric, positive semi-definite.
         gram: G (r, r).
         amplitude: a.
+        parameters: theta (h,), the likelihood's, that go with it.
     """
 
     mean: Matrix
     curvature: Matrix
     gram: Eigenbasis
     amplitude: float
+    parameters: Vector = field(default_factory=NO_PARAMETERS.copy)
 
     @property
     def outputs(self) -> int:

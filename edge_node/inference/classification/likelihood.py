@@ -17,9 +17,10 @@ from functools import cache
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.classification.classes import contrast
+from edge_node.inference.classification.classes import contrast, one_hot
+from edge_node.inference.classification.expected import NO_PARAMETERS, Expected, pairs
 
-__all__ = ["Expectations", "average", "pairs", "softmax_curvature"]
+__all__ = ["Expectations", "Softmax", "average", "pairs", "softmax_curvature"]
 
 _WEIGHTS = np.array(
     [
@@ -63,6 +64,39 @@ class Expectations:
     curvature: Matrix
 
 
+@dataclass(frozen=True)
+class Softmax:
+    """The likelihood of classes, for the steps; it has no parameters to learn.
+
+    Attributes:
+        offsets: fixed means of the logits (C,).
+    """
+
+    offsets: Vector
+
+    @property
+    def outputs(self) -> int:
+        """Q = C - 1, the number of contrasts."""
+        return len(self.offsets) - 1
+
+    @property
+    def limits(self) -> tuple[Vector, Vector]:
+        """Of no parameters."""
+        return NO_PARAMETERS, NO_PARAMETERS
+
+    def expect(self, y: Vector, parameters: Vector, mean: Matrix, covariance: Matrix) -> Expected:
+        """As `Likelihood.expect`, for class indices y (n,). Raises NumericalError for others."""
+        classes = len(self.offsets)
+        target, averages = one_hot(y, classes), average(self.offsets, mean, covariance)
+        return Expected(
+            np.vecdot(target, averages.log_probabilities),
+            (target - averages.probabilities) @ contrast(classes),
+            averages.curvature,
+            NO_PARAMETERS,
+            NO_PARAMETERS,
+        )
+
+
 def average(offsets: Vector, mean: Matrix, covariance: Matrix) -> Expectations:
     """Average over g ~ N(mean, covariance).
 
@@ -89,11 +123,6 @@ def average(offsets: Vector, mean: Matrix, covariance: Matrix) -> Expectations:
         p += np.exp(each)
         curvature += softmax_curvature(np.exp(each))
     return Expectations(log_p / len(points), p / len(points), curvature / len(points))
-
-
-def pairs(outputs: int) -> list[tuple[int, int]]:
-    """The distinct entries (j, k), j <= k, of a symmetric (q, q) matrix, in order."""
-    return [(j, k) for j in range(outputs) for k in range(j, outputs)]
 
 
 def softmax_curvature(p: Matrix) -> Matrix:

@@ -58,8 +58,8 @@ class SecantCurvature:
         columns = np.concatenate([self.columns, new], axis=1)
         return type(self)(self.diagonal, columns, np.append(self.signs, [1.0, -1.0]))
 
-    def solve(self, x: Vector, ridge: float) -> Vector:
-        """(B + ridge I)^-1 x (n,), for a positive ridge (Woodbury)."""
+    def solve(self, x: Vector, ridge: float | Vector) -> Vector:
+        """(B + ridge I)^-1 x (n,), for a positive ridge, or diag ridge (n,) (Woodbury)."""
         inverse = 1.0 / (self.diagonal + ridge)
         scaled = inverse[:, None] * self.columns
         small = np.diag(self.signs) + self.columns.T @ scaled

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftangentmesh/v1/prediction.proto\x12\x0etangentmesh.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"1\n\x04\x43\x65ll\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"x\n\x03Row\x12-\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x1e.tangentmesh.v1.Row.CellsEntry\x1a\x42\n\nCellsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.tangentmesh.v1.Cell:\x02\x38\x01\"U\n\x0ePredictRequest\x12!\n\x04rows\x18\x01 \x03(\x0b\x32\x13.tangentmesh.v1.Row\x12\r\n\x05level\x18\x02 \x01(\x01\x12\x11\n\tposterior\x18\x03 \x01(\t\"\xcf\x01\n\nPrediction\x12\x0c\n\x04mean\x18\x01 \x01(\x01\x12\n\n\x02sd\x18\x02 \x01(\x01\x12\r\n\x05lower\x18\x03 \x01(\x01\x12\r\n\x05upper\x18\x04 \x01(\x01\x12\r\n\x05label\x18\x05 \x01(\t\x12\x44\n\rprobabilities\x18\x06 \x03(\x0b\x32-.tangentmesh.v1.Prediction.ProbabilitiesEntry\x1a\x34\n\x12ProbabilitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"^\n\x0cPredictReply\x12/\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1a.tangentmesh.v1.Prediction\x12\x10\n\x08warnings\x18\x02 \x03(\t\x12\x0b\n\x03run\x18\x03 \x01(\x04\"\x0f\n\rStatusRequest\"\xe1\x03\n\x0bStatusReply\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\r\n\x05phase\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0b\n\x03run\x18\x05 \x01(\x04\x12\x0c\n\x04step\x18\x06 \x01(\t\x12\x13\n\x0bwaiting_for\x18\x07 \x03(\t\x12*\n\x07waiting\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13\x64iscovery_reachable\x18\t \x01(\x08\x12\x0e\n\x06\x63ohort\x18\n \x03(\t\x12\x32\n\x0eposterior_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13\x63\x65rtificate_expires\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\r \x01(\t\x12\x12\n\nbytes_sent\x18\x0e \x01(\x04\x12\x16\n\x0e\x62ytes_received\x18\x0f \x01(\x04\x12\x17\n\x0fsteps_completed\x18\x10 \x01(\x04\x12\"\n\x04\x62ill\x18\x11 \x01(\x0b\x32\x14.tangentmesh.v1.Bill\x12\x0c\n\x04told\x18\x12 \x01(\x04\x12\x15\n\rsteps_planned\x18\x13 \x01(\x04\")\n\x08StepBill\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07numbers\x18\x02 \x01(\x04\"\xe2\x01\n\x04\x42ill\x12\'\n\x05steps\x18\x01 \x03(\x0b\x32\x18.tangentmesh.v1.StepBill\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x0f\n\x07\x63olumns\x18\x04 \x01(\x04\x12\x11\n\tmost_told\x18\x05 \x01(\x01\x12\x11\n\tcoalition\x18\x06 \x01(\r\x12.\n\x05sizes\x18\x07 \x03(\x0b\x32\x1f.tangentmesh.v1.Bill.SizesEntry\x1a,\n\nSizesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32\x96\x01\n\x05Local\x12G\n\x07Predict\x12\x1e.tangentmesh.v1.PredictRequest\x1a\x1c.tangentmesh.v1.PredictReply\x12\x44\n\x06Status\x12\x1d.tangentmesh.v1.StatusRequest\x1a\x1b.tangentmesh.v1.StatusReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftangentmesh/v1/prediction.proto\x12\x0etangentmesh.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"1\n\x04\x43\x65ll\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"x\n\x03Row\x12-\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x1e.tangentmesh.v1.Row.CellsEntry\x1a\x42\n\nCellsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.tangentmesh.v1.Cell:\x02\x38\x01\"U\n\x0ePredictRequest\x12!\n\x04rows\x18\x01 \x03(\x0b\x32\x13.tangentmesh.v1.Row\x12\r\n\x05level\x18\x02 \x01(\x01\x12\x11\n\tposterior\x18\x03 \x01(\t\"\xdf\x01\n\nPrediction\x12\x0c\n\x04mean\x18\x01 \x01(\x01\x12\n\n\x02sd\x18\x02 \x01(\x01\x12\r\n\x05lower\x18\x03 \x01(\x01\x12\r\n\x05upper\x18\x04 \x01(\x01\x12\r\n\x05label\x18\x05 \x01(\t\x12\x44\n\rprobabilities\x18\x06 \x03(\x0b\x32-.tangentmesh.v1.Prediction.ProbabilitiesEntry\x12\x0e\n\x06median\x18\x07 \x01(\x01\x1a\x34\n\x12ProbabilitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"^\n\x0cPredictReply\x12/\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1a.tangentmesh.v1.Prediction\x12\x10\n\x08warnings\x18\x02 \x03(\t\x12\x0b\n\x03run\x18\x03 \x01(\x04\"\x0f\n\rStatusRequest\"\xe1\x03\n\x0bStatusReply\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\r\n\x05phase\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0b\n\x03run\x18\x05 \x01(\x04\x12\x0c\n\x04step\x18\x06 \x01(\t\x12\x13\n\x0bwaiting_for\x18\x07 \x03(\t\x12*\n\x07waiting\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13\x64iscovery_reachable\x18\t \x01(\x08\x12\x0e\n\x06\x63ohort\x18\n \x03(\t\x12\x32\n\x0eposterior_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13\x63\x65rtificate_expires\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\r \x01(\t\x12\x12\n\nbytes_sent\x18\x0e \x01(\x04\x12\x16\n\x0e\x62ytes_received\x18\x0f \x01(\x04\x12\x17\n\x0fsteps_completed\x18\x10 \x01(\x04\x12\"\n\x04\x62ill\x18\x11 \x01(\x0b\x32\x14.tangentmesh.v1.Bill\x12\x0c\n\x04told\x18\x12 \x01(\x04\x12\x15\n\rsteps_planned\x18\x13 \x01(\x04\")\n\x08StepBill\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07numbers\x18\x02 \x01(\x04\"\xe2\x01\n\x04\x42ill\x12\'\n\x05steps\x18\x01 \x03(\x0b\x32\x18.tangentmesh.v1.StepBill\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x0f\n\x07\x63olumns\x18\x04 \x01(\x04\x12\x11\n\tmost_told\x18\x05 \x01(\x01\x12\x11\n\tcoalition\x18\x06 \x01(\r\x12.\n\x05sizes\x18\x07 \x03(\x0b\x32\x1f.tangentmesh.v1.Bill.SizesEntry\x1a,\n\nSizesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32\x96\x01\n\x05Local\x12G\n\x07Predict\x12\x1e.tangentmesh.v1.PredictRequest\x1a\x1c.tangentmesh.v1.PredictReply\x12\x44\n\x06Status\x12\x1d.tangentmesh.v1.StatusRequest\x1a\x1b.tangentmesh.v1.StatusReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,21 +48,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST']._serialized_start=289
   _globals['_PREDICTREQUEST']._serialized_end=374
   _globals['_PREDICTION']._serialized_start=377
-  _globals['_PREDICTION']._serialized_end=584
-  _globals['_PREDICTION_PROBABILITIESENTRY']._serialized_start=532
-  _globals['_PREDICTION_PROBABILITIESENTRY']._serialized_end=584
-  _globals['_PREDICTREPLY']._serialized_start=586
-  _globals['_PREDICTREPLY']._serialized_end=680
-  _globals['_STATUSREQUEST']._serialized_start=682
-  _globals['_STATUSREQUEST']._serialized_end=697
-  _globals['_STATUSREPLY']._serialized_start=700
-  _globals['_STATUSREPLY']._serialized_end=1181
-  _globals['_STEPBILL']._serialized_start=1183
-  _globals['_STEPBILL']._serialized_end=1224
-  _globals['_BILL']._serialized_start=1227
-  _globals['_BILL']._serialized_end=1453
-  _globals['_BILL_SIZESENTRY']._serialized_start=1409
-  _globals['_BILL_SIZESENTRY']._serialized_end=1453
-  _globals['_LOCAL']._serialized_start=1456
-  _globals['_LOCAL']._serialized_end=1606
+  _globals['_PREDICTION']._serialized_end=600
+  _globals['_PREDICTION_PROBABILITIESENTRY']._serialized_start=548
+  _globals['_PREDICTION_PROBABILITIESENTRY']._serialized_end=600
+  _globals['_PREDICTREPLY']._serialized_start=602
+  _globals['_PREDICTREPLY']._serialized_end=696
+  _globals['_STATUSREQUEST']._serialized_start=698
+  _globals['_STATUSREQUEST']._serialized_end=713
+  _globals['_STATUSREPLY']._serialized_start=716
+  _globals['_STATUSREPLY']._serialized_end=1197
+  _globals['_STEPBILL']._serialized_start=1199
+  _globals['_STEPBILL']._serialized_end=1240
+  _globals['_BILL']._serialized_start=1243
+  _globals['_BILL']._serialized_end=1469
+  _globals['_BILL_SIZESENTRY']._serialized_start=1425
+  _globals['_BILL_SIZESENTRY']._serialized_end=1469
+  _globals['_LOCAL']._serialized_start=1472
+  _globals['_LOCAL']._serialized_end=1622
 # @@protoc_insertion_point(module_scope)

@@ -42,7 +42,7 @@ class PredictRequest(_message.Message):
     def __init__(self, rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., level: _Optional[float] = ..., posterior: _Optional[str] = ...) -> None: ...
 
 class Prediction(_message.Message):
-    __slots__ = ("mean", "sd", "lower", "upper", "label", "probabilities")
+    __slots__ = ("mean", "sd", "lower", "upper", "label", "probabilities", "median")
     class ProbabilitiesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -56,13 +56,15 @@ class Prediction(_message.Message):
     UPPER_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_FIELD_NUMBER: _ClassVar[int]
     mean: float
     sd: float
     lower: float
     upper: float
     label: str
     probabilities: _containers.ScalarMap[str, float]
-    def __init__(self, mean: _Optional[float] = ..., sd: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., label: _Optional[str] = ..., probabilities: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    median: float
+    def __init__(self, mean: _Optional[float] = ..., sd: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., label: _Optional[str] = ..., probabilities: _Optional[_Mapping[str, float]] = ..., median: _Optional[float] = ...) -> None: ...
 
 class PredictReply(_message.Message):
     __slots__ = ("predictions", "warnings", "run")

@@ -16,7 +16,7 @@ from edge_node.inference.classification.expansion import (
     numbers_told,
     total_bounds,
 )
-from edge_node.inference.classification.likelihood import average, pairs
+from edge_node.inference.classification.likelihood import Softmax, average, pairs
 from edge_node.inference.numerics.eigenbasis import Eigenbasis
 from edge_node.network.wire.segments import Segments
 from tests.inference.problems import classification, features_on, normal, split, statistics_of
@@ -78,7 +78,7 @@ def test_draws_have_the_covariance(classes: int) -> None:
 def test_the_sums_are_what_they_are_said_to_be(classes: int) -> None:
     """Row by row, from each row's averages; leverages add up to one."""
     X, y, offsets, q = problem(classes)
-    found = local_expansion([(X, y)], FEATURES, q, offsets)
+    found = local_expansion([(X, y)], FEATURES, q, Softmax(offsets))
     Phi, uncovered = FEATURES.covered(X)
     leverages, Q = q.leverages(Phi), contrast(classes)
     assert leverages.sum() == pytest.approx(1.0, rel=1e-9)
@@ -105,9 +105,9 @@ def test_the_sums_are_what_they_are_said_to_be(classes: int) -> None:
 def test_any_partition_sums_to_the_pooled_expansion(sites: int, seed: int, classes: int) -> None:
     """Sites without rows or without a class add what they have."""
     X, y, offsets, q = problem(classes)
-    pooled = local_expansion([(X, y)], FEATURES, q, offsets)
+    pooled = local_expansion([(X, y)], FEATURES, q, Softmax(offsets))
     parts = split(np.random.default_rng(seed), X, y, sites)
-    locals_ = [local_expansion(part, FEATURES, q, offsets) for part in parts]
+    locals_ = [local_expansion(part, FEATURES, q, Softmax(offsets)) for part in parts]
     total = np.sum([each.pack() for each in locals_], axis=0)
     np.testing.assert_allclose(total, pooled.pack(), rtol=1e-11, atol=1e-10)
     found = Expansion.unpack(total, SIZE, classes - 1)
@@ -124,7 +124,7 @@ def test_no_total_exceeds_its_bound(seed: int, size: float, classes: int) -> Non
     gram = Eigenbasis.of(statistics.message.precision)
     U = 10.0**size * normal(seed + 1, SIZE, classes - 1)
     q = Approximation(U, np.eye(classes - 1) / 4, gram, 1.0)
-    packed = local_expansion([(X, y)], FEATURES, q, offsets).pack()
+    packed = local_expansion([(X, y)], FEATURES, q, Softmax(offsets)).pack()
     runs = total_bounds(statistics)
     assert sum(length for length, _ in runs) == len(packed) == numbers_told(SIZE, classes - 1)
     start = 0
@@ -153,7 +153,7 @@ def test_the_gradients_bound_is_no_wild_guess() -> None:
     gram = Eigenbasis.of(statistics.message.precision)
     U = -1e6 * FEATURES(X[:1]).T
     q = Approximation(U, np.eye(1) / 4, gram, 1.0)
-    gradient = local_expansion([(X, y)], FEATURES, q, offsets).gradient
+    gradient = local_expansion([(X, y)], FEATURES, q, Softmax(offsets)).gradient
     bound = total_bounds(statistics)[3][1]
     assert bound is not None
     assert np.abs(gradient).max() == pytest.approx(bound / np.sqrt(2), rel=1e-3)
@@ -162,11 +162,11 @@ def test_the_gradients_bound_is_no_wild_guess() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     """Lengths, labels, numbers that are not finite."""
     X, y, offsets, q = problem(2)
-    vector = local_expansion([(X, y)], FEATURES, q, offsets).pack()
+    vector = local_expansion([(X, y)], FEATURES, q, Softmax(offsets)).pack()
     with pytest.raises(NumericalError, match="wrong length"):
         Expansion.unpack(vector[:-1], SIZE, 1)
     vector[0] = np.nan
     with pytest.raises(NumericalError, match="not finite"):
         Expansion.unpack(vector, SIZE, 1)
     with pytest.raises(NumericalError, match="class index"):
-        local_expansion([(X, y + 1)], FEATURES, q, offsets)
+        local_expansion([(X, y + 1)], FEATURES, q, Softmax(offsets))

@@ -17,6 +17,7 @@ from edge_node.errors import NumericalError
 from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.classes import LabelRows, class_offsets, contrast
 from edge_node.inference.classification.expansion import Expansion, local_expansion, numbers_told
+from edge_node.inference.classification.likelihood import Softmax
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.variational import (
     SweepChoice,
@@ -45,7 +46,9 @@ def begin(sites, counts, features: Features = FEATURES):
 
 def sweep(sites, state: VariationalState, offsets, features: Features = FEATURES) -> Expansion:
     """The total of all sites' packed sums at the state's trial."""
-    local = [local_expansion(rows, features, state.trial, offsets).pack() for rows in sites]
+    local = [
+        local_expansion(rows, features, state.trial, Softmax(offsets)).pack() for rows in sites
+    ]
     return Expansion.unpack(np.sum(local, axis=0), *state.trial.mean.shape)
 
 
@@ -156,7 +159,7 @@ def test_the_fixed_point_maximises_the_bound() -> None:
     def negative(theta) -> float:
         w, a = np.exp([theta[size], theta[size + 1] if len(theta) > size + 1 else own])
         q = Approximation(theta[:size, None], np.array([[w]]), found.gram, a)
-        expansion = local_expansion([(X, y)], features, q, offsets)
+        expansion = local_expansion([(X, y)], features, q, Softmax(offsets))
         return q.divergence - expansion.log_likelihood
 
     own = np.log(found.amplitude)
@@ -178,7 +181,7 @@ def test_the_bound_never_falls(seed: int, classes: int) -> None:
     bounds = [state.bound for state in states]
     assert (np.diff(bounds) >= 0).all()
     offsets, kept = class_offsets(np.bincount(y.astype(int))), states[-1].kept
-    expansion = local_expansion([(X, y)], FEATURES, kept, offsets)
+    expansion = local_expansion([(X, y)], FEATURES, kept, Softmax(offsets))
     assert bounds[-1] == pytest.approx(expansion.log_likelihood - kept.divergence, rel=1e-12)
 
 

@@ -14,7 +14,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.classes import LabelRows, class_offsets
 from edge_node.inference.classification.expansion import local_expansion
-from edge_node.inference.classification.likelihood import average, pairs
+from edge_node.inference.classification.likelihood import Softmax, average, pairs
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.variational import VariationalState
 from edge_node.inference.features.metric import (
@@ -317,7 +317,7 @@ def test_classes_of_difficult_rows(rows, classes: int, labels: int) -> None:
     statistics = statistics_of(LabelRows([(X, y)], offsets), features, classes - 1)
     state, bounds = VariationalState.start(statistics, best_evidence(statistics), offsets), []
     while len(bounds) < 9 and not state.converged:
-        expansion = local_expansion([(X, y)], features, state.trial, offsets)
+        expansion = local_expansion([(X, y)], features, state.trial, Softmax(offsets))
         state = state.advance(expansion, state.choose(expansion))
         bounds.append(state.bound)
     assert (np.diff(bounds) >= 0).all()
