@@ -36,7 +36,7 @@ from edge_node.program.encoding import agree_census
 from edge_node.program.landmarks import NOTHING
 from edge_node.program.metered import MeteredNetwork
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.places import agree_candidate, choose_first_bases, targets_of
+from edge_node.program.places import agree_candidate, targets_of
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.regression import agree_posterior, refined
@@ -114,10 +114,6 @@ async def infer(
         check_minimum(census.rows, demands)
         metered.allowance = allowance or allowance_of(network, census, spec)
 
-    def planned(parts: Parts) -> Schedule:
-        rows, inputs = parts.encoder.rows, len(parts.covariance)
-        return Schedule.plan(spec, metered.allowance, rows=rows, inputs=inputs)
-
     if parts is None:
         recounting, parts = await agree_parts(
             metered,
@@ -126,14 +122,14 @@ async def infer(
             public=public,
             floors=floors,
             check=check,
-            choose=lambda parts: choose_first_bases(parts.landmarks, spec, planned(parts)),
+            allowance=lambda: metered.allowance,
         )
     else:
         fewest = floors.category
         recounting = await agree_census(metered, source, spec.data, fewest=fewest, check=check)
         parts = parts.of_rows(Census.read(recounting.total, spec.data))
-    schedule = planned(parts)
-    foresees(len(network.steps) + len(schedule.sums))
+    schedule = parts.schedule(spec, metered.allowance)
+    foresees(len(network.steps) + len(schedule.compared_sums) + len(schedule.full_sums))
     rows = EncodedRows(source, parts.encoder)
     learn = _classifier if spec.data.task is Task.CLASSIFICATION else _regression
     fewest = NOTHING if partitioned() else floors.landmark
@@ -200,6 +196,7 @@ async def _classifier(
         spec,
         schedule,
         fewest=fewest,
+        kept=parts.kept,
         bases=parts.bases,
         fitted=metered.fitted,
     )
@@ -233,6 +230,7 @@ async def _regression(
         spec,
         schedule,
         fewest=fewest,
+        kept=parts.kept,
         bases=parts.bases,
         fitted=metered.fitted,
     )
