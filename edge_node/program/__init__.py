@@ -25,6 +25,11 @@ from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.evaluation.explained import (
+    Explained,
+    explained_classes,
+    explained_variance,
+)
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
@@ -144,8 +149,11 @@ async def infer(
         landmarks=len(learnt.posterior.features.landmarks),
         log_evidence=learnt.posterior.log_evidence,
         uncovered_share=learnt.uncovered_share,
+        explained=learnt.explained,
         bill=metered.receipt(spec.coalition),
     )
+    for warning in provenance.warnings:
+        _log.warning("%s: %s", network.node, warning)
     return Model(
         spec.data,
         parts.encoder,
@@ -165,6 +173,7 @@ class _Learnt:
         posterior: the one that all nodes share.
         step: the step whose total the posterior is made of.
         uncovered_share: the share of the prior variance that the landmarks don't cover.
+        explained: how much it explains; None: a node was lost, and it can't be told.
         refinement: this site's own (regression).
         prefers_site: whether the refinement predicts this site's rows better than the posterior.
     """
@@ -173,6 +182,7 @@ class _Learnt:
     posterior: Posterior | ClassPosterior
     step: Step
     uncovered_share: float
+    explained: Explained | None
     refinement: Refinement | None = None
     prefers_site: bool = False
 
@@ -201,15 +211,24 @@ async def _classifier(
         fitted=metered.fitted,
     )
     (fit,) = await agree_fits(network, Step("posterior"), labels, [candidate], [features])
+    offsets = class_offsets(np.array(rows.encoder.class_counts))
     posterior, step = await agree_classifier(
         network,
         rows,
         fit,
-        class_offsets(np.array(rows.encoder.class_counts)),
+        offsets,
         most_steps=schedule.steps,
         most_numbers=min(schedule.step_numbers, metered.left),
     )
-    return _Learnt(candidate, posterior, step, fit.statistics.uncovered_share)
+    found, price = posterior.log_evidence, candidate.metric_price
+    if step == fit.step:
+        count = fit.statistics.count
+        explained = explained_variance(found, count, fit.statistics, price)
+    else:
+        explained = explained_classes(found, fit.statistics.count, offsets, price)
+    lost = network.steps[network.attempt(step)] != network.steps[network.attempt(fit.step)]
+    share = fit.statistics.uncovered_share
+    return _Learnt(candidate, posterior, step, share, None if lost else explained)
 
 
 async def _regression(
@@ -239,4 +258,7 @@ async def _regression(
     )
     refinement = refined(rows, posterior, total, spec.model)
     better = refinement and refinement.posterior.log_evidence > posterior.log_evidence
-    return _Learnt(candidate, posterior, step, share, refinement, bool(better))
+    explained = explained_variance(
+        posterior.log_evidence, total.count, fit.statistics, candidate.metric_price
+    )
+    return _Learnt(candidate, posterior, step, share, explained, refinement, bool(better))

@@ -51,7 +51,7 @@ def products(inputs: int = 32, rows: int = 1000) -> tuple[Matrix, Vector]:
 
 
 def test_products_of_two_inputs_are_found_among_32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under the default ceiling. The control, which doesn't look at inputs first, learns nothing."""
+    """Under the default ceiling. Without a look at the inputs first, nothing is learnt."""
     X, y = products()
     model = simulate(spec_for(32), sources(X, y))["site-0"]
     assert kept_inputs(model.posterior.features.metric, 32) == [0, 1, 2, 3]
@@ -67,9 +67,7 @@ def test_a_federation_is_pooled_rows_with_the_same_inputs_kept() -> None:
     assert parts.kept == (0, 1, 2, 3)
     federated = simulate(spec_for(32), sources(X, y))["site-0"]
     pooled = simulate_pooled(spec_for(32), sources(X, y))
-    for here, there in zip(
-        federated.latent(batch(X, y)), pooled.latent(batch(X, y)), strict=True
-    ):
+    for here, there in zip(federated.latent(batch(X, y)), pooled.latent(batch(X, y)), strict=True):
         np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-7)
 
 
@@ -82,7 +80,8 @@ def test_one_input_of_200_is_found_under_the_default_ceiling() -> None:
     assert kept_inputs(model.posterior.features.metric, 200) == [17]
     assert rmse(model, X, y) < 0.25
     bill = model.provenance.bill
-    assert bill is not None and bill.steps["spread"] < 2000
+    assert bill is not None
+    assert bill.steps["spread"] < 2000
 
 
 def test_a_class_that_one_input_of_many_decides_is_found() -> None:
