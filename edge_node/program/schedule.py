@@ -23,7 +23,7 @@ from edge_node.inference.kernels.kernel import kernel_grid
 from edge_node.program.allowances import encoding_numbers
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
 
-__all__ = ["PlannedSum", "Schedule", "coarse_kinds"]
+__all__ = ["FEWEST_SCREENED", "PlannedSum", "Schedule", "coarse_kinds"]
 
 
 _COARSE_SHARE = 0.45  # of what may be told: kernels and metric
@@ -35,7 +35,6 @@ _CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it
 _MOST_MESSAGES = 4  # of full size: noises of a regression
 _FEW_LANDMARKS = 24  # coarse ones, below which only two candidates are compared
 _FEW_CANDIDATES = 2
-_SCREENED = 10  # inputs, from which a metric may not start by itself
 _SCREEN_SHARE = 0.1  # of what the encoding leaves, at most: for sums of single inputs, or of pairs
 _LEAST = 6  # of a regression where there is nothing to compare, for a first guess of the noise
 _TOO_FEW_LANDMARKS = 12
@@ -45,6 +44,9 @@ _FEW_LANDMARKS: its own are worth more (docs/model.md, "Under the default ceilin
 _FULL_METRIC_LANDMARKS = 64
 """Coarse landmarks that a full metric takes, and more than one repetition. The gradients of a
 function of fewer hide directions in which it varies (airfoil: site RMSE .36, against .19)."""
+
+FEWEST_SCREENED = 10
+"""Inputs from which a metric may not start by itself, and they are looked at one by one first."""
 
 _HEAD = 4  # numbers that travel with a message
 
@@ -334,7 +336,7 @@ def _screening(spec: FederationSpec, left: int, finest: int, inputs: int) -> Scr
     At most all numeric columns are looked at; how many of them are is known later.
     """
     columns, data = len(numeric_columns(spec.data)), spec.data
-    if inputs < _SCREENED or not columns or not _learns_metric(spec):
+    if inputs < FEWEST_SCREENED or not columns or not _learns_metric(spec):
         return None
     regression = data.task is Task.REGRESSION
     targets = 1 if spec.outputs == 1 else len(data.classes)

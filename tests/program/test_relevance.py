@@ -56,7 +56,7 @@ def test_products_of_two_inputs_are_found_among_32(monkeypatch: pytest.MonkeyPat
     model = simulate(spec_for(32), sources(X, y))["site-0"]
     assert kept_inputs(model.posterior.features.metric, 32) == [0, 1, 2, 3]
     assert rmse(model, X, y) < 0.3
-    monkeypatch.setattr(schedule, "_SCREENED", 1000)
+    monkeypatch.setattr(schedule, "FEWEST_SCREENED", 1000)
     assert rmse(simulate(spec_for(32), sources(X, y))["site-0"], X, y) > 0.9
 
 
