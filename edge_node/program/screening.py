@@ -1,13 +1,18 @@
 """Agreeing on which inputs matter, before any model is there (`inference.features.screening`).
 
-A sum over a column is a sum over a group: the rows that have a value. And a column of few different
-values divides the rows into groups. So a site gives a column's sums only where it gives its mean,
-with outermost values moved inwards, as the encoding does; and columns that any site calls hardly
-unknown, categories and gaps are not looked at. They are kept.
+A sum over a column is a sum over a group: the rows that have a value, or those of a class that have
+one. And a column of few different values divides the rows into groups. So a site gives a column's
+sums only where all these groups are large enough, with outermost values moved inwards, as the
+encoding does. Columns that any site calls hardly unknown, categories and gaps are not looked at,
+but kept.
+
+Products of columns take more of a class's rows than there are columns, as those of the encoding do
+(`edge_node.data.sums.spread`): they are products over the rows of a class.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -59,32 +64,55 @@ class Screened:
         known = self.encoding.known
         return [i for i, each in enumerate(self.encoder.numeric) if not known[each.index]]
 
+    @property
+    def columns(self) -> list[int]:
+        """Where they are among the schema's numeric columns."""
+        return [self.encoder.numeric[place].index for place in self.looked_at]
+
+    @cached_property
+    def both(self) -> NDArray[np.int64]:
+        """How many distinct rows of each class (regression: of all) have both values, (C, J, J)."""
+        classes = max(len(self.data.classes), 1)
+        both = np.zeros((classes, len(self.columns), len(self.columns)), dtype=np.int64)
+        copies = DistinctRows()
+        for batch in self.source.batches():
+            first = copies.add(batch)
+            values = self.encoding.given.numbers(batch, self.data)[:, self.columns]
+            for i in range(classes):
+                of_class = first & (batch.target == i) if self.data.classes else first
+                held = (~np.isnan(values[of_class])).astype(np.float64)
+                both[i] += np.rint(held.T @ held).astype(np.int64)
+        return both
+
+    @property
+    def given(self) -> NDArray[np.bool_]:
+        """Of which inputs sums are given (J,): no class has a few values of them."""
+        values = np.diagonal(self.both, axis1=1, axis2=2)
+        few: NDArray[np.bool_] = ((values > 0) & (values < self.fewest)).any(axis=0)
+        return ~few
+
+    @property
+    def enough(self) -> NDArray[np.bool_]:
+        """Of which pairs (J, J): each class has values of both in more rows than columns."""
+        per_column = _ROWS_PER_COLUMN if self.fewest > 1 else 0
+        own = int(np.count_nonzero(self.encoding.given.values[self.columns]))
+        enough: NDArray[np.bool_] = (self.both >= max(self.fewest, per_column * own)).all(axis=0)
+        return enough
+
     def __iter__(self) -> Iterator[tuple[Matrix, Matrix]]:
         """Chunks of standardised inputs and centred targets."""
         numbers = [self.encoder.numeric[place] for place in self.looked_at]
-        columns = [each.index for each in numbers]
         location, scale, most = np.array([(n.location, n.scale, n.most) for n in numbers]).T
         for batch in self.source.batches():
             values = self.encoding.given.numbers(batch, self.data)
-            Z = np.clip((values[:, columns] - location) / scale, -most, most)
+            Z = np.clip((values[:, self.columns] - location) / scale, -most, most)
+            Z[:, ~self.given] = np.nan
             if self.data.task is Task.CLASSIFICATION:
                 yield Z, self._indicators(batch.target)
                 continue
             y = (values[:, -1] - self.encoder.target_location) / self.encoder.target_scale
             bound = self.encoder.target_most or np.inf
             yield Z, np.clip(np.nan_to_num(y), -bound, bound)[:, None]
-
-    def enough(self) -> NDArray[np.bool_]:
-        """Which pairs of inputs enough distinct rows have values of (J, J)."""
-        columns = [self.encoder.numeric[place].index for place in self.looked_at]
-        both, copies = np.zeros((len(columns), len(columns))), DistinctRows()
-        for batch in self.source.batches():
-            first = copies.add(batch)
-            held = ~np.isnan(self.encoding.given.numbers(batch, self.data)[first][:, columns])
-            both += held.astype(np.float64).T @ held
-        own = int(np.count_nonzero(self.encoding.given.values[columns]))
-        per_column = _ROWS_PER_COLUMN if self.fewest > 1 else 0
-        return both >= max(self.fewest, per_column * own)
 
     def _indicators(self, target: Vector | None) -> Matrix:
         """Each class's, less its share; of two classes, one's (n, targets)."""
@@ -128,7 +156,7 @@ async def agree_kept(
         found = kept(total)
         return msgspec.msgpack.encode((found, choose(found)))
 
-    local = screening.local(rows, rows.enough() if screening.pairs else None)
+    local = screening.local(rows, rows.enough if screening.pairs else None)
     resolution = screening.inputs if screening.pairs else 0
     _, chosen = await sum_and_decide(network, SCREEN, local, decide, features=resolution)
     return read_kept(chosen, inputs, step=str(SCREEN))
