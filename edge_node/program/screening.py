@@ -88,16 +88,16 @@ class Screened:
     def given(self) -> NDArray[np.bool_]:
         """Of which inputs sums are given (J,): no class has a few values of them."""
         values = np.diagonal(self.both, axis1=1, axis2=2)
-        few: NDArray[np.bool_] = ((values > 0) & (values < self.fewest)).any(axis=0)
-        return ~few
+        few = (values > 0) & (values < self.fewest)
+        return np.logical_not(few.any(axis=0))
 
     @property
     def enough(self) -> NDArray[np.bool_]:
         """Of which pairs (J, J): each class has values of both in more rows than columns."""
         per_column = _ROWS_PER_COLUMN if self.fewest > 1 else 0
         own = int(np.count_nonzero(self.encoding.given.values[self.columns]))
-        enough: NDArray[np.bool_] = (self.both >= max(self.fewest, per_column * own)).all(axis=0)
-        return enough
+        few = self.both < max(self.fewest, per_column * own)
+        return np.logical_not(few.any(axis=0))
 
     def __iter__(self) -> Iterator[tuple[Matrix, Matrix]]:
         """Chunks of standardised inputs and centred targets."""
