@@ -25,6 +25,8 @@ from benchmarks.privacy import (
     measure_privacy,
     summarise_privacy,
 )
+from benchmarks.relevance import RELEVANCE_PROBLEMS, measure_relevance
+from benchmarks.relevance import WAYS as RELEVANCE_WAYS
 from benchmarks.run import PROBLEMS, measure_run
 from benchmarks.secure import measure_secure
 from benchmarks.startup import measure_startup
@@ -228,6 +230,39 @@ def accuracy(
         {"benchmark": "accuracy", "summary": summary},
         as_json=as_json,
         text=lambda: console.table(*_cells(summary)),
+    )
+
+
+@cli.command()
+@click.argument("problems", nargs=-1, type=click.Choice(list(RELEVANCE_PROBLEMS)))
+@click.option("--seeds", default=3, show_default=True, help="How often rows are drawn.")
+@click.option("--way", "ways", multiple=True, default=RELEVANCE_WAYS, show_default=True)
+@click.option("--kernel", "kernels", multiple=True, help="The spec's by default.")
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@console.json_option
+def relevance(
+    *,
+    problems: tuple[str, ...],
+    seeds: int,
+    ways: tuple[str, ...],
+    kernels: tuple[str, ...],
+    file: Path | None,
+    as_json: bool,
+) -> None:
+    """Whether the inputs that matter are found among many that don't; all PROBLEMS by default."""
+    model = {"kernels": kernels} if kernels else {}
+    rows = []
+    for row in measure_relevance(
+        problems or tuple(RELEVANCE_PROBLEMS), seeds=seeds, ways=ways, **model
+    ):
+        rows.append(row)
+        console.explain("  ".join(f"{k} {v}" for k, v in shortened(row).items()))
+    if file is not None:
+        write_csv(rows, file, _command())
+    console.emit(
+        {"benchmark": "relevance", "rows": rows},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(rows)),
     )
 
 

@@ -59,6 +59,8 @@ def summary(
         "privacy": msgspec.to_builtins(provenance.privacy),
         "bill": provenance.bill.as_dict() if provenance.bill else None,
         "uncovered_share": provenance.uncovered_share,
+        "explained": provenance.explained,
+        "warnings": list(provenance.warnings),
         "evidence": provenance.log_evidence,
         "kernel": provenance.kernel,
         "landmark_kind": provenance.landmark_kind.value,

@@ -72,6 +72,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     privacy: PrivacySpec | None = None  # what the run's one sum with noise promises
     bill: Bill | None = None  # None: no site hid rows from another, or noise protects them
     model: ModelSpec | None = None  # what was asked for
+    explained: float | None = None  # share of the target's variance, or of the classes' entropy
+    warnings: tuple[str, ...] = ()  # for whoever reads predictions
 
     @property
     def cohort(self) -> tuple[str, ...]:
@@ -196,7 +198,7 @@ class Model:
         self._check_times(times)
         refinement = self._answering(which)
         inputs = self.encoder.encode(batch)
-        warnings = tuple(self.encoder.warnings_for(batch))
+        warnings = (*self.provenance.warnings, *self.encoder.warnings_for(batch))
         if isinstance(self.posterior, ClassPosterior):
             return ClassPredictions(
                 self.data.classes, self.posterior.predict_proba(inputs), warnings

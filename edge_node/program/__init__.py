@@ -26,6 +26,11 @@ from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.evaluation.explained import (
+    Explained,
+    explained_classes,
+    explained_variance,
+)
 from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
@@ -39,7 +44,7 @@ from edge_node.program.landmarks import NOTHING
 from edge_node.program.likelihoods import agree_latent, likelihoods_of
 from edge_node.program.metered import MeteredNetwork
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.places import agree_candidate, choose_first_bases, targets_of
+from edge_node.program.places import agree_candidate, targets_of
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.regression import agree_posterior, refined
@@ -117,10 +122,6 @@ async def infer(
         check_minimum(census.rows, demands)
         metered.allowance = allowance or allowance_of(network, census, spec)
 
-    def planned(parts: Parts) -> Schedule:
-        rows, inputs = parts.encoder.rows, len(parts.covariance)
-        return Schedule.plan(spec, metered.allowance, rows=rows, inputs=inputs)
-
     if parts is None:
         recounting, parts = await agree_parts(
             metered,
@@ -129,14 +130,14 @@ async def infer(
             public=public,
             floors=floors,
             check=check,
-            choose=lambda parts: choose_first_bases(parts.landmarks, spec, planned(parts)),
+            allowance=lambda: metered.allowance,
         )
     else:
         fewest = floors.category
         recounting = await agree_census(metered, source, spec.data, fewest=fewest, check=check)
         parts = parts.of_rows(Census.read(recounting.total, spec.data))
-    schedule = planned(parts)
-    foresees(len(network.steps) + len(schedule.sums))
+    schedule = parts.schedule(spec, metered.allowance)
+    foresees(len(network.steps) + len(schedule.compared_sums) + len(schedule.full_sums))
     rows = EncodedRows(source, parts.encoder)
     learn = _step_by_step if spec.data.task.takes_steps else _regression
     fewest = NOTHING if partitioned() else floors.landmark
@@ -151,8 +152,11 @@ async def infer(
         landmarks=len(learnt.posterior.features.landmarks),
         log_evidence=learnt.posterior.log_evidence,
         uncovered_share=learnt.uncovered_share,
+        explained=learnt.explained,
         bill=metered.receipt(spec.coalition),
     )
+    for warning in provenance.warnings:
+        _log.warning("%s: %s", network.node, warning)
     return Model(
         spec.data,
         parts.encoder,
@@ -172,6 +176,7 @@ class _Learnt:
         posterior: the one that all nodes share.
         step: the step whose total the posterior is made of.
         uncovered_share: the share of the prior variance that the landmarks don't cover.
+        explained: how much it explains; None: a node was lost, and it can't be told.
         refinement: this site's own (regression).
         prefers_site: whether the refinement predicts this site's rows better than the posterior.
     """
@@ -180,6 +185,7 @@ class _Learnt:
     posterior: Posterior | ClassPosterior | LatentPosterior
     step: Step
     uncovered_share: float
+    explained: Explained | None
     refinement: Refinement | None = None
     prefers_site: bool = False
 
@@ -203,23 +209,32 @@ async def _step_by_step(
         spec,
         schedule,
         fewest=fewest,
+        kept=parts.kept,
         bases=parts.bases,
         fitted=metered.fitted,
     )
     (fit,) = await agree_fits(network, Step("posterior"), targets, [candidate], [features])
     steps, numbers = schedule.steps, min(schedule.step_numbers, metered.left)
-    posterior: ClassPosterior | LatentPosterior
-    if spec.data.task is Task.CLASSIFICATION:
-        offsets = class_offsets(np.array(rows.encoder.class_counts))
-        posterior, step = await agree_classifier(
-            network, rows, fit, offsets, most_steps=steps, most_numbers=numbers
-        )
-    else:
+    sums, share = fit.statistics, fit.statistics.uncovered_share
+    if spec.data.task is not Task.CLASSIFICATION:
         tried = likelihoods_of(spec, rows.encoder)
-        posterior, step = await agree_latent(
+        latent, step = await agree_latent(
             network, rows, fit, tried, most_steps=steps, most_numbers=numbers
         )
-    return _Learnt(candidate, posterior, step, fit.statistics.uncovered_share)
+        found = fit.evidence.log_evidence  # of the regression that the steps began with
+        explained = explained_variance(found, sums.count, sums, candidate.metric_price)
+        return _Learnt(candidate, latent, step, share, explained)
+    offsets = class_offsets(np.array(rows.encoder.class_counts))
+    posterior, step = await agree_classifier(
+        network, rows, fit, offsets, most_steps=steps, most_numbers=numbers
+    )
+    found, price = posterior.log_evidence, candidate.metric_price
+    if step == fit.step:
+        explained = explained_variance(found, sums.count, sums, price)
+    else:
+        explained = explained_classes(found, sums.count, offsets, price)
+    lost = network.steps[network.attempt(step)] != network.steps[network.attempt(fit.step)]
+    return _Learnt(candidate, posterior, step, share, None if lost else explained)
 
 
 async def _regression(
@@ -240,6 +255,7 @@ async def _regression(
         spec,
         schedule,
         fewest=fewest,
+        kept=parts.kept,
         bases=parts.bases,
         fitted=metered.fitted,
     )
@@ -248,4 +264,7 @@ async def _regression(
     )
     refinement = refined(rows, posterior, total, spec.model)
     better = refinement and refinement.posterior.log_evidence > posterior.log_evidence
-    return _Learnt(candidate, posterior, step, share, refinement, bool(better))
+    explained = explained_variance(
+        posterior.log_evidence, total.count, fit.statistics, candidate.metric_price
+    )
+    return _Learnt(candidate, posterior, step, share, explained, refinement, bool(better))

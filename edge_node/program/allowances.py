@@ -4,14 +4,23 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from edge_node.config import DataSpec, FederationSpec, Floors
+from edge_node.data.sources.schema import numeric_columns
 from edge_node.data.sums.census import Census, number_names
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance, remaining_rows
 
-__all__ = ["allowance_of", "check_minimum", "unknown_columns"]
+__all__ = [
+    "allowance_of",
+    "check_minimum",
+    "encoding_numbers",
+    "sums_products",
+    "unknown_columns",
+]
 
 _log = logging.getLogger(__name__)
+
+_PRODUCTS_SHARE = 0.2  # of what may be told: dearer products of columns aren't worth it
 
 
 def allowance_of(network: Network, census: Census, spec: FederationSpec) -> Allowance:
@@ -81,3 +90,28 @@ def check_minimum(rows: int, demands: Mapping[str, int]) -> None:
                 found=f"{rows}",
                 remedy="Wait for more nodes, or for more rows, or set another `minimum_rows`",
             )
+
+
+def sums_products(data: DataSpec, allowance: Allowance) -> bool:
+    """Whether products of numeric columns are summed: where they are a small part of what may be
+    told. Without them, the covariance of the inputs is diagonal.
+    """
+    return _products(data) <= _PRODUCTS_SHARE * allowance.numbers
+
+
+def encoding_numbers(data: DataSpec, inputs: int, allowance: Allowance) -> int:
+    """The numbers that the encoding tells, at most.
+
+    Means in two parts; values, first moments and squares; products of numeric columns; rows, and
+    those of each class, label and gap. Labels have no products. Of a column at most one number,
+    label or gap is no input, because all rows have it.
+    """
+    numeric, number = len(numeric_columns(data)), not data.task.has_classes
+    products = _products(data) if sums_products(data, allowance) else 0
+    groups = 1 + len(data.classes) + max(inputs - numeric, 0) + len(data.columns)
+    return 5 * (numeric + number) + products + groups
+
+
+def _products(data: DataSpec) -> int:
+    numeric = len(numeric_columns(data))
+    return numeric * (numeric + 1) // 2

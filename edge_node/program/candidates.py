@@ -42,17 +42,20 @@ class Candidate:
         kernel: the kernel.
         landmark_kind: where the landmarks come from.
         landmarks: Z (m, d), where the metric puts them.
-        metric: T (d, d), or None for the identity.
+        metric: T (k, d), or None for the identity.
+        metric_price: what the choice of this metric costs, in nats of evidence (`metric`).
     """
 
     kernel: Kernel
     landmark_kind: LandmarkKind
     landmarks: Matrix
     metric: Matrix | None = None
+    metric_price: float = 0.0
 
-    def under(self, metric: Matrix | None) -> "Candidate":
+    def under(self, metric: Matrix | None, price: float = 0.0) -> "Candidate":
         """With a metric, where it had none."""
-        return replace(self, landmarks=place_exactly(self.landmarks, metric), metric=metric)
+        placed = place_exactly(self.landmarks, metric)
+        return replace(self, landmarks=placed, metric=metric, metric_price=price)
 
     def first(self, count: int) -> "Candidate":
         """With the first ``count`` landmarks only."""

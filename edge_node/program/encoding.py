@@ -1,6 +1,7 @@
 """Agreeing on the encoding: which numbers a row becomes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -31,13 +32,30 @@ from edge_node.network.base import Network, Terms
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.step import Content, Step
 
-__all__ = ["SPREAD", "Check", "agree_census", "agree_encoding"]
+__all__ = ["SPREAD", "Check", "Encoding", "agree_census", "agree_encoding"]
 
 SPREAD = Step("spread")
 
 Check: TypeAlias = Callable[[Census], None]
 """Called with the census of a federation's rows."""
 ChooseByEncoding: TypeAlias = Callable[[Encoder, Matrix], bytes]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What is agreed on, and what it was made of.
+
+    Attributes:
+        encoder: the one that all nodes share.
+        covariance: (d, d), of the inputs that it makes.
+        given: which groups of its rows this site gives.
+        known: for each numeric column, how many sites say that its cells are hardly unknowns.
+    """
+
+    encoder: Encoder
+    covariance: Matrix
+    given: Given
+    known: Sequence[int]
 
 
 async def agree_encoding(
@@ -47,10 +65,11 @@ async def agree_encoding(
     *,
     fewest: int,
     pixels: bool = False,
+    products: Callable[[], bool] = lambda: True,
     check: Check = lambda _: None,
     choose: ChooseByEncoding | None = None,
-) -> tuple[RecountingNetwork, Encoder, Matrix]:
-    """The encoder that all nodes share, and the covariance (d, d) of the inputs it makes.
+) -> tuple[RecountingNetwork, Encoding]:
+    """The encoder that all nodes share, and the covariance of the inputs it makes.
 
     Every sum has its own counts, and every site leaves small groups out by itself. So nothing
     begins again if a node is lost in between.
@@ -61,13 +80,15 @@ async def agree_encoding(
         data: the schema.
         fewest: how many of its own rows the node gives to a sum over a group, at least.
         pixels: the numeric columns are an image's: all are kept, at one scale.
+        products: whether the rows may tell products of columns; asked when they were counted.
+            Without them, numbers count as uncorrelated.
         check: is called with the census of the federation's rows whenever they have been counted;
             raises if they are too few for further sums.
         choose: what the root chooses from encoder and covariance: the decision of `SPREAD`.
 
     Returns:
-        The network to use from here on, which counts again whenever a node is lost; the encoder;
-        and the covariance.
+        The network to use from here on, which counts again whenever a node is lost; and the
+        encoding.
 
     Raises:
         DataError: this node's rows don't fit the schema; the federation's are too few, or all the
@@ -87,12 +108,13 @@ async def agree_encoding(
     labels = await _agree_labels(recounting, given, counts, data)
     sums = local_means(source, data, given, counts)
     agreed = Agreed(counts, read_means(await recounting.sum(Step("means"), sums), counts), labels)
-    moments = local_spread(source, data, given, agreed, fewest=fewest)
-    read = partial(read_spread, data=data, agreed=agreed, pixels=pixels)
+    told = products()
+    moments = local_spread(source, data, given, agreed, fewest=fewest, products=told)
+    read = partial(read_spread, data=data, agreed=agreed, pixels=pixels, products=told)
     terms: Terms = {} if choose is None else {"choose": lambda total: choose(*read(total))}
     total = await recounting.sum(SPREAD, moments, **terms)
     encoder, covariance = network.once(lambda: read(total))
-    return recounting, encoder, covariance
+    return recounting, Encoding(encoder, covariance, given, counts.known)
 
 
 async def agree_census(

@@ -16,10 +16,14 @@ from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.network.base import Network
+from edge_node.program.allowances import sums_products
 from edge_node.program.candidates import Candidate
 from edge_node.program.encoding import SPREAD, Check, agree_encoding
-from edge_node.program.places import starting_landmarks
+from edge_node.program.places import choose_first_bases, starting_landmarks
 from edge_node.program.recounting import RecountingNetwork
+from edge_node.program.schedule import Schedule
+from edge_node.program.screening import Screened, agree_kept
+from edge_node.security.disclosure.allowance import Allowance
 
 __all__ = ["Parts", "agree_parts"]
 
@@ -33,6 +37,7 @@ class Parts:
         covariance: (d, d), of the encoded inputs.
         landmarks: Z (m, d), by where they come from: as rows are encoded, but centroids (k-means)
             where the metric puts them. If there are none yet, they are agreed on under the metric.
+        kept: the inputs that a metric may start from, ascending; none: it starts from all.
         bases: what the root chose with them: which of them are independent (`metric`). Empty: it
             hasn't chosen.
     """
@@ -40,7 +45,18 @@ class Parts:
     encoder: Encoder
     covariance: Matrix
     landmarks: Mapping[LandmarkKind, Matrix]
+    kept: tuple[int, ...] = ()
     bases: bytes = b""
+
+    def schedule(self, spec: FederationSpec, allowance: Allowance) -> Schedule:
+        """The plan of a run with these parts. Raises CohortRefusedError."""
+        return Schedule.plan(
+            spec,
+            allowance,
+            rows=self.encoder.rows,
+            inputs=len(self.covariance),
+            starts=2 if self.kept else 1,
+        )
 
     def with_centroids(self, candidate: Candidate) -> "Parts":
         """The same parts, and the landmarks of a candidate where they are centroids, or are where
@@ -49,14 +65,14 @@ class Parts:
         if candidate.landmark_kind is LandmarkKind.PUBLIC:
             return self
         landmarks = {**self.landmarks, LandmarkKind.KMEANS: candidate.landmarks}
-        return Parts(self.encoder, self.covariance, landmarks)
+        return Parts(self.encoder, self.covariance, landmarks, self.kept)
 
     def of_rows(self, census: Census) -> "Parts":
         """The same parts, for rows of which there are as many as a census says."""
         encoder = msgspec.structs.replace(
             self.encoder, rows=census.rows, class_counts=census.classes
         )
-        return Parts(encoder, self.covariance, self.landmarks)
+        return Parts(encoder, self.covariance, self.landmarks, self.kept)
 
 
 async def agree_parts(
@@ -67,9 +83,11 @@ async def agree_parts(
     public: Batch | None = None,
     floors: Floors,
     check: Check = lambda _: None,
-    choose: Callable[[Parts], bytes] | None = None,
+    allowance: Callable[[], Allowance] = Allowance.unlimited,
 ) -> tuple[RecountingNetwork, Parts]:
     """The parts that all nodes share; arguments and errors as for `edge_node.program.infer`.
+
+    With the last total the root says which landmarks of the first comparison are independent.
 
     Args:
         network: the node's view of the federation.
@@ -78,7 +96,7 @@ async def agree_parts(
         public: public landmarks, as rows, where the spec has any.
         floors: the fewest rows that the node gives to a sum over a group.
         check: as for `agree_encoding`.
-        choose: how the root chooses their bases. None: it doesn't yet.
+        allowance: what the rows may tell; asked when they were counted.
 
     Returns:
         The network to use from here on, which counts again whenever a node is lost; and the parts.
@@ -88,15 +106,30 @@ async def agree_parts(
         landmarks = starting_landmarks(network.node, encoder, covariance, spec, public)
         return Parts(encoder, covariance, landmarks)
 
-    recounting, encoder, covariance = await agree_encoding(
+    def choose(parts: Parts) -> bytes:
+        schedule = parts.schedule(spec, allowance())
+        return choose_first_bases(parts.landmarks, parts.kept, spec, schedule)
+
+    def choose_unless_screened(parts: Parts) -> bytes:
+        looked_at = parts.schedule(spec, allowance()).screening
+        return b"" if looked_at else choose(parts)
+
+    recounting, agreed = await agree_encoding(
         network,
         source,
         spec.data,
         fewest=floors.category,
         pixels=spec.model.image is not None,
+        products=lambda: sums_products(spec.data, allowance()),
         check=check,
-        choose=None if choose is None else lambda *agreed: choose(parts_of(*agreed)),
+        choose=lambda *agreed: choose_unless_screened(parts_of(*agreed)),
     )
-    bases = b"" if choose is None else recounting.decision(SPREAD)
-    parts = network.once(lambda: replace(parts_of(encoder, covariance), bases=bases))
-    return recounting, parts
+    parts = network.once(lambda: parts_of(agreed.encoder, agreed.covariance))
+    screening = parts.schedule(spec, allowance()).screening
+    rows = Screened(source, spec.data, agreed, floors.category)
+    if screening is None or not rows.looked_at:
+        return recounting, replace(parts, bases=recounting.decision(SPREAD))
+    kept, bases = await agree_kept(
+        recounting, rows, screening, lambda kept: choose(replace(parts, kept=kept))
+    )
+    return recounting, replace(parts, kept=kept, bases=bases)

@@ -1,6 +1,6 @@
 """Where landmarks lie: coarse ones at once, those of the posterior where the metric wants them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -70,10 +70,14 @@ def _starting_candidates(
 
 
 def choose_first_bases(
-    landmarks: Mapping[LandmarkKind, Matrix], spec: FederationSpec, schedule: Schedule
+    landmarks: Mapping[LandmarkKind, Matrix],
+    kept: Sequence[int],
+    spec: FederationSpec,
+    schedule: Schedule,
 ) -> bytes:
     """The root's choice for `agree_candidate`; arguments as there."""
-    return choose_bases(with_bases(_starting_candidates(landmarks, spec, schedule), schedule))
+    candidates = _starting_candidates(landmarks, spec, schedule)
+    return choose_bases(with_bases(candidates, kept, schedule))
 
 
 def targets_of(rows: EncodedRows, spec: FederationSpec) -> AnyRows:
@@ -98,6 +102,7 @@ async def agree_candidate(
     schedule: Schedule,
     *,
     fewest: int,
+    kept: Sequence[int] = (),
     bases: bytes = b"",
     fitted: Fitted = lambda plan: plan,
 ) -> tuple[Fit, Candidate, Features, Schedule]:
@@ -114,6 +119,7 @@ async def agree_candidate(
         spec: the federation's.
         schedule: how many landmarks, and how often they are moved.
         fewest: fewest of this site's rows that it gives to a landmark, or `NOTHING`.
+        kept: the inputs that a metric may start from, ascending; none: it starts from all.
         bases: as for `learn_features`; what `choose_first_bases` chose.
         fitted: the schedule with no more than may still be told; asked before landmarks are moved,
             and again afterwards.
@@ -125,7 +131,7 @@ async def agree_candidate(
     candidates = _starting_candidates(landmarks, spec, schedule)
     targets = targets_of(rows, spec)
     fit, candidate, features = await learn_features(
-        network, targets, candidates, schedule, bases=bases
+        network, targets, candidates, schedule, kept=kept, bases=bases
     )
     agreed, schedule = schedule.full, fitted(schedule)
     candidate = candidate.first(schedule.full)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from edge_node.config import FederationSpec
+from edge_node.inference.evaluation.explained import Explained
 from edge_node.model.model import Provenance
 from edge_node.network.base import Network
 from edge_node.program.candidates import Candidate
@@ -10,6 +11,10 @@ from edge_node.security.disclosure.bill import Bill
 from edge_node.step import Content, Step
 
 __all__ = ["provenance_of"]
+
+_LEARNT_NOTHING = (
+    "the model explains no more than a constant would: it has learnt nothing from the inputs"
+)
 
 
 def provenance_of(
@@ -23,6 +28,7 @@ def provenance_of(
     landmarks: int,
     log_evidence: float,
     uncovered_share: float,
+    explained: Explained | None = None,
     bill: Bill | None = None,
 ) -> Provenance:
     """The provenance of a model whose run ``network`` has just completed.
@@ -37,6 +43,7 @@ def provenance_of(
         landmarks: how many of the candidate's landmarks are independent.
         log_evidence: the posterior's, nats.
         uncovered_share: the share of the prior variance that the landmarks don't cover.
+        explained: how much the model explains; None: it can't be told.
         bill: what the run has told; None: nobody hid anything, or noise protects it.
     """
     completed = {step: nodes for step, nodes in network.steps.items() if nodes}
@@ -57,5 +64,7 @@ def provenance_of(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         privacy=spec.privacy,
         bill=bill,
+        explained=None if explained is None else explained.share,
+        warnings=(_LEARNT_NOTHING,) if explained is not None and explained.nothing else (),
         model=spec.model,
     )

@@ -24,6 +24,7 @@ __all__ = [
     "read_bases",
     "read_evidences",
     "read_judgements",
+    "read_kept",
     "read_metric",
     "read_noisy_evidence",
     "read_sweep_choice",
@@ -154,6 +155,20 @@ def read_metric(
         trace = float(np.square(metric).sum())
     _demand(abs(trace / size - 1) < _SLACK, step, f"a metric of trace {size}", f"{trace:.3g}")
     return metric, _bases(chosen.bases, landmarks, step)
+
+
+def read_kept(content: bytes, inputs: int, *, step: str) -> tuple[tuple[int, ...], bytes]:
+    """The inputs to start a metric from: ascending places below ``inputs``, or none; and what the
+    root chose with them, unread.
+    """
+    try:
+        kept, chosen = msgspec.msgpack.decode(content, type=tuple[tuple[int, ...], bytes])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _impossible(step, "inputs and bases", str(error)) from error
+    ascending = kept == tuple(sorted(set(kept)))
+    inside = ascending and (not kept or (kept[0] >= 0 and kept[-1] < inputs))
+    _demand(inside, step, f"ascending inputs from 0 to {inputs - 1}", "others")
+    return kept, chosen
 
 
 def read_sweep_choice(content: bytes, amplitudes: tuple[float, float], *, step: str) -> SweepChoice:

@@ -13,15 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from edge_node.config import DataSpec, Distribution, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.config import Distribution, FederationSpec, LandmarkKind, ModelSpec, Task
 from edge_node.data.sources.schema import numeric_columns
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
+from edge_node.inference.features.screening import Screening
 from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.program.allowances import encoding_numbers
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
 
-__all__ = ["PlannedSum", "Schedule", "coarse_kinds"]
+__all__ = ["FEWEST_SCREENED", "PlannedSum", "Schedule", "coarse_kinds"]
 
 
 _COARSE_SHARE = 0.45  # of what may be told: kernels and metric
@@ -35,6 +37,7 @@ _CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it
 _MOST_MESSAGES = 4  # of full size: noises of a regression
 _FEW_LANDMARKS = 24  # coarse ones, below which only two candidates are compared
 _FEW_CANDIDATES = 2
+_SCREEN_SHARE = 0.1  # of what the encoding leaves, at most: for sums of single inputs, or of pairs
 _LEAST = 6  # of a regression where there is nothing to compare, for a first guess of the noise
 _TOO_FEW_LANDMARKS = 12
 """Coarse landmarks below which nothing is compared, and no metric learnt. A classifier needs
@@ -43,6 +46,9 @@ _FEW_LANDMARKS: its own are worth more (docs/model.md, "Under the default ceilin
 _FULL_METRIC_LANDMARKS = 64
 """Coarse landmarks that a full metric takes, and more than one repetition. The gradients of a
 function of fewer hide directions in which it varies (airfoil: site RMSE .36, against .19)."""
+
+FEWEST_SCREENED = 10
+"""Inputs from which a metric may not start by itself, and they are looked at one by one first."""
 
 _HEAD = 4  # numbers that travel with a message
 
@@ -71,7 +77,9 @@ class Schedule:
         outputs: q, the functions that are learnt.
         rows: n, of the federation.
         metric: what of the gradients' sum a metric is made of.
-        candidates: kernels, with landmarks of some kind, that are compared.
+        screening: the sums that look for inputs that matter; None: there are none.
+        starts: how many metrics are compared at first: none, and one of the inputs that matter.
+        candidates: kernels, with landmarks of some kind, that are compared under each.
         first: landmarks in that comparison.
         coarse: landmarks of the metric's repetitions.
         repetitions: how often the metric is improved; 0: it stays the identity.
@@ -87,6 +95,8 @@ class Schedule:
     outputs: int
     rows: int
     metric: MetricKind
+    screening: Screening | None
+    starts: int
     candidates: int
     first: int
     coarse: int
@@ -99,7 +109,15 @@ class Schedule:
     likelihoods: int = 1
 
     @classmethod
-    def plan(cls, spec: FederationSpec, allowance: Allowance, *, rows: int, inputs: int) -> Self:
+    def plan(
+        cls,
+        spec: FederationSpec,
+        allowance: Allowance,
+        *,
+        rows: int,
+        inputs: int,
+        starts: int = 1,
+    ) -> Self:
         """Plan a run.
 
         Args:
@@ -107,14 +125,18 @@ class Schedule:
             allowance: what the rows may tell.
             rows: n, of the federation.
             inputs: d, the numbers of an encoded row.
+            starts: how many metrics are compared at first.
 
         Raises:
             CohortRefusedError: the rows may tell too little for any useful model.
         """
-        left = allowance.numbers - _encoding(spec.data, inputs)
+        left = allowance.numbers - encoding_numbers(spec.data, inputs, allowance)
+        screening = _screening(spec, left, allowance.features, inputs)
+        left -= 0 if screening is None else screening.numbers
         most = min(spec.landmark_count, allowance.features, rows)
-        plan = cls._coarse(spec, left, most, allowance.features, rows=rows, inputs=inputs)
-        left -= _numbers(plan.coarse_sums)
+        draft = cls._draft(spec, rows=rows, inputs=inputs, screening=screening, starts=starts)
+        plan = draft._coarse(left, most, allowance.features)
+        left -= _numbers(plan.compared_sums)
         steps = _steps(spec)
         full = plan._largest_full(left, most, steps)
         asked = spec.model.landmark_kinds == (LandmarkKind.KMEANS,)
@@ -126,24 +148,29 @@ class Schedule:
         return replace(plan, full=full)._spending(left, steps)
 
     @classmethod
-    def _coarse(
-        cls, spec: FederationSpec, left: int, most: int, finest: int, *, rows: int, inputs: int
+    def _draft(
+        cls,
+        spec: FederationSpec,
+        *,
+        rows: int,
+        inputs: int,
+        screening: Screening | None,
+        starts: int,
     ) -> Self:
-        """The sums that decide on kernel and metric: a full metric where rows and landmarks are
-        many, else a diagonal one.
-        """
+        """What the spec asks for, without landmarks."""
         model, kernels = spec.model, kernel_grid(spec.model)
         moved = LandmarkKind.KMEANS in model.tried_landmark_kinds
-        learnt = any(kernel.differentiable for kernel in kernels)
-        draft = cls(
+        return cls(
             inputs=inputs,
             outputs=spec.outputs,
             rows=rows,
             metric=MetricKind.FULL,
+            screening=screening,
+            starts=starts,
             candidates=len(kernels) * len(coarse_kinds(model)),
             first=0,
             coarse=0,
-            repetitions=model.metric_repetitions if learnt else 0,
+            repetitions=model.metric_repetitions if _learns_metric(spec) else 0,
             full=0,
             iterations=model.kmeans_iterations if moved else 0,
             messages=1,
@@ -151,18 +178,24 @@ class Schedule:
             parameters=spec.parameters,
             likelihoods=_likelihoods(spec),
         )
-        if rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(inputs) and inputs <= finest:
-            plan = draft._resolved(left, most)
+
+    def _coarse(self, left: int, most: int, finest: int) -> Self:
+        """With the landmarks that decide on kernel and metric: a full metric where rows and
+        landmarks are many, else a diagonal one.
+        """
+        many = self.rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(self.inputs)
+        if many and self.inputs <= finest:
+            plan = self._resolved(left, most)
             if plan.coarse >= _FULL_METRIC_LANDMARKS:
                 return plan
-        return replace(draft, metric=MetricKind.DIAGONAL)._resolved(left, most)
+        return replace(self, metric=MetricKind.DIAGONAL)._resolved(left, most)
 
     def _resolved(self, left: int, most: int) -> Self:
         """With as many coarse landmarks as their share of what is left allows."""
         share, most = int(_COARSE_SHARE * left), min(most, _MOST_COARSE)
 
         def numbers(coarse: int) -> int:
-            return _numbers(self._with(coarse, most).coarse_sums)
+            return _numbers(self._with(coarse, most).compared_sums)
 
         return self._with(_largest(numbers, share, most), most)
 
@@ -240,7 +273,20 @@ class Schedule:
     @property
     def coarse_sums(self) -> tuple[PlannedSum, ...]:
         """Those that decide on a kernel and a metric."""
-        compared = self.candidates * _message(self.first, self.outputs)
+        return (*self._screen, *self.compared_sums)
+
+    @property
+    def _screen(self) -> tuple[PlannedSum, ...]:
+        """That of single inputs, and pairs."""
+        if self.screening is None:
+            return ()
+        outer = self.screening.inputs if self.screening.pairs else 0
+        return (PlannedSum("screen", self.screening.numbers, outer),)
+
+    @property
+    def compared_sums(self) -> tuple[PlannedSum, ...]:
+        """Those of coarse landmarks."""
+        compared = self.starts * self.candidates * _message(self.first, self.outputs)
         gradients = self.metric.parameters(self.inputs)
         outer = self.inputs if self.metric is MetricKind.FULL else 0
         message = _message(self.coarse, self.outputs)
@@ -297,17 +343,26 @@ def _message(landmarks: int, outputs: int = 1) -> int:
     return landmarks * (landmarks + 1) // 2 + landmarks * outputs + _HEAD
 
 
-def _encoding(data: DataSpec, inputs: int) -> int:
-    """The numbers that the encoding tells, at most.
+def _learns_metric(spec: FederationSpec) -> bool:
+    """Whether a metric may be learnt: of kernels that have gradients."""
+    differentiable = any(kernel.differentiable for kernel in kernel_grid(spec.model))
+    return differentiable and spec.model.metric_repetitions > 0
 
-    Means in two parts; values, first moments and squares; products of numeric columns; rows, and
-    those of each class, label and gap. Labels have no products. Of a column at most one number,
-    label or gap is no input, because all rows have it.
+
+def _screening(spec: FederationSpec, left: int, finest: int, inputs: int) -> Screening | None:
+    """The sums that look for inputs that matter, if those are many and the sums are cheap.
+
+    At most all numeric columns are looked at; how many of them are is known later.
     """
-    numeric, number = len(numeric_columns(data)), not data.task.has_classes
-    products = numeric * (numeric + 1) // 2
-    groups = 1 + len(data.classes) + max(inputs - numeric, 0) + len(data.columns)
-    return 5 * (numeric + number) + products + groups
+    columns, data = len(numeric_columns(spec.data)), spec.data
+    if inputs < FEWEST_SCREENED or not columns or not _learns_metric(spec):
+        return None
+    targets = 1 if len(data.classes) <= 2 else len(data.classes)
+    for pairs in (True, False):
+        found = Screening(columns, targets, not data.task.has_classes, pairs)
+        if found.numbers <= _SCREEN_SHARE * left and (columns <= finest or not pairs):
+            return found
+    return None
 
 
 def _numbers(sums: Sequence[PlannedSum]) -> int:

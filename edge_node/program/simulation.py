@@ -28,7 +28,6 @@ from edge_node.program import infer
 from edge_node.program.allowances import allowance_of
 from edge_node.program.parts import Parts, agree_parts
 from edge_node.program.places import agree_candidate
-from edge_node.program.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 
 __all__ = ["Report", "completed", "simulate", "simulate_parts", "simulate_pooled", "sizes_signed"]
@@ -137,12 +136,23 @@ def _agreed(
             may_tell = allowance or allowance_of(network, census, spec)
 
         recounting, parts = await agree_parts(
-            network, source, spec, public=public, floors=own, check=check
+            network,
+            source,
+            spec,
+            public=public,
+            floors=own,
+            check=check,
+            allowance=lambda: may_tell,
         )
-        rows, inputs = EncodedRows(source, parts.encoder), len(parts.covariance)
-        schedule = Schedule.plan(spec, may_tell, rows=parts.encoder.rows, inputs=inputs)
         _, candidate, _, _ = await agree_candidate(
-            recounting, rows, parts.landmarks, spec, schedule, fewest=own.landmark
+            recounting,
+            EncodedRows(source, parts.encoder),
+            parts.landmarks,
+            spec,
+            parts.schedule(spec, may_tell),
+            fewest=own.landmark,
+            kept=parts.kept,
+            bases=parts.bases,
         )
         return parts.with_centroids(candidate), may_tell
 

@@ -153,6 +153,10 @@ def _choices() -> Iterator[Target]:
     evidence = b'{"log_evidence":-1.5,"noise":0.1,"amplitude":2}'
     readers: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         "bases": (b"[[0,2,5],[1]]", lambda data: choices.read_bases(data, (9, 2), step="s")),
+        "kept inputs": (
+            msgspec.msgpack.encode(((0, 2), b"[[0]]")),
+            lambda data: choices.read_kept(data, 3, step="s"),
+        ),
         "judgements": (
             b"[" + evidence + b",null]",
             lambda data: choices.read_judgements(data, (0.1, 0.2), step="s"),

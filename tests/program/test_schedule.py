@@ -108,7 +108,7 @@ def test_one_process_is_limited_by_the_spec_only() -> None:
 def test_too_few_rows_for_any_model_are_refused_with_what_helps() -> None:
     """Before anything but the encoding is summed; with more rows there is a model."""
     with pytest.raises(CohortRefusedError, match=r"too little for a model.*most_told"):
-        plan(8, 40)
+        plan(8, 28)
     assert plan(8, 120).full >= 4
 
 

@@ -59,7 +59,13 @@ class Agreed:
 
 
 def local_spread(
-    source: Source, data: DataSpec, given: Given, agreed: Agreed, *, fewest: int
+    source: Source,
+    data: DataSpec,
+    given: Given,
+    agreed: Agreed,
+    *,
+    fewest: int,
+    products: bool = True,
 ) -> Vector:
     """What a site gives: counts, moments around the means, and rows with each label or gap.
 
@@ -71,6 +77,7 @@ def local_spread(
         fewest: how many of its own rows the site gives to a sum over a group, at least. A product
             of two columns is summed over the rows that have values in both: at least twice as many
             distinct ones as the site has columns of numbers.
+        products: whether products of two columns are summed.
     """
     raw = _raw_encoder(data, agreed)
     numbers = len(raw.numeric)
@@ -86,20 +93,21 @@ def local_spread(
         deviations = np.where(held, deviations, 0.0)
         first += deviations.sum(axis=0)
         squares += np.square(deviations).sum(axis=0)
-        second += deviations[:, :numbers].T @ deviations[:, :numbers]
-        known = held[copies.add(batch), :numbers].astype(np.float64)
-        both += known.T @ known
+        if products:
+            second += deviations[:, :numbers].T @ deviations[:, :numbers]
+            known = held[copies.add(batch), :numbers].astype(np.float64)
+            both += known.T @ known
     own_columns = int(np.count_nonzero(given.values[columns]))
     enough = both >= max(fewest, per_column * own_columns)
     np.fill_diagonal(enough, given.values[columns] > 0)
-    return _layout(raw, data).pack(
+    return _layout(raw, data, products).pack(
         rows=given.rows,
         classes=given.classes,
         values=given.values[used],
         first=first,
         squares=squares,
-        second=np.where(enough, second, 0.0),
         indicators=_indicators(raw, given, data),
+        **({"second": np.where(enough, second, 0.0)} if products else {}),
     )
 
 
@@ -120,7 +128,7 @@ def _indicators(raw: Encoder, given: Given, data: DataSpec) -> list[int]:
     return rows + [given.missing[place] for place in places]
 
 
-def _layout(raw: Encoder, data: DataSpec) -> Layout:
+def _layout(raw: Encoder, data: DataSpec, products: bool) -> Layout:
     """What is summed; values, first moments and squares are of the numbers, then of the target."""
     numbers = len(raw.numeric)
     columns = numbers + (not data.task.has_classes)
@@ -131,14 +139,14 @@ def _layout(raw: Encoder, data: DataSpec) -> Layout:
             "values": (columns,),
             "first": (columns,),
             "squares": (columns,),
-            "second": Symmetric(numbers),
+            **({"second": Symmetric(numbers)} if products else {}),
             "indicators": (len(raw.feature_names) - numbers,),
         }
     )
 
 
 def read_spread(
-    total: Vector, data: DataSpec, agreed: Agreed, *, pixels: bool = False
+    total: Vector, data: DataSpec, agreed: Agreed, *, pixels: bool = False, products: bool = True
 ) -> tuple[Encoder, Matrix]:
     """The encoder, and the covariance (d, d) of its inputs.
 
@@ -148,6 +156,7 @@ def read_spread(
         agreed: as for ``local_spread``.
         pixels: the numeric columns are an image's. All keep their places, even constant ones, and
             share one scale: a margin that hardly varies must not be blown up.
+        products: as for ``local_spread``. Without them, numbers count as uncorrelated.
 
     Raises:
         DataError: the target is constant, or all inputs are.
@@ -155,7 +164,7 @@ def read_spread(
     """
     raw = _raw_encoder(data, agreed)
     numbers, size = len(raw.numeric), len(raw.feature_names)
-    parts = _layout(raw, data).unpack(total)
+    parts = _layout(raw, data, products).unpack(total)
     rows, values = parts["rows"].item(), np.maximum(parts["values"], 1.0)
     shares = parts["indicators"] / rows
     centre = parts["first"] / values
@@ -192,7 +201,11 @@ def _covariance(raw: Encoder, parts: Mapping[str, Matrix], rows: float) -> Matri
     numbers = len(raw.numeric)
     first, shares = parts["first"][:numbers] / rows, parts["indicators"] / rows
     covariance = np.zeros((len(raw.feature_names), len(raw.feature_names)))
-    covariance[:numbers, :numbers] = parts["second"] / rows - np.outer(first, first)
+    if "second" in parts:
+        covariance[:numbers, :numbers] = parts["second"] / rows - np.outer(first, first)
+    else:
+        own = parts["squares"][:numbers] / rows - first**2
+        covariance[:numbers, :numbers] = np.diag(own)
     start = 0
     for size in [*(len(f.labels) for f in raw.categorical), *(1 for _ in raw.missing)]:
         own = shares[start : start + size]

@@ -13,17 +13,27 @@ number for each input.
 """
 
 import enum
+from collections.abc import Sequence
+from math import lgamma
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from edge_node.arrays import Matrix, Rows, round_absolute
+from edge_node.arrays import Matrix, Rows, Vector, round_absolute
 from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.numerics.streaming import blocks
 from edge_node.inference.numerics.symmetric import SymmetricSum
 
-__all__ = ["MetricKind", "gradient_outer_product", "metric_from", "place_exactly"]
+__all__ = [
+    "MetricKind",
+    "gradient_outer_product",
+    "kept_inputs",
+    "metric_from",
+    "metric_price",
+    "place_exactly",
+    "start_metric",
+]
 
 _LEAST = 1e-6
 """The least eigenvalue of T'T, of a mean of one: a direction without influence isn't forgotten."""
@@ -33,8 +43,8 @@ _BITS = 20
 
 
 _DIAGONAL_SHRINKAGE = 0.25
-"""How far a diagonal metric is shrunk towards the identity. Without it, inputs are forgotten too
-soon where rows are few (concrete, wine); with much more, a useful metric has little effect."""
+"""How far a diagonal metric is shrunk towards the one before it. Without it, inputs are forgotten
+too soon where rows are few (concrete, wine); with much more, a useful metric has little effect."""
 
 
 class MetricKind(enum.Enum):
@@ -69,12 +79,43 @@ def gradient_outer_product(rows: Rows, features: Features, weights: Matrix) -> M
     return M if T is None else T.T @ M @ T
 
 
-def metric_from(M: Matrix, kind: MetricKind = MetricKind.FULL) -> Matrix:
+def start_metric(kept: Sequence[int], inputs: int) -> Matrix:
+    """T (k, d), which leaves all inputs out but k, the ``kept`` ones of d = ``inputs``."""
+    return np.eye(inputs)[list(kept)]
+
+
+def kept_inputs(metric: Matrix | None, inputs: int) -> list[int]:
+    """Which of d = ``inputs`` a metric T (k, d) doesn't leave out, ascending; None: all."""
+    if metric is None:
+        return list(range(inputs))
+    return [int(j) for j in np.flatnonzero(metric.any(axis=0))]
+
+
+def metric_price(kind: MetricKind | None, kept: int, inputs: int) -> float:
+    """What a metric costs, in nats of evidence: it was chosen with the same rows.
+
+    One for each number of M that it is made of (Akaike 1974), and log C(d, k) for k inputs out of
+    d, as many ways as there are to choose them.
+
+    Args:
+        kind: what it was made of; None: of no gradients, all kept inputs weigh the same.
+        kept: k.
+        inputs: d.
+    """
+    choices = lgamma(inputs + 1) - lgamma(kept + 1) - lgamma(inputs - kept + 1)
+    return choices + (0 if kind is None else kind.parameters(kept))
+
+
+def metric_from(
+    M: Matrix, kind: MetricKind = MetricKind.FULL, before: Vector | None = None
+) -> Matrix:
     """T (d, d), symmetric: T'T is M to scale, tr T'T = d.
 
     Args:
         M: the federation's sum of gradient outer products (d, d).
-        kind: FULL for all of M; DIAGONAL for its diagonal, shrunk a little towards the identity.
+        kind: FULL for all of M; DIAGONAL for its diagonal, shrunk a little towards ``before``.
+        before: the diagonal of T'T (d,) of the metric under which M was summed; None: the
+            identity's.
 
     Raises:
         NumericalError: M is not finite. (Where it is zero, T is the identity.)
@@ -86,7 +127,8 @@ def metric_from(M: Matrix, kind: MetricKind = MetricKind.FULL) -> Matrix:
         return np.eye(size)
     if kind is MetricKind.DIAGONAL:
         shares = np.diag(M) / trace * size
-        values = (1 - _DIAGONAL_SHRINKAGE) * shares + _DIAGONAL_SHRINKAGE
+        least = np.ones(size) if before is None else before / before.sum() * size
+        values = (1 - _DIAGONAL_SHRINKAGE) * shares + _DIAGONAL_SHRINKAGE * least
         return round_absolute(np.diag(np.sqrt(values)), _BITS)
     values, vectors = np.linalg.eigh(M / trace * size)
     values = np.maximum(values, _LEAST)
@@ -102,7 +144,7 @@ def place_exactly(X: Matrix, metric: Matrix | None) -> Matrix:
     """
     if metric is None:
         return X
-    placed = np.zeros_like(X)
+    placed = np.zeros((len(X), len(metric)))
     for column, direction in zip(X.T, metric.T, strict=True):
         placed += column[:, None] * direction
     return placed

@@ -39,7 +39,7 @@ class Features:
         kernel: the kernel.
         landmarks: Z (r, d), where the metric puts them.
         cholesky: L (r, r), lower triangular, K_ZZ = L L'.
-        metric: T (d, d): the kernel sees T x instead of x; None for the identity.
+        metric: T (k, d): the kernel sees T x instead of x; None for the identity.
     """
 
     kernel: Kernel

@@ -45,8 +45,8 @@ def agree(
     async def program(network: Network) -> tuple[Encoder, np.ndarray]:
         source = sources[names.index(network.node)]
         recording = Recording(network, seen)
-        _, *agreed = await agree_encoding(recording, source, data, fewest=fewest)
-        return agreed[0], agreed[1]
+        _, agreed = await agree_encoding(recording, source, data, fewest=fewest)
+        return agreed.encoder, agreed.covariance
 
     lost = {names[-1]: lost_at} if lost_at else {}
     results = asyncio.run(MemoryFederation(names, lost).run(program))
@@ -372,9 +372,8 @@ def test_pixels_keep_their_places_at_one_scale() -> None:
     source = MemorySource((Batch(pixels, np.empty((50, 0), dtype=object), pixels[:, 0]),))
 
     network = MemoryFederation(["a"]).network("a")
-    _, encoder, covariance = asyncio.run(
-        agree_encoding(network, source, data, fewest=1, pixels=True)
-    )
+    _, agreed = asyncio.run(agree_encoding(network, source, data, fewest=1, pixels=True))
+    encoder, covariance = agreed.encoder, agreed.covariance
     X = encoder.encode(next(iter(source.batches())))
     scale = np.sqrt(pixels.var(axis=0).mean())
     np.testing.assert_allclose(X, (pixels - pixels.mean(axis=0)) / scale, rtol=1e-6, atol=1e-9)

@@ -1,0 +1,162 @@
+"""Agreeing on which inputs matter, before any model is there (`inference.features.screening`).
+
+A sum over a column is a sum over a group: the rows that have a value, or those of a class that have
+one. And a column of few different values divides the rows into groups. So a site gives a column's
+sums only where all these groups are large enough, with outermost values moved inwards, as the
+encoding does. Columns that any site calls hardly unknown, categories and gaps are not looked at,
+but kept.
+
+Products of columns take more of a class's rows than there are columns, as those of the encoding do
+(`edge_node.data.sums.spread`): they are products over the rows of a class.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.arrays import Matrix, Vector
+from edge_node.config import DataSpec
+from edge_node.data.encoding.encoder import Encoder
+from edge_node.data.sources.copies import DistinctRows
+from edge_node.data.sources.source import Source
+from edge_node.inference.features.screening import Screening
+from edge_node.network.base import Network, sum_and_decide
+from edge_node.program.encoding import Encoding
+from edge_node.program.root_decisions import read_kept
+from edge_node.step import Step
+
+__all__ = ["SCREEN", "Screened", "agree_kept"]
+
+SCREEN = Step("screen")
+
+_MOST_KEPT = 0.5  # share of the inputs beyond which a selection isn't worth a comparison
+_ROWS_PER_COLUMN = 2  # of products, as for `edge_node.data.sums.spread`
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A site's rows, as inputs are screened with them.
+
+    Attributes:
+        source: the rows.
+        data: the schema.
+        encoding: what was agreed on before.
+        fewest: how many of its own rows the site gives to a sum over a group, at least.
+    """
+
+    source: Source
+    data: DataSpec
+    encoding: Encoding
+    fewest: int
+
+    @property
+    def encoder(self) -> Encoder:
+        """The agreed one."""
+        return self.encoding.encoder
+
+    @property
+    def looked_at(self) -> list[int]:
+        """The inputs that are looked at: places among the encoder's numbers, which come first."""
+        known = self.encoding.known
+        return [i for i, each in enumerate(self.encoder.numeric) if not known[each.index]]
+
+    @property
+    def columns(self) -> list[int]:
+        """Where they are among the schema's numeric columns."""
+        return [self.encoder.numeric[place].index for place in self.looked_at]
+
+    @cached_property
+    def both(self) -> NDArray[np.int64]:
+        """How many distinct rows of each class (a number: of all) have both values, (C, J, J)."""
+        classes = max(len(self.data.classes), 1)
+        both = np.zeros((classes, len(self.columns), len(self.columns)), dtype=np.int64)
+        copies = DistinctRows()
+        for batch in self.source.batches():
+            first = copies.add(batch)
+            values = self.encoding.given.numbers(batch, self.data)[:, self.columns]
+            for i in range(classes):
+                of_class = first & (batch.target == i) if self.data.classes else first
+                held = (~np.isnan(values[of_class])).astype(np.float64)
+                both[i] += np.rint(held.T @ held).astype(np.int64)
+        return both
+
+    @property
+    def given(self) -> NDArray[np.bool_]:
+        """Of which inputs sums are given (J,): no class has a few values of them."""
+        values = np.diagonal(self.both, axis1=1, axis2=2)
+        few = (values > 0) & (values < self.fewest)
+        return np.logical_not(few.any(axis=0))
+
+    @property
+    def enough(self) -> NDArray[np.bool_]:
+        """Of which pairs (J, J): each class has values of both in more rows than columns."""
+        per_column = _ROWS_PER_COLUMN if self.fewest > 1 else 0
+        own = int(np.count_nonzero(self.encoding.given.values[self.columns]))
+        few = self.both < max(self.fewest, per_column * own)
+        return np.logical_not(few.any(axis=0))
+
+    def __iter__(self) -> Iterator[tuple[Matrix, Matrix]]:
+        """Chunks of standardised inputs and centred targets."""
+        numbers = [self.encoder.numeric[place] for place in self.looked_at]
+        location, scale, most = np.array([(n.location, n.scale, n.most) for n in numbers]).T
+        for batch in self.source.batches():
+            values = self.encoding.given.numbers(batch, self.data)
+            Z = np.clip((values[:, self.columns] - location) / scale, -most, most)
+            Z[:, ~self.given] = np.nan
+            if self.data.task.has_classes:
+                yield Z, self._indicators(batch.target)
+                continue
+            y = (values[:, -1] - self.encoder.target_location) / self.encoder.target_scale
+            bound = self.encoder.target_most or np.inf
+            yield Z, np.clip(np.nan_to_num(y), -bound, bound)[:, None]
+
+    def _indicators(self, target: Vector | None) -> Matrix:
+        """Each class's, less its share; of two classes, one's (n, targets)."""
+        counts = np.array(self.encoder.class_counts, dtype=np.float64)
+        shares = counts / counts.sum()
+        assert target is not None  # noqa: S101 - rows that take part have a class
+        first = 1 if len(counts) == 2 else 0
+        indicators: Matrix = (target[:, None] == np.arange(first, len(counts))) - shares[first:]
+        return indicators
+
+
+async def agree_kept(
+    network: Network,
+    rows: Screened,
+    screening: Screening,
+    choose: Callable[[tuple[int, ...]], bytes],
+) -> tuple[tuple[int, ...], bytes]:
+    """The inputs that a metric may start from, if they are few; and what follows from them.
+
+    Args:
+        network: the network.
+        rows: this node's.
+        screening: what is summed, at most: of all numeric columns.
+        choose: what the root chooses from the inputs that are kept.
+
+    Returns:
+        The inputs (their places in an encoded row, ascending) that are found to matter, and those
+        that were not looked at; none where nothing was found, or where more than half of all are
+        left. And what was chosen.
+    """
+    inputs, looked_at = len(rows.encoder.feature_names), rows.looked_at
+    screening = replace(screening, inputs=len(looked_at))
+
+    def kept(total: Vector) -> tuple[int, ...]:
+        found = [looked_at[j] for j in screening.relevant(total, rows.encoder.rows)]
+        others = set(range(inputs)).difference(looked_at)
+        few = found and len(found) + len(others) <= _MOST_KEPT * inputs
+        return tuple(sorted([*found, *others])) if few else ()
+
+    def decide(total: Vector) -> bytes:
+        found = kept(total)
+        return msgspec.msgpack.encode((found, choose(found)))
+
+    local = screening.local(rows, rows.enough if screening.pairs else None)
+    resolution = screening.inputs if screening.pairs else 0
+    _, chosen = await sum_and_decide(network, SCREEN, local, decide, features=resolution)
+    return read_kept(chosen, inputs, step=str(SCREEN))
