@@ -19,7 +19,7 @@ from edge_node.demo.data.sites import Site
 from edge_node.demo.evaluation import averaged, evaluate, table_rows
 from edge_node.demo.federation import LocalFederation
 from edge_node.demo.refusals import Refusals
-from edge_node.errors import DataError, NumericalError
+from edge_node.errors import CohortRefusedError, DataError, NumericalError, TangentMeshError
 from edge_node.model.model import Model
 from edge_node.network.epoch.keys import masked_cohort
 from edge_node.network.exchange.records import RecordStore
@@ -142,9 +142,13 @@ def _masked(federation: LocalFederation, site: Site, status: NodeStatus) -> bool
 
 
 def _ask(federation: LocalFederation, site: Site, which: Which) -> list[Row]:
-    """What the site's own node answers, over its local endpoint."""
+    """What the site's own node answers, over its local endpoint. An error names the site."""
     rows = table_rows(site.test, federation.spec.data)
-    return client.predict(federation.node_directory(site.name), rows, posterior=which)
+    try:
+        return client.predict(federation.node_directory(site.name), rows, posterior=which)
+    except TangentMeshError as error:
+        error.where = ", ".join(filter(None, [f"site {site.name}", error.where]))
+        raise
 
 
 def _all(predictions: Mapping[str, list[Row]]) -> list[Row]:
@@ -164,13 +168,14 @@ def _learn_pooled(federation: LocalFederation) -> Model:
     return simulate_pooled(federation.spec, sources)
 
 
-def _learn(spec: FederationSpec, file: Path) -> Model:
-    """What one node that holds all rows of a file learns."""
-    return simulate(spec, {"alone": open_source(file, spec.data)})["alone"]
+def _learn(spec: FederationSpec, node: str, file: Path) -> Model:
+    """What one node learns from its own rows."""
+    return simulate(spec, {node: open_source(file, spec.data, site=node)})[node]
 
 
 def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]] | None:
-    """How the site answers from its own rows; None: it can't, as where its target is constant.
+    """How the site answers from its own rows; None: it can't, as where they are too few, or its
+    target is constant.
 
     A site that has seen a single class, or constant inputs, answers with class shares. The minimum
     numbers of rows protect rows from others, so none applies to a site that learns alone.
@@ -178,8 +183,8 @@ def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table]
     data = federation.spec.data
     spec = msgspec.structs.replace(federation.spec, minimum_rows=0)
     try:
-        model = _learn(spec, federation.files[site.name])
-    except (DataError, NumericalError):
+        model = _learn(spec, site.name, federation.files[site.name])
+    except (CohortRefusedError, DataError, NumericalError):
         if not data.task.has_classes:
             return None
         shares = _class_shares(site.train, data)

@@ -111,10 +111,12 @@ def _run(
         started = time.monotonic()
         starting = pool.submit(federation.start, lambda said, share: progress(said, 0.3 * share))
         from edge_node.demo.experiment import run_experiment  # a second of import time
+        from edge_node.inference.numerics.streaming import blas_threads
 
         signals.raise_received()
         starting.result()
-    return run_experiment(federation, sites, progress, started=started)
+    with blas_threads(None, sum(site.train.num_rows for site in sites)):
+        return run_experiment(federation, sites, progress, started=started)
 
 
 def choose_data(choices: Choices) -> Dataset:
@@ -199,9 +201,14 @@ def _introduce(data: Dataset) -> None:
 
 
 def _make_folder(path: Path) -> None:
+    """Make the report's folder, and see whether a report can be written; none is left there."""
+    report = path / "report.json"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        (path / "report.json").touch()
+        is_new = not report.exists()
+        report.touch()
+        if is_new:
+            report.unlink()
     except OSError as error:
         raise MachineError(
             "the report folder can't be written",

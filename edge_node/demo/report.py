@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["comparison_table", "cost", "example_table", "node_table", "summary", "write_report"]
 
 _EXAMPLES = 6
+_FEWEST_ALONE = 4  # rows of a site, below which it is too small to stand alone
 
 
 def summary(
@@ -148,7 +149,7 @@ def node_table(outcome: Outcome, sites: Sequence[Site]) -> "Table":
                 site.train.num_rows,
                 site.test.num_rows,
                 *(f"{outcome.local[site.name][name]:.3f}" for name in names),
-                *(_figure(outcome.local_alone.get(site.name), name) for name in names),
+                *_alone(outcome, site, names),
             ]
             for site in sites
         ],
@@ -156,9 +157,14 @@ def node_table(outcome: Outcome, sites: Sequence[Site]) -> "Table":
     )
 
 
-def _figure(figures: Mapping[str, float] | None, name: str) -> str:
-    """A figure, or a dash at a site that can't learn alone."""
-    return f"{figures[name]:.3f}" if figures else "-"
+def _alone(outcome: Outcome, site: Site, names: Sequence[str]) -> list[str]:
+    """The figures of a site that learns alone; where it can't, why: its rows are too few, or say
+    nothing (a dash), as where its target is constant.
+    """
+    if figures := outcome.local_alone.get(site.name):
+        return [f"{figures[name]:.3f}" for name in names]
+    first = "too few rows" if site.train.num_rows < _FEWEST_ALONE else "-"
+    return [first, *["-"] * (len(names) - 1)]
 
 
 def comparison_table(outcome: Outcome) -> "Table":
@@ -167,7 +173,7 @@ def comparison_table(outcome: Outcome) -> "Table":
     labels = {
         "federated": "federated: sums only",
         "pooled": "pooled: all rows on one machine",
-        "alone": "alone: mean over the sites",
+        "alone": f"alone: mean over {_sites(outcome)}",
         "refined": "refined: each site's own rows on top of the federated",
     }
     if outcome.model.refinement is None:
@@ -182,6 +188,12 @@ def comparison_table(outcome: Outcome) -> "Table":
         ],
         title="All held-out rows",
     )
+
+
+def _sites(outcome: Outcome) -> str:
+    """Those that can learn alone."""
+    able, all_ = len(outcome.local_alone), len(outcome.local)
+    return "the sites" if able == all_ else f"the {able} of {all_} sites that can"
 
 
 def example_table(outcome: Outcome, data: DataSpec, sites: Sequence[Site]) -> "Table":

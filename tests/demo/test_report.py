@@ -9,7 +9,7 @@ from rich.console import Console
 
 from edge_node.config import Column, DataSpec, Task
 from edge_node.demo.data.sites import Site
-from edge_node.demo.report import cost, example_table
+from edge_node.demo.report import comparison_table, cost, example_table, node_table
 from edge_node.security.disclosure.bill import Bill
 
 DATA = DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="a"),))
@@ -80,3 +80,29 @@ def test_what_was_told_is_said() -> None:
     assert "Told: 1,200 numbers: 1.2 per cell of the others' rows, of 2 at most.\n" in text
     assert "exact sums of that many can be solved for rows" in text
     assert "told" not in cost({**costs, **differences, "bill": None}).lower()
+
+
+def test_a_site_too_small_to_stand_alone_is_shown_as_such() -> None:
+    """In words where its rows are too few; a dash where they say nothing. The mean says of whom."""
+    rows = {"bern": 40, "oslo": 40, "tiny": 1}
+    sites = [
+        Site(name, pa.table({"a": [0.5] * n, "y": [1.5] * n}), pa.table({"a": [0.5], "y": [1.5]}))
+        for name, n in rows.items()
+    ]
+    figures = {"rmse": 0.25, "nll": 0.5}
+    outcome: Any = SimpleNamespace(
+        model=SimpleNamespace(refinement=None),
+        local=dict.fromkeys(rows, figures),
+        local_alone={"bern": figures},
+        metrics=dict.fromkeys(("federated", "pooled", "alone", "refined"), figures),
+    )
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(node_table(outcome, sites))
+        console.print(comparison_table(outcome))
+    text = captured.get()
+    cells = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+    assert cells["bern"] == ["40", "1", "0.250", "0.500", "0.250", "0.500"]
+    assert cells["oslo"] == ["40", "1", "0.250", "0.500", "-", "-"]
+    assert cells["tiny"] == ["1", "1", "0.250", "0.500", "too", "few", "rows", "-"]
+    assert "alone: mean over the 1 of 3 sites that can" in text
