@@ -175,7 +175,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
             sources = sources_of(batch, sites, target.rows)
             spec = self._spec(columns, target, nodes=max(len(sources), SMALLEST_COHORT))
             self._warn(warnings_of(spec))
-            with blas_threads(self.threads, len(batch)):
+            with blas_threads(self.threads, len(target.rows)):
                 models = simulate(spec, sources, report=self._report if self.verbose else None)
         notes = Notes(labels=target.kind, named=hasattr(self, "feature_names_in_"))
         models = {site: replace(model, notes=notes) for site, model in models.items()}
