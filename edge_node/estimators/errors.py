@@ -66,6 +66,8 @@ _WORDS = (
     (r"\bthe federation's rows\b", "the sites' rows"),
     (r"\bthe federation's\b", "the"),
     (r"\bin the federation\b", "in all"),
+    (r"\b(this|some) node\b", r"\1 site"),
+    (r"\blets members solve for rows\b", "lets sites solve for others' rows"),
     (r"\bthe federation\b", "all sites"),
 )
 

@@ -134,6 +134,7 @@ def test_numbers_without_a_model_are_a_value_error() -> None:
         ("column 'a' is constant over the whole federation", "column 'a' is constant in all rows"),
         ("Wait for more rows", "Give more rows"),
         ("too few rows in the federation", "too few rows in all"),
+        ("this node holds no posterior", "this site holds no posterior"),
         (
             "Shorten it, or list the column's `categories` in the federation spec",
             "Shorten it",
@@ -143,6 +144,13 @@ def test_numbers_without_a_model_are_a_value_error() -> None:
 def test_what_is_said_of_a_spec_is_said_of_parameters(said: str, understood: str) -> None:
     """Users of an estimator have neither a spec nor peers."""
     assert in_users_words(said) == understood
+
+
+def test_a_question_that_has_no_answer_is_a_value_error() -> None:
+    """A posterior that isn't there."""
+    fitted = TangentMeshRegressor(landmarks=10, site_refinement=False).fit(X, y)
+    with pytest.raises(InputError, match="this site holds no posterior of its own"):
+        fitted.predict(X, which="site")
 
 
 def test_columns_that_are_not_used_are_named() -> None:
