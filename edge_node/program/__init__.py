@@ -5,8 +5,8 @@ chooses from a total; everything else is a pure function of a node's own rows or
 share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
 Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
-`candidates`), `places` (with `landmarks`), and `regression`, `classification` or `likelihoods`.
-`private` is the
+`candidates`), `places` (with `landmarks`), and `regression` (with `calibration`), `classification`
+or `likelihoods`. `private` is the
 program of a spec with differential privacy. `allowances` says what the rows may tell, `schedule`
 plans how that is spent, `metered` counts what they tell. `recounting` keeps sums over counted
 nodes, `together` puts several into one sweep, `root_decisions` reads the root's choices,
@@ -15,7 +15,7 @@ nodes, `together` puts several into one sweep, `root_decisions` reads the root's
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,11 +27,13 @@ from edge_node.data.sums.census import Census
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.likelihoods.posterior import LatentPosterior
+from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.program.allowances import allowance_of, check_minimum
+from edge_node.program.calibration import agree_calibration, calibrate_site
 from edge_node.program.candidates import Candidate, agree_fits
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
@@ -246,6 +248,15 @@ async def _regression(
     posterior, total, share, step = await agree_posterior(
         network, rows, features, fit, messages=schedule.messages
     )
+    shared, timed = Calibration.none(), bool(spec.data.time)
+    if schedule.calibrated and metered.left >= HeldOutScores.NUMBERS:
+        sites = rows.sites if timed else [rows]
+        shared = await agree_calibration(network, sites, posterior, total, timed=timed)
+    learnt = _Learnt(candidate, posterior.calibrated(shared), step, share)
     refinement = refined(rows, posterior, total, spec.model)
-    better = refinement and refinement.posterior.log_evidence > posterior.log_evidence
-    return _Learnt(candidate, posterior, step, share, refinement, bool(better))
+    if refinement is None:
+        return learnt
+    own, better = calibrate_site(
+        refinement, rows, posterior, total, shared=shared, model=spec.model, timed=timed
+    )
+    return replace(learnt, refinement=own, prefers_site=better)

@@ -19,6 +19,7 @@ from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
 from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
 
 __all__ = ["PlannedSum", "Schedule", "coarse_kinds"]
@@ -32,6 +33,7 @@ _MOST_COARSE = 512  # landmarks: with more, the metric hardly changes
 _FEWEST = 4  # landmarks of any use
 _ROWS_PER_NUMBER = 30  # of a full metric; with fewer, a diagonal one predicts better
 _CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it is worth
+_SCORES_SHARE = 0.05  # of what may be told, at most; with fewer rows intervals are the model's
 _MOST_MESSAGES = 4  # of full size: noises of a regression
 _FEW_LANDMARKS = 24  # coarse ones, below which only two candidates are compared
 _FEW_CANDIDATES = 2
@@ -81,6 +83,7 @@ class Schedule:
         steps: of a posterior that is found step by step.
         parameters: h, of its likelihood.
         likelihoods: how many are tried.
+        calibrated: whether a regression sums the scores of held-out rows.
     """
 
     inputs: int
@@ -97,6 +100,7 @@ class Schedule:
     steps: int
     parameters: int = 0
     likelihoods: int = 1
+    calibrated: bool = False
 
     @classmethod
     def plan(cls, spec: FederationSpec, allowance: Allowance, *, rows: int, inputs: int) -> Self:
@@ -150,6 +154,8 @@ class Schedule:
             steps=_steps(spec),
             parameters=spec.parameters,
             likelihoods=_likelihoods(spec),
+            calibrated=spec.data.task is Task.REGRESSION
+            and left * _SCORES_SHARE >= HeldOutScores.NUMBERS,
         )
         if rows >= _ROWS_PER_NUMBER * MetricKind.FULL.parameters(inputs) and inputs <= finest:
             plan = draft._resolved(left, most)
@@ -257,7 +263,8 @@ class Schedule:
         moves = [PlannedSum(f"kmeans/{i}", cells) for i in range(self.iterations)]
         message = self.messages * _message(self.full, self.outputs)
         steps = [PlannedSum(f"newton/{i}", self._step, self.full) for i in range(self.steps)]
-        return (*moves, PlannedSum("posterior", message, self.full), *steps)
+        scores = [PlannedSum("calibration", HeldOutScores.NUMBERS)] if self.calibrated else []
+        return (*moves, PlannedSum("posterior", message, self.full), *steps, *scores)
 
     @property
     def step_numbers(self) -> int:
