@@ -248,15 +248,21 @@ async def _regression(
     posterior, total, share, step = await agree_posterior(
         network, rows, features, fit, messages=schedule.messages
     )
-    shared, timed = Calibration.none(), bool(spec.data.time)
+    calibrated, timed = posterior, bool(spec.data.time)
     if schedule.calibrated and metered.left >= HeldOutScores.NUMBERS:
         sites = rows.sites if timed else [rows]
-        shared = await agree_calibration(network, sites, posterior, total, timed=timed)
-    learnt = _Learnt(candidate, posterior.calibrated(shared), step, share)
+        calibrated = await agree_calibration(network, sites, posterior, total, timed=timed)
+    learnt = _Learnt(candidate, calibrated, step, share)
     refinement = refined(rows, posterior, total, spec.model)
     if refinement is None:
         return learnt
     own, better = calibrate_site(
-        refinement, rows, posterior, total, shared=shared, model=spec.model, timed=timed
+        refinement,
+        rows,
+        posterior,
+        total,
+        shared=calibrated.calibration,
+        model=spec.model,
+        timed=timed,
     )
     return replace(learnt, refinement=own, prefers_site=better)

@@ -37,8 +37,8 @@ async def agree_calibration(
     total: ConditionalStatistics,
     *,
     timed: bool,
-) -> Calibration:
-    """The global posterior's calibration, from one sum over all sites.
+) -> Posterior:
+    """The global posterior, calibrated by one sum over all sites.
 
     Args:
         network: the network.
@@ -52,7 +52,7 @@ async def agree_calibration(
     local = HeldOut.joined(held).scores.pack()
     bounds = HeldOutScores.bounds(float(total.count))
     found = await network.sum(Step("calibration"), local, bounds=bounds)
-    return Calibration.of(HeldOutScores.unpack(found))
+    return network.once(lambda: posterior.calibrated(Calibration.of(HeldOutScores.unpack(found))))
 
 
 def calibrate_site(
