@@ -213,13 +213,13 @@ def _figures(case: _Case, answers: Sequence[Predictions], rows: Sequence[Any]) -
             assert isinstance(answer, ClassPredictions)  # noqa: S101 - as the first
             probabilities[own] = answer.probabilities
         return metrics.class_scores(y, probabilities)
-    mean, sd = np.full(len(y), np.nan), np.full(len(y), np.nan)  # until a node answers
+    mean, sd, half_width = np.full((3, len(y)), np.nan)  # until a node answers
     for answer, own in zip(answers, rows, strict=True):
         assert isinstance(answer, IntervalPredictions)  # noqa: S101 - as the first
-        mean[own], sd[own] = answer.mean, answer.sd
+        mean[own], sd[own], half_width[own] = answer.mean, answer.sd, answer.upper - answer.mean
     train = case.train.target
     assert train is not None  # noqa: S101 - training rows have targets
-    return scaled_scores(y, mean, sd, float(train.std()))
+    return scaled_scores(y, mean, sd, float(train.std()), half_width)
 
 
 def _spread(problem: Problem, split: Split, nodes: int, how: str) -> tuple[Labels, Labels]:

@@ -13,9 +13,14 @@ __all__ = ["Row", "scaled_scores", "shortened", "write_csv"]
 Row: TypeAlias = dict[str, Any]
 
 
-def scaled_scores(y: Vector, mean: Vector, sd: Vector, unit: float) -> Row:
-    """The scores of predictions (n,) of y (n,), with all three measured in ``unit``."""
-    return metrics.regression_scores(y / unit, mean / unit, (sd / unit) ** 2)
+def scaled_scores(
+    y: Vector, mean: Vector, sd: Vector, unit: float, half_width: Vector | None = None
+) -> Row:
+    """The scores of predictions (n,) of y (n,), all measured in ``unit``; ``half_width`` (n,) is
+    that of 95 % intervals, None: a Gaussian's.
+    """
+    scaled = None if half_width is None else half_width / unit
+    return metrics.regression_scores(y / unit, mean / unit, (sd / unit) ** 2, scaled)
 
 
 def shortened(row: Row) -> Row:

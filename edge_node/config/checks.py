@@ -81,6 +81,9 @@ def _complaints(spec: FederationSpec) -> list[str]:
         **_metric_complaints(model),
         **_image_complaints(spec.data, model),
         **privacy_complaints(spec),
+        "`data.time` has no use with `[privacy]`, whose one sum leaves no row out": (
+            bool(spec.data.time) and spec.privacy is not None
+        ),
         "`model.site_block_rows` must be at least 1": model.site_block_rows < 1,
         "`model.site_rows` must not be negative": model.site_rows < 0,
         "`model.weight_variance` must be positive": (
@@ -123,6 +126,10 @@ def _data_complaints(data: DataSpec) -> dict[str, bool]:
         '`data.columns` has more than one of `kind = "site"`': len(sites) > 1,
         "`data.columns` names a column twice": len(set(names)) != len(names),
         f"target {data.target!r} is also an input column": data.target in names,
+        f"`data.time` names the target, {data.target!r}": data.time == data.target,
+        "`data.time` is for regression only: it decides how wide intervals are": (
+            bool(data.time) and data.task is not Task.REGRESSION
+        ),
         "classification needs at least two distinct `data.classes`": (
             data.task is Task.CLASSIFICATION and len(set(data.classes)) < 2
         ),

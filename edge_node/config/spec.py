@@ -158,13 +158,15 @@ class DataSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``min_rows_per_category`` is the fewest of its own rows that a site gives to a sum over a group:
     rows of a category or of a class, rows without a value, values of a column. At most one column
-    has ``kind = "site"``.
+    has ``kind = "site"``. ``time`` names a column of numbers, dates or times, an input or not, if
+    what will be asked is later than all that is known: intervals are then those of later rows.
     """
 
     task: Task
     target: str
     columns: tuple[Column, ...]
     classes: tuple[str, ...] = ()
+    time: str = ""
     min_rows_per_category: int = 5
     event: str = ""  # survival: the column that is 1 where the event was seen, 0 where it wasn't
 

@@ -40,8 +40,9 @@ def evaluate(
         )
         return metrics.class_scores(labels, probabilities)
     target = np.array(truth, dtype=float)
-    mean, sd = (np.array([row[name] for row in predictions]) for name in ("mean", "sd"))
-    return metrics.regression_scores(target, mean, sd**2)
+    names = ("mean", "sd", "upper")
+    mean, sd, upper = (np.array([row[name] for row in predictions]) for name in names)
+    return metrics.regression_scores(target, mean, sd**2, upper - mean)
 
 
 def targets_in(table: pa.Table, data: DataSpec) -> Vector:

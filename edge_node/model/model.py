@@ -8,7 +8,6 @@ in a second archive beside it, and are for this site alone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import msgspec
@@ -97,8 +96,8 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True):
 class IntervalPredictions:
     """Regression and counts: arrays of shape (n,) in the target's unit.
 
-    ``sd`` is that of a new observation (noise included); ``lower`` and ``upper`` bound it with the
-    probability asked for.
+    ``sd`` is that of a new observation (noise included), as large as held-out rows were found to
+    ask for; ``lower`` and ``upper`` bound it with the probability asked for, by the same rows.
     """
 
     mean: Vector
@@ -205,10 +204,9 @@ class Model:
             )
         if isinstance(self.posterior, LatentPosterior):
             return self._through_likelihood(self.posterior, inputs, level, times, warnings)
-        mean, variance = self._observation(inputs, refinement)
-        deviation = np.sqrt(variance)
-        mean, deviation = self.encoder.unscale(mean, deviation)
-        half_width = NormalDist().inv_cdf((1 + level) / 2) * deviation
+        mean, variance, widths = self._observation(inputs, refinement, level)
+        mean, deviation = self.encoder.unscale(mean, np.sqrt(variance))
+        half_width = widths * deviation
         return IntervalPredictions(mean, deviation, mean - half_width, mean + half_width, warnings)
 
     def _through_likelihood(
@@ -271,17 +269,25 @@ class Model:
             return None
         return refinement if which is Which.SITE or self.prefers_site else None
 
-    def _observation(self, inputs: Matrix, refinement: Refinement | None) -> tuple[Vector, Vector]:
-        """Mean and variance (n,) of new observations, in standardised units."""
+    def _observation(
+        self, inputs: Matrix, refinement: Refinement | None, level: float
+    ) -> tuple[Vector, Vector, Vector]:
+        """Mean and variance (n,) of new observations, in standardised units, and half the width
+        (n,) of intervals of probability ``level``, in standard deviations.
+        """
         assert isinstance(self.posterior, Posterior)  # noqa: S101 - classes went elsewhere
         if refinement is None:
             mean, variance = self.posterior.predict(inputs)
-            return mean, variance + self.posterior.noise_variance
+            widths = np.full(len(mean), self.posterior.calibration.half_width(level))
+            return mean, variance + self.posterior.noise_variance, widths
         mean, variance, answered = refinement.predict(inputs)
         variance += refinement.noise_variance
+        widths = np.full(len(mean), refinement.posterior.calibration.half_width(level))
         if not answered.all():
-            mean[~answered], variance[~answered] = self._observation(inputs[~answered], None)
-        return mean, variance
+            shared = self._observation(inputs[~answered], None, level)
+            for each, part in zip((mean, variance, widths), shared, strict=True):
+                each[~answered] = part
+        return mean, variance, widths
 
     def save(self, path: Path) -> None:
         """Write the model and, beside it, the site's refinement, atomically. Raises MachineError.

@@ -122,10 +122,11 @@ def _figures(model: Model, source: FileSource, which: Which) -> Row:
         parts = [each.probabilities for each in answers if isinstance(each, ClassPredictions)]
         return {"rows": len(y), **metrics.class_scores(y, np.concatenate(parts))}
     intervals = [each for each in answers if isinstance(each, IntervalPredictions)]
-    mean, sd = (
-        np.concatenate([getattr(each, name) for each in intervals]) for name in ("mean", "sd")
+    mean, sd, upper = (
+        np.concatenate([getattr(each, name) for each in intervals])
+        for name in ("mean", "sd", "upper")
     )
-    return {"rows": len(y), **metrics.regression_scores(y, mean, sd**2)}
+    return {"rows": len(y), **metrics.regression_scores(y, mean, sd**2, upper - mean)}
 
 
 def scores_by_task(

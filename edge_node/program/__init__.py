@@ -5,8 +5,8 @@ chooses from a total; everything else is a pure function of a node's own rows or
 share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
 Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
-`candidates`), `places` (with `landmarks`), and `regression`, `classification` or `likelihoods`.
-`private` is the
+`candidates`), `places` (with `landmarks`), and `regression` (with `calibration`), `classification`
+or `likelihoods`. `private` is the
 program of a spec with differential privacy. `allowances` says what the rows may tell, `schedule`
 plans how that is spent, `metered` counts what they tell. `recounting` keeps sums over counted
 nodes, `together` puts several into one sweep, `root_decisions` reads the root's choices,
@@ -15,7 +15,7 @@ nodes, `together` puts several into one sweep, `root_decisions` reads the root's
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,11 +32,13 @@ from edge_node.inference.evaluation.explained import (
     explained_variance,
 )
 from edge_node.inference.likelihoods.posterior import LatentPosterior
+from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.program.allowances import allowance_of, check_minimum
+from edge_node.program.calibration import agree_calibration, calibrate_site
 from edge_node.program.candidates import Candidate, agree_fits
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
@@ -262,9 +264,24 @@ async def _regression(
     posterior, total, share, step = await agree_posterior(
         network, rows, features, fit, messages=schedule.messages
     )
-    refinement = refined(rows, posterior, total, spec.model)
-    better = refinement and refinement.posterior.log_evidence > posterior.log_evidence
+    calibrated, timed = posterior, bool(spec.data.time)
+    if schedule.calibrated and metered.left >= HeldOutScores.NUMBERS:
+        sites = rows.sites if timed else [rows]
+        calibrated = await agree_calibration(network, sites, posterior, total, timed=timed)
     explained = explained_variance(
         posterior.log_evidence, total.count, fit.statistics, candidate.metric_price
     )
-    return _Learnt(candidate, posterior, step, share, explained, refinement, bool(better))
+    learnt = _Learnt(candidate, calibrated, step, share, explained)
+    refinement = refined(rows, posterior, total, spec.model)
+    if refinement is None:
+        return learnt
+    own, better = calibrate_site(
+        refinement,
+        rows,
+        posterior,
+        total,
+        shared=calibrated.calibration,
+        model=spec.model,
+        timed=timed,
+    )
+    return replace(learnt, refinement=own, prefers_site=better)

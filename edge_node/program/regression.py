@@ -15,10 +15,9 @@ from edge_node.config import ModelSpec
 from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
-from edge_node.inference.regression.blocks import first_blocks
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.inference.regression.refinement import Refinement, refine
+from edge_node.inference.regression.refinement import OwnRows, Refinement, refine
 from edge_node.network.base import Network
 from edge_node.program.candidates import Fit
 from edge_node.program.root_decisions import read_judgements
@@ -93,9 +92,8 @@ def refined(
     """
     if not model.site_refinement:
         return None
-    placed = ((posterior.features.place(X), y) for X, y in rows)
-    blocks = first_blocks(placed, model.site_rows, model.site_block_rows)
-    return refine(posterior, total, blocks, rows) if blocks else None
+    own = OwnRows.of(rows, posterior.features, model.site_rows, model.site_block_rows)
+    return refine(posterior, total, own) if own.blocks else None
 
 
 def _best(judged: Sequence[Evidence | None], totals: Sequence[Vector]) -> tuple[Evidence, Vector]:

@@ -20,6 +20,7 @@ from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
 from edge_node.inference.features.screening import Screening
 from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.program.allowances import encoding_numbers
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
 
@@ -34,6 +35,7 @@ _MOST_COARSE = 512  # landmarks: with more, the metric hardly changes
 _FEWEST = 4  # landmarks of any use
 _ROWS_PER_NUMBER = 30  # of a full metric; with fewer, a diagonal one predicts better
 _CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it is worth
+_SCORES_SHARE = 0.05  # of what may be told, at most; with fewer rows intervals are the model's
 _MOST_MESSAGES = 4  # of full size: noises of a regression
 _FEW_LANDMARKS = 24  # coarse ones, below which only two candidates are compared
 _FEW_CANDIDATES = 2
@@ -89,6 +91,7 @@ class Schedule:
         steps: of a posterior that is found step by step.
         parameters: h, of its likelihood.
         likelihoods: how many are tried.
+        calibrated: whether a regression sums the scores of held-out rows.
     """
 
     inputs: int
@@ -107,6 +110,7 @@ class Schedule:
     steps: int
     parameters: int = 0
     likelihoods: int = 1
+    calibrated: bool = False
 
     @classmethod
     def plan(
@@ -135,6 +139,8 @@ class Schedule:
         left -= 0 if screening is None else screening.numbers
         most = min(spec.landmark_count, allowance.features, rows)
         draft = cls._draft(spec, rows=rows, inputs=inputs, screening=screening, starts=starts)
+        cheap = left * _SCORES_SHARE >= HeldOutScores.NUMBERS
+        draft = replace(draft, calibrated=cheap and spec.data.task is Task.REGRESSION)
         plan = draft._coarse(left, most, allowance.features)
         left -= _numbers(plan.compared_sums)
         steps = _steps(spec)
@@ -303,7 +309,8 @@ class Schedule:
         moves = [PlannedSum(f"kmeans/{i}", cells) for i in range(self.iterations)]
         message = self.messages * _message(self.full, self.outputs)
         steps = [PlannedSum(f"newton/{i}", self._step, self.full) for i in range(self.steps)]
-        return (*moves, PlannedSum("posterior", message, self.full), *steps)
+        scores = [PlannedSum("calibration", HeldOutScores.NUMBERS)] if self.calibrated else []
+        return (*moves, PlannedSum("posterior", message, self.full), *steps, *scores)
 
     @property
     def step_numbers(self) -> int:

@@ -70,6 +70,8 @@ def test_a_spec_is_read() -> None:
             '"survival"\ntarget = "y"\nevent = "a"',
             "event 'a' is also an input column",
         ),
+        ("[data]", '[data]\ntime = "t"', "`data.time` is for regression only"),
+        ("[data]", '[data]\ntime = "y"', "`data.time` names the target, 'y'"),
     ],
 )
 def test_a_spec_that_could_not_be_meant(before: str, after: str, complaint: str) -> None:

@@ -25,6 +25,7 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import ConfigurationError, DataError, NumericalError
 from edge_node.inference.kernels.dense import NETWORKS
 from edge_node.inference.kernels.stationary import STATIONARY
+from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import Model
 from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.security.disclosure.allowance import Allowance
@@ -89,7 +90,7 @@ def learn_pooled(spec: FederationSpec, parts: list[Batch], public: Batch | None 
 
 
 def assert_same(models: list[Model], pooled: Model, queries: Batch) -> None:
-    """Mean and sd to 1e-8 relative, and the same choices."""
+    """Mean and sd to 1e-8 relative, the same choices, and the same scores of held-out rows."""
     mean, sd = pooled.latent(queries)
     for model in models:
         theirs = model.latent(queries)
@@ -98,6 +99,10 @@ def assert_same(models: list[Model], pooled: Model, queries: Batch) -> None:
         assert model.provenance.kernel == pooled.provenance.kernel
         assert model.provenance.landmark_kind == pooled.provenance.landmark_kind
         assert model.encoder == pooled.encoder
+        if isinstance(pooled.posterior, Posterior):
+            assert isinstance(model.posterior, Posterior)
+            ours, exact = (each.posterior.calibration.scores for each in (model, pooled))
+            np.testing.assert_allclose(ours.pack(), exact.pack(), rtol=1e-7)
 
 
 KERNELS = [
@@ -206,8 +211,8 @@ def test_the_model_says_where_it_comes_from() -> None:
     assert provenance.cohort == ("node-00", "node-01", "node-02")
     assert provenance.rows == 80
     # counts, labels, means, spread, screen, statistics, gradients, statistics (no better), k-means,
-    # posterior; the bases of the coarse look and of the posterior are no sums
-    assert provenance.sums == 10
+    # posterior, calibration; the bases of the coarse look and of the posterior are no sums
+    assert provenance.sums == 11
     # decisions ride in the sums' records
     assert provenance.traversals == len(provenance.cohorts)
     assert 0 <= provenance.uncovered_share <= 1

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import ColumnKind, Task
 from edge_node.data.encoding.targets import as_summed
+from edge_node.data.sources.joined import JoinedRows
 from edge_node.data.sources.source import Batch, Source
 from edge_node.errors import DataError
 
@@ -161,6 +162,13 @@ class EncodedRows:
     encoder: Encoder
     most_bytes: int = 16 << 20
     _kept: list[tuple[Matrix, Vector]] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def sites(self) -> list["EncodedRows"]:
+        """The rows of each site, where one machine has several sites' rows."""
+        if not isinstance(self.source, JoinedRows):
+            return [self]
+        return [EncodedRows(each, self.encoder, self.most_bytes) for each in self.source.sources]
 
     def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
         if self._kept is not None:

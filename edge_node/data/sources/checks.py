@@ -10,8 +10,10 @@ import duckdb
 from edge_node.config import Column, DataSpec, Task
 from edge_node.data.sources.duck import (
     as_text,
+    as_time,
     is_number,
     is_text,
+    is_time,
     literal,
     number,
     quoted,
@@ -133,6 +135,14 @@ def _problems(data: DataSpec, types: Mapping[str, str], *, with_target: bool) ->
         yield _target_problem(data, types)
         if data.task is Task.SURVIVAL:
             yield _event_problem(data, types)
+    if with_target and data.time:
+        yield _Problem(
+            data.time,
+            f"{as_time(data.time, types)} IS NULL",
+            "the row has no time",
+            "a number, a date such as 2024-05-31, or a time such as 2024-05-31 12:30",
+            "Correct the cell, leave the row out, or take `time` out of the federation spec",
+        )
 
 
 def _label_problem(column: Column, types: Mapping[str, str], *, agreed_on: bool) -> _Problem:
@@ -203,6 +213,8 @@ def _check_types(
     texts = [column.name for column in categorical_columns(data)]
     if with_target:
         (texts if data.task.has_classes else numbers).extend(data.target_columns)
+    if with_target and data.time and not is_time(types[data.time]):
+        _refuse(path, [data.time], types, "times")
     _refuse(path, [name for name in numbers if not is_number(types[name])], types, "numbers")
     _refuse(path, [name for name in texts if not is_text(types[name])], types, "text")
 

@@ -13,8 +13,9 @@ import csv
 import gzip
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -24,9 +25,12 @@ __all__ = [
     "SPACE",
     "as_number",
     "as_text",
+    "as_time",
     "columns",
     "is_number",
     "is_text",
+    "is_time",
+    "latest_first",
     "literal",
     "number",
     "opened",
@@ -50,6 +54,8 @@ _SIGNATURES = (
     (b"PAR1", "a Parquet file", "Give it a name that ends in .parquet"),
     (b"PK\x03\x04", "a zip archive, or a workbook", "Save the table as CSV"),
 )  # how a file begins, what it is, and what to do
+_TIMES = ("DATE", "TIME")
+_ROW = '"\x01row"'  # a name that no header has
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT",
           "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")  # fmt: skip
 _FLOATS = ("FLOAT", "DOUBLE")
@@ -57,14 +63,22 @@ _PLAIN = ("VARCHAR", "BOOLEAN", "DATE", "TIME", "UUID")  # beside ENUM(...) and 
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(path: Path, *, sorts: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for reading ``path``, row by row in the file's order.
+
+    Args:
+        path: the file.
+        sorts: whether rows will be sorted: what memory doesn't hold goes to a private folder, which
+            is removed.
 
     Raises:
         DataError: whatever DuckDB raises inside.
     """
     try:
-        with duckdb.connect(config=_SETTINGS) as connection:
+        with ExitStack() as closing, duckdb.connect(config=_SETTINGS) as connection:
+            if sorts:
+                folder = closing.enter_context(TemporaryDirectory())
+                connection.execute(f"SET temp_directory = {literal(folder)}")
             connection.execute("SET enable_progress_bar = false")  # it would go to standard output
             yield connection
     except (duckdb.Error, OSError) as error:  # OSError: Arrow's, around DuckDB's, while streaming
@@ -212,6 +226,11 @@ def is_text(kind: str) -> bool:
     return (plain and not kind.endswith("]")) or is_number(kind)
 
 
+def is_time(kind: str) -> bool:
+    """Whether cells of a DuckDB type can be read as times (text: one by one)."""
+    return (kind.startswith(_TIMES) and not kind.endswith("]")) or is_number(kind)
+
+
 def as_number(column: str, types: Mapping[str, str]) -> str:
     """SQL: the cell as a number, NaN where it is missing."""
     return f"coalesce({number(column, types)}, 'NaN'::DOUBLE)"
@@ -223,6 +242,27 @@ def number(column: str, types: Mapping[str, str]) -> str:
     if types[column] != "VARCHAR":
         return cast
     return f"CASE WHEN NOT contains({quoted(column)}, '_') THEN {cast} END"
+
+
+def as_time(column: str, types: Mapping[str, str]) -> str:
+    """SQL: the cell as a number that grows with time, NULL where it is missing or no time.
+
+    A number is taken as it is, dates and times as seconds (of the day, where there is no date). An
+    offset from UTC in a text isn't read.
+    """
+    name, kind = quoted(column), types[column]
+    if kind.startswith(_TIMES):
+        return f"epoch({name})"
+    tried = [f"nullif({number(column, types)}, 'NaN'::DOUBLE)"]
+    if kind == "VARCHAR":
+        tried += [f"epoch(TRY_CAST({name} AS {each}))" for each in ("TIMESTAMP", "TIME")]
+    return f"coalesce({', '.join(tried)})"
+
+
+def latest_first(path: Path, time: str, types: Mapping[str, str]) -> str:
+    """SQL: the file as a table, the latest rows first; rows of one time in the file's order."""
+    rows = f"SELECT *, row_number() OVER () AS {_ROW} FROM {relation(path)}"  # noqa: S608 - quoted
+    return f"(SELECT * FROM ({rows}) ORDER BY {as_time(time, types)} DESC, {_ROW})"  # noqa: S608 - quoted
 
 
 def as_text(column: str, types: Mapping[str, str]) -> str:

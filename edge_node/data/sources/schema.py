@@ -56,6 +56,8 @@ def check_columns(
     """
     targets = list(data.target_columns)
     needed = [column.name for column in data.columns] + targets * with_target
+    if with_target and data.time and data.time not in needed:
+        needed.append(data.time)
     missing = [name for name in needed if name not in names]
     if missing:
         raise DataError(
@@ -65,7 +67,7 @@ def check_columns(
             found=_listed(names),
             remedy="Add it (cells may be empty where a value is missing), or correct its name",
         )
-    known = {*needed, *targets, *ignore}
+    known = {*needed, *targets, data.time, *ignore}
     extra = [name for name in names if name not in known]
     if extra:
         raise DataError(

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from edge_node.config import ColumnKind, DataSpec, Task
 from edge_node.data.sources.checks import LARGEST, FileRows, count_rows
-from edge_node.data.sources.duck import as_number, as_text, columns, opened, relation
+from edge_node.data.sources.duck import (
+    as_number,
+    as_text,
+    columns,
+    latest_first,
+    opened,
+    relation,
+)
 from edge_node.data.sources.schema import (
     categorical_columns,
     check_columns,
@@ -99,10 +106,12 @@ class FileSource:
     types: Mapping[str, str]
     stamp: Stamp
     site: tuple[int, str] | None = None  # a categorical column that the file lacks, and its label
+    ordered: bool = False  # by time, the latest rows first
     _kept: list[Batch] = field(default_factory=list, compare=False, repr=False)
 
     def batches(self) -> Iterator[Batch]:
-        """The rows in the file's order: streamed, or from memory if they are few.
+        """The rows in the file's order, or, if the schema names a time, the latest first: streamed,
+        or from memory if they are few.
 
         Raises:
             DataError: it can't be read any more, or has changed since it was opened.
@@ -122,7 +131,7 @@ class FileSource:
     def _streamed(self) -> Iterator[Batch]:
         rows = 0
         try:
-            with opened(self.path) as connection:
+            with opened(self.path, sorts=self.ordered) as connection:
                 for record in connection.sql(self._query()).to_arrow_reader(BATCH_ROWS):
                     batch = self._batch([_array(cells) for cells in record])
                     rows += len(batch)
@@ -140,7 +149,8 @@ class FileSource:
         selected += [as_text(c.name, self.types) for c in categorical_columns(self.data)]
         if self.with_target:
             selected.append(self._target())
-        return f"SELECT {', '.join(selected)} FROM {relation(self.path)}"  # noqa: S608 - quoted
+        rows = latest_first(self.path, self.data.time, self.types) if self.ordered else ""
+        return f"SELECT {', '.join(selected)} FROM {rows or relation(self.path)}"  # noqa: S608 - quoted
 
     def _target(self) -> str:
         """SQL: the target's cells."""
@@ -203,10 +213,11 @@ def open_source(
         filled = place_to_fill(data, types, site)
         held = without_site(data) if filled else data
         check_columns(list(types), held, ignore=ignore, with_target=with_target, where=str(path))
+        ordered = with_target and bool(data.time)
         rows = count_rows(connection, FileRows.of(path), held, types, with_target=with_target)
     if rows == 0:
         raise DataError("the file has no rows", where=str(path), expected="at least one")
-    return FileSource(path, held, rows, with_target, types, stamp, filled)
+    return FileSource(path, held, rows, with_target, types, stamp, filled, ordered)
 
 
 def batch_from_rows(

@@ -30,6 +30,9 @@ __all__ = ["LooScores", "leave_one_out", "leave_one_out_predictions"]
 
 _HALF_WIDTH = NormalDist().inv_cdf(0.975)
 
+_ROUNDING = 1e-12
+"""What rounding may leave of a row that alone says all that is known of it."""
+
 
 @dataclass(frozen=True)
 class LooScores:
@@ -53,11 +56,13 @@ class LooScores:
         return cls(0, 0.0, 0.0, 0)
 
     @classmethod
-    def of(cls, y: Vector, mean: Vector, variance: Vector) -> Self:
-        """Score predictions N(mean, variance) of y, (n,) each."""
+    def of(cls, y: Vector, mean: Vector, variance: Vector, half_width: float = _HALF_WIDTH) -> Self:
+        """Score predictions N(mean, variance) of y, (n,) each; ``half_width``: of the 95 %
+        interval, in standard deviations.
+        """
         squares = np.square(y - mean)
         loss = 0.5 * (np.log(2 * np.pi * variance) + squares / variance).sum()
-        inside = squares <= _HALF_WIDTH**2 * variance
+        inside = squares <= half_width**2 * variance
         return cls(len(y), float(squares.sum()), float(loss), int(inside.sum()))
 
     def __add__(self, other: Self) -> Self:
@@ -96,9 +101,9 @@ def leave_one_out(rows: Rows, posterior: Posterior) -> LooScores:
     Raises:
         DataError: a row is certainly not among those.
     """
-    scores = LooScores.nothing()
+    scores, half_width = LooScores.nothing(), posterior.calibration.half_width(0.95)
     for X, y in blocks(rows):
-        scores += LooScores.of(y, *leave_one_out_predictions(X, y, posterior))
+        scores += LooScores.of(y, *leave_one_out_predictions(X, y, posterior), half_width)
     return scores
 
 
@@ -119,11 +124,12 @@ def leave_one_out_predictions(X: Matrix, y: Vector, posterior: Posterior) -> tup
     white = solve_triangular(posterior.factor, Phi.T, lower=True, check_finite=False)
     h = np.square(white).sum(axis=0)
     left = 1.0 - h / R
-    if not (left > 0).all():
+    if not (left > -_ROUNDING).all():
         raise DataError(
             "a row was not among those that the posterior was learnt from",
             where=f"row {int(np.argmin(left)) + 1} of a block of {len(y)}",
             remedy="Score rows that took part; predict the others",
         )
+    left = np.maximum(left, _ROUNDING)
     mean = (Phi @ posterior.mean - h / R * y) / left
     return mean, posterior.amplitude * (h / left + R)

@@ -22,12 +22,18 @@ __all__ = [
 _SMALLEST = float(np.finfo(np.float64).tiny)
 
 
-def regression_scores(y: Vector, mean: Vector, variance: Vector) -> dict[str, float]:
-    """``rmse``, ``nll`` and ``coverage95`` of predictions N(mean, variance) of y, (n,) each."""
+def regression_scores(
+    y: Vector, mean: Vector, variance: Vector, half_width: Vector | None = None
+) -> dict[str, float]:
+    """``rmse``, ``nll`` and ``coverage95`` of predictions N(mean, variance) of y, (n,) each.
+
+    ``half_width`` (n,) is half of the 95 % interval around the mean; None: a Gaussian's.
+    """
+    inside = None if half_width is None else np.abs(y - mean) <= half_width
     return {
         "rmse": rmse(y, mean),
         "nll": nll(y, mean, variance),
-        "coverage95": coverage(y, mean, variance),
+        "coverage95": coverage(y, mean, variance) if inside is None else float(inside.mean()),
     }
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.inference.numerics.distances import Indices
 
-__all__ = ["Block", "LaterRows", "first_blocks", "nearest_block"]
+__all__ = ["Block", "BlockTree", "RowRange", "first_blocks", "nearest_block"]
 
 _ROUNDING = 1e-12
 """Relative error of a row's place: a matrix product's rounding depends on the rows beside it."""
@@ -41,18 +42,23 @@ class Block:
 
 
 @dataclass(frozen=True)
-class LaterRows:
-    """All rows but the first ``skip``."""
+class RowRange:
+    """The rows from ``start`` on, and before ``stop``, if there is one."""
 
     rows: Rows
-    skip: int
+    start: int
+    stop: int | None = None
 
     def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
-        left = self.skip
+        before = 0
         for X, y in self.rows:
-            if len(X) > left:
-                yield X[left:], y[left:]
-            left = max(0, left - len(X))
+            first = max(self.start - before, 0)
+            last = len(X) if self.stop is None else self.stop - before
+            if first < min(last, len(X)):
+                yield X[first:last], y[first:last]
+            before += len(X)
+            if last <= len(X) and self.stop is not None:
+                return
 
 
 def first_blocks(rows: Rows, most: int, size: int) -> list[Block]:
@@ -80,11 +86,75 @@ def _halved(X: Matrix, rows: Indices, size: int) -> Iterator[Indices]:
     if len(rows) <= size:
         yield rows
         return
-    centred = X[rows] - X[rows].mean(axis=0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    order = np.argsort(centred @ vectors[:, -1], kind="stable")
+    order = np.argsort(X[rows] @ _main_direction(X[rows]), kind="stable")
     for half in np.array_split(rows[order], 2):
         yield from _halved(X, half, size)
+
+
+@dataclass(frozen=True)
+class BlockTree:
+    """Which block a row belongs to: on which side of the planes it lies that halved the blocks.
+
+    So a row has the neighbours that a row of the site in its place would have had.
+
+    Attributes:
+        blocks: one or more, in the order in which `first_blocks` made them.
+        direction: (d,), of the first plane; None: there is one block.
+        threshold: of the rows' products with it.
+        halves: the trees of both sides.
+    """
+
+    blocks: Sequence[Block]
+    direction: Vector | None = None
+    threshold: float = 0.0
+    halves: tuple["BlockTree", "BlockTree"] | None = None
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> Self:
+        """Cut where half of the rows are on each side, as `first_blocks` did."""
+        if len(blocks) < 2:
+            return cls(blocks)
+        ends = np.cumsum([len(block.targets) for block in blocks])
+        middle = int(np.abs(ends[:-1] - ends[-1] / 2).argmin()) + 1
+        X = np.concatenate([block.inputs for block in blocks])
+        places = X @ (direction := _main_direction(X))
+        first, second = np.split(places, [ends[middle - 1]])
+        if first.mean() > second.mean():
+            direction, first, second = -direction, -first, -second
+        threshold = float(first.max() + second.min()) / 2
+        return cls(blocks, direction, threshold, (cls.of(blocks[:middle]), cls.of(blocks[middle:])))
+
+    def block_of(self, X: Matrix) -> Indices:
+        """The index (n,) of the block that each row of X (n, d) belongs to, -1 for none.
+
+        A row farther from its block's centre than all of the block's rows belongs to another one
+        that reaches as far, if there is one (`nearest_block`).
+        """
+        owner = self._side_of(X)
+        centres = np.array([block.centre for block in self.blocks])
+        radii = np.array([block.radius for block in self.blocks])
+        far = np.sqrt(np.square(X - centres[owner]).sum(axis=1)) > radii[owner]
+        if far.any():
+            owner[far] = nearest_block(X[far], self.blocks)
+        return owner
+
+    def _side_of(self, X: Matrix) -> Indices:
+        """The leaf (n,) of each row."""
+        if self.direction is None or self.halves is None:
+            return np.zeros(len(X), dtype=np.intp)
+        first, second = self.halves
+        after = X @ self.direction > self.threshold
+        owner = np.empty(len(X), dtype=np.intp)
+        owner[~after] = first._side_of(X[~after])
+        owner[after] = len(first.blocks) + second._side_of(X[after])
+        return owner
+
+
+def _main_direction(X: Matrix) -> Vector:
+    """The direction (d,) of most variance of X (n, d)."""
+    centred = X - X.mean(axis=0)
+    direction: Vector = np.linalg.eigh(centred.T @ centred)[1][:, -1]
+    return direction
 
 
 def nearest_block(X: Matrix, blocks: Sequence[Block]) -> Indices:

@@ -17,7 +17,7 @@ independent training conditional, FITC (Snelson & Ghahramani 2006; Quinonero-Can
 rows) it is the part of PIC that all sites share. Those of `inference.private` come of noisy sums.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ from edge_node.inference.messages.evidence import Evidence
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.blas import solve_rows
 from edge_node.inference.numerics.streaming import in_parts
+from edge_node.inference.regression.calibration import Calibration, HeldOutScores
 from edge_node.inference.regression.prediction import FastPredictor
 
 __all__ = ["Posterior"]
@@ -46,6 +47,7 @@ class Posterior:
         amplitude: a, the prior variance's scale (target units squared).
         noise: s2, the noise variance in units of the amplitude.
         log_evidence: of the model that the messages are made for, nats.
+        calibration: what held-out rows say of intervals; its factor is in the amplitude already.
     """
 
     features: Features
@@ -54,6 +56,7 @@ class Posterior:
     amplitude: float
     noise: float
     log_evidence: float
+    calibration: Calibration = field(default_factory=Calibration.none)
 
     @classmethod
     def of(cls, message: Gaussian, features: Features, evidence: Evidence) -> Self:
@@ -76,6 +79,11 @@ class Posterior:
             evidence.noise,
             evidence.log_evidence,
         )
+
+    def calibrated(self, calibration: Calibration) -> Self:
+        """With the spread that held-out rows show, where this one's is the model's own."""
+        amplitude = self.amplitude * calibration.factor
+        return replace(self, amplitude=amplitude, calibration=calibration)
 
     @property
     def noise_variance(self) -> float:
@@ -122,6 +130,7 @@ class Posterior:
             "mean": self.mean,
             "factor": self.factor,
             "numbers": np.array([self.amplitude, self.noise, self.log_evidence]),
+            "scores": self.calibration.scores.pack(),
         }
 
     @classmethod
@@ -131,4 +140,14 @@ class Posterior:
         Raises KeyError or ValueError for anything else.
         """
         features = features or Features.from_arrays(arrays)
-        return cls(features, arrays["mean"], arrays["factor"], *arrays["numbers"].tolist())
+        calibration = Calibration(HeldOutScores.unpack(arrays["scores"]))
+        amplitude, noise, log_evidence = arrays["numbers"].tolist()
+        return cls(
+            features,
+            arrays["mean"],
+            arrays["factor"],
+            amplitude,
+            noise,
+            log_evidence,
+            calibration,
+        )

@@ -31,25 +31,27 @@ all sites' blocks enter one sum of their own, with one noise for all.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from threading import Lock
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, solve_triangular
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Arrays, Features
 from edge_node.inference.messages.evidence import LEAST_RESIDUAL, NOISE_RANGE, Evidence
-from edge_node.inference.messages.gaussian import Gaussian, cholesky
+from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
-from edge_node.inference.regression.blocks import Block, LaterRows, nearest_block
+from edge_node.inference.regression.blocks import Block, BlockTree, RowRange, first_blocks
+from edge_node.inference.regression.calibration import Calibration
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
+from edge_node.inference.regression.solved import BlockResidual, SolvedBlock
 
-__all__ = ["Refinement", "local_refinement", "refine"]
+__all__ = ["OwnRows", "Refinement", "local_refinement", "refine", "refine_alike"]
 
 _COARSE = tuple(8.0 ** (1 - i) for i in range(5))  # of the global posterior's noise: 8 to 1/512
 _FINE = (8**-0.5, 8**0.5)  # of the best so far
@@ -58,32 +60,52 @@ _MOST_SOLVED = 8  # blocks, of 64 MB each at 2,000 rows, that are kept solved
 _solving = Lock()  # a daemon's queries come from several threads; one of them solves a block
 
 
-def refine(
-    posterior: Posterior, total: ConditionalStatistics, blocks: Sequence[Block], rows: Rows
-) -> "Refinement":
+@dataclass(frozen=True)
+class OwnRows:
+    """A site's rows, the first of them in blocks.
+
+    Attributes:
+        rows: all, chunks (X (n, d), y (n,)).
+        blocks: the first ones.
+    """
+
+    rows: Rows
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def of(cls, rows: Rows, features: Features, most: int, size: int) -> Self:
+        """The first ``most`` rows in blocks of at most ``size``."""
+        placed = ((features.place(X), y) for X, y in rows)
+        return cls(rows, tuple(first_blocks(placed, most, size)))
+
+    @property
+    def others(self) -> RowRange:
+        """Those in no block."""
+        return RowRange(self.rows, sum(len(block.targets) for block in self.blocks))
+
+
+def refine(posterior: Posterior, total: ConditionalStatistics, own: OwnRows) -> "Refinement":
     """A site's refinement.
 
     Args:
         posterior: the global one.
         total: the statistics of all sites' rows that it is made of.
-        blocks: the site's first rows, one or more.
-        rows: all of the site's, chunks (X (n, d), y (n,)).
+        own: the site's, with one block or more.
 
     Raises:
         NumericalError: no noise gives a proper model.
     """
     features = posterior.features
-    (alone,) = local_conditional(rows, features, [posterior.noise])
+    (alone,) = local_conditional(own.rows, features, [posterior.noise])
     others = _Others.of(total.without(alone).message, posterior)
     plain, _ = others.judged(alone, posterior.noise, amplitude=posterior.amplitude)
-    later = LaterRows(rows, sum(len(block.targets) for block in blocks))
-    floor = NOISE_RANGE[0] * float(features.kernel.diagonal(blocks[0].inputs).mean())
+    floor = NOISE_RANGE[0] * float(features.kernel.diagonal(own.blocks[0].inputs).mean())
     tried: dict[float, Posterior] = {}
     factors: Sequence[float] = _COARSE
     centre = posterior.noise
     for _ in range(2):
         noises = [max(centre * factor, floor) for factor in factors]
-        found = local_refinement(blocks, later, features, noises)
+        found = local_refinement(own.blocks, own.others, features, noises)
         for noise, statistics in zip(noises, found, strict=True):
             with suppress(NumericalError):
                 tried[noise] = others.with_site(statistics, noise, less=plain.log_evidence)
@@ -91,7 +113,26 @@ def refine(
             raise NumericalError("no noise explains this site's targets", where="evidence")
         centre = max(tried, key=lambda noise: tried[noise].log_evidence)
         factors = _FINE
-    return Refinement(tried[centre], tuple(blocks))
+    return Refinement(tried[centre], own.blocks)
+
+
+def refine_alike(
+    refinement: "Refinement", others: ConditionalStatistics, own: OwnRows
+) -> "Refinement":
+    """As ``refinement``, with its noise and amplitude, from other rows of its site.
+
+    Args:
+        refinement: the site's.
+        others: the statistics of the other sites' rows, for the global noise.
+        own: the rows.
+
+    Raises:
+        NumericalError: the result is not a proper model.
+    """
+    like = refinement.posterior
+    (statistics,) = local_refinement(own.blocks, own.others, like.features, [like.noise])
+    belief = (others.message * statistics.message).with_prior()
+    return Refinement(replace(like, mean=belief.mean, factor=belief.factor), own.blocks)
 
 
 @dataclass(frozen=True)
@@ -163,92 +204,12 @@ def local_refinement(
     """
     totals = local_conditional(others, features, noises)
     for block in blocks:
-        own = _Residual.of(block, features)
+        own = BlockResidual.of(block, features)
         totals = [
             total + own.statistics(block.targets, noise)
             for total, noise in zip(totals, noises, strict=True)
         ]
     return totals
-
-
-@dataclass(frozen=True)
-class _Residual:
-    """A block's features Phi_B (n, r) and the covariance (n, n) that they leave."""
-
-    Phi: Matrix
-    covariance: Matrix
-
-    @classmethod
-    def of(cls, block: Block, features: Features) -> Self:
-        here = features.at_place()
-        Phi = here(block.inputs)
-        return cls(Phi, features.kernel(block.inputs, block.inputs) - Phi @ Phi.T)
-
-    def factor(self, noise: float) -> Matrix:
-        """L (n, n) lower, L L' = R."""
-        R = self.covariance + noise * np.eye(len(self.Phi))
-        return cholesky(R, what="a block's residual covariance")
-
-    def statistics(self, y: Vector, noise: float) -> ConditionalStatistics:
-        L = self.factor(noise)
-        white = _whiten(L, np.column_stack([self.Phi, y]))
-        Phi, target = white[:, :-1], white[:, -1]
-        return ConditionalStatistics(
-            len(y),
-            float(target @ target),
-            2.0 * float(np.log(np.diag(L)).sum()),
-            float(np.trace(self.covariance)),
-            Gaussian(Phi.T @ Phi, Phi.T @ target),
-        )
-
-
-@dataclass(frozen=True)
-class _SolvedBlock:
-    """A block under a posterior: what predictions need, and no more (R itself isn't kept).
-
-    Attributes:
-        block: the rows.
-        posterior: mu and I + Lambda.
-        Phi: Phi_B (n, r).
-        factor: L (n, n) lower, L L' = R.
-        white: L^-1 Phi_B (n, r).
-        residual: R^-1 (y_B - Phi_B mu), (n,).
-    """
-
-    block: Block
-    posterior: Posterior
-    Phi: Matrix
-    factor: Matrix
-    white: Matrix
-    residual: Vector
-
-    @classmethod
-    def of(cls, block: Block, posterior: Posterior) -> Self:
-        own = _Residual.of(block, posterior.features)
-        L = own.factor(posterior.noise)
-        errors = block.targets - own.Phi @ posterior.mean
-        residual = cho_solve((L, True), errors, check_finite=False)
-        return cls(block, posterior, own.Phi, L, _whiten(L, own.Phi), residual)
-
-    def predict(self, X: Matrix) -> tuple[Vector, Vector]:
-        """Mean (n,) and variance (n,) of f at X (n, d)."""
-        posterior, features = self.posterior, self.posterior.features.at_place()
-        placed = posterior.features.place(X)
-        phi = features(placed)
-        r = features.kernel(self.block.inputs, placed) - self.Phi @ phi.T
-        explained = _whiten(self.factor, r)
-        open_ = _whiten(posterior.factor, phi.T - self.white.T @ explained)
-        left = features.prior_variance(placed) - np.square(phi).sum(axis=1)
-        left = np.maximum(left - np.square(explained).sum(axis=0), 0.0)
-        mean = phi @ posterior.mean + r.T @ self.residual
-        variance = left + np.square(open_).sum(axis=0)
-        return mean, posterior.amplitude * variance
-
-
-def _whiten(factor: Matrix, columns: Matrix) -> Matrix:
-    """L^-1 columns."""
-    white: Matrix = solve_triangular(factor, columns, lower=True, check_finite=False)
-    return white
 
 
 @dataclass(frozen=True)
@@ -262,9 +223,13 @@ class Refinement:
 
     posterior: Posterior
     blocks: tuple[Block, ...]
-    _solved: dict[int, _SolvedBlock] = field(
+    _solved: dict[int, SolvedBlock] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def calibrated(self, calibration: Calibration) -> Self:
+        """With the spread that held-out rows show, where this one's is the model's own."""
+        return replace(self, posterior=self.posterior.calibrated(calibration))
 
     @property
     def noise_variance(self) -> float:
@@ -275,7 +240,11 @@ class Refinement:
         """The block (n,) that answers for each row of X (n, d); -1 where all are too far."""
         if not self.blocks:
             return np.full(len(X), -1, dtype=np.intp)
-        return nearest_block(self.posterior.features.place(X), self.blocks)
+        return self._tree.block_of(self.posterior.features.place(X))
+
+    @cached_property
+    def _tree(self) -> BlockTree:
+        return BlockTree.of(self.blocks)
 
     def predict(self, X: Matrix) -> tuple[Vector, Vector, NDArray[np.bool_]]:
         """Mean (n,) and variance (n,) of f at X (n, d), and whether a block answers for the row.
@@ -290,12 +259,12 @@ class Refinement:
                 mean[rows], variance[rows] = self._solve(index).predict(X[rows])
         return mean, variance, owner >= 0
 
-    def _solve(self, index: int) -> _SolvedBlock:
+    def _solve(self, index: int) -> SolvedBlock:
         """The block at ``index``, solved when it is first asked; the last ones asked are kept."""
         with _solving:
             solved = self._solved.pop(index, None)
             if solved is None:
-                solved = _SolvedBlock.of(self.blocks[index], self.posterior)
+                solved = SolvedBlock.of(self.blocks[index], self.posterior)
             self._solved[index] = solved
             if len(self._solved) > _MOST_SOLVED:
                 del self._solved[next(iter(self._solved))]

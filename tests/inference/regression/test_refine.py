@@ -8,10 +8,9 @@ from scipy.stats import multivariate_normal
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.metric import metric_from
 from edge_node.inference.features.nystrom import Features
-from edge_node.inference.regression.blocks import first_blocks
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.inference.regression.refinement import Refinement, refine
+from edge_node.inference.regression.refinement import OwnRows, Refinement, refine
 from tests.inference.problems import NTK, normal, regression
 
 NOISE = 0.2
@@ -31,8 +30,7 @@ def shared() -> tuple[Posterior, ConditionalStatistics]:
 
 def refined() -> Refinement:
     """The first site's."""
-    blocks = first_blocks([(FEATURES.place(X[OWN]), Y[OWN])], KEPT, KEPT)
-    return refine(*shared(), blocks, [(X[OWN], Y[OWN])])
+    return refine(*shared(), OwnRows.of([(X[OWN], Y[OWN])], FEATURES, KEPT, KEPT))
 
 
 def residual(A: Matrix, B: Matrix) -> Matrix:
@@ -100,6 +98,6 @@ def test_a_site_of_a_few_rows_keeps_close_to_the_shared_amplitude() -> None:
     rows = [(X[:2], np.full(2, 1e-9))]
     plain = local_conditional([(X[:2], Y[:2])], FEATURES, [NOISE])[0]
     own = local_conditional(rows, FEATURES, [NOISE])[0]
-    blocks = first_blocks([(FEATURES.place(X[:2]), rows[0][1])], 2, 2)
-    found = refine(posterior, total.without(plain) + own, blocks, rows).posterior
+    kept = OwnRows.of(rows, FEATURES, 2, 2)
+    found = refine(posterior, total.without(plain) + own, kept).posterior
     assert found.amplitude > 0.8 * posterior.amplitude

@@ -8,7 +8,13 @@ from scipy.stats import multivariate_normal
 from edge_node.arrays import Matrix
 from edge_node.inference.features.metric import metric_from
 from edge_node.inference.features.nystrom import Features
-from edge_node.inference.regression.blocks import Block, LaterRows, first_blocks, nearest_block
+from edge_node.inference.regression.blocks import (
+    Block,
+    BlockTree,
+    RowRange,
+    first_blocks,
+    nearest_block,
+)
 from edge_node.inference.regression.conditional import ConditionalStatistics
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement
@@ -126,12 +132,21 @@ def test_first_rows_in_blocks_and_later_ones_make_the_whole(most: int) -> None:
     chunks = [(X[i : i + 12], Y[i : i + 12]) for i in range(0, 90, 12)]
     blocks = first_blocks(chunks, most, 10)
     kept = sum(len(block.targets) for block in blocks)
-    later = [y for _, y in LaterRows(chunks, kept)]
+    later = [y for _, y in RowRange(chunks, kept)]
     assert kept == min(most, 90)
     np.testing.assert_array_equal(np.concatenate([np.empty(0), *later]), Y[kept:])
     np.testing.assert_array_equal(
         np.sort(np.concatenate([np.empty(0), *(b.targets for b in blocks)])), np.sort(Y[:kept])
     )
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 90), (5, 5), (3, 30), (11, 12), (20, None)])
+def test_a_range_of_rows_is_theirs(start: int, stop: int | None) -> None:
+    """Whatever the chunks."""
+    chunks = [(X[i : i + 12], Y[i : i + 12]) for i in range(0, 90, 12)]
+    found = [y for _, y in RowRange(chunks, start, stop)]
+    np.testing.assert_array_equal(np.concatenate([np.empty(0), *found]), Y[start:stop])
+    assert all(len(y) for y in found)
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -141,3 +156,21 @@ def test_arrays_are_lossless(count: int) -> None:
     again = Refinement.from_arrays(found.to_arrays(), FEATURES)
     for ours, theirs in zip(again.predict(X[:20]), found.predict(X[:20]), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_row_goes_to_the_block_on_its_side_of_the_cut() -> None:
+    """As a row of the site in its place would: not to the centre that happens to be nearer."""
+    inputs = normal(11, 400, 2) * np.array([6.0, 1.0])
+    blocks = first_blocks([(inputs, np.arange(400.0))], 400, 60)
+    owner = BlockTree.of(blocks).block_of(inputs)
+    for index, block in enumerate(blocks):
+        assert (owner[block.targets.astype(int)] == index).all()
+    assert (nearest_block(inputs, blocks) != owner).any(), "else the rule would make no difference"
+
+
+def test_copies_of_a_row_on_both_sides_of_a_cut_are_reached() -> None:
+    """All lie on the plane itself."""
+    inputs = np.vstack([np.zeros((50, 2)), normal(12, 10, 2)])
+    blocks = first_blocks([(inputs, np.zeros(60))], 60, 20)
+    assert (BlockTree.of(blocks).block_of(inputs) >= 0).all()
+    assert BlockTree.of(blocks).block_of(np.full((1, 2), 99.0)).tolist() == [-1]

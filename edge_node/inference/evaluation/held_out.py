@@ -1,0 +1,209 @@
+"""Scores of a site's rows, none of which took part in what predicts it: for `calibration`.
+
+Rows that come in no order are predicted each without itself (`leave_one_out`). If rows are later
+than others, what is asked next is later than all of them. A row's neighbours in time then flatter
+it, so later rows are predicted from earlier ones (`leave_last_out`): a site takes the messages of
+its last rows out of the total. The other sites' rows stay, later ones, too, because nobody but they
+can take them out. So what all sites have in common at a time is known in these scores, and is not
+when later rows are asked for.
+
+Both are functions of a site's rows and of the federation's total, so their sums over sites need no
+more than a sum.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.arrays import Matrix, Rows, Vector
+from edge_node.inference.evaluation.loo import leave_one_out_predictions
+from edge_node.inference.messages.evidence import Evidence
+from edge_node.inference.numerics.hashing import row_hashes
+from edge_node.inference.numerics.streaming import blocks
+from edge_node.inference.regression.blocks import RowRange
+from edge_node.inference.regression.calibration import HeldOutScores
+from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
+from edge_node.inference.regression.posterior import Posterior
+from edge_node.inference.regression.refinement import OwnRows, Refinement, refine_alike
+from edge_node.inference.regression.solved import SolvedBlock
+
+__all__ = [
+    "HeldOut",
+    "later_rows_global",
+    "later_rows_refined",
+    "left_out_global",
+    "left_out_refined",
+]
+
+_SALT = 2  # the rows that are scored have nothing to do with other uses of the hash
+_QUARTERS = (1, 2)
+"""The last quarter of a site's rows is predicted from those before it, and so is the third one."""
+
+_MOST_SCORED = 1000  # rows of a quarter, evenly spaced: neighbours in time say nearly the same
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Predictions of rows that took no part in them.
+
+    Attributes:
+        errors: target - mean (n,).
+        deviations: predicted standard deviations (n,), noise included.
+    """
+
+    errors: Vector
+    deviations: Vector
+
+    @classmethod
+    def of(cls, y: Vector, mean: Vector, variance: Vector) -> Self:
+        """From predictions of targets y (n,)."""
+        return cls(y - mean, np.sqrt(variance))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Of all parts' rows; there may be none."""
+        errors = [np.empty(0), *(part.errors for part in parts)]
+        deviations = [np.empty(0), *(part.deviations for part in parts)]
+        return cls(np.concatenate(errors), np.concatenate(deviations))
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+    @property
+    def scores(self) -> HeldOutScores:
+        """What of them is summed."""
+        return HeldOutScores.of(self.errors / self.deviations)
+
+    def losses(self, factor: float) -> Vector:
+        """-log p (n,) of each row, nats, if variances are multiplied by ``factor``."""
+        variance = factor * np.square(self.deviations)
+        losses: Vector = 0.5 * (np.log(2 * np.pi * variance) + np.square(self.errors) / variance)
+        return losses
+
+
+def left_out_global(rows: Rows, posterior: Posterior, share: float) -> HeldOut:
+    """Rows that the global posterior was learnt from, each predicted without itself.
+
+    Args:
+        rows: this node's, chunks (X (n, d), y (n,)).
+        posterior: the posterior.
+        share: about how many of the rows are scored, chosen by their hash: the same ones wherever
+            they lie.
+    """
+    most = np.uint64(max(int(min(share, 1.0) * 2**64) - 1, 0))
+    parts = []
+    for X, y in blocks(rows):
+        chosen = row_hashes(X, _SALT) <= most
+        X, y = X[chosen], y[chosen]
+        if len(y):
+            parts.append(HeldOut.of(y, *leave_one_out_predictions(X, y, posterior)))
+    return HeldOut.joined(parts)
+
+
+def left_out_refined(refinement: Refinement, posterior: Posterior) -> tuple[HeldOut, HeldOut]:
+    """The rows of a site's blocks, each predicted without itself: by the refinement, and by the
+    global posterior.
+    """
+    here = replace(posterior, features=posterior.features.at_place())
+    refined, plain = [], []
+    for block in refinement.blocks:
+        errors, variance = SolvedBlock.of(block, refinement.posterior).leave_one_out()
+        refined.append(HeldOut(errors, np.sqrt(variance)))
+        X, y = block.inputs, block.targets
+        plain.append(HeldOut.of(y, *leave_one_out_predictions(X, y, here)))
+    return HeldOut.joined(refined), HeldOut.joined(plain)
+
+
+@dataclass(frozen=True)
+class _Quarter:
+    """Some rows to be predicted, the rows of the site before them, and the statistics of all of
+    the site's rows from them on.
+    """
+
+    X: Matrix
+    y: Vector
+    earlier: Rows
+    from_there_on: ConditionalStatistics
+
+
+def _quarters(rows: Rows, posterior: Posterior) -> Iterator[_Quarter]:
+    """Later rows to be predicted, of ``rows`` with the latest first."""
+    count = sum(len(y) for _, y in rows)
+    taken: ConditionalStatistics | None = None
+    for i in _QUARTERS:
+        start, stop = ((i - 1) * count) // 4, (i * count) // 4
+        if start == stop:
+            continue
+        chunks = list(RowRange(rows, start, stop))
+        (part,) = local_conditional(chunks, posterior.features, [posterior.noise])
+        taken = part if taken is None else taken + part
+        X, y = (np.concatenate(each) for each in zip(*chunks, strict=True))
+        chosen = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MOST_SCORED)).astype(int))
+        yield _Quarter(X[chosen], y[chosen], RowRange(rows, stop), taken)
+
+
+def later_rows_global(rows: Rows, posterior: Posterior, total: ConditionalStatistics) -> HeldOut:
+    """Later rows of a site, predicted by the global posterior without these and still later ones.
+
+    Args:
+        rows: this node's, chunks (X (n, d), y (n,)), the latest first.
+        posterior: the global one.
+        total: the statistics of all sites' rows that it is made of.
+    """
+    parts = []
+    for quarter in _quarters(rows, posterior):
+        without = _without(posterior, total, quarter)
+        parts.append(_predicted(without, quarter))
+    return HeldOut.joined(parts)
+
+
+def later_rows_refined(
+    refinement: Refinement,
+    rows: Rows,
+    posterior: Posterior,
+    total: ConditionalStatistics,
+    *,
+    most: int,
+    size: int,
+) -> tuple[HeldOut, HeldOut]:
+    """Later rows of a site, predicted without these and still later ones: by a refinement like the
+    site's, and by the global posterior; only those for which a block answers.
+
+    Args:
+        refinement: the site's; its noise and amplitude are taken.
+        rows: this node's, chunks (X (n, d), y (n,)), the latest first.
+        posterior: the global one.
+        total: the statistics of all sites' rows that it is made of.
+        most: how many rows are kept in blocks.
+        size: rows in a block at most.
+    """
+    (own,) = local_conditional(rows, posterior.features, [posterior.noise])
+    others = total.without(own)
+    refined, plain = [], []
+    for quarter in _quarters(rows, posterior):
+        kept = OwnRows.of(quarter.earlier, posterior.features, most, size)
+        like = refine_alike(refinement, others, kept)
+        mean, variance, answered = like.predict(quarter.X)
+        found = HeldOut.of(quarter.y, mean, variance + like.noise_variance)
+        refined.append(_those(found, answered))
+        plain.append(_those(_predicted(_without(posterior, total, quarter), quarter), answered))
+    return HeldOut.joined(refined), HeldOut.joined(plain)
+
+
+def _without(posterior: Posterior, total: ConditionalStatistics, quarter: _Quarter) -> Posterior:
+    """The posterior of all rows but the site's from a quarter on."""
+    message = total.without(quarter.from_there_on).message
+    evidence = Evidence(posterior.log_evidence, posterior.noise, posterior.amplitude)
+    return Posterior.of(message, posterior.features, evidence)
+
+
+def _predicted(posterior: Posterior, quarter: _Quarter) -> HeldOut:
+    mean, variance = posterior.predict(quarter.X)
+    return HeldOut.of(quarter.y, mean, variance + posterior.noise_variance)
+
+
+def _those(rows: HeldOut, chosen: NDArray[np.bool_]) -> HeldOut:
+    return HeldOut(rows.errors[chosen], rows.deviations[chosen])

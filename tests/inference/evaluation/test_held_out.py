@@ -1,0 +1,123 @@
+"""Rows that took no part in what predicts them: against learning without them."""
+
+import numpy as np
+import pytest
+
+from edge_node.arrays import Rows
+from edge_node.inference.evaluation.held_out import (
+    HeldOut,
+    later_rows_global,
+    later_rows_refined,
+    left_out_global,
+    left_out_refined,
+)
+from edge_node.inference.regression.blocks import Block
+from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
+from edge_node.inference.regression.posterior import Posterior
+from edge_node.inference.regression.refinement import OwnRows, Refinement, refine, refine_alike
+from tests.inference.problems import features_on, normal, regression, split
+
+FEATURES = features_on(normal(1, 14, 3))
+X, Y = regression(3, rows=100)
+OWN, OTHERS = slice(0, 60), slice(60, 100)
+NOISE = 0.1
+
+
+def statistics(rows: Rows) -> ConditionalStatistics:
+    """Each row by itself."""
+    (found,) = local_conditional(rows, FEATURES, [NOISE])
+    return found
+
+
+def shared(total: ConditionalStatistics) -> Posterior:
+    """The global posterior of a total."""
+    return Posterior.of(total.message, FEATURES, total.evidence(NOISE))
+
+
+TOTAL = statistics([(X, Y)])
+SHARED = shared(TOTAL)
+
+
+def refinement() -> Refinement:
+    """The site's, in two blocks; ten of its rows are in none."""
+    return refine(SHARED, TOTAL, OwnRows.of([(X[OWN], Y[OWN])], FEATURES, 50, 25))
+
+
+def test_a_blocks_row_is_predicted_as_if_it_had_never_been_there() -> None:
+    """The other rows of all blocks stay, and noise and amplitude."""
+    found = refinement()
+    refined, plain = left_out_refined(found, SHARED)
+    assert len(refined) == len(plain) == 50
+    others = TOTAL.without(statistics([(X[OWN], Y[OWN])]))
+    i = 0
+    for index, block in enumerate(found.blocks):
+        for row in (0, len(block.targets) - 1):
+            kept = Block(np.delete(block.inputs, row, 0), np.delete(block.targets, row))
+            blocks = (*found.blocks[:index], kept, *found.blocks[index + 1 :])
+            rest = OwnRows([(X[OWN], Y[OWN])], found.blocks).others
+            without = refine_alike(found, others, OwnRows(_after(blocks, rest), blocks))
+            mean, variance = without._solve(index).predict(block.inputs[row : row + 1])
+            assert refined.errors[i + row] == pytest.approx(block.targets[row] - mean[0], rel=1e-6)
+            spread = np.sqrt(variance[0] + without.noise_variance)
+            assert refined.deviations[i + row] == pytest.approx(spread, rel=1e-6)
+        i += len(block.targets)
+
+
+def _after(blocks: tuple[Block, ...], rest: Rows) -> Rows:
+    """Rows of which those in blocks come first."""
+    return [*((block.inputs, block.targets) for block in blocks), *rest]
+
+
+def test_later_rows_are_predicted_from_earlier_ones() -> None:
+    """The last quarter without it; the third without it and the last one; others' rows stay."""
+    rows = [(X[OWN], Y[OWN])]  # the latest first
+    found = later_rows_global(rows, SHARED, TOTAL)
+    assert len(found) == 30
+    for held, first in ((slice(0, 15), 15), (slice(15, 30), 30)):
+        without = shared(statistics([(X[first:], Y[first:])]))
+        mean, variance = without.predict(X[held])
+        np.testing.assert_allclose(found.errors[held], Y[held] - mean, rtol=1e-8)
+        spread = variance / without.amplitude * SHARED.amplitude + SHARED.noise_variance
+        np.testing.assert_allclose(found.deviations[held], np.sqrt(spread), rtol=1e-8)
+
+
+def test_a_refinement_predicts_later_rows_from_blocks_of_earlier_ones() -> None:
+    """Of the rows that a block reaches, in both posteriors."""
+    rows = [(X[OWN], Y[OWN])]
+    found = refinement()
+    refined, plain = later_rows_refined(found, rows, SHARED, TOTAL, most=30, size=30)
+    others = TOTAL.without(statistics(rows))
+    expected = []
+    for held, first in ((slice(0, 15), 15), (slice(15, 30), 30)):
+        kept = OwnRows.of([(X[first:60], Y[first:60])], FEATURES, 30, 30)
+        mean, _, answered = refine_alike(found, others, kept).predict(X[held])
+        expected.append((Y[held] - mean)[answered])
+    np.testing.assert_allclose(refined.errors, np.concatenate(expected), rtol=1e-9)
+    assert 0 < len(refined) == len(plain) <= 30
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_few_rows_have_few_later_ones_or_none(rows: int) -> None:
+    """No error, and no score from nothing."""
+    own = [(X[:rows], Y[:rows])]
+    assert len(later_rows_global(own, SHARED, TOTAL)) <= rows
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0, 7.0])
+def test_the_same_rows_are_scored_wherever_they_lie(share: float) -> None:
+    """So sites' scores add to those of the pooled rows; about the share that is asked for."""
+    pooled = left_out_global([(X, Y)], SHARED, share)
+    parts = split(np.random.default_rng(0), X, Y, 5)
+    found = [left_out_global(part, SHARED, share) for part in parts]
+    total = HeldOut.joined(found).scores
+    np.testing.assert_allclose(total.pack(), pooled.scores.pack(), rtol=1e-9)
+    assert len(pooled) == pytest.approx(min(share, 1.0) * 100, abs=15)
+
+
+def test_losses_are_those_of_wider_predictions() -> None:
+    """-log p of a Gaussian with the variance that the factor makes of it."""
+    held = HeldOut(np.array([1.0, -2.0]), np.array([0.5, 3.0]))
+    for factor in (1.0, 2.5):
+        variance = factor * held.deviations**2
+        exact = 0.5 * np.log(2 * np.pi * variance) + held.errors**2 / (2 * variance)
+        np.testing.assert_allclose(held.losses(factor), exact)
