@@ -50,6 +50,7 @@ CLASSIFICATION = load_breast_cancer(return_X_y=True)
 SITES = np.array(["oslo", "bern", "pisa"])
 
 
+@pytest.mark.filterwarnings("ignore:the model explains no more")  # of noise
 @parametrize_with_checks(
     [
         TangentMeshRegressor(**SMALL),
