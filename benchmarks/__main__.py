@@ -29,11 +29,12 @@ from benchmarks.relevance import RELEVANCE_PROBLEMS, measure_relevance
 from benchmarks.relevance import WAYS as RELEVANCE_WAYS
 from benchmarks.run import PROBLEMS, measure_run
 from benchmarks.secure import measure_secure
+from benchmarks.simulation import measure_simulation
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
 from edge_node import console
-from edge_node.config import KernelKind, LandmarkKind, ModelSpec
+from edge_node.config import SAFE_MOST_TOLD, KernelKind, LandmarkKind, ModelSpec
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -159,6 +160,20 @@ def prediction(landmarks: int, rows: int, repeats: int, as_json: bool) -> None:
 def memory(rows: int, landmarks: int, as_json: bool) -> None:
     """Peak megabytes of a process that streams a file into its statistics, against 400."""
     _show(measure_memory(rows, landmarks), as_json)
+
+
+@cli.command()
+@click.option("--nodes", multiple=True, type=int, default=[40, 170], show_default=True)
+@click.option("--rows", default=1455, show_default=True, help="Of all nodes.")
+@click.option("--inputs", default=15, show_default=True)
+@click.option("--most-told", default=SAFE_MOST_TOLD, show_default=True, help="Numbers per cell.")
+@console.json_option
+def simulation(
+    nodes: tuple[int, ...], rows: int, inputs: int, most_told: float, as_json: bool
+) -> None:
+    """CPU seconds and megabytes of many nodes in one process, against one with all rows."""
+    measured = measure_simulation(nodes, rows, inputs, most_told)
+    console.emit(measured, as_json=as_json, text=lambda: console.table(*_cells(measured["runs"])))
 
 
 @cli.command()

@@ -23,6 +23,7 @@ from benchmarks.privacy import (
 )
 from benchmarks.run import PROBLEMS, Problem, measure_run, steps_of
 from benchmarks.secure import measure_secure
+from benchmarks.simulation import measure_simulation
 from benchmarks.startup import measure_startup
 from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
@@ -215,6 +216,16 @@ def test_memory() -> None:
 
 
 @needs_data
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc: Linux only")
+def test_simulation() -> None:
+    """One node with all rows is measured first; what is compared is the last."""
+    measured = measure_simulation([3], rows=90, inputs=3, told=0.5)
+    pooled, shared = measured["runs"]
+    assert (pooled["nodes"], shared["nodes"]) == (1, 3)
+    assert measured["ratio"] == shared["cpu_seconds"] / (1.5 * pooled["cpu_seconds"])
+    assert min(each["megabytes"] for each in measured["runs"]) > 0
+
+
 def test_privacy_costs_accuracy(tmp_path: Path) -> None:
     """Each question is answered better with more epsilon; figures are summarised and drawn."""
     rows = list(

@@ -1,6 +1,8 @@
 """The program over a federation in this process."""
 
 import asyncio
+import tracemalloc
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -8,14 +10,41 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.config import (
+    Column,
+    ColumnKind,
+    DataSpec,
+    FederationSpec,
+    LandmarkKind,
+    ModelSpec,
+    Task,
+)
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import CohortRefusedError, NetworkError
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import Model
+from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
-from edge_node.program import simulation
+from edge_node.program import places, simulation
 from edge_node.program.simulation import simulate, simulate_pooled
+from edge_node.program.together import decide_together
+from edge_node.step import Step
 
+TWO = DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="a"), Column(name="b")))
+WIDE = FederationSpec(
+    name="wide",
+    data=TWO,
+    model=ModelSpec(
+        landmarks=30,
+        depths=(1,),
+        biases=(1.0,),
+        metric_repetitions=1,
+        landmark_kinds=(LandmarkKind.GAUSSIAN,),
+        site_refinement=False,
+    ),
+    most_told=1000.0,
+)
 CATEGORICAL = ColumnKind.CATEGORICAL
 SPEC = FederationSpec(
     name="simulated",
@@ -122,6 +151,64 @@ def test_what_nodes_share_in_one_process_changes_no_bit(
     for node, model in alone.items():
         assert model.provenance.cohorts == shared[node].provenance.cohorts
         assert content_of(model) == content_of(shared[node])
+
+
+def test_many_nodes_build_no_more_than_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landmarks, feature maps and posteriors are counted: nodes that share have one of each."""
+    built = Counter[str]()
+
+    def counted(owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def call(*args: Any, **settings: Any) -> Any:
+            built[name] += 1
+            return function(*args, **settings)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(Features, "build")
+    counted(Posterior, "of")
+    counted(places, "gaussian_landmarks")
+    counts = {}
+    for shares, federation in ((True, MemoryFederation), (False, apart)):
+        monkeypatch.setattr(simulation, "MemoryFederation", federation)
+        for nodes in (3, 9):
+            built.clear()
+            simulate(WIDE, spread_over(nodes))
+            counts[shares, nodes] = dict(built)
+    assert counts[True, 3] == counts[True, 9]
+    assert all(each >= 1 for each in counts[True, 3].values())
+    assert len(counts[True, 3]) == 3
+    assert all(counts[False, 9][name] >= 4 * each for name, each in counts[True, 9].items())
+
+
+def test_a_node_that_waits_holds_one_copy_of_what_it_gave() -> None:
+    """And the federation one vector in all: with the nodes, memory grows by one vector each."""
+    nodes, size = [f"node {i:02}" for i in range(20)], 1 << 15
+
+    async def program(network: Network) -> None:
+        own = np.arange(float(size))
+        await decide_together(network, Step("s"), [own.copy(), own.copy()], lambda _: b"")
+
+    tracemalloc.start()
+    try:
+        asyncio.run(MemoryFederation(nodes).run(program))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    vector, own, words = 2 * 8 * size, 8 * size, 2 * 16 * size
+    assert peak < len(nodes) * (own + vector) + 8 * words < len(nodes) * (own + 2 * vector)
+
+
+def spread_over(nodes: int) -> dict[str, MemorySource]:
+    """120 rows of two inputs, dealt out to the nodes."""
+    x = np.random.default_rng(0).normal(size=(120, 2))
+    y = np.sin(2 * x[:, 0]) + x[:, 1]
+    parts = [(x[i::nodes], y[i::nodes]) for i in range(nodes)]
+    return {
+        f"{i:02}": MemorySource((Batch(X, np.empty((len(X), 0), dtype=object), target),))
+        for i, (X, target) in enumerate(parts)
+    }
 
 
 def apart(*nodes: Any, **settings: Any) -> MemoryFederation:
