@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -116,10 +117,12 @@ def _beijing(folder: Path) -> Problem:
         site_column="site",
         ignore=("pm10_ug_m3",),
     )
-    month = 12 * dataset.table["year"].to_numpy() + dataset.table["month"].to_numpy()
-    late = month >= 12 * 2016 + 3
-    split = Split("last year", np.flatnonzero(~late), np.flatnonzero(late))
-    return _with_sites("beijing", dataset, split)
+    year, month, day, hour = (
+        dataset.table[name].to_numpy() for name in ("year", "month", "day", "hour")
+    )
+    late = 12 * year + month >= 12 * 2016 + 3
+    hours = 24 * (31 * (12 * year + month) + day) + hour
+    return _with_sites("beijing", dataset, _later("last year", hours, late))
 
 
 def _patients(folder: Path) -> Problem:
@@ -135,15 +138,21 @@ def _patients(folder: Path) -> Problem:
     for site in np.unique(sites):
         own = sites == site
         late |= own & (days > np.quantile(days[own], 0.75))
-    split = Split("last quarter", np.flatnonzero(~late), np.flatnonzero(late))
-    return _with_sites("parkinsons-patients", dataset, split)
+    return _with_sites("parkinsons-patients", dataset, _later("last quarter", days, late))
+
+
+def _later(name: str, time: NDArray[Any], late: NDArray[np.bool_]) -> Split:
+    """Later rows are predicted. Earlier ones come as a node reads them, the latest first."""
+    early = np.flatnonzero(~late)
+    return Split(name, early[np.argsort(-time[early], kind="stable")], np.flatnonzero(late))
 
 
 def _with_sites(name: str, dataset: Dataset, split: Split) -> Problem:
-    """Rows with sites, which are an input, too, like a site column."""
+    """Rows with sites, which are an input, too, like a site column; and a time."""
     sites, batch = _sites(dataset), _batch(dataset)
     column = Column(name="site", kind=ColumnKind.CATEGORICAL)
-    data = msgspec.structs.replace(dataset.data, columns=(*dataset.data.columns, column))
+    columns = (*dataset.data.columns, column)
+    data = msgspec.structs.replace(dataset.data, columns=columns, time="time")
     labels = np.column_stack([batch.categorical, sites]).astype(object)
     return Problem(name, data, replace(batch, categorical=labels), (split,), sites)
 

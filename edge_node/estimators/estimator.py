@@ -255,6 +255,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         while name in taken:
             name += "_"
         data = {"task": self._task, "target": name, "columns": columns, "classes": target.classes}
+        if target.timed:
+            time = "time"
+            while time in (name, *taken):
+                time += "_"
+            data["time"] = time
         if self._task is Task.SURVIVAL:
             event = "event"
             while event in (name, *taken):

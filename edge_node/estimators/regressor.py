@@ -11,7 +11,7 @@ from edge_node.arrays import Vector
 from edge_node.config import Task, Which
 from edge_node.estimators.errors import InputError
 from edge_node.estimators.estimator import Estimator
-from edge_node.estimators.sources import Target
+from edge_node.estimators.sources import Target, latest_first
 from edge_node.model.model import IntervalPredictions, Model
 
 __all__ = ["TangentMeshRegressor"]
@@ -79,6 +79,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         y: ArrayLike,
         sites: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        time: ArrayLike | None = None,
     ) -> Self:
         """Learn from rows, each at the node that its site names.
 
@@ -92,12 +93,15 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
             sample_weight: (n,) how often each row counts: a row of weight 2 is as two equal rows,
                 one of weight 0 is left out. Other weights are rounded up or down at random, so that
                 a row of weight w counts w times on average. None: each counts once.
+            time: (n,) numbers or NumPy's dates, if predictions will be asked for rows later than
+                all of these. Intervals are then as wide as was right for each site's last rows,
+                predicted from earlier ones. It is no input. None: rows come in no order.
 
         Raises:
-            ValueError: X, y, ``sites``, ``sample_weight`` or a parameter is not of this form; there
-                is nothing to learn (the target, or every input, is constant); the sites' rows may
-                tell too little for a model; or no model can be computed from these numbers. Each is
-                also one of the program's errors: `InputError`, `ParameterError`,
+            ValueError: X, y, ``sites``, ``sample_weight``, ``time`` or a parameter is not of this
+                form; there is nothing to learn (the target, or every input, is constant); the
+                sites' rows may tell too little for a model; or no model can be computed from these
+                numbers. Each is also one of the program's errors: `InputError`, `ParameterError`,
                 `RefusedRowsError` or `FitError` of `edge_node.estimators`.
 
         Warns:
@@ -105,7 +109,9 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         """
         target = validate_data(self, y=y, y_numeric=True).astype(np.float64)
         rows = self._counted(sample_weight, len(target))
-        return self._learn(X, Target.named(y, target, rows), sites)
+        if time is not None:
+            rows = latest_first(rows, time, len(target))
+        return self._learn(X, Target.named(y, target, rows, timed=time is not None), sites)
 
     @overload
     def predict(

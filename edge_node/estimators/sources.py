@@ -23,6 +23,7 @@ __all__ = [
     "check_width",
     "counted_rows",
     "dense_parts",
+    "latest_first",
     "sources_of",
 ]
 
@@ -44,6 +45,7 @@ class Target:
         name: the target's, where it has one.
         classes: their texts.
         kind: NumPy's type of the classes; empty: text, or any object.
+        timed: whether the rows' positions are in the order of time, the latest first.
     """
 
     values: Vector
@@ -51,6 +53,7 @@ class Target:
     name: str
     classes: tuple[str, ...] = ()
     kind: str = ""
+    timed: bool = False
 
     @classmethod
     def named(cls, y: Any, values: Vector, rows: NDArray[np.intp], **classes: Any) -> Self:
@@ -169,6 +172,42 @@ def _checked(weights: ArrayLike, rows: int) -> Vector:
             found=f"{found[wrong[0]]:g}",
         )
     return found
+
+
+def latest_first(rows: NDArray[np.intp], time: ArrayLike, size: int) -> NDArray[np.intp]:
+    """The positions of rows in the order of time, the latest first; of one time as they were.
+
+    Args:
+        rows: positions among ``size`` rows.
+        time: (n,) numbers, or NumPy's dates.
+        size: n.
+
+    Raises:
+        InputError: ``time`` is not of this form, or a row has none.
+    """
+    found = np.asarray(time)
+    dates = found.dtype.kind == "M"
+    if not dates and found.dtype.kind not in "iuf":
+        raise InputError(
+            "`time` must hold numbers or NumPy's dates",
+            where="time",
+            expected="an array of numbers or of datetime64",
+            found=str(found.dtype),
+            remedy="Convert it, for example with pandas.to_datetime(...).to_numpy()",
+        )
+    if found.shape != (size,):
+        raise InputError(
+            "`time` must have an entry for each row",
+            where="time",
+            expected=f"shape ({size},)",
+            found=str(found.shape),
+        )
+    missing = np.isnat(found) if dates else ~np.isfinite(found)
+    if missing.any():
+        raise InputError("a row has no time", where=f"time, row {int(missing.argmax()) + 1}")
+    values = found.astype("datetime64[ns]").astype(np.int64) if dates else found
+    _, ranks = np.unique(values, return_inverse=True)
+    return rows[np.argsort(-ranks[rows], kind="stable")]
 
 
 def sources_of(

@@ -6,11 +6,11 @@ share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
 Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
 `candidates`), `places` (with `landmarks`), and `regression` (with `calibration`), `classification`
-or `likelihoods`. `private` is the
-program of a spec with differential privacy. `allowances` says what the rows may tell, `schedule`
-plans how that is spent, `metered` counts what they tell. `recounting` keeps sums over counted
-nodes, `together` puts several into one sweep, `root_decisions` reads the root's choices,
-`provenance` says where a model comes from. `simulation` runs a whole federation in this process.
+or `likelihoods`. `private` is the program of a spec with differential privacy. `allowances` says
+what the rows may tell, `schedule` plans how that is spent, `metered` counts what they tell.
+`recounting` keeps sums over counted nodes, `together` puts several into one sweep,
+`root_decisions` reads the root's choices, `provenance` says where a model comes from. `simulation`
+runs a whole federation in this process.
 """
 
 import logging

@@ -1,12 +1,14 @@
 """A run's intervals: of rows like the site's and, if the schema names a time, of later ones."""
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
 
-from edge_node.arrays import Matrix, Vector
+from edge_node.arrays import Vector
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task, Which
-from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.data.sources.source import Batch, MemorySource, open_source
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import IntervalPredictions, Model
 from edge_node.program.simulation import simulate, simulate_pooled
@@ -119,14 +121,6 @@ def test_scores_are_those_of_the_pooled_rows(spec: FederationSpec) -> None:
     pooled = simulate_pooled(spec, sources, allowance=ANY)
     for model in models.values():
         np.testing.assert_allclose(scores(model), scores(pooled), rtol=1e-7)
-    one_site = batch_of(*_columns(parts))
-    (alone,) = simulate(spec, {"one": MemorySource((one_site,))}, allowance=ANY).values()
-    assert scores(alone).sum() > 0
-
-
-def _columns(parts: list[Batch]) -> tuple[Matrix, ...]:
-    rows = np.concatenate([np.column_stack([each.numeric, each.target]) for each in parts])
-    return tuple(rows.T)
 
 
 def scores(model: Model) -> Vector:
@@ -165,3 +159,21 @@ def test_a_site_whose_past_misleads_prefers_what_all_share() -> None:
         spec, [Batch(each.numeric[:, 1:], each.categorical, each.target) for each in parts]
     )
     assert [model.prefers_site for model in models] == [False, True, True, True]
+
+
+def test_a_files_rows_are_taken_by_their_times(tmp_path: Path) -> None:
+    """In whatever order they were written."""
+    sources, files = {}, {}
+    for seed in range(3):
+        known, _ = walk(seed)
+        sources[f"node-{seed}"] = MemorySource((known,))
+        path = tmp_path / f"{seed}.csv"
+        assert known.target is not None
+        rows = np.column_stack([known.numeric, known.target])
+        np.random.default_rng(1).shuffle(rows)
+        lines = [",".join(map(repr, row)) for row in rows.tolist()]
+        path.write_text("\n".join(["day,dose,y", *lines]) + "\n")
+        files[f"node-{seed}"] = open_source(path, TIMED.data)
+    found, expected = (simulate(TIMED, each, allowance=ANY)["node-0"] for each in (files, sources))
+    np.testing.assert_allclose(scores(found), scores(expected), rtol=1e-9)
+    assert factor(found) == pytest.approx(factor(expected), rel=1e-9)

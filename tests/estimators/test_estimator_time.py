@@ -1,0 +1,55 @@
+"""`fit(time=...)`: intervals for rows later than all that are known."""
+
+import numpy as np
+import pytest
+
+from edge_node.estimators import InputError, TangentMeshRegressor
+from tests.program.test_calibrated import ROWS, walk
+
+SETTINGS = {"landmarks": 25, "depths": (1,), "biases": (1.0,), "metric_repetitions": 0}
+PARTS = [walk(seed)[0] for seed in range(3)]
+X = np.concatenate([part.numeric for part in PARTS])
+Y = np.concatenate([part.target for part in PARTS])
+SITES = np.repeat(["a", "b", "c"], ROWS)
+DAYS = X[:, 0]
+SHUFFLED = np.random.default_rng(0).permutation(len(Y))
+
+
+def widths(rows: np.ndarray, **fit: object) -> np.ndarray:
+    """Standard deviations at site a, learnt from rows in a certain order."""
+    model = TangentMeshRegressor(**SETTINGS, most_told=50.0)
+    model.fit(X[rows], Y[rows], sites=SITES[rows], **fit)
+    return model.predict(X[:40], return_std=True, site="a")[1]
+
+
+@pytest.mark.parametrize("unit", [None, "datetime64[D]", "datetime64[s]"])
+def test_the_order_of_rows_is_that_of_their_times(unit: str | None) -> None:
+    """Whatever their order in X: numbers or dates."""
+    times = DAYS if unit is None else DAYS.astype(np.int64).astype(unit)
+    ordered, shuffled = (widths(rows, time=times[rows]) for rows in (np.arange(len(Y)), SHUFFLED))
+    np.testing.assert_allclose(shuffled, ordered, rtol=1e-3)
+    assert (ordered > 1.2 * widths(SHUFFLED)).all(), "without times they are narrower"
+
+
+def test_the_spec_names_a_time() -> None:
+    """No column of X, nor the target."""
+    model = TangentMeshRegressor(**SETTINGS).fit(X, Y, time=DAYS)
+    data = model.spec_.data
+    assert data.time
+    assert data.time not in (data.target, *(column.name for column in data.columns))
+    assert not TangentMeshRegressor(**SETTINGS).fit(X, Y).spec_.data.time
+
+
+@pytest.mark.parametrize(
+    ("time", "complaint"),
+    [
+        (DAYS[:-1], "an entry for each row"),
+        (np.where(DAYS == 3, np.nan, DAYS), "a row has no time"),
+        (DAYS.astype(str), "numbers or NumPy's dates"),
+        (np.where(DAYS == 3, np.datetime64("NaT"), np.datetime64("2024-01-01")), "has no time"),
+    ],
+)
+def test_what_is_no_time_is_refused(time: np.ndarray, complaint: str) -> None:
+    """By its row, or its form."""
+    with pytest.raises(InputError, match=complaint):
+        TangentMeshRegressor(**SETTINGS).fit(X, Y, time=time)
