@@ -92,6 +92,9 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True):
     named: bool = True
 
 
+_MANY = 10  # rows of a class, as its share would have it, of which one should be predicted
+
+
 @dataclass(frozen=True)
 class IntervalPredictions:
     """Regression and counts: arrays of shape (n,) in the target's unit.
@@ -199,9 +202,9 @@ class Model:
         inputs = self.encoder.encode(batch)
         warnings = (*self.provenance.warnings, *self.encoder.warnings_for(batch))
         if isinstance(self.posterior, ClassPosterior):
-            return ClassPredictions(
-                self.data.classes, self.posterior.predict_proba(inputs), warnings
-            )
+            probabilities = self.posterior.predict_proba(inputs)
+            warnings += self._never_predicted(self.posterior, probabilities)
+            return ClassPredictions(self.data.classes, probabilities, warnings)
         if isinstance(self.posterior, LatentPosterior):
             return self._through_likelihood(self.posterior, inputs, level, times, warnings)
         mean, variance, widths = self._observation(inputs, refinement, level)
@@ -238,6 +241,17 @@ class Model:
             raise DataError(
                 "not a time", where="times", expected="positive numbers", found=str(list(times))
             )
+
+    def _never_predicted(self, posterior: ClassPosterior, probabilities: Matrix) -> tuple[str, ...]:
+        """A sentence for each class that is most probable in none of many rows (n, C)."""
+        predicted = np.bincount(probabilities.argmax(axis=1), minlength=len(self.data.classes))
+        shares = np.exp(posterior.offsets)
+        return tuple(
+            f"class {label!r} is predicted for none of {len(probabilities)} rows; of the rows that"
+            f" the model was learnt from, {share:.0%} have it"
+            for label, share, rows in zip(self.data.classes, shares, predicted, strict=True)
+            if not rows and share * len(probabilities) >= _MANY
+        )
 
     def latent(self, batch: Batch) -> tuple[Matrix, Matrix]:
         """Mean and sd of the latent function that all nodes share, at a batch.

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from edge_node.config import Distribution, FederationSpec, LandmarkKind, ModelSpec, Task
-from edge_node.data.sources.schema import numeric_columns
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
@@ -22,9 +21,10 @@ from edge_node.inference.features.screening import Screening
 from edge_node.inference.kernels.kernel import kernel_grid
 from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.program.allowances import encoding_numbers
+from edge_node.program.screening import planned_screening
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
 
-__all__ = ["FEWEST_SCREENED", "PlannedSum", "Schedule", "coarse_kinds"]
+__all__ = ["PlannedSum", "Schedule", "coarse_kinds"]
 
 
 _COARSE_SHARE = 0.45  # of what may be told: kernels and metric
@@ -39,7 +39,6 @@ _SCORES_SHARE = 0.05  # of what may be told, at most; with fewer rows intervals 
 _MOST_MESSAGES = 4  # of full size: noises of a regression
 _FEW_LANDMARKS = 24  # coarse ones, below which only two candidates are compared
 _FEW_CANDIDATES = 2
-_SCREEN_SHARE = 0.1  # of what the encoding leaves, at most: for sums of single inputs, or of pairs
 _LEAST = 6  # of a regression where there is nothing to compare, for a first guess of the noise
 _TOO_FEW_LANDMARKS = 12
 """Coarse landmarks below which nothing is compared, and no metric learnt. A classifier needs
@@ -48,9 +47,6 @@ _FEW_LANDMARKS: its own are worth more (docs/model.md, "Under the default ceilin
 _FULL_METRIC_LANDMARKS = 64
 """Coarse landmarks that a full metric takes, and more than one repetition. The gradients of a
 function of fewer hide directions in which it varies (airfoil: site RMSE .36, against .19)."""
-
-FEWEST_SCREENED = 10
-"""Inputs from which a metric may not start by itself, and they are looked at one by one first."""
 
 _HEAD = 4  # numbers that travel with a message
 
@@ -135,7 +131,9 @@ class Schedule:
             CohortRefusedError: the rows may tell too little for any useful model.
         """
         left = allowance.numbers - encoding_numbers(spec.data, inputs, allowance)
-        screening = _screening(spec, left, allowance.features, inputs)
+        screening = None
+        if _learns_metric(spec):
+            screening = planned_screening(spec, left, allowance.features, inputs=inputs)
         left -= 0 if screening is None else screening.numbers
         most = min(spec.landmark_count, allowance.features, rows)
         draft = cls._draft(spec, rows=rows, inputs=inputs, screening=screening, starts=starts)
@@ -219,8 +217,10 @@ class Schedule:
         if coarse < min(most, _FEW_LANDMARKS):
             plan = replace(plan, candidates=min(self.candidates, _FEW_CANDIDATES))
         if coarse < min(most, _FEW_LANDMARKS if self.steps else _TOO_FEW_LANDMARKS):
-            least = min(most, 1 if self.steps else _LEAST)
-            plan = replace(plan, candidates=1, repetitions=0, coarse=least, first=least)
+            plan = replace(plan, candidates=1, repetitions=0)
+            if self.starts == 1:  # there is nothing to compare
+                least = min(most, 1 if self.steps else _LEAST)
+                plan = replace(plan, coarse=least, first=least)
         return plan
 
     def _spending(self, left: int, steps: int) -> Self:
@@ -354,22 +354,6 @@ def _learns_metric(spec: FederationSpec) -> bool:
     """Whether a metric may be learnt: of kernels that have gradients."""
     differentiable = any(kernel.differentiable for kernel in kernel_grid(spec.model))
     return differentiable and spec.model.metric_repetitions > 0
-
-
-def _screening(spec: FederationSpec, left: int, finest: int, inputs: int) -> Screening | None:
-    """The sums that look for inputs that matter, if those are many and the sums are cheap.
-
-    At most all numeric columns are looked at; how many of them are is known later.
-    """
-    columns, data = len(numeric_columns(spec.data)), spec.data
-    if inputs < FEWEST_SCREENED or not columns or not _learns_metric(spec):
-        return None
-    targets = 1 if len(data.classes) <= 2 else len(data.classes)
-    for pairs in (True, False):
-        found = Screening(columns, targets, not data.task.has_classes, pairs)
-        if found.numbers <= _SCREEN_SHARE * left and (columns <= finest or not pairs):
-            return found
-    return None
 
 
 def _numbers(sums: Sequence[PlannedSum]) -> int:

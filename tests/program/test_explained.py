@@ -55,7 +55,24 @@ def test_a_model_of_noise_says_that_it_has_learnt_nothing(
         caplog.clear()
         model = simulate(spec_for(INPUTS, task), sources(X, y))["site-0"]
         assert len(model.provenance.warnings) == warned
-        assert model.predict(batch(X, y)).warnings == model.provenance.warnings
+        warnings = model.predict(batch(X[:5], y[:5])).warnings
+        assert warnings == model.provenance.warnings
         assert caplog.text.count("learnt nothing") == 4 * warned
         assert model.provenance.explained is not None
         assert (model.provenance.explained < 0.02) == bool(warned)
+
+
+def test_a_class_that_is_predicted_for_none_of_many_rows_is_named() -> None:
+    """A tenth of the rows have it, at random. The control has a class that inputs decide."""
+    random = np.random.default_rng(4)
+    X = random.normal(size=(600 + TEST, INPUTS))
+    rare = (random.random(len(X)) < 0.1).astype(float)
+    for y, named in ((rare, True), ((X[:, 0] > 1.3).astype(float), False)):
+        model = simulate(spec_for(INPUTS, Task.CLASSIFICATION), sources(X, y))["site-0"]
+        found = model.predict(batch(X, y)).warnings
+        assert (
+            any("class 'yes' is predicted for none of 900 rows" in each for each in found) is named
+        )
+        assert not any(
+            "is predicted" in each for each in model.predict(batch(X[:9], y[:9])).warnings
+        )

@@ -1,14 +1,16 @@
 """Inputs that matter are found among many that don't, by a whole federation."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.errors import CohortRefusedError
 from edge_node.inference.features.metric import kept_inputs
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
-from edge_node.program import schedule
+from edge_node.program import allowances, screening
 from edge_node.program.simulation import simulate, simulate_parts, simulate_pooled
 
 SITES, TEST = 4, 300
@@ -60,7 +62,7 @@ def test_products_of_two_inputs_are_found_among_32(monkeypatch: pytest.MonkeyPat
     model = simulate(spec_for(32), sources(X, y))["site-0"]
     assert kept_inputs(model.posterior.features.metric, 32) == [0, 1, 2, 3]
     assert rmse(model, X, y) < 0.3
-    monkeypatch.setattr(schedule, "FEWEST_SCREENED", 1000)
+    monkeypatch.setattr(screening, "FEWEST_SCREENED", 1000)
     assert rmse(simulate(spec_for(32), sources(X, y))["site-0"], X, y) > 0.9
 
 
@@ -105,3 +107,18 @@ def test_columns_of_few_values_are_not_looked_at_but_kept() -> None:
     X[:, 20] = X[:, 20] > 1
     parts = simulate_parts(spec_for(32), sources(X, y))
     assert parts.kept == (0, 1, 2, 3, 20)
+
+
+def test_many_columns_in_few_rows_refuse_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And an input that matters is found. The control sums products of columns."""
+    random = np.random.default_rng(3)
+    X = random.normal(size=(156 + TEST, 60))
+    y = (X[:, 0] > 0).astype(float)
+    spec = msgspec.structs.replace(spec_for(60, Task.CLASSIFICATION), most_told=0.35)
+    model = simulate(spec, sources(X, y))["site-0"]
+    assert kept_inputs(model.posterior.features.metric, 60) == [0]
+    assert model.provenance.bill is not None
+    assert model.provenance.bill.steps["spread"] < 400
+    monkeypatch.setattr(allowances, "_PRODUCTS_SHARE", np.inf)
+    with pytest.raises(CohortRefusedError, match=r"too little|so many numbers"):
+        simulate(spec, sources(X, y))
