@@ -21,6 +21,7 @@ from benchmarks.privacy import (
     measure_privacy,
     summarise_privacy,
 )
+from benchmarks.relevance import measure_relevance
 from benchmarks.run import PROBLEMS, Problem, measure_run, steps_of
 from benchmarks.secure import measure_secure
 from benchmarks.simulation import measure_simulation
@@ -101,6 +102,14 @@ def test_hospitals_by_flambys_protocol() -> None:
     assert found["federated"]["accuracy"] > found["alone"]["accuracy"]
     assert found["federated"]["ece"] < 0.06
     assert found["federated"]["log_loss"] == pytest.approx(found["pooled"]["log_loss"], rel=0.05)
+
+
+def test_relevance_of_few_inputs_among_many() -> None:
+    """Four sites find them, and are ahead of boosting; without a look at the inputs they aren't."""
+    ways = ("sites", "plain", "boosting")
+    found = {row["way"]: row for row in measure_relevance(("products",), seeds=1, ways=ways)}
+    assert found["sites"]["rmse"] < found["boosting"]["rmse"] < found["plain"]["rmse"]
+    assert found["sites"]["kernel"].startswith("ntk")
 
 
 def test_an_unknown_set_is_refused(tmp_path: Path) -> None:
