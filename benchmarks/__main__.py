@@ -186,7 +186,7 @@ def simulation(
 @click.option("--most-told", default=0.5, show_default=True, help="Numbers per cell, at most.")
 @click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
 @click.option("--repetitions", default=3, show_default=True, help="Of the metric, at most.")
-@click.option("--depth", "depths", multiple=True, type=int, default=[1, 2], show_default=True)
+@click.option("--depth", "depths", multiple=True, type=int, default=[1], show_default=True)
 @click.option(
     "--landmark-kind",
     "kinds",

@@ -31,6 +31,7 @@ from edge_node.config import (
     ColumnKind,
     DataSpec,
     FederationSpec,
+    KernelKind,
     LandmarkKind,
     Level,
     ModelSpec,
@@ -192,7 +193,12 @@ def _kegg(folder: Path) -> _Question:
     spec = FederationSpec(
         name="kegg",
         data=data,
-        model=ModelSpec(depths=(2,), biases=(1.0,), landmark_kinds=(LandmarkKind.GAUSSIAN,)),
+        model=ModelSpec(
+            kernels=(KernelKind.NTK,),
+            depths=(2,),
+            biases=(1.0,),
+            landmark_kinds=(LandmarkKind.GAUSSIAN,),
+        ),
         privacy=PrivacySpec(
             level=Level.RECORD, epsilon=1.0, delta=_DELTA, target_bounds=(y[0], y[1])
         ),

@@ -194,9 +194,9 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     own rows.
     """
 
-    kernels: tuple[KernelKind, ...] = (KernelKind.NTK,)
+    kernels: tuple[KernelKind, ...] = (KernelKind.NTK, KernelKind.NNGP)
     activations: tuple[Activation, ...] = (Activation.RELU,)
-    depths: tuple[int, ...] = (1, 2)
+    depths: tuple[int, ...] = (1,)
     biases: tuple[float, ...] = (1.0, 2.0)  # beta, the constant input coordinate
     lengthscales: tuple[float, ...] = (1.0,)  # of matern32 and rbf, in units of sqrt(inputs)
     image: tuple[int, int, int] | None = None  # height, width, channels: columns are pixels

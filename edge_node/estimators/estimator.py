@@ -48,9 +48,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
     def __init__(
         self,
         *,
-        kernels: Sequence[str] = ("ntk",),
+        kernels: Sequence[str] = ("ntk", "nngp"),
         activations: Sequence[str] = ("relu",),
-        depths: Sequence[int] = (1, 2),
+        depths: Sequence[int] = (1,),
         biases: Sequence[float] = (1.0, 2.0),
         lengthscales: Sequence[float] = (1.0,),
         image: tuple[int, int, int] | None = None,

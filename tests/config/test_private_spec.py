@@ -18,6 +18,7 @@ columns = [
 ]
 
 [model]
+kernels = ["ntk"]
 depths = [2]
 biases = [1.0]
 landmark_kinds = ["gaussian"]
@@ -52,7 +53,7 @@ def test_a_private_spec_is_read() -> None:
         ('categories = ["north"', 'bounds = [0, 1], categories = ["north"', "for numeric columns"),
         ("depths = [2]", "depths = [1, 2]", "must hold one kernel"),
         ("biases = [1.0]", "", "must hold one kernel"),
-        ("depths = [2]", 'depths = [2]\nkernels = ["ntk", "rbf"]', "must hold one kernel"),
+        ('kernels = ["ntk"]\n', "", "must hold one kernel"),
         ('"gaussian"', '"kmeans"', "`model.landmark_kinds` must be"),
         ('landmark_kinds = ["gaussian"]', "", "`model.landmark_kinds` must be"),
         ('"gaussian"', '"gaussian", "public"', "sha256|`model.landmark_kinds` must be"),

@@ -199,6 +199,7 @@ delta = 1e-6
 target_bounds = [-5, 5]
 [model]
 landmarks = 12
+kernels = ["ntk"]
 depths = [2]
 biases = [1.0]
 landmark_kinds = ["gaussian"]

@@ -14,6 +14,7 @@ from edge_node.config import (
     ColumnKind,
     DataSpec,
     FederationSpec,
+    KernelKind,
     LandmarkKind,
     Level,
     ModelSpec,
@@ -55,7 +56,11 @@ def spec_for(task: Task, classes: int = 2, **privacy: object) -> FederationSpec:
         name="private",
         data=DataSpec(task=task, target="y", columns=COLUMNS, classes=labels),
         model=ModelSpec(
-            landmarks=30, depths=(2,), biases=(1.0,), landmark_kinds=(LandmarkKind.GAUSSIAN,)
+            kernels=(KernelKind.NTK,),
+            landmarks=30,
+            depths=(2,),
+            biases=(1.0,),
+            landmark_kinds=(LandmarkKind.GAUSSIAN,),
         ),
         privacy=PrivacySpec(**(promise | privacy)),
     )
