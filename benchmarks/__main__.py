@@ -16,6 +16,8 @@ from benchmarks.figures import shortened, write_csv
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.images import measure_images
 from benchmarks.kernel import measure_kernel
+from benchmarks.likelihoods import PROBLEMS as LIKELIHOOD_PROBLEMS
+from benchmarks.likelihoods import averaged, measure_likelihoods
 from benchmarks.memory import measure_memory
 from benchmarks.prediction import measure_prediction
 from benchmarks.privacy import (
@@ -278,6 +280,25 @@ def relevance(
         {"benchmark": "relevance", "rows": rows},
         as_json=as_json,
         text=lambda: console.table(*_cells(rows)),
+    )
+
+
+@cli.command()
+@click.option("--set", "names", type=click.Choice(list(LIKELIHOOD_PROBLEMS)), multiple=True)
+@click.option("--splits", default=3, show_default=True)
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@console.json_option
+def likelihoods(*, names: tuple[str, ...], splits: int, file: Path | None, as_json: bool) -> None:
+    """Counts, ordered classes and times to an event, against regressions of pooled rows."""
+    chosen = names or tuple(LIKELIHOOD_PROBLEMS)
+    rows = [row for name in chosen for row in measure_likelihoods(name, splits)]
+    if file is not None:
+        write_csv(rows, file, _command())
+    summary = averaged(rows)
+    console.emit(
+        {"benchmark": "likelihoods", "summary": summary},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(summary)),
     )
 
 

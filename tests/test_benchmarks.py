@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks import likelihoods
 from benchmarks.accuracy import WAYS, measure_accuracy, summarise
 from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS, load
@@ -272,3 +274,21 @@ def test_disclosure_finds_rows_where_much_is_told(tmp_path: Path) -> None:
     assert nearby["found"] <= nearby["guessed"]
     draw_disclosure(rows, tmp_path / "disclosure.png")
     assert (tmp_path / "disclosure.png").stat().st_size > 1000
+
+
+def test_likelihoods_compares_with_the_fields_regressions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each way has the same scores, and the federation's are not far from one machine's."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(240, 2))
+    y = random.poisson(np.exp(1 + 0.5 * X[:, 0])).astype(float)
+    problem = likelihoods.Problem("count", X, y, np.ones(240, dtype=bool))
+    monkeypatch.setitem(likelihoods.PROBLEMS, "made", lambda: problem)
+    rows = {row["way"]: row for row in likelihoods.measure_likelihoods("made", 1)}
+    assert len(rows) == 4
+    assert len({tuple(row) for row in rows.values()}) == 1
+    deviances = [row["poisson_deviance"] for row in rows.values()]
+    assert max(deviances) < 1.5 * min(deviances)
+    summary = likelihoods.averaged(list(rows.values()))
+    assert [row["splits"] for row in summary] == [1, 1, 1, 1]

@@ -82,6 +82,8 @@ def sources(task: Task, others: int) -> Mapping[str, MemorySource]:
         y = np.sin(2 * X[:, 0]) + 0.1 * normal(7, rows)
         if task is Task.CLASSIFICATION:
             y = (y > 0).astype(float)
+        elif task is Task.COUNT:
+            y = np.random.default_rng(ord(node)).poisson(np.exp(3 + y)).astype(float)
         made[node] = MemorySource((Batch(X, np.empty((rows, 0), dtype=object), y),))
     return made
 
@@ -112,7 +114,10 @@ def watched(
     return Run(secrets, Victims(sought, everybody.mean(axis=0), np.cov(everybody.T), levels))
 
 
-@pytest.mark.parametrize(("task", "rows"), [(Task.REGRESSION, FEW), (Task.CLASSIFICATION, MORE)])
+@pytest.mark.parametrize(
+    ("task", "rows"),
+    [(Task.REGRESSION, FEW), (Task.CLASSIFICATION, MORE), (Task.COUNT, FEW)],
+)
 def test_a_run_tells_no_rows(monkeypatch: pytest.MonkeyPatch, task: Task, rows: int) -> None:
     """Half a number per cell at most, no sum finer than a third of the rows, and no row is found.
 
@@ -132,7 +137,7 @@ def test_a_run_tells_no_rows(monkeypatch: pytest.MonkeyPatch, task: Task, rows: 
     assert found(victims.rows, nearby).sum() <= guessed(victims, victims.rows)
 
 
-@pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
+@pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION, Task.COUNT])
 def test_without_the_allowance_a_run_tells_rows(
     monkeypatch: pytest.MonkeyPatch, task: Task
 ) -> None:

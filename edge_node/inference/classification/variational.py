@@ -26,7 +26,8 @@ classes, and its posteriors predict no better: docs/model.md,
 Theta moves with U, by the same quasi-Newton steps: what is believed of its curvature before any is
 what the first sweep has summed of it, and its prior is flat. The first step moves theta alone. How
 its gradient falls together with that of U then shows how far both explain the same: a kernel with a
-bias knows a constant function, too. No step moves a parameter by more than one.
+bias knows a constant function, too. No step moves a parameter by more than two, and
+the amplitude changes by a factor of four at most.
 
 The start of a classifier is label regression, read as logits: its mean divided by w, its covariance
 by w kappa. Kappa is what regression leaves unexplained of the labels (its noise variance), and w is
@@ -58,6 +59,13 @@ AMPLITUDE_RANGE = (1e-4, 1e4)
 
 BOUND_TOLERANCE = (0.1, 1e-4)
 """Nats, and nats a row, whichever is more. A sweep that changes F by less is the last."""
+
+_LONGEST = 2.0
+"""No step moves a parameter by more."""
+
+_LONGEST_FACTOR = 4.0
+"""Where there are parameters, no step changes the amplitude by a larger factor: the quadratic model
+hardly knows how they and U explain the same."""
 
 _LEAST_BEND = 1e-3
 """The least curvature in a parameter that is believed; where the rows say nothing, it rests."""
@@ -199,13 +207,15 @@ class VariationalState:
 
     def _next_amplitude(self) -> float:
         best, now = self._model.best_amplitude(*self.amplitudes), self.kept.amplitude
+        if len(self.kept.parameters):
+            best = float(np.clip(best, now / _LONGEST_FACTOR, now * _LONGEST_FACTOR))
         return float(now * (best / now) ** self._reach)
 
     def _proposed(self, amplitude: float) -> Self:
         kept = self.kept
         mean, parameters = self._model.best(amplitude)
         step, turn = mean - kept.mean, parameters - kept.parameters
-        reach = self._reach * min(1.0, 1.0 / np.abs(turn).max(initial=1.0))
+        reach = self._reach * min(1.0, _LONGEST / np.abs(turn).max(initial=_LONGEST))
         if self._moves_theta_alone:
             step = np.zeros_like(step)
         return replace(

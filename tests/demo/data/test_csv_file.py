@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -314,3 +315,33 @@ def test_a_column_may_have_any_name(tmp_path: Path) -> None:
     assert error.where == f"{path}: column 'say \"hi\"', row 1"
     found = load_csv(path, "y", missing=["inf"])
     assert list(kinds(found)) == ["row", "row_"]
+
+
+def test_counts_times_and_ordered_classes_are_read_as_such(tmp_path: Path) -> None:
+    """An event makes the target a time; ordered classes are numbers, or their order is given."""
+    path = tmp_path / "own.csv"
+    rows = [
+        f"{i},{i % 5},{1 + i % 7}.5,{i % 2},{i % 3},{['low', 'mid', 'high'][i % 3]}\n"
+        for i in range(60)
+    ]
+    path.write_text("a,visits,months,died,grade,level\n" + "".join(rows))
+    names = ("visits", "months", "died", "grade", "level")
+
+    def read(target: str, **chosen: Any) -> Dataset:
+        used = {target, chosen.get("event")}
+        return load_csv(path, target, ignore=[n for n in names if n not in used], **chosen)
+
+    counts = read("visits", task=Task.COUNT)
+    assert counts.data.task is Task.COUNT
+    assert counts.table["visits"].to_pylist()[:3] == [0, 1, 2]
+    times = read("months", event="died")
+    assert times.data.task is Task.SURVIVAL
+    assert times.data.event == "died"
+    assert [column.name for column in times.data.columns] == ["a"]
+    assert times.table["died"].to_pylist()[:3] == [0, 1, 0]
+    assert read("grade", task=Task.ORDINAL).data.classes == ("0", "1", "2")
+    assert read("level", classes=["low", "mid", "high"]).data.classes == ("low", "mid", "high")
+    with pytest.raises(DataError, match="order of the target's classes is not known"):
+        read("level", task=Task.ORDINAL)
+    with pytest.raises(DataError, match=r"column 'months', row 1.*'1.5'"):
+        read("months", task=Task.COUNT)
