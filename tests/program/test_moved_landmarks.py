@@ -19,6 +19,7 @@ from edge_node.security.disclosure.allowance import Allowance
 
 ANY = Allowance.unlimited()  # how much is told is not the question in most of these tests
 MOVES = 8
+TASKS = pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
 
 
 def spec_for(task: Task = Task.REGRESSION, **changes: object) -> FederationSpec:
@@ -32,6 +33,7 @@ def spec_for(task: Task = Task.REGRESSION, **changes: object) -> FederationSpec:
         "biases": (1.0,),
         "metric_repetitions": 1,
         "move_landmarks": MOVES,
+        "newton_steps": 2,
         "site_refinement": False,
     }
     model = ModelSpec(**(settings | changes))
@@ -63,7 +65,7 @@ def moves_of(model: Model) -> list[str]:
     return [step for step in model.provenance.cohorts if step.startswith("moves/")]
 
 
-@pytest.mark.parametrize("task", Task)
+@TASKS
 @pytest.mark.parametrize("repetitions", [0, 1])
 def test_any_partition_gives_the_pooled_posterior(task: Task, repetitions: int) -> None:
     """Given its parts: landmarks, metric and noise where the moves have led."""
@@ -93,7 +95,7 @@ def test_moves_raise_the_evidence() -> None:
 
 
 @pytest.mark.parametrize("lost_at", ["moves/0", "moves/3", "moves/7"])
-@pytest.mark.parametrize("task", Task)
+@TASKS
 def test_a_node_may_be_lost_at_any_move(lost_at: str, task: Task) -> None:
     """Those who are left go on, all with one model."""
     spec = spec_for(task)
