@@ -319,7 +319,8 @@ class Schedule:
         """Those that move the landmarks, and that the posterior is made of, or begins with."""
         cells = self._cells(self.full)
         centres = [PlannedSum(f"kmeans/{i}", cells) for i in range(self.iterations)]
-        moves = [PlannedSum(f"moves/{i}", self._move, self.full) for i in range(self.moves)]
+        move = self._move if self.moves else 0
+        moves = [PlannedSum(f"moves/{i}", move, self.full) for i in range(self.moves)]
         message = self.messages * _message(self.full, self.outputs)
         steps = [PlannedSum(f"newton/{i}", self._step, self.full) for i in range(self.steps)]
         scores = [PlannedSum("calibration", HeldOutScores.NUMBERS)] if self.calibrated else []
