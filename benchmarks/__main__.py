@@ -188,6 +188,7 @@ def simulation(
 @click.option("--most-told", default=0.5, show_default=True, help="Numbers per cell, at most.")
 @click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
 @click.option("--repetitions", default=3, show_default=True, help="Of the metric, at most.")
+@click.option("--moves", default=0, show_default=True, help="Of the landmarks, at most.")
 @click.option("--depth", "depths", multiple=True, type=int, default=[1], show_default=True)
 @click.option(
     "--landmark-kind",
@@ -211,6 +212,7 @@ def accuracy(
     most_told: float,
     block_rows: int,
     repetitions: int,
+    moves: int,
     depths: tuple[int, ...],
     kinds: tuple[str, ...],
     ways: tuple[str, ...],
@@ -223,6 +225,7 @@ def accuracy(
         landmark_kinds=tuple(map(LandmarkKind, kinds)),
         depths=depths,
         metric_repetitions=repetitions,
+        move_landmarks=moves,
         site_block_rows=block_rows,
         site_rows=max(8000, block_rows),
     )

@@ -208,7 +208,10 @@ def _landmark_complaints(spec: FederationSpec) -> dict[str, bool]:
 
 
 def _metric_complaints(model: ModelSpec) -> dict[str, bool]:
-    return {"`model.metric_repetitions` must not be negative": model.metric_repetitions < 0}
+    return {
+        "`model.metric_repetitions` must not be negative": model.metric_repetitions < 0,
+        "`model.move_landmarks` must be from 0 to 1000": not 0 <= model.move_landmarks <= 1000,
+    }
 
 
 def _image_complaints(data: DataSpec, model: ModelSpec) -> dict[str, bool]:

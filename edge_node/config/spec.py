@@ -208,6 +208,7 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_rows_per_landmark: int = 5
     kmeans_iterations: int = 1  # each uses rows of its own, twice as many as the one before
     metric_repetitions: int = 3  # at most; 0 keeps the inputs as they are
+    move_landmarks: int = 0  # sums of the bound's gradient that move landmarks and metric, at most
     newton_steps: int = 12  # at most; stops when converged. 0: label regression only
     distribution: Distribution = Distribution.AUTO  # survival: of the times
     site_refinement: bool = True  # regression: refine the posterior with a site's own rows

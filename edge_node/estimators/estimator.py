@@ -61,6 +61,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         min_rows_per_landmark: int = 5,
         kmeans_iterations: int = 1,
         metric_repetitions: int = 3,
+        move_landmarks: int = 0,
         newton_steps: int = 12,
         distribution: str = "auto",
         site_refinement: bool = True,
@@ -85,6 +86,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.min_rows_per_landmark = min_rows_per_landmark
         self.kmeans_iterations = kmeans_iterations
         self.metric_repetitions = metric_repetitions
+        self.move_landmarks = move_landmarks
         self.newton_steps = newton_steps
         self.distribution = distribution
         self.site_refinement = site_refinement

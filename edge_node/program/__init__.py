@@ -5,10 +5,10 @@ chooses from a total; everything else is a pure function of a node's own rows or
 share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
 Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
-`candidates`), `places` (with `landmarks`), and `regression` (with `calibration`), `classification`
-or `likelihoods`. `private` is the program of a spec with differential privacy. `allowances` says
-what the rows may tell, `schedule` plans how that is spent, `metered` counts what they tell.
-`recounting` keeps sums over counted nodes, `together` puts several into one sweep,
+`candidates`), `places` (with `landmarks` and `moves`), and `regression` (with `calibration`),
+`classification` or `likelihoods`. `private` is the program of a spec with differential privacy.
+`allowances` says what the rows may tell, `schedule` plans how that is spent, `metered` counts what
+they tell. `recounting` keeps sums over counted nodes, `together` puts several into one sweep,
 `root_decisions` reads the root's choices, `provenance` says where a model comes from. `simulation`
 runs a whole federation in this process.
 """
@@ -213,6 +213,7 @@ async def _step_by_step(
         fewest=fewest,
         kept=parts.kept,
         bases=parts.bases,
+        moved=parts.moved,
         fitted=metered.fitted,
     )
     (fit,) = await agree_fits(network, Step("posterior"), targets, [candidate], [features])
@@ -259,6 +260,7 @@ async def _regression(
         fewest=fewest,
         kept=parts.kept,
         bases=parts.bases,
+        moved=parts.moved,
         fitted=metered.fitted,
     )
     posterior, total, share, step = await agree_posterior(

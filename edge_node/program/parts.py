@@ -17,8 +17,9 @@ from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.network.base import Network
 from edge_node.program.allowances import sums_products
-from edge_node.program.candidates import Candidate
+from edge_node.program.candidates import Candidate, Fit
 from edge_node.program.encoding import SPREAD, Check, agree_encoding
+from edge_node.program.moves import Moved
 from edge_node.program.places import choose_first_bases, starting_landmarks
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.schedule import Schedule
@@ -40,6 +41,7 @@ class Parts:
         kept: the inputs that a metric may start from, ascending; none: it starts from all.
         bases: what the root chose with them: which of them are independent (`metric`). Empty: it
             hasn't chosen.
+        moved: where the bound's gradient has moved them, and the metric; None: it hasn't.
     """
 
     encoder: Encoder
@@ -47,6 +49,7 @@ class Parts:
     landmarks: Mapping[LandmarkKind, Matrix]
     kept: tuple[int, ...] = ()
     bases: bytes = b""
+    moved: Moved | None = None
 
     def schedule(self, spec: FederationSpec, allowance: Allowance) -> Schedule:
         """The plan of a run with these parts. Raises CohortRefusedError."""
@@ -65,14 +68,18 @@ class Parts:
         if candidate.landmark_kind is LandmarkKind.PUBLIC:
             return self
         landmarks = {**self.landmarks, LandmarkKind.KMEANS: candidate.landmarks}
-        return Parts(self.encoder, self.covariance, landmarks, self.kept)
+        return replace(self, landmarks=landmarks, bases=b"")
+
+    def with_moved(self, fit: Fit, candidate: Candidate) -> "Parts":
+        """The same parts, and where a candidate's landmarks and metric have been moved."""
+        return replace(self, moved=Moved(candidate.landmarks, candidate.metric, fit.evidence.noise))
 
     def of_rows(self, census: Census) -> "Parts":
         """The same parts, for rows of which there are as many as a census says."""
         encoder = msgspec.structs.replace(
             self.encoder, rows=census.rows, class_counts=census.classes
         )
-        return Parts(encoder, self.covariance, self.landmarks, self.kept)
+        return replace(self, encoder=encoder, bases=b"")
 
 
 async def agree_parts(

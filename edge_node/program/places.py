@@ -22,6 +22,7 @@ from edge_node.network.base import Network
 from edge_node.program.candidates import AnyRows, Candidate, Fit, agree_features, choose_bases
 from edge_node.program.landmarks import agree_centroids, encode_public, kmeans_step
 from edge_node.program.metric import learn_features, with_bases
+from edge_node.program.moves import Moved, agree_known, agree_moves
 from edge_node.program.schedule import Schedule, coarse_kinds
 
 __all__ = [
@@ -104,6 +105,7 @@ async def agree_candidate(
     fewest: int,
     kept: Sequence[int] = (),
     bases: bytes = b"",
+    moved: Moved | None = None,
     fitted: Fitted = lambda plan: plan,
 ) -> tuple[Fit, Candidate, Features, Schedule]:
     """The best kernel and metric, and the landmarks of the posterior.
@@ -121,6 +123,7 @@ async def agree_candidate(
         fewest: fewest of this site's rows that it gives to a landmark, or `NOTHING`.
         kept: the inputs that a metric may start from, ascending; none: it starts from all.
         bases: as for `learn_features`; what `choose_first_bases` chose.
+        moved: where the bound's gradient leads landmarks and metric, if it is known already.
         fitted: the schedule with no more than may still be told; asked before landmarks are moved,
             and again afterwards.
 
@@ -138,17 +141,32 @@ async def agree_candidate(
     if schedule.iterations and candidate.landmark_kind is not LandmarkKind.PUBLIC:
         known = landmarks.get(LandmarkKind.KMEANS)
         crowd = spec.model.min_rows_per_landmark
-        moves = partial(_agree_moves, iterations=schedule.iterations, fewest=fewest, crowd=crowd)
-        if moved := await moves(network, rows, candidate, known):
-            (candidate, features), agreed = moved, schedule.full
+        centre = partial(_agree_centres, iterations=schedule.iterations, fewest=fewest, crowd=crowd)
+        if centred := await centre(network, rows, candidate, known):
+            (candidate, features), agreed = centred, schedule.full
         schedule = fitted(replace(schedule, iterations=0))
+    if schedule.moves and schedule.full == agreed and candidate.kernel.differentiable:
+        if moved is None:
+            fit, candidate, features = await agree_moves(
+                network,
+                targets,
+                fit,
+                candidate,
+                features,
+                moves=schedule.moves,
+                kind=schedule.metric,
+                goes_on=lambda moves: fitted(replace(schedule, moves=moves)).moves == moves,
+            )
+        else:
+            fit, candidate, features = await agree_known(network, moved, fit, candidate)
+        schedule = fitted(replace(schedule, moves=0))
     if schedule.full < agreed:  # a node was lost since: the others' rows may tell less
         candidate = candidate.first(schedule.full)
         (features,) = await agree_features(network, "basis/fewer", [candidate])
     return fit, candidate, features, schedule
 
 
-async def _agree_moves(
+async def _agree_centres(
     network: Network,
     rows: EncodedRows,
     candidate: Candidate,

@@ -7,25 +7,29 @@ nonsense. Whether a choice is the best isn't checked: that is for the root to de
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from edge_node.arrays import Matrix
+from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NetworkError
 from edge_node.inference.classification.variational import SweepChoice
 from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
+from edge_node.inference.messages.moves import Ascent, Places
 from edge_node.inference.messages.statistics import Statistics
 from edge_node.inference.private.release import NoisySums
 
 __all__ = [
     "MetricChoice",
+    "MoveChoice",
     "read_bases",
     "read_evidences",
     "read_judgements",
     "read_kept",
     "read_metric",
+    "read_move",
     "read_noisy_evidence",
     "read_sweep_choice",
 ]
@@ -169,6 +173,51 @@ def read_kept(content: bytes, inputs: int, *, step: str) -> tuple[tuple[int, ...
     inside = ascending and (not kept or (kept[0] >= 0 and kept[-1] < inputs))
     _demand(inside, step, f"ascending inputs from 0 to {inputs - 1}", "others")
     return kept, chosen
+
+
+@dataclass(frozen=True)
+class MoveChoice:
+    """A choice about landmarks that move.
+
+    Attributes:
+        accepted: whether the place that was tried is the best one so far.
+        noise: s2 that fits best at the best one.
+        place: x, the next one.
+    """
+
+    accepted: bool
+    noise: float
+    place: Vector
+
+    def pack(self) -> bytes:
+        """As the root shares it."""
+        return np.concatenate([[self.accepted, self.noise], self.place]).tobytes()
+
+
+def read_move(
+    content: bytes, places: Places, ascent: Ascent | None, tried: Vector, *, step: str
+) -> MoveChoice:
+    """A choice about landmarks that move: the next place is within a step's reach of the best one.
+
+    Args:
+        content: the choice.
+        places: what is moved.
+        ascent: what was known before this place was tried; None: it is the first, and accepted.
+        tried: x, the place.
+        step: the sum's.
+    """
+    expected = 8 * (2 + len(tried))
+    _demand(len(content) == expected, step, f"{expected} bytes", f"{len(content)} bytes")
+    accepted, noise, *_ = numbers = np.frombuffer(content)
+    _demand(bool(np.isfinite(numbers).all()), step, "a finite place", "a NaN or infinity")
+    _demand(accepted in (0.0, 1.0), step, "yes or no", f"{accepted:.3g}")
+    first = ascent is None
+    _demand(bool(accepted) or not first, step, "the first place", "none")
+    _demand(noise > 0, step, "a positive noise", f"{noise:.3g}")
+    best = tried if accepted or ascent is None else ascent.best
+    way = places.farthest(best, numbers[2:])
+    _demand(way <= 1 + _SLACK, step, "landmarks within a step's reach", f"{way:.3g} times that")
+    return MoveChoice(bool(accepted), float(noise), numbers[2:])
 
 
 def read_sweep_choice(content: bytes, amplitudes: tuple[float, float], *, step: str) -> SweepChoice:

@@ -19,6 +19,7 @@ from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
 from edge_node.inference.features.screening import Screening
 from edge_node.inference.kernels.kernel import kernel_grid
+from edge_node.inference.messages.uncollapsed import sums_told
 from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.program.allowances import encoding_numbers
 from edge_node.program.screening import planned_screening
@@ -31,6 +32,7 @@ _COARSE_SHARE = 0.45  # of what may be told: kernels and metric
 _STEPS_SHARE = 0.3  # of what the coarse look leaves: a classifier's steps, of r numbers each
 _FEWEST_STEPS = 5  # where a likelihood learns parameters: with fewer, they stay near their start
 _ENOUGH = 10  # landmarks, beyond which steps are worth more
+_MOVES_SHARE = 0.5  # the same, if the spec asks for it: of gradients that move landmarks
 _MOST_COARSE = 512  # landmarks: with more, the metric hardly changes
 _FEWEST = 4  # landmarks of any use
 _ROWS_PER_NUMBER = 30  # of a full metric; with fewer, a diagonal one predicts better
@@ -88,6 +90,7 @@ class Schedule:
         parameters: h, of its likelihood.
         likelihoods: how many are tried.
         calibrated: whether a regression sums the scores of held-out rows.
+        moves: places of the landmarks at which the bound's gradient is summed.
     """
 
     inputs: int
@@ -107,6 +110,7 @@ class Schedule:
     parameters: int = 0
     likelihoods: int = 1
     calibrated: bool = False
+    moves: int = 0
 
     @classmethod
     def plan(
@@ -181,6 +185,7 @@ class Schedule:
             steps=_steps(spec),
             parameters=spec.parameters,
             likelihoods=_likelihoods(spec),
+            moves=model.move_landmarks if any(each.differentiable for each in kernels) else 0,
         )
 
     def _coarse(self, left: int, most: int, finest: int) -> Self:
@@ -224,11 +229,17 @@ class Schedule:
         return plan
 
     def _spending(self, left: int, steps: int) -> Self:
-        """With what the posterior's sum leaves: ``steps`` of a classifier, or noises to try."""
-        spare = left - _numbers(replace(self, steps=0).full_sums)
+        """With what the posterior's sum leaves: ``steps`` of a classifier, moves, noises to try."""
+        spare = left - _numbers(replace(self, steps=0, moves=0).full_sums)
         if steps:
-            return replace(self, steps=min(steps, spare // self._step))
-        return replace(self, messages=min(_MOST_MESSAGES, 1 + spare // _message(self.full)))
+            steps = min(steps, spare // self._step)
+        spare -= steps * self._step
+        moves = min(self.moves, spare // self._move)
+        plan = replace(self, steps=steps, moves=moves)
+        if self.steps:
+            return plan
+        spare -= moves * self._move
+        return replace(plan, messages=min(_MOST_MESSAGES, 1 + spare // _message(self.full)))
 
     def within(self, left: int, features: int) -> Self:
         """With no more of what follows the coarse look than may still be told.
@@ -255,21 +266,22 @@ class Schedule:
     def _largest_full(self, left: int, most: int, steps: int) -> int:
         """The most landmarks of a posterior for which ``left`` numbers are enough.
 
-        They leave enough for all ``steps``, or for as many as `_STEPS_SHARE` of the numbers allows;
-        where a likelihood learns parameters, for `_FEWEST_STEPS` of each, if that is possible.
+        They leave enough for all ``steps`` and moves, or for as many as `_STEPS_SHARE` and
+        `_MOVES_SHARE` of the numbers allow; where a likelihood learns parameters, for
+        `_FEWEST_STEPS` of each, if that is possible.
         """
 
-        def largest(share: int, steps: int) -> int:
-            plan = replace(self, steps=steps)
+        def largest(share: int, plan: Self) -> int:
             return _largest(lambda size: _numbers(replace(plan, full=size).full_sums), share, most)
 
-        if not steps:
-            return largest(left, 0)
-        if self.parameters:
+        kept = (1 - _STEPS_SHARE * (steps > 0)) * (1 - _MOVES_SHARE * (self.moves > 0))
+        without = replace(self, steps=0, moves=0)
+        if steps and self.parameters:
             for few in (_FEWEST_STEPS * self.likelihoods, _FEWEST_STEPS, 3):
-                if (found := largest(left, min(steps, few))) >= _ENOUGH:
+                found = largest(int(kept * left), replace(without, steps=min(steps, few)))
+                if found >= _ENOUGH:
                     return found
-        return max(largest(left, steps), largest(int((1 - _STEPS_SHARE) * left), 0))
+        return max(largest(left, replace(self, steps=steps)), largest(int(kept * left), without))
 
     @property
     def sums(self) -> tuple[PlannedSum, ...]:
@@ -306,11 +318,13 @@ class Schedule:
     def full_sums(self) -> tuple[PlannedSum, ...]:
         """Those that move the landmarks, and that the posterior is made of, or begins with."""
         cells = self._cells(self.full)
-        moves = [PlannedSum(f"kmeans/{i}", cells) for i in range(self.iterations)]
+        centres = [PlannedSum(f"kmeans/{i}", cells) for i in range(self.iterations)]
+        move = self._move if self.moves else 0
+        moves = [PlannedSum(f"moves/{i}", move, self.full) for i in range(self.moves)]
         message = self.messages * _message(self.full, self.outputs)
         steps = [PlannedSum(f"newton/{i}", self._step, self.full) for i in range(self.steps)]
         scores = [PlannedSum("calibration", HeldOutScores.NUMBERS)] if self.calibrated else []
-        return (*moves, PlannedSum("posterior", message, self.full), *steps, *scores)
+        return (*centres, *moves, PlannedSum("posterior", message, self.full), *steps, *scores)
 
     @property
     def step_numbers(self) -> int:
@@ -320,6 +334,12 @@ class Schedule:
     def _cells(self, full: int) -> int:
         """The numbers of one iteration of k-means."""
         return full * (self.inputs + 1)
+
+    @property
+    def _move(self) -> int:
+        """The numbers of the bound and its gradient in landmarks, mean and metric."""
+        kind = self.metric if self.repetitions or self.starts > 1 else None
+        return sums_told(self.full, self.inputs, self.outputs, kind).length
 
     @property
     def _step(self) -> int:

@@ -144,17 +144,19 @@ def _agreed(
             check=check,
             allowance=lambda: may_tell,
         )
-        _, candidate, _, _ = await agree_candidate(
+        schedule = parts.schedule(spec, may_tell)
+        fit, candidate, _, _ = await agree_candidate(
             recounting,
             EncodedRows(source, parts.encoder),
             parts.landmarks,
             spec,
-            parts.schedule(spec, may_tell),
+            schedule,
             fewest=own.landmark,
             kept=parts.kept,
             bases=parts.bases,
         )
-        return parts.with_centroids(candidate), may_tell
+        parts = parts.with_centroids(candidate)
+        return parts.with_moved(fit, candidate) if schedule.moves else parts, may_tell
 
     federation = MemoryFederation(
         list(sources), sizes=sizes_signed(spec, sources, own), shares=True

@@ -6,8 +6,16 @@ import pytest
 
 from edge_node.errors import NetworkError
 from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.messages.moves import Places
 from edge_node.inference.messages.statistics import Statistics
-from edge_node.program.root_decisions import read_evidences, read_sweep_choice
+from edge_node.inference.messages.uncollapsed import Belief
+from edge_node.program.root_decisions import (
+    MoveChoice,
+    read_evidences,
+    read_move,
+    read_sweep_choice,
+)
+from tests.inference.problems import features_on, normal
 
 EVIDENCE = msgspec.json.encode([{"log_evidence": -1.0, "noise": 0.1, "amplitude": 1.0}])
 
@@ -36,3 +44,23 @@ def test_an_amplitude_beyond_what_is_searched(amplitude: float) -> None:
         assert read_sweep_choice(choice(a), (0.1, 10.0), step="s").amplitude == a
     with pytest.raises(NetworkError, match="an amplitude from"):
         read_sweep_choice(choice(amplitude), (0.1, 10.0), step="s")
+
+
+def test_a_place_that_landmarks_cannot_reach_in_a_step() -> None:
+    """Nor anything else that isn't a place, or a noise; what can be chosen is read as it is."""
+    features = features_on(normal(0, 5, 3))
+    belief = Belief(np.zeros((5, 1)), np.eye(5), 0.1, 1.0)
+    places = Places(features, belief, None, 100, 4.0)
+    near = places.first + 0.05
+    choice = read_move(MoveChoice(True, 0.2, near).pack(), places, None, places.first, step="s")
+    assert (choice.accepted, choice.noise) == (True, 0.2)
+    np.testing.assert_array_equal(choice.place, near)
+    for wrong, expected in (
+        (MoveChoice(True, 0.2, near + 1.0), "within a step's reach"),
+        (MoveChoice(True, 0.2, near * np.nan), "a finite place"),
+        (MoveChoice(True, -0.2, near), "a positive noise"),
+        (MoveChoice(True, 0.2, near[1:]), "176 bytes"),
+        (MoveChoice(False, 0.2, near), "the first place"),
+    ):
+        with pytest.raises(NetworkError, match=expected):
+            read_move(wrong.pack(), places, None, places.first, step="s")

@@ -51,13 +51,14 @@ def plan(inputs: int, rows: int, most_told: float = 0.5, **model: object) -> Sch
     rows=st.integers(1, 60_000),
     most_told=st.floats(0.05, 20),
     classes=st.sampled_from([0, 2, 7]),
+    moves=st.sampled_from([0, 3, 40]),
 )
 def test_a_plan_stays_within_the_allowance(
-    inputs: int, rows: int, most_told: float, classes: int
+    inputs: int, rows: int, most_told: float, classes: int, moves: int
 ) -> None:
     """Or there is none, where rows are few."""
     allowance = Allowance(3 * rows // 4, inputs + 1, most_told)
-    spec = spec_for(inputs, classes)
+    spec = spec_for(inputs, classes, move_landmarks=moves)
     found = None
     with suppress(CohortRefusedError):
         found = Schedule.plan(spec, allowance, rows=rows, inputs=inputs)

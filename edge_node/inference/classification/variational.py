@@ -47,10 +47,10 @@ from edge_node.inference.classification.approximation import Approximation
 from edge_node.inference.classification.expansion import Expansion
 from edge_node.inference.classification.expected import NO_PARAMETERS, pairs
 from edge_node.inference.classification.likelihood import softmax_curvature
-from edge_node.inference.classification.secants import SecantCurvature
 from edge_node.inference.messages.evidence import Evidence, maximum
 from edge_node.inference.messages.statistics import Statistics
 from edge_node.inference.numerics.eigenbasis import Eigenbasis
+from edge_node.inference.numerics.secants import SecantCurvature
 
 __all__ = ["SweepChoice", "VariationalState", "amplitudes_of", "from_label_regression"]
 

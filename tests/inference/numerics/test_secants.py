@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_node.inference.classification.secants import SecantCurvature
+from edge_node.inference.numerics.secants import SecantCurvature
 from tests.inference.problems import normal
 
 SIZE = 7
