@@ -21,6 +21,7 @@ from benchmarks.privacy import (
     measure_privacy,
     summarise_privacy,
 )
+from benchmarks.robust import CASES, measure_robustness
 from benchmarks.run import PROBLEMS, Problem, measure_run, steps_of
 from benchmarks.secure import measure_secure
 from benchmarks.simulation import measure_simulation
@@ -263,3 +264,10 @@ def test_disclosure_finds_rows_where_much_is_told(tmp_path: Path) -> None:
     assert nearby["found"] <= nearby["guessed"]
     draw_disclosure(rows, tmp_path / "disclosure.png")
     assert (tmp_path / "disclosure.png").stat().st_size > 1000
+
+
+def test_robustness() -> None:
+    """Each case, with both likelihoods."""
+    rows = list(measure_robustness(200, 1))
+    assert [row["case"] for row in rows[::2]] == list(CASES)
+    assert all(0 < row["shared_rmse"] < 3 for row in rows)

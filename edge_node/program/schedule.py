@@ -13,13 +13,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from edge_node.config import Distribution, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.config import (
+    Distribution,
+    FederationSpec,
+    LandmarkKind,
+    Likelihood,
+    ModelSpec,
+    Task,
+)
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
 from edge_node.inference.features.screening import Screening
 from edge_node.inference.kernels.kernel import kernel_grid
 from edge_node.inference.regression.calibration import HeldOutScores
+from edge_node.inference.regression.student import (
+    CLEANING_ROUNDS,
+    RESIDUAL_NUMBERS,
+    SCALE_NUMBERS,
+)
 from edge_node.program.allowances import encoding_numbers
 from edge_node.program.screening import planned_screening
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
@@ -34,6 +46,7 @@ _ENOUGH = 10  # landmarks, beyond which steps are worth more
 _MOST_COARSE = 512  # landmarks: with more, the metric hardly changes
 _FEWEST = 4  # landmarks of any use
 _ROWS_PER_NUMBER = 30  # of a full metric; with fewer, a diagonal one predicts better
+_LOOK_SHARE = 0.08  # of what may be told: outliers among a regression's targets
 _CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it is worth
 _SCORES_SHARE = 0.05  # of what may be told, at most; with fewer rows intervals are the model's
 _MOST_MESSAGES = 4  # of full size: noises of a regression
@@ -88,6 +101,8 @@ class Schedule:
         parameters: h, of its likelihood.
         likelihoods: how many are tried.
         calibrated: whether a regression sums the scores of held-out rows.
+        residuals: numbers of the sum that looks for outliers among a regression's targets.
+        left: numbers that may be told after the coarse look, if no outliers are found.
     """
 
     inputs: int
@@ -107,6 +122,8 @@ class Schedule:
     parameters: int = 0
     likelihoods: int = 1
     calibrated: bool = False
+    residuals: int = 0
+    left: int = 0
 
     @classmethod
     def plan(
@@ -138,7 +155,11 @@ class Schedule:
         most = min(spec.landmark_count, allowance.features, rows)
         draft = cls._draft(spec, rows=rows, inputs=inputs, screening=screening, starts=starts)
         cheap = left * _SCORES_SHARE >= HeldOutScores.NUMBERS
-        draft = replace(draft, calibrated=cheap and spec.data.task is Task.REGRESSION)
+        draft = replace(
+            draft,
+            calibrated=cheap and spec.data.task is Task.REGRESSION,
+            residuals=_residuals(spec, left),
+        )
         plan = draft._coarse(left, most, allowance.features)
         left -= _numbers(plan.compared_sums)
         steps = _steps(spec)
@@ -149,7 +170,7 @@ class Schedule:
             full = plan._largest_full(left, most, steps)
         if full < min(_FEWEST, rows, spec.landmark_count):
             raise _too_few(allowance, spec)
-        return replace(plan, full=full)._spending(left, steps)
+        return replace(plan, full=full, left=left)._spending(left, steps)
 
     @classmethod
     def _draft(
@@ -230,6 +251,12 @@ class Schedule:
             return replace(self, steps=min(steps, spare // self._step))
         return replace(self, messages=min(_MOST_MESSAGES, 1 + spare // _message(self.full)))
 
+    @property
+    def with_cleaning(self) -> Self:
+        """With no more of what follows than is left after outliers were found, and cleaned of."""
+        round_ = SCALE_NUMBERS + 1 + self.first
+        return self.within(self.left - CLEANING_ROUNDS * round_, self.full)
+
     def within(self, left: int, features: int) -> Self:
         """With no more of what follows the coarse look than may still be told.
 
@@ -297,6 +324,8 @@ class Schedule:
         outer = self.inputs if self.metric is MetricKind.FULL else 0
         message = _message(self.coarse, self.outputs)
         found = [PlannedSum("statistics/0", compared, self.first)]
+        if self.residuals:
+            found.append(PlannedSum("residuals", self.residuals))
         for i in range(1, self.repetitions + 1):
             found.append(PlannedSum(f"gradients/{i}", gradients, outer))
             found.append(PlannedSum(f"statistics/{i}", message, self.coarse))
@@ -309,8 +338,9 @@ class Schedule:
         moves = [PlannedSum(f"kmeans/{i}", cells) for i in range(self.iterations)]
         message = self.messages * _message(self.full, self.outputs)
         steps = [PlannedSum(f"newton/{i}", self._step, self.full) for i in range(self.steps)]
+        looks = [PlannedSum("residuals/posterior", SCALE_NUMBERS)] if self.residuals else []
         scores = [PlannedSum("calibration", HeldOutScores.NUMBERS)] if self.calibrated else []
-        return (*moves, PlannedSum("posterior", message, self.full), *steps, *scores)
+        return (*moves, *looks, PlannedSum("posterior", message, self.full), *steps, *scores)
 
     @property
     def step_numbers(self) -> int:
@@ -343,6 +373,18 @@ def _likelihoods(spec: FederationSpec) -> int:
     """How many likelihoods are tried: two where the distribution of times is left open."""
     either = spec.data.task is Task.SURVIVAL and spec.model.distribution is Distribution.AUTO
     return 2 if either else 1
+
+
+def _residuals(spec: FederationSpec, left: int) -> int:
+    """Numbers of the sum over residuals. None are looked for where they would be a large part of
+    what may be told, unless the spec says that there are outliers.
+    """
+    likelihood = spec.model.likelihood
+    if spec.data.task is not Task.REGRESSION or likelihood is Likelihood.GAUSSIAN:
+        return 0
+    if likelihood is Likelihood.STUDENT_T:
+        return SCALE_NUMBERS
+    return RESIDUAL_NUMBERS if _LOOK_SHARE * left >= RESIDUAL_NUMBERS + SCALE_NUMBERS else 0
 
 
 def _message(landmarks: int, outputs: int = 1) -> int:

@@ -72,6 +72,7 @@ class Encoder(msgspec.Struct, frozen=True):
 
     ``target_most`` bounds a standardised target's absolute value, as ``most`` does an input's;
     None: nothing does. ``task`` says on which scale the target is standardised (`targets`).
+    ``wild_targets``: some site has several targets far beyond all others.
     """
 
     numeric: tuple[NumericFeature, ...]
@@ -84,6 +85,7 @@ class Encoder(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
     target_most: float | None = None
     task: Task = Task.REGRESSION
+    wild_targets: bool = False
 
     @property
     def feature_names(self) -> tuple[str, ...]:

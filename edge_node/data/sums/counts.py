@@ -6,7 +6,7 @@ class; columns whose cells are hardly unknowns. Of the groups that sites give
 where categories are not listed. For each numeric column, and a regression's target, each site says
 how many values it gives and, by the bin that it puts this number in, how large they are: a factor
 of 16; and, for each input, how many are in a column that it calls heavy-tailed
-(`edge_node.data.sums.tails`). All are integers.
+(`edge_node.data.sums.tails`), and at sites that have wild targets. All are integers.
 
 Later sums are fixed-point. So the bins give every column a power-of-two unit that brings its
 largest value near one, and that no single node chose.
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Vector
-from edge_node.config import DataSpec
+from edge_node.config import DataSpec, Task
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, unlisted_columns
 from edge_node.data.sums.census import SIZES, Census, number_names
 from edge_node.data.sums.given import Given
@@ -53,6 +53,7 @@ class Counts(msgspec.Struct, frozen=True):
     values: tuple[int, ...]
     units: tuple[float, ...]  # a power of two that no value exceeds
     buckets: tuple[float, ...]  # `labels.label_counts` of the columns that aren't listed
+    wild_targets: bool  # some site has several targets far beyond all others
     heavy: Mapping[int, bool]
     """The numeric columns that are heavy-tailed to most sites, by values, and whether their
     logarithm is one about zero; otherwise it is one about the mean."""
@@ -83,6 +84,7 @@ def local_counts(given: Given, data: DataSpec) -> Vector:
         listed=listed,
         magnitudes=magnitudes,
         heavy=votes,
+        wild=given.rows if data.task is Task.REGRESSION and given.wild_targets else 0,
         buckets=label_counts(tallies, range(len(tallies)), attempt=0),
     )
 
@@ -107,6 +109,7 @@ def read_counts(total: Vector, data: DataSpec) -> Counts:
         values=tuple(values.astype(int).tolist()),
         units=tuple(2.0 ** _top(each) if each >= 0 else 1.0 for each in highest),
         buckets=tuple(parts["buckets"].tolist()),
+        wild_targets=bool(parts["wild"].item() > 0),
         heavy={
             column: bool(zero >= mean)
             for column, (zero, mean) in enumerate(parts["heavy"].tolist())
@@ -124,6 +127,7 @@ def _layout(data: DataSpec) -> Layout:
             "listed": (sum(len(column.categories) for column in categorical_columns(data)),),
             "magnitudes": (len(number_names(data)), _BINS),
             "heavy": (len(numeric_columns(data)), 2),
+            "wild": (),
             "buckets": (count_length(len(unlisted_columns(data)), attempt=0),),
         }
     )

@@ -84,6 +84,12 @@ class Given:
         )
         return own.vector
 
+    @property
+    def wild_targets(self) -> bool:
+        """Whether several targets, as many as the site gives to a sum, were moved inwards."""
+        (least, most), target = self.ends, len(self.low) - 1
+        return bool(self.low[target] > least[target] or self.high[target] < most[target])
+
     def numbers(self, batch: Batch, data: DataSpec) -> Matrix:
         """The values (n, columns) that are summed; NaN where there is none."""
         clipped = np.clip(_logarithms(_numbers(batch, data), self.logs), self.low, self.high)

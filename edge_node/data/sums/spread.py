@@ -191,6 +191,7 @@ def read_spread(
         target_scale=_target_scale(centre, spread, data, raw),
         rows=int(rows),
         class_counts=tuple(parts["classes"].astype(int).tolist()),
+        wild_targets=agreed.counts.wild_targets,
         target_most=None if data.task.has_classes else _FARTHEST_TARGET,
         warnings=encoder.warnings
         + tuple(f"no site has enough rows of class {label!r}" for label, n in absent if not n),
