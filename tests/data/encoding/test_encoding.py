@@ -306,12 +306,14 @@ def test_a_value_of_unusual_size_counts_as_the_others_do(column: str) -> None:
         {"a": batch.numeric[:, 0], "b": batch.numeric[:, 1], "y": target}[column][5] = secret
         return agree([pick(batch, np.arange(40))], fewest=fewest)[2]
 
+    centre, sd = {"a": (0.0, 1e-12), "b": (1.7e9, 1.0), "y": (0.0, 1e12)}[column]
     for fewest, least, most, same in (
         (3, 8.25e25, 8.25e35, True),
         (1, 8.25e25, 8.25e35, True),
-        (1, 8.25, 16.5, False),
+        (1, centre + 8.0 * sd, centre + 9.0 * sd, False),
     ):
-        one, other = given_with(most, fewest), given_with(-least, fewest)
+        below = 2.0 * centre - least
+        one, other = given_with(most, fewest), given_with(below, fewest)
         low, high = given_with(most, fewest), given_with(least, fewest)
         for mine, theirs in zip(low, high, strict=True):
             np.testing.assert_array_equal(mine, theirs) if same else None
