@@ -30,6 +30,7 @@ from benchmarks.privacy import (
 )
 from benchmarks.relevance import RELEVANCE_PROBLEMS, measure_relevance
 from benchmarks.relevance import WAYS as RELEVANCE_WAYS
+from benchmarks.robust import measure_robustness
 from benchmarks.run import PROBLEMS, measure_run
 from benchmarks.secure import measure_secure
 from benchmarks.simulation import measure_simulation
@@ -470,6 +471,23 @@ def disclosure(
         {"benchmark": "disclosure", "rows": rows},
         as_json=as_json,
         text=lambda: console.table(*_cells(rows)),
+    )
+
+
+@cli.command()
+@click.option("--rows", default=2000, show_default=True)
+@click.option("--splits", default=3, show_default=True)
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@console.json_option
+def robust(rows: int, splits: int, file: Path | None, as_json: bool) -> None:
+    """Errors of a regression with wild cells, heavy-tailed columns and outliers among targets."""
+    found = list(measure_robustness(rows, splits))
+    if file is not None:
+        write_csv(found, file, _command())
+    console.emit(
+        {"benchmark": "robust", "rows": found},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(found)),
     )
 
 

@@ -24,6 +24,7 @@ from benchmarks.privacy import (
     summarise_privacy,
 )
 from benchmarks.relevance import measure_relevance
+from benchmarks.robust import CASES, measure_robustness
 from benchmarks.run import PROBLEMS, Problem, measure_run, steps_of
 from benchmarks.secure import measure_secure
 from benchmarks.simulation import measure_simulation
@@ -292,3 +293,10 @@ def test_likelihoods_compares_with_the_fields_regressions(
     assert max(deviances) < 1.5 * min(deviances)
     summary = likelihoods.averaged(list(rows.values()))
     assert [row["splits"] for row in summary] == [1, 1, 1, 1]
+
+
+def test_robustness() -> None:
+    """Each case, with both likelihoods."""
+    rows = list(measure_robustness(200, 1))
+    assert [row["case"] for row in rows[::2]] == list(CASES)
+    assert all(0 < row["shared_rmse"] < 3 for row in rows)

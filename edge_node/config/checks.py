@@ -21,6 +21,7 @@ from edge_node.config.spec import (
     FederationSpec,
     KernelKind,
     LandmarkKind,
+    Likelihood,
     ModelSpec,
     Task,
 )
@@ -79,6 +80,9 @@ def _complaints(spec: FederationSpec) -> list[str]:
         "`minimum_rows` must not be negative": spec.minimum_rows < 0,
         "`model.newton_steps` must not be negative": model.newton_steps < 0,
         **_metric_complaints(model),
+        "`model.likelihood` is for regression": (
+            model.likelihood is not Likelihood.AUTO and spec.data.task is not Task.REGRESSION
+        ),
         **_image_complaints(spec.data, model),
         **privacy_complaints(spec),
         "`data.time` has no use with `[privacy]`, whose one sum leaves no row out": (

@@ -13,6 +13,7 @@ from edge_node.config.spec import (
     FederationSpec,
     KernelKind,
     LandmarkKind,
+    Likelihood,
     ModelSpec,
     Task,
 )
@@ -119,6 +120,9 @@ def _model_complaints(model: ModelSpec) -> dict[str, bool]:
         ),
         'with `[privacy]` `model.landmark_kinds` must be ["gaussian"] or ["public"]: other kinds, '
         "and a choice of kinds, depend on rows": model.landmark_kinds not in _PRIVATE_LANDMARKS,
+        'with `[privacy]` `model.likelihood` must not be "student-t": targets have bounds': (
+            model.likelihood is Likelihood.STUDENT_T
+        ),
     }
 
 

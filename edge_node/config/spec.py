@@ -22,6 +22,7 @@ __all__ = [
     "FederationSpec",
     "KernelKind",
     "LandmarkKind",
+    "Likelihood",
     "ModelSpec",
     "Task",
     "TimingSpec",
@@ -131,6 +132,17 @@ class LandmarkKind(enum.StrEnum):
     AUTO = "auto"
 
 
+class Likelihood(enum.StrEnum):
+    """How a regression's targets lie around the function; ``auto``: residuals choose.
+
+    Student's t has four degrees of freedom: what a target far from the others says, fades.
+    """
+
+    AUTO = "auto"
+    GAUSSIAN = "gaussian"
+    STUDENT_T = "student-t"
+
+
 class Column(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One input column.
 
@@ -202,6 +214,7 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image: tuple[int, int, int] | None = None  # height, width, channels: columns are pixels
     weight_variance: float | None = None
     bias_variance: float | None = None
+    likelihood: Likelihood = Likelihood.AUTO  # regression
     landmarks: int | Literal["auto"] = "auto"  # at most; auto: as many as the rows allow
     landmark_kinds: tuple[LandmarkKind, ...] = (LandmarkKind.AUTO,)
     public_landmarks_sha256: str = ""  # of the file's bytes, in hexadecimal digits

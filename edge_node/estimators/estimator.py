@@ -58,6 +58,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         image: tuple[int, int, int] | None = None,
         weight_variance: float | None = None,
         bias_variance: float | None = None,
+        likelihood: str = "auto",
         landmarks: int | str = "auto",
         landmark_kinds: Sequence[str] = ("auto",),
         min_rows_per_landmark: int = 5,
@@ -83,6 +84,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.image = image
         self.weight_variance = weight_variance
         self.bias_variance = bias_variance
+        self.likelihood = likelihood
         self.landmarks = landmarks
         self.landmark_kinds = landmark_kinds
         self.min_rows_per_landmark = min_rows_per_landmark

@@ -37,6 +37,8 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         weight_variance: variance of the network's weights; None: the value at which signals neither
             grow nor vanish with depth.
         bias_variance: variance of its biases; None: as ``weight_variance``.
+        likelihood: how targets lie around the function (regressor): "gaussian"; "student-t", which
+            outliers hardly move; "auto": the latter where outliers are plain to see.
         landmarks: how many points span the model, at most: more are more accurate. Time grows with
             their square times the rows. "auto": as many as the rows allow, up to 500.
         landmark_kinds: where these points come from: "gaussian" (drawn like the rows), "kmeans"

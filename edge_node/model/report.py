@@ -48,11 +48,14 @@ _BARS = 25
 def explain(paths: NodePaths) -> list[Row]:
     """Each encoded input with its share of the metric, the largest share first.
 
+    An input that is a column's signed logarithm is named so.
+
     Raises:
         DataError: there is no posterior yet.
     """
     model = Model.load(paths.model)
-    names = model.encoder.feature_names
+    logs = {f.name: f"log of {f.name}" for f in model.encoder.numeric if f.log is not None}
+    names = [logs.get(name, name) for name in model.encoder.feature_names]
     shares = relevance(model.posterior.features, len(names)).tolist()
     rows = [{"input": name, "share": share} for name, share in zip(names, shares, strict=True)]
     return sorted(rows, key=lambda row: -row["share"])

@@ -5,12 +5,12 @@ chooses from a total; everything else is a pure function of a node's own rows or
 share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
 Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
-`candidates`), `places` (with `landmarks` and `moves`), and `regression` (with `calibration`),
-`classification` or `likelihoods`. `private` is the program of a spec with differential privacy.
-`allowances` says what the rows may tell, `schedule` plans how that is spent, `metered` counts what
-they tell. `recounting` keeps sums over counted nodes, `together` puts several into one sweep,
-`root_decisions` reads the root's choices, `provenance` says where a model comes from. `simulation`
-runs a whole federation in this process.
+`candidates` and, for outliers among targets, `precisions`), `places` (with `landmarks` and
+`moves`), and `regression` (with `calibration`), `classification` or `likelihoods`. `private` is the
+program of a spec with differential privacy. `allowances` says what the rows may tell, `schedule`
+plans how that is spent, `metered` counts what they tell. `recounting` keeps sums over counted
+nodes, `together` puts several into one sweep, `root_decisions` reads the root's choices,
+`provenance` says where a model comes from. `simulation` runs a whole federation in this process.
 """
 
 import logging
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_node.config import FederationSpec, Floors, SitePolicy, Task
+from edge_node.config import FederationSpec, Floors, Likelihood, SitePolicy, Task
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.rare_classes import ClassRows, without_rare_classes
 from edge_node.data.sources.source import Batch, Source
@@ -49,6 +49,7 @@ from edge_node.program.likelihoods import agree_latent, likelihoods_of
 from edge_node.program.metered import MeteredNetwork
 from edge_node.program.parts import Parts, agree_parts
 from edge_node.program.places import agree_candidate, targets_of
+from edge_node.program.precisions import agree_precisions
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.program.regression import agree_posterior, refined
@@ -266,8 +267,12 @@ async def _regression(
         moved=parts.moved,
         fitted=metered.fitted,
     )
+    precisions = None
+    if fit.raw_power is not None:
+        again = Step("residuals/posterior"), rows, fit, Likelihood.STUDENT_T
+        precisions = await agree_precisions(network, *again)
     posterior, total, share, step = await agree_posterior(
-        network, rows, features, fit, messages=schedule.messages
+        network, rows, features, fit, precisions, messages=schedule.messages
     )
     calibrated, timed = posterior, bool(spec.data.time)
     if schedule.calibrated and metered.left >= HeldOutScores.NUMBERS:

@@ -72,6 +72,8 @@ class Fit:
         statistics: the federation's sums.
         evidence: the noise and amplitude that the sums make most likely.
         step: the step in which they were summed.
+        raw_power: y'y as the targets are, where they have outliers and the statistics are of
+            cleaned ones (`edge_node.program.precisions`); otherwise None.
     """
 
     candidate: Candidate
@@ -79,6 +81,7 @@ class Fit:
     statistics: Statistics
     evidence: Evidence
     step: Step
+    raw_power: float | None = None
 
     @cached_property
     def mean(self) -> Matrix:

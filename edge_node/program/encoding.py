@@ -10,6 +10,7 @@ import numpy as np
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import DataSpec
 from edge_node.data.encoding.encoder import Encoder
+from edge_node.data.encoding.signed_log import SignedLog
 from edge_node.data.sources.schema import categorical_columns, unlisted_columns
 from edge_node.data.sources.source import Source
 from edge_node.data.sums.census import Census
@@ -27,6 +28,7 @@ from edge_node.data.sums.labels import (
 )
 from edge_node.data.sums.means import local_means, read_means
 from edge_node.data.sums.spread import Agreed, local_spread, read_spread
+from edge_node.data.sums.units import local_units, read_units
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network, Terms
 from edge_node.program.recounting import RecountingNetwork
@@ -107,7 +109,9 @@ async def agree_encoding(
     recounting.narrow(given.census, partial(_check_census, check, own, data))
     labels = await _agree_labels(recounting, given, counts, data)
     sums = local_means(source, data, given, counts)
-    agreed = Agreed(counts, read_means(await recounting.sum(Step("means"), sums), counts), labels)
+    means = read_means(await recounting.sum(Step("means"), sums), counts)
+    logs = {} if pixels else await _agree_logs(recounting, given, counts, means)
+    agreed, given = Agreed(counts, means, labels, logs), given.under(logs)
     told = products()
     moments = local_spread(source, data, given, agreed, fewest=fewest, products=told)
     read = partial(read_spread, data=data, agreed=agreed, pixels=pixels, products=told)
@@ -115,6 +119,16 @@ async def agree_encoding(
     total = await recounting.sum(SPREAD, moments, **terms)
     encoder, covariance = network.once(lambda: read(total))
     return recounting, Encoding(encoder, covariance, given, counts.known)
+
+
+async def _agree_logs(
+    network: Network, given: Given, counts: Counts, means: Sequence[float]
+) -> dict[int, SignedLog]:
+    """The signed logarithm of each heavy-tailed column; without any, nothing is summed."""
+    if not counts.heavy:
+        return {}
+    step = Step("units", Content.COUNTS)
+    return read_units(await network.sum(step, local_units(given, counts)), counts, means)
 
 
 async def agree_census(

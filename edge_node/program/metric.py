@@ -6,11 +6,13 @@ that the metric is made of: it has seen the same rows (Akaike 1974).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
+from edge_node.config import Likelihood
+from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.inference.features.metric import (
     MetricKind,
     gradient_outer_product,
@@ -31,6 +33,7 @@ from edge_node.program.candidates import (
     features_on,
     independent,
 )
+from edge_node.program.precisions import without_outliers
 from edge_node.program.root_decisions import MetricChoice, read_metric
 from edge_node.program.schedule import Schedule
 from edge_node.step import Step
@@ -67,6 +70,7 @@ async def learn_features(
     *,
     kept: Sequence[int] = (),
     bases: bytes = b"",
+    likelihood: Likelihood = Likelihood.GAUSSIAN,
 ) -> tuple[Fit, Candidate, Features]:
     """The best candidate, with the metric that the federation's rows ask for.
 
@@ -78,6 +82,7 @@ async def learn_features(
         kept: the inputs that a metric may start from, ascending; none: it starts from all.
         bases: the root's choice for the candidates `with_bases`, which came with an earlier sum.
             Empty: it chooses now.
+        likelihood: of a regression's targets. Unless it is Gaussian, outliers are looked for.
 
     Returns:
         The fit of a few landmarks; and the candidate with all of the posterior's, and its features.
@@ -89,7 +94,10 @@ async def learn_features(
         network, Step("statistics/0"), rows, tried[:compared], features[:compared]
     )
     chosen = max(range(compared), key=lambda i: _value(fits[i]))
-    best = fits[chosen], tried[compared + chosen], features[compared + chosen]
+    fit = fits[chosen]
+    if isinstance(rows, EncodedRows) and schedule.residuals:
+        rows, fit = await without_outliers(network, rows, fit, likelihood)
+    best = fit, tried[compared + chosen], features[compared + chosen]
     if not best[0].candidate.kernel.differentiable:
         return best
     plain, sizes = candidates[chosen % len(candidates)], (schedule.coarse, schedule.full)
@@ -100,7 +108,7 @@ async def learn_features(
         (improved,) = await agree_fits(network, step, rows, [coarse], maps[:1])
         if _value(improved) <= _value(best[0]):
             break
-        best = improved, full, maps[1]
+        best = replace(improved, raw_power=fit.raw_power), full, maps[1]
     return best
 
 

@@ -134,9 +134,16 @@ async def agree_candidate(
     candidates = _starting_candidates(landmarks, spec, schedule)
     targets = targets_of(rows, spec)
     fit, candidate, features = await learn_features(
-        network, targets, candidates, schedule, kept=kept, bases=bases
+        network,
+        targets,
+        candidates,
+        schedule,
+        kept=kept,
+        bases=bases,
+        likelihood=spec.model.likelihood,
     )
-    agreed, schedule = schedule.full, fitted(schedule)
+    agreed = schedule.full
+    schedule = fitted(schedule if fit.raw_power is None else schedule.with_cleaning)
     candidate = candidate.first(schedule.full)
     if schedule.iterations and candidate.landmark_kind is not LandmarkKind.PUBLIC:
         known = landmarks.get(LandmarkKind.KMEANS)

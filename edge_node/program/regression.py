@@ -18,6 +18,7 @@ from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows, Refinement, refine
+from edge_node.inference.regression.student import LARGEST_PRECISION, RowPrecisions
 from edge_node.network.base import Network
 from edge_node.program.candidates import Fit
 from edge_node.program.root_decisions import read_judgements
@@ -34,7 +35,13 @@ _SLACK = 1e-6  # of a bound, for rounding
 
 
 async def agree_posterior(
-    network: Network, rows: Rows, features: Features, fit: Fit, *, messages: int
+    network: Network,
+    rows: Rows,
+    features: Features,
+    fit: Fit,
+    precisions: RowPrecisions | None = None,
+    *,
+    messages: int,
 ) -> tuple[Posterior, ConditionalStatistics, float, Step]:
     """The global posterior.
 
@@ -43,6 +50,7 @@ async def agree_posterior(
         rows: this node's.
         features: the feature map.
         fit: the coarse one.
+        precisions: of the rows, where targets have outliers.
         messages: how many noises are tried.
 
     Returns:
@@ -53,7 +61,10 @@ async def agree_posterior(
         NumericalError: no noise explains the targets.
     """
     size, floor = len(features.landmarks), NOISE_RANGE[0] * _mean_prior(fit)
-    noises = sorted({max(fit.evidence.noise * each, floor) for each in _FACTORS[:messages]})
+    coarse = fit.evidence.noise
+    if precisions is not None:
+        coarse = precisions.scale**2 / fit.evidence.amplitude
+    noises = sorted({max(coarse * each, floor) for each in _FACTORS[:messages]})
 
     def choose(totals: list[Vector]) -> bytes:
         return msgspec.json.encode(_judge(totals, size, noises))
@@ -62,17 +73,17 @@ async def agree_posterior(
     totals, chosen = await decide_together(
         network,
         step,
-        [each.pack() for each in local_conditional(rows, features, noises)],
+        [each.pack() for each in local_conditional(rows, features, noises, precisions)],
         choose,
         features=size,
-        bounds=_bounds(fit, noises, size),
+        bounds=_bounds(fit, noises, size, 1.0 if precisions is None else LARGEST_PRECISION),
     )
     judged = read_judgements(chosen, noises, step=str(step))
 
     def solved() -> tuple[Posterior, ConditionalStatistics]:
         evidence, packed = _best(judged, totals)
         total = ConditionalStatistics.unpack(packed, size)
-        return Posterior.of(total.message, features, evidence), total
+        return Posterior.of(total.message, features, evidence, precisions), total
 
     posterior, total = network.once(solved)
     share = total.uncovered / total.count / _mean_prior(fit)
@@ -92,7 +103,13 @@ def refined(
     """
     if not model.site_refinement:
         return None
-    own = OwnRows.of(rows, posterior.features, model.site_rows, model.site_block_rows)
+    own = OwnRows.of(
+        rows,
+        posterior.features,
+        model.site_rows,
+        model.site_block_rows,
+        precisions=posterior.precisions,
+    )
     return refine(posterior, total, own) if own.blocks else None
 
 
@@ -128,18 +145,22 @@ def _mean_prior(fit: Fit) -> float:
     return fit.statistics.prior_power / fit.statistics.count
 
 
-def _bounds(fit: Fit, noises: Sequence[float], size: int) -> list[tuple[int, float | None]]:
+def _bounds(
+    fit: Fit, noises: Sequence[float], size: int, precision: float
+) -> list[tuple[int, float | None]]:
     """Of the totals: the trace of K over all rows is known from the coarse sum, and the targets'.
 
     No entry of Phi'Phi is larger than the trace of K, and Phi'y is bounded by Cauchy and Schwarz.
+    No row's noise is smaller than s2 by more than the largest ``precision``.
     """
     statistics = fit.statistics
     trace, power = (
-        (1 + _SLACK) * each for each in (statistics.prior_power, statistics.target_power)
+        (1 + _SLACK) * each
+        for each in (statistics.prior_power, fit.raw_power or statistics.target_power)
     )
     return [
         run
-        for noise in noises
+        for noise in np.array(noises) / precision
         for run in (
             (1, float(statistics.count)),
             (1, power / noise),

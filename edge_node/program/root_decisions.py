@@ -25,12 +25,14 @@ __all__ = [
     "MetricChoice",
     "MoveChoice",
     "read_bases",
+    "read_cleaning",
     "read_evidences",
     "read_judgements",
     "read_kept",
     "read_metric",
     "read_move",
     "read_noisy_evidence",
+    "read_scale",
     "read_sweep_choice",
 ]
 
@@ -76,6 +78,13 @@ def _bases(bases: list[list[int]], sizes: Sequence[int], step: str) -> list[list
 def read_evidences(content: bytes, totals: Sequence[Statistics], *, step: str) -> list[Evidence]:
     """The evidence of each of the ``totals``: a noise in the range that is searched."""
     chosen = _read(content, list[_Chosen], step)
+    return _evidences(chosen, totals, step)
+
+
+def _evidences(
+    chosen: Sequence[_Chosen], totals: Sequence[Statistics], step: str
+) -> list[Evidence]:
+    """The evidences, if each could be one of a total."""
     _demand(len(chosen) == len(totals), step, f"{len(totals)} evidences", f"{len(chosen)}")
     evidences = []
     for each, statistics in zip(chosen, totals, strict=True):
@@ -122,6 +131,34 @@ def read_judgements(content: bytes, noises: Sequence[float], *, step: str) -> li
             close = abs(evidence.noise - noise) <= _SLACK * noise
             _demand(close, step, f"the noise {noise:.6g}, which was tried", f"{evidence.noise:.6g}")
     return found
+
+
+def read_scale(content: bytes, largest: float, *, step: str) -> float | None:
+    """A scale of Student's t, no larger than what a Gaussian would leave; None: it isn't needed."""
+    scale = _read(content, float | None, step)
+    return None if scale is None else _scale(scale, largest, step)
+
+
+class _Cleaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What follows from cleaned targets, on the wire."""
+
+    evidence: _Chosen
+    scale: float
+
+
+def read_cleaning(
+    content: bytes, total: Statistics, largest: float, *, step: str
+) -> tuple[Evidence, float]:
+    """The evidence of a total of cleaned targets, and a scale of Student's t."""
+    chosen = _read(content, _Cleaning, step)
+    (evidence,) = _evidences([chosen.evidence], [total], step)
+    return evidence, _scale(chosen.scale, largest, step)
+
+
+def _scale(scale: float, largest: float, step: str) -> float:
+    fits = 0 < scale <= largest * (1 + _SLACK)
+    _demand(fits, step, f"a scale up to {largest:.3g}", f"{scale:.3g}")
+    return scale
 
 
 class MetricChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from edge_node.config import Distribution, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.config import (
+    Distribution,
+    FederationSpec,
+    LandmarkKind,
+    Likelihood,
+    ModelSpec,
+    Task,
+)
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.features.metric import MetricKind
@@ -21,6 +28,11 @@ from edge_node.inference.features.screening import Screening
 from edge_node.inference.kernels.kernel import kernel_grid
 from edge_node.inference.messages.uncollapsed import sums_told
 from edge_node.inference.regression.calibration import HeldOutScores
+from edge_node.inference.regression.student import (
+    CLEANING_ROUNDS,
+    RESIDUAL_NUMBERS,
+    SCALE_NUMBERS,
+)
 from edge_node.program.allowances import encoding_numbers
 from edge_node.program.screening import planned_screening
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
@@ -36,6 +48,7 @@ _MOVES_SHARE = 0.5  # the same, if the spec asks for it: of gradients that move 
 _MOST_COARSE = 512  # landmarks: with more, the metric hardly changes
 _FEWEST = 4  # landmarks of any use
 _ROWS_PER_NUMBER = 30  # of a full metric; with fewer, a diagonal one predicts better
+_LOOK_SHARE = 0.08  # of what may be told: outliers among a regression's targets
 _CELLS_SHARE = 0.2  # of what is left: with few rows, k-means costs more than it is worth
 _SCORES_SHARE = 0.05  # of what may be told, at most; with fewer rows intervals are the model's
 _MOST_MESSAGES = 4  # of full size: noises of a regression
@@ -91,6 +104,8 @@ class Schedule:
         likelihoods: how many are tried.
         calibrated: whether a regression sums the scores of held-out rows.
         moves: places of the landmarks at which the bound's gradient is summed.
+        residuals: numbers of the sum that looks for outliers among a regression's targets.
+        left: numbers that may be told after the coarse look, if no outliers are found.
     """
 
     inputs: int
@@ -111,6 +126,8 @@ class Schedule:
     likelihoods: int = 1
     calibrated: bool = False
     moves: int = 0
+    residuals: int = 0
+    left: int = 0
 
     @classmethod
     def plan(
@@ -142,7 +159,11 @@ class Schedule:
         most = min(spec.landmark_count, allowance.features, rows)
         draft = cls._draft(spec, rows=rows, inputs=inputs, screening=screening, starts=starts)
         cheap = left * _SCORES_SHARE >= HeldOutScores.NUMBERS
-        draft = replace(draft, calibrated=cheap and spec.data.task is Task.REGRESSION)
+        draft = replace(
+            draft,
+            calibrated=cheap and spec.data.task is Task.REGRESSION,
+            residuals=_residuals(spec, left),
+        )
         plan = draft._coarse(left, most, allowance.features)
         left -= _numbers(plan.compared_sums)
         steps = _steps(spec)
@@ -153,7 +174,7 @@ class Schedule:
             full = plan._largest_full(left, most, steps)
         if full < min(_FEWEST, rows, spec.landmark_count):
             raise _too_few(allowance, spec)
-        return replace(plan, full=full)._spending(left, steps)
+        return replace(plan, full=full, left=left)._spending(left, steps)
 
     @classmethod
     def _draft(
@@ -241,6 +262,12 @@ class Schedule:
         spare -= moves * self._move
         return replace(plan, messages=min(_MOST_MESSAGES, 1 + spare // _message(self.full)))
 
+    @property
+    def with_cleaning(self) -> Self:
+        """With no more of what follows than is left after outliers were found, and cleaned of."""
+        round_ = SCALE_NUMBERS + 1 + self.first
+        return self.within(self.left - CLEANING_ROUNDS * round_, self.full)
+
     def within(self, left: int, features: int) -> Self:
         """With no more of what follows the coarse look than may still be told.
 
@@ -309,6 +336,8 @@ class Schedule:
         outer = self.inputs if self.metric is MetricKind.FULL else 0
         message = _message(self.coarse, self.outputs)
         found = [PlannedSum("statistics/0", compared, self.first)]
+        if self.residuals:
+            found.append(PlannedSum("residuals", self.residuals))
         for i in range(1, self.repetitions + 1):
             found.append(PlannedSum(f"gradients/{i}", gradients, outer))
             found.append(PlannedSum(f"statistics/{i}", message, self.coarse))
@@ -323,8 +352,10 @@ class Schedule:
         moves = [PlannedSum(f"moves/{i}", move, self.full) for i in range(self.moves)]
         message = self.messages * _message(self.full, self.outputs)
         steps = [PlannedSum(f"newton/{i}", self._step, self.full) for i in range(self.steps)]
+        looks = [PlannedSum("residuals/posterior", SCALE_NUMBERS)] if self.residuals else []
         scores = [PlannedSum("calibration", HeldOutScores.NUMBERS)] if self.calibrated else []
-        return (*centres, *moves, PlannedSum("posterior", message, self.full), *steps, *scores)
+        whole = PlannedSum("posterior", message, self.full)
+        return (*centres, *moves, *looks, whole, *steps, *scores)
 
     @property
     def step_numbers(self) -> int:
@@ -363,6 +394,18 @@ def _likelihoods(spec: FederationSpec) -> int:
     """How many likelihoods are tried: two where the distribution of times is left open."""
     either = spec.data.task is Task.SURVIVAL and spec.model.distribution is Distribution.AUTO
     return 2 if either else 1
+
+
+def _residuals(spec: FederationSpec, left: int) -> int:
+    """Numbers of the sum over residuals. None are looked for where they would be a large part of
+    what may be told, unless the spec says that there are outliers.
+    """
+    likelihood = spec.model.likelihood
+    if spec.data.task is not Task.REGRESSION or likelihood is Likelihood.GAUSSIAN:
+        return 0
+    if likelihood is Likelihood.STUDENT_T:
+        return SCALE_NUMBERS
+    return RESIDUAL_NUMBERS if _LOOK_SHARE * left >= RESIDUAL_NUMBERS + SCALE_NUMBERS else 0
 
 
 def _message(landmarks: int, outputs: int = 1) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import ColumnKind, Task
+from edge_node.data.encoding.signed_log import SignedLog
 from edge_node.data.encoding.targets import as_summed
 from edge_node.data.sources.joined import JoinedRows
 from edge_node.data.sources.source import Batch, Source
@@ -33,6 +34,8 @@ __all__ = [
 class NumericFeature(msgspec.Struct, frozen=True):
     """Input (x - location) / scale of the numeric column at ``index``.
 
+    Of a heavy-tailed column x is its signed logarithm (``log``), which location and scale are of.
+
     ``most`` bounds its absolute value: an input beyond it counts as the bound. If the bound is the
     spec's (``of_spec``), users are told of numbers beyond it; otherwise they are to be expected.
     """
@@ -43,6 +46,7 @@ class NumericFeature(msgspec.Struct, frozen=True):
     scale: float
     most: float
     of_spec: bool = False
+    log: SignedLog | None = None
 
 
 class CategoricalFeature(msgspec.Struct, frozen=True):
@@ -68,6 +72,7 @@ class Encoder(msgspec.Struct, frozen=True):
 
     ``target_most`` bounds a standardised target's absolute value, as ``most`` does an input's;
     None: nothing does. ``task`` says on which scale the target is standardised (`targets`).
+    ``wild_targets``: some site has several targets far beyond all others.
     """
 
     numeric: tuple[NumericFeature, ...]
@@ -80,6 +85,7 @@ class Encoder(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
     target_most: float | None = None
     task: Task = Task.REGRESSION
+    wild_targets: bool = False
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -192,6 +198,8 @@ class EncodedRows:
 
 def _standardised(values: Vector, number: NumericFeature) -> Vector:
     """A numeric column's inputs; missing values are the mean."""
+    if number.log is not None:
+        values = number.log(values)
     with np.errstate(over="ignore"):
         scaled = (values - number.location) / number.scale
     return np.nan_to_num(np.clip(scaled, -number.most, number.most), nan=0.0)

@@ -5,12 +5,14 @@ class; columns whose cells are hardly unknowns. Of the groups that sites give
 (`edge_node.data.sums.given`): rows without a value, with a listed category, in each hash bucket
 where categories are not listed. For each numeric column, and a regression's target, each site says
 how many values it gives and, by the bin that it puts this number in, how large they are: a factor
-of 16. All are integers.
+of 16; and, for each input, how many are in a column that it calls heavy-tailed
+(`edge_node.data.sums.tails`), and at sites that have wild targets. All are integers.
 
 Later sums are fixed-point. So the bins give every column a power-of-two unit that brings its
 largest value near one, and that no single node chose.
 """
 
+from collections.abc import Mapping
 from itertools import islice
 
 import msgspec
@@ -18,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Vector
-from edge_node.config import DataSpec
-from edge_node.data.sources.schema import categorical_columns, unlisted_columns
+from edge_node.config import DataSpec, Task
+from edge_node.data.sources.schema import categorical_columns, numeric_columns, unlisted_columns
 from edge_node.data.sums.census import SIZES, Census, number_names
 from edge_node.data.sums.given import Given
 from edge_node.data.sums.labels import count_length, label_counts, label_tallies
+from edge_node.data.sums.tails import tail_votes
 from edge_node.errors import DataError
 from edge_node.packing import Layout
 
@@ -50,6 +53,10 @@ class Counts(msgspec.Struct, frozen=True):
     values: tuple[int, ...]
     units: tuple[float, ...]  # a power of two that no value exceeds
     buckets: tuple[float, ...]  # `labels.label_counts` of the columns that aren't listed
+    wild_targets: bool  # some site has several targets far beyond all others
+    heavy: Mapping[int, bool]
+    """The numeric columns that are heavy-tailed to most sites, by values, and whether their
+    logarithm is one about zero; otherwise it is one about the mean."""
 
     @property
     def census(self) -> Census:
@@ -69,11 +76,15 @@ def local_counts(given: Given, data: DataSpec) -> Vector:
     columns = zip(categorical_columns(data), given.labels, strict=True)
     listed = [own.get(label, 0) for column, own in columns for label in column.categories]
     tallies = label_tallies(given.labels, data)
+    numbers = len(numeric_columns(data))
+    votes = tail_votes(given.sample[:, :numbers]) * given.values[:numbers, None]
     return _layout(data).pack(
         census=given.census,
         missing=given.missing,
         listed=listed,
         magnitudes=magnitudes,
+        heavy=votes,
+        wild=given.rows if data.task is Task.REGRESSION and given.wild_targets else 0,
         buckets=label_counts(tallies, range(len(tallies)), attempt=0),
     )
 
@@ -83,6 +94,7 @@ def read_counts(total: Vector, data: DataSpec) -> Counts:
     parts = _layout(data).unpack(total)
     listed = iter(parts["listed"].astype(int).tolist())
     census = Census.read(parts["census"], data)
+    values = parts["magnitudes"].sum(axis=1)
     highest = [int(np.flatnonzero(h).max(initial=-1)) for h in parts["magnitudes"]]
     return Counts(
         rows=census.rows,
@@ -94,9 +106,15 @@ def read_counts(total: Vector, data: DataSpec) -> Counts:
         listed=tuple(
             tuple(islice(listed, len(column.categories))) for column in categorical_columns(data)
         ),
-        values=tuple(parts["magnitudes"].sum(axis=1).astype(int).tolist()),
+        values=tuple(values.astype(int).tolist()),
         units=tuple(2.0 ** _top(each) if each >= 0 else 1.0 for each in highest),
         buckets=tuple(parts["buckets"].tolist()),
+        wild_targets=bool(parts["wild"].item() > 0),
+        heavy={
+            column: bool(zero >= mean)
+            for column, (zero, mean) in enumerate(parts["heavy"].tolist())
+            if zero + mean > values[column] / 2
+        },
     )
 
 
@@ -108,6 +126,8 @@ def _layout(data: DataSpec) -> Layout:
             "missing": (len(data.columns),),
             "listed": (sum(len(column.categories) for column in categorical_columns(data)),),
             "magnitudes": (len(number_names(data)), _BINS),
+            "heavy": (len(numeric_columns(data)), 2),
+            "wild": (),
             "buckets": (count_length(len(unlisted_columns(data)), attempt=0),),
         }
     )

@@ -6,7 +6,7 @@ Whatever other members know and subtract, a sum over at least that many rows of 
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import DataSpec, Task
 from edge_node.data.encoding.groups import MISSING, kept_groups
+from edge_node.data.encoding.signed_log import SignedLog
 from edge_node.data.encoding.targets import as_summed
 from edge_node.data.sources.checks import LARGEST, LARGEST_COUNT
 from edge_node.data.sources.copies import DistinctRows
@@ -24,6 +25,7 @@ from edge_node.data.sums.census import Census, number_names, sizes_of
 from edge_node.data.sums.extremes import Extremes
 from edge_node.data.sums.hardly_unknown import HardlyUnknown
 from edge_node.data.sums.labels import add_labels
+from edge_node.data.sums.tails import without_wild
 from edge_node.errors import DataError
 
 __all__ = ["Given", "given_by"]
@@ -52,6 +54,9 @@ class Given:
         high: the bound above which it does.
         labels: for each categorical column, rows with each label that is told apart.
         missing: for each input column, rows without a value, if they are told apart; otherwise 0.
+        ends: the lowest and highest value of each column before wild ones were moved inwards.
+        sample: (n, columns), rows by which the site judges tails.
+        logs: the signed logarithm of each heavy-tailed column, once it is known.
     """
 
     rows: int
@@ -63,6 +68,9 @@ class Given:
     high: Vector
     labels: tuple[Mapping[str, int], ...]
     missing: tuple[int, ...]
+    ends: tuple[Vector, Vector]
+    sample: Matrix
+    logs: Mapping[int, SignedLog]
 
     @property
     def census(self) -> Vector:
@@ -76,10 +84,25 @@ class Given:
         )
         return own.vector
 
+    @property
+    def wild_targets(self) -> bool:
+        """Whether several targets, as many as the site gives to a sum, were moved inwards."""
+        (least, most), target = self.ends, len(self.low) - 1
+        return bool(self.low[target] > least[target] or self.high[target] < most[target])
+
     def numbers(self, batch: Batch, data: DataSpec) -> Matrix:
         """The values (n, columns) that are summed; NaN where there is none."""
-        clipped = np.clip(_numbers(batch, data), self.low, self.high)
+        clipped = np.clip(_logarithms(_numbers(batch, data), self.logs), self.low, self.high)
         return np.where(self.values > 0, clipped, np.nan)
+
+    def under(self, logs: Mapping[int, SignedLog]) -> "Given":
+        """The same, with signed logarithms in place of heavy-tailed columns."""
+        ends = _logarithms(np.array(self.ends), logs)
+        low, high = without_wild(_logarithms(self.sample, logs), *ends)
+        columns = list(logs)
+        bounds = self.low.copy(), self.high.copy()
+        bounds[0][columns], bounds[1][columns] = low[columns], high[columns]
+        return replace(self, low=bounds[0], high=bounds[1], logs=logs)
 
 
 def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
@@ -117,7 +140,8 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         kept_groups(rows, own, int(gaps), fewest)
         for own, gaps in zip([*({} for _ in numeric_columns(data)), *labels], missing, strict=True)
     ]
-    low, high = extremes.bounds()
+    ends = extremes.bounds()
+    low, high = without_wild(known.sample, *ends)
     return Given(
         rows,
         distinct.count,
@@ -131,7 +155,18 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
             for own, groups in zip(labels, kept[len(numeric_columns(data)) :], strict=True)
         ),
         tuple(int(n) if MISSING in groups else 0 for n, groups in zip(missing, kept, strict=True)),
+        ends,
+        known.sample,
+        {},
     )
+
+
+def _logarithms(numbers: Matrix, logs: Mapping[int, SignedLog]) -> Matrix:
+    """Numbers (n, columns), with the signed logarithms of some columns in place of them."""
+    if not logs:
+        return numbers
+    columns = [logs[i](column) if i in logs else column for i, column in enumerate(numbers.T)]
+    return np.column_stack(columns)
 
 
 def _numbers(batch: Batch, data: DataSpec) -> Matrix:

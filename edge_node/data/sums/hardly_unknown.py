@@ -53,6 +53,11 @@ class HardlyUnknown:
         while len(self._sample) > max(_SAMPLE, 2 * self._needed):
             self._sample, self._step = self._sample[::2], 2 * self._step
 
+    @property
+    def sample(self) -> Matrix:
+        """The rows (n, columns) by which they are judged: all, or 1,000 or more of them."""
+        return self._sample
+
     def columns(self, low: Vector, high: Vector) -> tuple[bool, ...]:
         """Which are hardly unknowns. With few rows nobody can say, and a column isn't.
 

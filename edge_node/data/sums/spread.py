@@ -23,6 +23,7 @@ from edge_node.data.encoding.encoder import (
     MissingFeature,
     NumericFeature,
 )
+from edge_node.data.encoding.signed_log import SignedLog
 from edge_node.data.sources.copies import DistinctRows
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
 from edge_node.data.sources.source import Source
@@ -36,6 +37,7 @@ __all__ = ["Agreed", "local_spread", "read_spread"]
 _GAIN = 2.0**14
 _GRID = 30  # bits: of deviations in gained units, multiples of 2^-30, sums resolve products
 _CONSTANT = 2.0**-55  # a variance, in gained units, that is nothing but rounding
+_LARGEST_LOG = 2.0**6  # that a signed logarithm stays below: asinh(2^66) is 46
 _FARTHEST = 5.0  # standard deviations: an input beyond them counts as being there
 _FARTHEST_TARGET = 10.0
 _ROWS_PER_COLUMN = 2
@@ -51,11 +53,13 @@ class Agreed:
         counts: the first sum's.
         means: the second sum's, of the numeric columns and then of a regression's target.
         labels: how many rows have each label, by categorical column.
+        logs: the signed logarithm of each heavy-tailed column, by its index.
     """
 
     counts: Counts
     means: Sequence[float]
     labels: Sequence[Mapping[str, int]]
+    logs: Mapping[int, SignedLog]
 
 
 def local_spread(
@@ -72,7 +76,7 @@ def local_spread(
     Args:
         source: the site's rows.
         data: the schema.
-        given: which groups of them the site gives.
+        given: which groups of them the site gives, under the agreed logarithms.
         agreed: what is known.
         fewest: how many of its own rows the site gives to a sum over a group, at least. A product
             of two columns is summed over the rows that have values in both: at least twice as many
@@ -187,6 +191,7 @@ def read_spread(
         target_scale=_target_scale(centre, spread, data, raw),
         rows=int(rows),
         class_counts=tuple(parts["classes"].astype(int).tolist()),
+        wild_targets=agreed.counts.wild_targets,
         target_most=None if data.task.has_classes else _FARTHEST_TARGET,
         warnings=encoder.warnings
         + tuple(f"no site has enough rows of class {label!r}" for label, n in absent if not n),
@@ -260,7 +265,7 @@ def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
     gaps = zip(numeric + categorical, places(data), counts.missing, strict=True)
     return Encoder(
         tuple(
-            NumericFeature(column.name, i, agreed.means[i], scales[i], _FARTHEST)
+            _number(column.name, i, agreed, scales[i])
             for i, column in enumerate(numeric)
             if used[i]
         ),
@@ -277,6 +282,15 @@ def _raw_encoder(data: DataSpec, agreed: Agreed) -> Encoder:
             if not used[i]
         ),
     )
+
+
+def _number(name: str, index: int, agreed: Agreed, scale: float) -> NumericFeature:
+    """A numeric column's input before its scale is known."""
+    mean, log = agreed.means[index], agreed.logs.get(index)
+    if log is None:
+        return NumericFeature(name, index, mean, scale, _FARTHEST)
+    near = float(round_significant(log(np.array([mean])))[0])
+    return NumericFeature(name, index, near, _LARGEST_LOG / _GAIN, _FARTHEST, log=log)
 
 
 def _listed(column: Column, index: int, found: Mapping[str, int]) -> CategoricalFeature:
@@ -307,8 +321,8 @@ def _scaled(raw: Encoder, mean: Vector, scale: Vector, varies: NDArray[np.bool_]
     return msgspec.structs.replace(
         raw,
         numeric=tuple(
-            msgspec.structs.replace(f, scale=f.scale * factor)
-            for f, (_, factor, kept) in numeric
+            msgspec.structs.replace(f, scale=f.scale * factor, location=_location(f, centre))
+            for f, (centre, factor, kept) in numeric
             if kept
         ),
         categorical=tuple(categorical),
@@ -321,3 +335,10 @@ def _scaled(raw: Encoder, mean: Vector, scale: Vector, varies: NDArray[np.bool_]
             for name in dropped
         ),
     )
+
+
+def _location(raw: NumericFeature, centre: float) -> float:
+    """A number's mean: known before this sum, but of a logarithm only now."""
+    if raw.log is None:
+        return raw.location
+    return float(round_significant(np.array([raw.location + raw.scale * centre]))[0])

@@ -138,7 +138,9 @@ def _quarters(rows: Rows, posterior: Posterior) -> Iterator[_Quarter]:
         if start == stop:
             continue
         chunks = list(RowRange(rows, start, stop))
-        (part,) = local_conditional(chunks, posterior.features, [posterior.noise])
+        (part,) = local_conditional(
+            chunks, posterior.features, [posterior.noise], posterior.precisions
+        )
         taken = part if taken is None else taken + part
         X, y = (np.concatenate(each) for each in zip(*chunks, strict=True))
         chosen = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MOST_SCORED)).astype(int))
@@ -180,11 +182,13 @@ def later_rows_refined(
         most: how many rows are kept in blocks.
         size: rows in a block at most.
     """
-    (own,) = local_conditional(rows, posterior.features, [posterior.noise])
+    (own,) = local_conditional(rows, posterior.features, [posterior.noise], posterior.precisions)
     others = total.without(own)
     refined, plain = [], []
     for quarter in _quarters(rows, posterior):
-        kept = OwnRows.of(quarter.earlier, posterior.features, most, size)
+        kept = OwnRows.of(
+            quarter.earlier, posterior.features, most, size, precisions=posterior.precisions
+        )
         like = refine_alike(refinement, others, kept)
         mean, variance, answered = like.predict(quarter.X)
         found = HeldOut.of(quarter.y, mean, variance + like.noise_variance)
@@ -197,7 +201,7 @@ def _without(posterior: Posterior, total: ConditionalStatistics, quarter: _Quart
     """The posterior of all rows but the site's from a quarter on."""
     message = total.without(quarter.from_there_on).message
     evidence = Evidence(posterior.log_evidence, posterior.noise, posterior.amplitude)
-    return Posterior.of(message, posterior.features, evidence)
+    return Posterior.of(message, posterior.features, evidence, posterior.precisions)
 
 
 def _predicted(posterior: Posterior, quarter: _Quarter) -> HeldOut:

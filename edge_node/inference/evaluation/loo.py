@@ -8,6 +8,7 @@ h = phi'(I + Lambda)^-1 phi,
     variance = a [h / (1 - w h) + u + s2]
 
 of y without its row, exactly (Sherman & Morrison 1950; Rasmussen & Williams 2006, section 5.4.2).
+Where targets are Student-t, w holds the row's own noise, and the variance that of a new target.
 What all rows chose together stays: encoding, landmarks, s2, a. So the scores flatter where a metric
 or landmarks were fitted to few rows.
 
@@ -120,7 +121,9 @@ def leave_one_out_predictions(X: Matrix, y: Vector, posterior: Posterior) -> tup
     """
     Phi = posterior.features(X)
     covered = np.square(Phi).sum(axis=1)
-    R = np.maximum(posterior.features.prior_variance(X) - covered, 0.0) + posterior.noise
+    uncovered = np.maximum(posterior.features.prior_variance(X) - covered, 0.0)
+    shares = 1.0 if posterior.precisions is None else 1.0 / posterior.precisions(X, y)
+    R = uncovered + posterior.noise * shares
     white = solve_triangular(posterior.factor, Phi.T, lower=True, check_finite=False)
     h = np.square(white).sum(axis=0)
     left = 1.0 - h / R
@@ -132,4 +135,4 @@ def leave_one_out_predictions(X: Matrix, y: Vector, posterior: Posterior) -> tup
         )
     left = np.maximum(left, _ROUNDING)
     mean = (Phi @ posterior.mean - h / R * y) / left
-    return mean, posterior.amplitude * (h / left + R)
+    return mean, posterior.amplitude * (h / left + uncovered) + posterior.noise_variance

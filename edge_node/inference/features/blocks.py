@@ -23,10 +23,17 @@ class Block:
     Attributes:
         inputs: X (n, d), where the metric puts them.
         targets: y (n,).
+        shares: (n,), each row's noise in units of s2; None: one.
     """
 
     inputs: Matrix
     targets: Vector
+    shares: Vector | None = None
+
+    @property
+    def noise_shares(self) -> Vector:
+        """Each row's noise (n,), in units of s2: ones unless targets are Student-t."""
+        return np.ones(len(self.targets)) if self.shares is None else self.shares
 
     @cached_property
     def centre(self) -> Vector:

@@ -13,7 +13,8 @@ mu = (I + Lambda)^-1 eta and Q = y'R^-1 y - eta'mu,
     a            = Q / n                                      (closed form)
     log evidence = -1/2 [n (log(2 pi Q / n) + 1) + log|I + Lambda| + log|R|]
 
-which is exact for the model, for one s2. (Q is no smaller than what can be told from rounding:
+which is exact for the model, for one s2. (Where targets have outliers, s2 is divided by each row's
+precision: ``student``.) (Q is no smaller than what can be told from rounding:
 ``evidence.LEAST_RESIDUAL``.) Several s2 are several messages of one sweep. ``posterior`` answers
 from the product. Measured against the posterior that the bound leaves (six regression sets,
 m = 1000): an RMSE 1 to 10 % lower, and 95 % intervals that cover 94 to 97 % instead of up to 99 %
@@ -33,6 +34,7 @@ from edge_node.inference.messages.evidence import LEAST_RESIDUAL, Evidence
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import Scratch, accumulate
 from edge_node.inference.numerics.symmetric import SymmetricSum
+from edge_node.inference.regression.student import RowPrecisions, mixture_costs
 from edge_node.packing import Layout, Symmetric
 
 __all__ = ["ConditionalStatistics", "local_conditional"]
@@ -45,7 +47,7 @@ class ConditionalStatistics:
     Attributes:
         count: n, the number of rows.
         quadratic: y'R^-1 y (target units squared).
-        log_determinant: log|R|.
+        log_determinant: log|R|, and what rows' own noises cost (`student.mixture_costs`).
         uncovered: the sum of u_i, the prior variance that the landmarks don't cover.
         message: Lambda = Phi'R^-1 Phi (r, r) and eta = Phi'R^-1 y (r,).
     """
@@ -143,7 +145,10 @@ def _layout(size: int) -> Layout:
 
 
 def local_conditional(
-    rows: Rows, features: Features, noises: Sequence[float]
+    rows: Rows,
+    features: Features,
+    noises: Sequence[float],
+    precisions: RowPrecisions | None = None,
 ) -> list[ConditionalStatistics]:
     """The statistics of this node's rows for each s2 of ``noises``, in one pass.
 
@@ -151,24 +156,34 @@ def local_conditional(
         rows: chunks (X (n, d), y (n,)).
         features: phi, r of them.
         noises: positive, in units of the amplitude.
+        precisions: what s2 is divided by, row by row; None: one.
     """
-    (total,) = accumulate(rows, lambda: [_Sum(features, noises)], len(features.landmarks))
+    (total,) = accumulate(
+        rows, lambda: [_Sum(features, noises, precisions)], len(features.landmarks)
+    )
     return total.statistics()
 
 
 class _Sum:
     """Running statistics for each of some s2."""
 
-    def __init__(self, features: Features, noises: Sequence[float]) -> None:
-        self._features = features
+    def __init__(
+        self, features: Features, noises: Sequence[float], precisions: RowPrecisions | None
+    ) -> None:
+        self._features, self._precisions = features, precisions
         self._sums = [_NoiseSum(len(features.landmarks), noise) for noise in noises]
 
     def add(self, X: Matrix, y: Vector, scratch: Scratch) -> None:
         memory, scaled = scratch.blocks(2, len(X), len(self._features.landmarks))
         Phi = self._features(X, memory)
         uncovered = self._features.prior_variance(X) - np.vecdot(Phi, Phi)
+        shares, costs = np.ones(len(X)), 0.0
+        if self._precisions is not None:
+            shares = 1.0 / self._precisions(X, y)
+            costs = float(mixture_costs(shares).sum())
         for each in self._sums:
-            each.add(Phi, np.maximum(uncovered, 0.0), y, scaled)
+            each.add(Phi, np.maximum(uncovered, 0.0), y, shares, scaled)
+            each.charge(costs)
 
     def merge(self, other: Self) -> None:
         for each, part in zip(self._sums, other._sums, strict=True):
@@ -187,9 +202,11 @@ class _NoiseSum:
         self._count, self._quadratic, self._log_determinant = 0, 0.0, 0.0
         self._uncovered = 0.0
 
-    def add(self, Phi: Matrix, uncovered: Vector, y: Vector, scaled: Matrix) -> None:
-        """Add rows; ``scaled`` is memory of Phi's shape."""
-        R = uncovered + self._noise
+    def add(
+        self, Phi: Matrix, uncovered: Vector, y: Vector, shares: Vector, scaled: Matrix
+    ) -> None:
+        """Add rows, with a noise of s2 times their ``shares``; ``scaled`` is memory like Phi's."""
+        R = uncovered + self._noise * shares
         np.divide(Phi, np.sqrt(R)[:, None], out=scaled)
         self._precision.add(scaled)
         self._shift += scaled.T @ (y / np.sqrt(R))
@@ -197,6 +214,10 @@ class _NoiseSum:
         self._quadratic += float((y**2 / R).sum())
         self._log_determinant += float(np.log(R).sum())
         self._uncovered += float(uncovered.sum())
+
+    def charge(self, costs: float) -> None:
+        """Add what rows' own noises cost the evidence."""
+        self._log_determinant += costs
 
     def merge(self, other: Self) -> None:
         self._precision.merge(other._precision)

@@ -32,6 +32,7 @@ from edge_node.inference.numerics.blas import solve_rows
 from edge_node.inference.numerics.streaming import in_parts
 from edge_node.inference.regression.calibration import Calibration, HeldOutScores
 from edge_node.inference.regression.prediction import FastPredictor
+from edge_node.inference.regression.student import RowPrecisions, noise_factor
 
 __all__ = ["Posterior"]
 
@@ -48,6 +49,8 @@ class Posterior:
         noise: s2, the noise variance in units of the amplitude.
         log_evidence: of the model that the messages are made for, nats.
         calibration: what held-out rows say of intervals; its factor is in the amplitude already.
+        precisions: of the rows that it was learnt from, by which their noise is divided, where
+            targets are Student-t; None: they are Gaussian.
     """
 
     features: Features
@@ -57,15 +60,23 @@ class Posterior:
     noise: float
     log_evidence: float
     calibration: Calibration = field(default_factory=Calibration.none)
+    precisions: RowPrecisions | None = None
 
     @classmethod
-    def of(cls, message: Gaussian, features: Features, evidence: Evidence) -> Self:
+    def of(
+        cls,
+        message: Gaussian,
+        features: Features,
+        evidence: Evidence,
+        precisions: RowPrecisions | None = None,
+    ) -> Self:
         """From the product of all rows' messages for ``evidence.noise``.
 
         Args:
             message: Lambda (r, r) and eta (r,), in units that include the noise.
             features: phi, r of them.
             evidence: noise, amplitude and log evidence, as they were chosen for the message.
+            precisions: of the rows, as the message was made with them.
 
         Raises:
             NumericalError: I + Lambda is not positive definite.
@@ -78,6 +89,7 @@ class Posterior:
             evidence.amplitude,
             evidence.noise,
             evidence.log_evidence,
+            precisions=precisions,
         )
 
     def calibrated(self, calibration: Calibration) -> Self:
@@ -87,8 +99,10 @@ class Posterior:
 
     @property
     def noise_variance(self) -> float:
-        """The variance a s2 of a new observation around f, in target units squared."""
-        return self.amplitude * self.noise
+        """The variance of a new observation around f, in target units squared: a s2, or that of
+        Student's t with this scale.
+        """
+        return self.amplitude * self.noise * noise_factor(self.precisions)
 
     def predict(self, X: Matrix) -> tuple[Vector, Vector]:
         """Mean (n,) and variance (n,) of the function f at X (n, d); noise is not included.
@@ -131,6 +145,7 @@ class Posterior:
             "factor": self.factor,
             "numbers": np.array([self.amplitude, self.noise, self.log_evidence]),
             "scores": self.calibration.scores.pack(),
+            **({} if self.precisions is None else self.precisions.to_arrays()),
         }
 
     @classmethod
@@ -150,4 +165,5 @@ class Posterior:
             noise,
             log_evidence,
             calibration,
+            RowPrecisions.from_arrays(arrays),
         )

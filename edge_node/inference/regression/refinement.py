@@ -50,11 +50,14 @@ from edge_node.inference.regression.calibration import Calibration
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.solved import BlockResidual, SolvedBlock
+from edge_node.inference.regression.student import RowPrecisions, mixture_costs
 
 __all__ = ["OwnRows", "Refinement", "local_refinement", "refine", "refine_alike"]
 
 _COARSE = tuple(8.0 ** (1 - i) for i in range(5))  # of the global posterior's noise: 8 to 1/512
 _FINE = (8**-0.5, 8**0.5)  # of the best so far
+_AROUND = (8**-0.5, 1.0, 8**0.5)  # of the noise before rows were weighted anew
+_ROUNDS = 3  # of weighting a site's rows by its own posterior, where targets are Student-t
 _PRIOR_ROWS = 20
 _MOST_SOLVED = 8  # blocks, of 64 MB each at 2,000 rows, that are kept solved
 _solving = Lock()  # a daemon's queries come from several threads; one of them solves a block
@@ -73,10 +76,24 @@ class OwnRows:
     blocks: tuple[Block, ...]
 
     @classmethod
-    def of(cls, rows: Rows, features: Features, most: int, size: int) -> Self:
-        """The first ``most`` rows in blocks of at most ``size``."""
+    def of(
+        cls,
+        rows: Rows,
+        features: Features,
+        most: int,
+        size: int,
+        *,
+        precisions: RowPrecisions | None = None,
+    ) -> Self:
+        """The first ``most`` rows in blocks of at most ``size``, with their precisions."""
         placed = ((features.place(X), y) for X, y in rows)
-        return cls(rows, tuple(first_blocks(placed, most, size)))
+        blocks = first_blocks(placed, most, size)
+        if precisions is not None:
+            blocks = [
+                replace(each, shares=1.0 / precisions.placed(each.inputs, each.targets))
+                for each in blocks
+            ]
+        return cls(rows, tuple(blocks))
 
     @property
     def others(self) -> RowRange:
@@ -95,25 +112,31 @@ def refine(posterior: Posterior, total: ConditionalStatistics, own: OwnRows) -> 
     Raises:
         NumericalError: no noise gives a proper model.
     """
-    features = posterior.features
-    (alone,) = local_conditional(own.rows, features, [posterior.noise])
+    features, precisions = posterior.features, posterior.precisions
+    (alone,) = local_conditional(own.rows, features, [posterior.noise], precisions)
     others = _Others.of(total.without(alone).message, posterior)
     plain, _ = others.judged(alone, posterior.noise, amplitude=posterior.amplitude)
     floor = NOISE_RANGE[0] * float(features.kernel.diagonal(own.blocks[0].inputs).mean())
-    tried: dict[float, Posterior] = {}
-    factors: Sequence[float] = _COARSE
-    centre = posterior.noise
-    for _ in range(2):
-        noises = [max(centre * factor, floor) for factor in factors]
-        found = local_refinement(own.blocks, own.others, features, noises)
-        for noise, statistics in zip(noises, found, strict=True):
-            with suppress(NumericalError):
-                tried[noise] = others.with_site(statistics, noise, less=plain.log_evidence)
-        if not tried:
-            raise NumericalError("no noise explains this site's targets", where="evidence")
-        centre = max(tried, key=lambda noise: tried[noise].log_evidence)
-        factors = _FINE
-    return Refinement(tried[centre], own.blocks)
+
+    def best(blocks: Sequence[Block], centre: float, *grids: Sequence[float]) -> Posterior:
+        """The posterior of the likeliest noise; each of the grids lies around the best so far."""
+        tried: dict[float, Posterior] = {}
+        for factors in grids:
+            noises = [max(centre * factor, floor) for factor in factors]
+            found = local_refinement(blocks, own.others, features, noises, precisions)
+            for noise, statistics in zip(noises, found, strict=True):
+                with suppress(NumericalError):
+                    tried[noise] = others.with_site(statistics, noise, less=plain.log_evidence)
+            if not tried:
+                raise NumericalError("no noise explains this site's targets", where="evidence")
+            centre = max(tried, key=lambda noise: tried[noise].log_evidence)
+        return tried[centre]
+
+    blocks, refined = own.blocks, best(own.blocks, posterior.noise, _COARSE, _FINE)
+    for _ in range(0 if precisions is None else _ROUNDS):
+        blocks = tuple(SolvedBlock.of(block, refined).weighted for block in blocks)
+        refined = best(blocks, refined.noise, _AROUND)
+    return Refinement(refined, blocks)
 
 
 def refine_alike(
@@ -130,7 +153,9 @@ def refine_alike(
         NumericalError: the result is not a proper model.
     """
     like = refinement.posterior
-    (statistics,) = local_refinement(own.blocks, own.others, like.features, [like.noise])
+    (statistics,) = local_refinement(
+        own.blocks, own.others, like.features, [like.noise], like.precisions
+    )
     belief = (others.message * statistics.message).with_prior()
     return Refinement(replace(like, mean=belief.mean, factor=belief.factor), own.blocks)
 
@@ -188,11 +213,16 @@ class _Others:
             evidence.amplitude,
             noise,
             self.posterior.log_evidence - less + evidence.log_evidence,
+            precisions=self.posterior.precisions,
         )
 
 
 def local_refinement(
-    blocks: Sequence[Block], others: Rows, features: Features, noises: Sequence[float]
+    blocks: Sequence[Block],
+    others: Rows,
+    features: Features,
+    noises: Sequence[float],
+    precisions: RowPrecisions | None = None,
 ) -> list[ConditionalStatistics]:
     """The statistics of this node's rows for each s2 of ``noises``.
 
@@ -201,12 +231,14 @@ def local_refinement(
         others: chunks (X (n, d), y (n,)) of rows that are independent, given u.
         features: phi, r of them.
         noises: positive, in units of the amplitude.
+        precisions: of the others; blocks hold their rows'.
     """
-    totals = local_conditional(others, features, noises)
+    totals = local_conditional(others, features, noises, precisions)
     for block in blocks:
         own = BlockResidual.of(block, features)
+        costs = 0.0 if block.shares is None else float(mixture_costs(block.shares).sum())
         totals = [
-            total + own.statistics(block.targets, noise)
+            total + own.statistics(block.targets, noise * block.noise_shares, costs)
             for total, noise in zip(totals, noises, strict=True)
         ]
     return totals
@@ -233,7 +265,7 @@ class Refinement:
 
     @property
     def noise_variance(self) -> float:
-        """The variance a s2 of a new observation around f, in target units squared."""
+        """The variance of a new observation around f, in target units squared."""
         return self.posterior.noise_variance
 
     def block_of(self, X: Matrix) -> NDArray[np.intp]:
@@ -279,16 +311,16 @@ class Refinement:
             "sizes": np.array(sizes, dtype=np.int64),
             "inputs": np.concatenate([np.empty((0, width)), *(b.inputs for b in self.blocks)]),
             "targets": np.concatenate([np.empty(0), *(b.targets for b in self.blocks)]),
+            "shares": np.concatenate([np.empty(0), *(b.noise_shares for b in self.blocks)]),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, features: Features) -> Self:
         """The inverse of ``to_arrays``. Raises KeyError or ValueError for anything else."""
         ends = np.cumsum(arrays["sizes"])[:-1]
-        parts = zip(
-            np.split(arrays["inputs"], ends), np.split(arrays["targets"], ends), strict=True
-        )
-        blocks = tuple(Block(X, y) for X, y in parts) if len(arrays["sizes"]) else ()
+        names = "inputs", "targets", "shares"
+        parts = zip(*(np.split(arrays[name], ends) for name in names), strict=True)
+        blocks = tuple(Block(*part) for part in parts) if len(arrays["sizes"]) else ()
         return cls(Posterior.from_arrays(arrays, features), blocks)
 
 

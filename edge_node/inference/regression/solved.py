@@ -4,7 +4,7 @@ With Phi_B a block's features, R = K_BB - Phi_B Phi_B' + s2 I is what they and t
 its rows' covariance. All that the block says and answers takes R^-1, so R is factorised once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian, cholesky
 from edge_node.inference.regression.conditional import ConditionalStatistics
 from edge_node.inference.regression.posterior import Posterior
+from edge_node.inference.regression.student import expected_precisions
 
 __all__ = ["BlockResidual", "SolvedBlock"]
 
@@ -37,20 +38,20 @@ class BlockResidual:
         Phi = here(block.inputs)
         return cls(Phi, features.kernel(block.inputs, block.inputs) - Phi @ Phi.T)
 
-    def factor(self, noise: float) -> Matrix:
-        """L (n, n) lower, L L' = R."""
-        R = self.covariance + noise * np.eye(len(self.Phi))
+    def factor(self, noise: Vector) -> Matrix:
+        """L (n, n) lower, L L' = R, for each row's noise (n,)."""
+        R = self.covariance + np.diag(noise)
         return cholesky(R, what="a block's residual covariance")
 
-    def statistics(self, y: Vector, noise: float) -> ConditionalStatistics:
-        """Of targets y (n,), for s2 = ``noise``."""
+    def statistics(self, y: Vector, noise: Vector, costs: float = 0.0) -> ConditionalStatistics:
+        """Of targets y (n,), for each row's noise (n,) and what these noises cost the evidence."""
         L = self.factor(noise)
         white = _whiten(L, np.column_stack([self.Phi, y]))
         Phi, target = white[:, :-1], white[:, -1]
         return ConditionalStatistics(
             len(y),
             float(target @ target),
-            2.0 * float(np.log(np.diag(L)).sum()),
+            2.0 * float(np.log(np.diag(L)).sum()) + costs,
             float(np.trace(self.covariance)),
             Gaussian(Phi.T @ Phi, Phi.T @ target),
         )
@@ -80,7 +81,7 @@ class SolvedBlock:
     def of(cls, block: Block, posterior: Posterior) -> Self:
         """Solve a block under a posterior. Raises NumericalError."""
         own = BlockResidual.of(block, posterior.features)
-        L = own.factor(posterior.noise)
+        L = own.factor(posterior.noise * block.noise_shares)
         errors = block.targets - own.Phi @ posterior.mean
         residual = cho_solve((L, True), errors, check_finite=False)
         return cls(block, posterior, own.Phi, L, _whiten(L, own.Phi), residual)
@@ -107,12 +108,33 @@ class SolvedBlock:
         Williams 2006, eq. 5.12). Here C^-1 = R^-1 - W (I + Lambda)^-1 W', W = R^-1 Phi_B, and
         C^-1 e = R^-1 (y_B - Phi_B mu).
         """
+        precision, posterior = self._precision, self.posterior
+        variance: Vector = posterior.amplitude / precision
+        if posterior.precisions is not None:  # a new target's noise instead of the row's own
+            own = posterior.amplitude * posterior.noise * self.block.noise_shares
+            variance = np.maximum(variance - own, 0.0) + posterior.noise_variance
+        return self.residual / precision, variance
+
+    @property
+    def weighted(self) -> Block:
+        """The block, with each row's noise as what this posterior leaves of its target asks for.
+
+        With e_i = y_i - f(x_i), E[e^2] / a = (s2 / w)^2 [(C^-1 e)_i^2 / a - (C^-1)_ii] + s2 / w.
+        """
+        noise, share = self.posterior.noise, self.block.noise_shares
+        excess = np.square(self.residual) / self.posterior.amplitude - self._precision
+        squares = share + noise * np.square(share) * excess
+        return replace(self.block, shares=1.0 / expected_precisions(squares))
+
+    @property
+    def _precision(self) -> Vector:
+        """The diagonal of C^-1 (n,), for a = 1."""
         inverse, _ = lapack.dtrtri(self.factor, lower=1)
         W = inverse.T @ self.white
         known = np.square(_whiten(self.posterior.factor, W.T)).sum(axis=0)
         alone = np.square(inverse).sum(axis=0)
-        precision = np.maximum(alone - known, _LEAST_PRECISION * alone)
-        return self.residual / precision, self.posterior.amplitude / precision
+        precision: Vector = np.maximum(alone - known, _LEAST_PRECISION * alone)
+        return precision
 
 
 def _whiten(factor: Matrix, columns: Matrix) -> Matrix:

@@ -295,7 +295,9 @@ def test_few_rows_with_values_in_both_of_two_columns_have_no_product() -> None:
 
 @pytest.mark.parametrize("column", ["a", "b", "y"])
 def test_a_value_of_unusual_size_counts_as_the_others_do(column: str) -> None:
-    """Nothing that is summed depends on how large it is; without floors everything does."""
+    """Nothing that is summed depends on how large it is. Without floors that is so of a wild value
+    only, and not of one that is merely the largest.
+    """
 
     def given_with(secret: float, fewest: int) -> list[np.ndarray]:
         batch = rows(11)
@@ -304,9 +306,15 @@ def test_a_value_of_unusual_size_counts_as_the_others_do(column: str) -> None:
         {"a": batch.numeric[:, 0], "b": batch.numeric[:, 1], "y": target}[column][5] = secret
         return agree([pick(batch, np.arange(40))], fewest=fewest)[2]
 
-    for fewest, same in ((3, True), (1, False)):
-        one, other = given_with(8.25e35, fewest), given_with(-8.25e25, fewest)
-        low, high = given_with(8.25e35, fewest), given_with(8.25e25, fewest)
+    centre, sd = {"a": (0.0, 1e-12), "b": (1.7e9, 1.0), "y": (0.0, 1e12)}[column]
+    for fewest, least, most, same in (
+        (3, 8.25e25, 8.25e35, True),
+        (1, 8.25e25, 8.25e35, True),
+        (1, centre + 8.0 * sd, centre + 9.0 * sd, False),
+    ):
+        below = 2.0 * centre - least
+        one, other = given_with(most, fewest), given_with(below, fewest)
+        low, high = given_with(most, fewest), given_with(least, fewest)
         for mine, theirs in zip(low, high, strict=True):
             np.testing.assert_array_equal(mine, theirs) if same else None
         assert all(map(np.array_equal, low, high)) is same
