@@ -16,8 +16,8 @@ def prefers_own(own: Vector, shared: Vector) -> bool:
     """Whether a site's own posterior is to answer, rather than the one that all share.
 
     The site's own knows all that the shared one knows, and more. So it answers unless held-out rows
-    show that it is worse: that its mean loss is higher by more than three standard errors. These are
-    of the means of batches of consecutive rows (Law & Kelton 2000, section 9.5.3).
+    show that it is worse: that its mean loss is higher by more than three standard errors. They are
+    those of the means of batches of consecutive rows (Law & Kelton 2000, section 9.5.3).
 
     Args:
         own: -log p (n,) of held-out rows in the site's own posterior, in an order in which
