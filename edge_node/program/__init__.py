@@ -145,8 +145,9 @@ async def infer(
     foresees(len(network.steps) + len(schedule.compared_sums) + len(schedule.full_sums))
     rows = EncodedRows(source, parts.encoder)
     learn = _step_by_step if spec.data.task.takes_steps else _regression
-    fewest = NOTHING if partitioned() else floors.landmark
-    learnt = await learn(recounting, rows, parts, spec, schedule, metered=metered, fewest=fewest)
+    if partitioned():
+        floors = replace(floors, landmark=NOTHING)
+    learnt = await learn(recounting, rows, parts, spec, schedule, metered=metered, floors=floors)
     provenance = provenance_of(
         recounting,
         spec,
@@ -203,7 +204,7 @@ async def _step_by_step(
     schedule: Schedule,
     *,
     metered: MeteredNetwork,
-    fewest: int,
+    floors: Floors,
 ) -> _Learnt:
     """Features from a regression, then quasi-Newton steps from what may still be told."""
     targets = targets_of(rows, spec)
@@ -213,7 +214,7 @@ async def _step_by_step(
         parts.landmarks,
         spec,
         schedule,
-        fewest=fewest,
+        fewest=floors.landmark,
         kept=parts.kept,
         bases=parts.bases,
         moved=parts.moved,
@@ -252,7 +253,7 @@ async def _regression(
     schedule: Schedule,
     *,
     metered: MeteredNetwork,
-    fewest: int,
+    floors: Floors,
 ) -> _Learnt:
     """Features, then the global posterior and this site's refinement of it."""
     fit, candidate, features, schedule = await agree_candidate(
@@ -261,7 +262,7 @@ async def _regression(
         parts.landmarks,
         spec,
         schedule,
-        fewest=fewest,
+        fewest=floors.landmark,
         kept=parts.kept,
         bases=parts.bases,
         moved=parts.moved,
@@ -276,8 +277,10 @@ async def _regression(
     )
     calibrated, timed = posterior, bool(spec.data.time)
     if schedule.calibrated and metered.left >= HeldOutScores.NUMBERS:
-        sites = rows.sites if timed else [rows]
-        calibrated = await agree_calibration(network, sites, posterior, total, timed=timed)
+        scored = max(floors.category, Floors.of(spec).category)  # as sites, also of pooled rows
+        calibrated = await agree_calibration(
+            network, rows.sites, posterior, total, timed=timed, fewest=scored
+        )
     explained = explained_variance(
         posterior.log_evidence, total.count, fit.statistics, candidate.metric_price
     )

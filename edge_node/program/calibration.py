@@ -37,19 +37,23 @@ async def agree_calibration(
     total: ConditionalStatistics,
     *,
     timed: bool,
+    fewest: int,
 ) -> Posterior:
     """The global posterior, calibrated by one sum over all sites.
+
+    The rows that a site holds out are a group: of few it gives no scores.
 
     Args:
         network: the network.
         sites: this node's rows; one machine that has several sites' rows keeps them apart, since
-            each site's later rows are its own.
+            each site's later rows are its own, and so is what it holds out.
         posterior: the global one, as its model says.
         total: the statistics of all sites' rows that it is made of.
         timed: whether rows come in the order of time, the latest first.
+        fewest: how many different rows a site must have held out.
     """
     held = [_scored(rows, posterior, total, timed=timed) for rows in sites]
-    local = HeldOut.joined(held).scores.pack()
+    local = HeldOut.joined([each for each in held if each.distinct >= fewest]).scores.pack()
     bounds = HeldOutScores.bounds(float(total.count))
     found = await network.sum(Step("calibration"), local, bounds=bounds)
     return network.once(lambda: posterior.calibrated(Calibration.of(HeldOutScores.unpack(found))))

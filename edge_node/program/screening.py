@@ -1,10 +1,11 @@
 """Agreeing on which inputs matter, before any model is there (`inference.features.screening`).
 
 A sum over a column is a sum over a group: the rows that have a value, or those of a class that have
-one. And a column of few different values divides the rows into groups. So a site gives a column's
-sums only where all these groups are large enough, with outermost values moved inwards, as the
-encoding does. Columns that any site calls hardly unknown, categories and gaps are not looked at,
-but kept.
+one. And a column of few different values divides the rows into groups. So does one that is mostly
+one value: into the rows that have it, and the others. If a single row of a class is another, its
+products with all columns are the row. So a site gives a column's sums only where all these groups
+are large enough, with outermost values moved inwards, as the encoding does. Columns that any site
+calls hardly unknown, categories and gaps are not looked at, but kept.
 
 Products of columns take more of a class's rows than there are columns, as those of the encoding do
 (`edge_node.data.sums.spread`): they are products over the rows of a class.
@@ -41,6 +42,7 @@ _SCREEN_SHARE = 0.2  # of the numbers that are left, at most: for sums of single
 _PAIRS_SHARE = 0.1  # and with those of pairs
 _MOST_KEPT = 0.5  # share of the inputs beyond which a selection isn't worth a comparison
 _ROWS_PER_COLUMN = 2  # of products, as for `edge_node.data.sums.spread`
+_SAMPLE = 2000  # rows of a class by which its most common values are found, or a few more
 
 
 def planned_screening(
@@ -98,34 +100,67 @@ class Screened:
         return [self.encoder.numeric[place].index for place in self.looked_at]
 
     @cached_property
-    def both(self) -> NDArray[np.int64]:
-        """How many distinct rows of each class (a number: of all) have both values, (C, J, J)."""
-        classes = max(len(self.data.classes), 1)
-        both = np.zeros((classes, len(self.columns), len(self.columns)), dtype=np.int64)
+    def groups(self) -> NDArray[np.int64]:
+        """Distinct rows of each class (a number: of all) in a group, (2, C, J, J): those that have
+        both values; and those that have both, neither of which is the class's most common one.
+        """
+        groups = np.zeros((2, self._classes, len(self.columns), len(self.columns)), dtype=np.int64)
+        common = self._common
+        for i, values in self._distinct():
+            held = ~np.isnan(values)
+            for own, counted in zip((held, held & (values != common[i])), groups, strict=True):
+                of_both = own.T.astype(np.float64) @ own
+                counted[i] += np.rint(of_both).astype(np.int64)
+        return groups
+
+    @property
+    def _common(self) -> Matrix:
+        """Each class's most common value of each column (C, J), among its first rows: one that few
+        of the rows don't have is the most common of those, too.
+        """
+        sample: list[Matrix] = [np.empty((0, len(self.columns)))] * self._classes
+        for i, values in self._distinct():
+            if len(sample[i]) < _SAMPLE:
+                sample[i] = np.vstack([sample[i], values])
+        return np.array([[_most_common(column) for column in each.T] for each in sample])
+
+    @property
+    def _classes(self) -> int:
+        return max(len(self.data.classes), 1)
+
+    def _distinct(self) -> Iterator[tuple[int, Matrix]]:
+        """Distinct rows of each class, in chunks: the class, and the columns' values (n, J)."""
         copies = DistinctRows()
         for batch in self.source.batches():
             first = copies.add(batch)
             values = self.encoding.given.numbers(batch, self.data)[:, self.columns]
-            for i in range(classes):
-                of_class = first & (batch.target == i) if self.data.classes else first
-                held = (~np.isnan(values[of_class])).astype(np.float64)
-                both[i] += np.rint(held.T @ held).astype(np.int64)
-        return both
+            for i in range(self._classes):
+                yield i, values[first & (batch.target == i) if self.data.classes else first]
 
     @property
     def given(self) -> NDArray[np.bool_]:
-        """Of which inputs sums are given (J,): no class has a few values of them."""
-        values = np.diagonal(self.both, axis1=1, axis2=2)
-        few = (values > 0) & (values < self.fewest)
-        return np.logical_not(few.any(axis=0))
+        """Of which inputs sums are given (J,): no class has a few values of them, or a few that
+        aren't its most common one.
+        """
+        few = np.diagonal(self._few, axis1=2, axis2=3)
+        return np.logical_not(few.any(axis=(0, 1)))
 
     @property
     def enough(self) -> NDArray[np.bool_]:
-        """Of which pairs (J, J): each class has values of both in more rows than columns."""
+        """Of which pairs (J, J): each class has values of both in more rows than columns, and not
+        in a few rows two that aren't its most common ones.
+        """
         per_column = _ROWS_PER_COLUMN if self.fewest > 1 else 0
         own = int(np.count_nonzero(self.encoding.given.values[self.columns]))
-        few = self.both < max(self.fewest, per_column * own)
-        return np.logical_not(few.any(axis=0))
+        few = self.groups[0] < max(self.fewest, per_column * own)
+        enough: NDArray[np.bool_] = ~np.any(few | self._few[1], axis=0)
+        return enough
+
+    @property
+    def _few(self) -> NDArray[np.bool_]:
+        """Which groups hold some rows, but too few."""
+        few: NDArray[np.bool_] = (self.groups > 0) & (self.groups < self.fewest)
+        return few
 
     def __iter__(self) -> Iterator[tuple[Matrix, Matrix]]:
         """Chunks of standardised inputs and centred targets."""
@@ -188,3 +223,9 @@ async def agree_kept(
     resolution = screening.inputs if screening.pairs else 0
     _, chosen = await sum_and_decide(network, SCREEN, local, decide, features=resolution)
     return read_kept(chosen, inputs, step=str(SCREEN))
+
+
+def _most_common(values: Vector) -> float:
+    """NaN if there is none."""
+    found, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    return float(found[counts.argmax()]) if len(found) else np.nan

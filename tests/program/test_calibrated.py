@@ -9,6 +9,7 @@ import pytest
 from edge_node.arrays import Vector
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task, Which
 from edge_node.data.sources.source import Batch, MemorySource, open_source
+from edge_node.inference.regression.calibration import PRIOR_ROWS
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import IntervalPredictions, Model
 from edge_node.program.simulation import simulate, simulate_pooled
@@ -177,3 +178,22 @@ def test_a_files_rows_are_taken_by_their_times(tmp_path: Path) -> None:
     found, expected = (simulate(TIMED, each, allowance=ANY)["node-0"] for each in (files, sources))
     np.testing.assert_allclose(scores(found), scores(expected), rtol=1e-9)
     assert factor(found) == pytest.approx(factor(expected), rel=1e-9)
+
+
+def few(rows: int, seed: int) -> MemorySource:
+    """Rows of a small site."""
+    part = walk(seed)[0]
+    assert part.target is not None
+    return MemorySource((Batch(part.numeric[:rows], part.categorical[:rows], part.target[:rows]),))
+
+
+@pytest.mark.parametrize("spec", [SPEC, TIMED], ids=["exchangeable", "timed"])
+def test_a_site_that_holds_out_few_rows_gives_no_scores(spec: FederationSpec) -> None:
+    """Of nine rows four are later ones; of four, all are left out in turn. Pooled rows, too."""
+    small, held = (9, 75 + 40) if spec is TIMED else (4, 150 + 80)
+    sources = {"a": few(150, 0), "b": few(80, 1), "c": few(small, 2)}
+    nodes = simulate(spec, sources, allowance=ANY)["a"]
+    for model in (nodes, simulate_pooled(spec, sources, allowance=ANY)):
+        assert scores(model)[:-1].sum() == pytest.approx(held + PRIOR_ROWS)
+    enough = simulate(spec, {**sources, "c": few(small + 1, 2)}, allowance=ANY)["a"]
+    assert scores(enough)[:-1].sum() == pytest.approx(held + 5 + PRIOR_ROWS)

@@ -73,6 +73,11 @@ class HeldOut:
         return len(self.errors)
 
     @property
+    def distinct(self) -> int:
+        """At least how many of the rows are distinct: copies of one have the same error."""
+        return len(np.unique(self.errors))
+
+    @property
     def scores(self) -> HeldOutScores:
         """What of them is summed."""
         return HeldOutScores.of(self.errors / self.deviations)
