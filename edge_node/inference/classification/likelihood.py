@@ -47,6 +47,7 @@ _SLOPES = np.array(
     ]
 )
 _POINTS_LOG2 = 7  # and as many mirrored
+_ROWS_AT_ONCE = 8192  # of all points: half a megabyte for eight classes
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,34 @@ def average(offsets: Vector, mean: Matrix, covariance: Matrix) -> Expectations:
     if len(offsets) == 2:
         difference = offsets[1] - offsets[0] + np.sqrt(2.0) * mean[:, 0]
         return _average_logistic(difference, 2.0 * covariance[:, 0, 0])
-    from scipy.special import log_softmax  # a tenth of a second, and for no regression
-
-    Q = contrast(len(offsets))
+    Q, q = contrast(len(offsets)), mean.shape[1]
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.transpose(0, 2, 1)
     logits, spread = offsets + mean @ Q.T, Q @ root
-    points = _normal_points(mean.shape[1])
+    points = _normal_points(q)
     log_p, p = np.zeros_like(logits), np.zeros_like(logits)
-    curvature = np.zeros((len(mean), len(pairs(mean.shape[1]))))
-    for point in points:
-        each = log_softmax(logits + spread @ point, axis=1)
-        log_p += each
-        p += np.exp(each)
-        curvature += softmax_curvature(np.exp(each))
-    return Expectations(log_p / len(points), p / len(points), curvature / len(points))
+    products = np.zeros((len(mean), q, q))
+    for some in np.array_split(points, _parts(len(mean), len(points))):
+        each = logits + (spread @ some.T).transpose(2, 0, 1)
+        log_p += _to_log_softmax(each).sum(axis=0)
+        p += np.exp(each, out=each).sum(axis=0)
+        turned = (each @ Q).transpose(1, 0, 2)
+        products += turned.transpose(0, 2, 1) @ turned
+    log_p, p, products = (total / len(points) for total in (log_p, p, products))
+    j, k = np.array(pairs(q)).T
+    return Expectations(log_p, p, p @ (Q[:, j] * Q[:, k]) - products[:, j, k])
+
+
+def _parts(rows: int, points: int) -> int:
+    """In how many parts the points are taken, so that few rows aren't a loop over points."""
+    return min(points, -(-rows * points // _ROWS_AT_ONCE) or 1)
+
+
+def _to_log_softmax(logits: Matrix) -> Matrix:
+    """Log probabilities along the last axis, in place."""
+    logits -= logits.max(axis=-1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return logits
 
 
 def softmax_curvature(p: Matrix) -> Matrix:
