@@ -210,7 +210,7 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metric_repetitions: int = 3  # at most; 0 keeps the inputs as they are
     newton_steps: int = 12  # at most; stops when converged. 0: label regression only
     distribution: Distribution = Distribution.AUTO  # survival: of the times
-    site_refinement: bool = True  # regression: refine the posterior with a site's own rows
+    site_refinement: bool = True  # regression and classes: refine the posterior with own rows
     site_block_rows: int = 2000  # rows of a block, within which a site models how rows depend
     site_rows: int = 8000  # rows that a site keeps in all blocks, on disk beside the model
     seed: int = 0

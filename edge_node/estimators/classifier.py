@@ -12,7 +12,7 @@ from edge_node.arrays import Matrix
 from edge_node.config import Task
 from edge_node.data.sources.schema import clean_label
 from edge_node.estimators.errors import InputError
-from edge_node.estimators.estimator import Estimator
+from edge_node.estimators.estimator import Estimator, posterior_of
 from edge_node.estimators.sources import Target
 from edge_node.model.model import ClassPredictions, Model
 
@@ -80,24 +80,34 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
         self.classes_ = classes
         return self
 
-    def predict_proba(self, X: Any) -> Matrix:
+    def predict_proba(self, X: Any, *, site: object = None, which: str = "auto") -> Matrix:
         """Class probabilities (n, C) at X (n, d), in the order of ``classes_``; rows sum to one.
+
+        Args:
+            X: rows as in `fit`.
+            site: answer as this site's node would. None: as the only node, or the loaded one; with
+                several sites, by the posterior that they share.
+            which: the posterior: "global", which all nodes share; "site", refined with the rows of
+                the node that answers; or "auto", the one that the site prefers.
 
         Raises:
             NotFittedError: neither fitted nor loaded.
-            ValueError: X is not of the form that was learnt from.
+            ValueError: X is not of the form that was learnt from; no such site or posterior; the
+                node that answers has no posterior of its own.
         """
+        return self._class_answers(X, site, which).probabilities
+
+    def predict(self, X: Any, *, site: object = None, which: str = "auto") -> NDArray[Any]:
+        """The most probable label (n,) at X (n, d). Arguments and errors as of `predict_proba`."""
+        labels: NDArray[Any] = self.classes_[self._class_answers(X, site, which).labels]
+        return labels
+
+    def _class_answers(self, X: Any, site: object, which: str) -> ClassPredictions:
         check_is_fitted(self)
-        answers = self._answers(X, self.model_)
+        answers = self._answers(X, self._at(site), posterior_of(which))
         if not isinstance(answers, ClassPredictions):
             raise TypeError("a classifier's model predicts probabilities")
-        return answers.probabilities
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable label (n,) at X (n, d). Raises as `predict_proba`."""
-        probabilities = self.predict_proba(X)
-        labels: NDArray[Any] = self.classes_[np.argmax(probabilities, axis=1)]
-        return labels
+        return answers
 
     def _keep(self, model: Model) -> None:
         super()._keep(model)

@@ -32,12 +32,14 @@ from edge_node.estimators.importances import importances
 from edge_node.estimators.parameters import check_switch, check_threads, checked_spec, warnings_of
 from edge_node.estimators.sources import Target, check_width, counted_rows, dense_parts, sources_of
 from edge_node.estimators.tables import columns_of, is_frame, rows_of, rows_of_numbers, table_of
+from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.numerics.streaming import blas_threads
+from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.local import joined
 from edge_node.model.model import Model, Notes, Predictions
 from edge_node.program.simulation import simulate
 
-__all__ = ["Estimator"]
+__all__ = ["Estimator", "posterior_of"]
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type hints
@@ -218,6 +220,21 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
             check_width(numbers)
         return numbers
 
+    def _at(self, site: object) -> Model:
+        """The model that answers. Raises InputError: no such site."""
+        if site is None:
+            return self.model_
+        sites: dict[str, Model] = getattr(self, "sites_", {})
+        if str(site) not in sites:
+            raise InputError(
+                "no such site",
+                where="site",
+                expected=" or ".join(["None", *map(repr, sites)]),
+                found=repr(site),
+                remedy="Name one of the sites that `fit` was given",
+            )
+        return sites[str(site)]
+
     def _answers(
         self, X: Any, model: Model, which: Which = Which.AUTO, **asked: Any
     ) -> Predictions:
@@ -285,11 +302,21 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
 
 def _sharing(model: Model, first: Model) -> Model:
     """A site's model, which shares with ``first`` the posterior that all sites have."""
-    own = model.refinement
-    if own is not None:
-        refined = replace(own.posterior, features=first.posterior.features)
-        own = replace(own, posterior=refined)
-    return replace(model, posterior=first.posterior, refinement=own)
+    own, shared = model.refinement, first.posterior
+    if isinstance(own, Refinement):
+        own = replace(own, posterior=replace(own.posterior, features=shared.features))
+    elif own is not None and isinstance(shared, ClassPosterior):
+        own = own.on(shared)
+    return replace(model, posterior=shared, refinement=own)
+
+
+def posterior_of(name: str) -> Which:
+    """The posterior by its name. Raises InputError: no such posterior."""
+    if name not in list(Which):
+        raise InputError(
+            "no such posterior", where="which", expected=" or ".join(Which), found=repr(name)
+        )
+    return Which(name)
 
 
 def _fields(table: msgspec.Struct | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from edge_node.estimators.regressor import TangentMeshRegressor
 from edge_node.estimators.sources import Target
 from edge_node.inference.evaluation.task_scores import concordance
 from edge_node.model.answers import TimePredictions
-from edge_node.model.model import ClassPredictions, IntervalPredictions
+from edge_node.model.model import IntervalPredictions
 
 __all__ = ["TangentMeshCountRegressor", "TangentMeshOrdinalClassifier", "TangentMeshSurvival"]
 
@@ -132,16 +132,11 @@ class TangentMeshOrdinalClassifier(TangentMeshClassifier):
             X, y, classes, np.searchsorted(held, values), rows=rows, sites=sites
         )
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The median class (n,) at X (n, d): as likely to be exceeded as not. Raises as
-        `predict_proba`.
+    def predict(self, X: Any, *, site: object = None, which: str = "auto") -> NDArray[Any]:
+        """The median class (n,) at X (n, d): as likely to be exceeded as not. Arguments and errors
+        as of `predict_proba`.
         """
-        check_is_fitted(self)
-        answers = self._answers(X, self.model_)
-        if not isinstance(answers, ClassPredictions):
-            raise TypeError("a classifier's model predicts probabilities")
-        labels: NDArray[Any] = self.classes_[answers.labels]
-        return labels
+        return super().predict(X, site=site, which=which)
 
 
 class TangentMeshSurvival(Estimator):

@@ -8,11 +8,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edge_node.arrays import Vector
-from edge_node.config import Task, Which
-from edge_node.estimators.errors import InputError
-from edge_node.estimators.estimator import Estimator
+from edge_node.config import Task
+from edge_node.estimators.estimator import Estimator, posterior_of
 from edge_node.estimators.sources import Target, latest_first
-from edge_node.model.model import IntervalPredictions, Model
+from edge_node.model.model import IntervalPredictions
 
 __all__ = ["TangentMeshRegressor"]
 
@@ -49,7 +48,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
             count alike.
         newton_steps: iterations at most, of all but a regressor, which needs none.
         distribution: of times to an event, "lognormal", "weibull" or "auto".
-        site_refinement: whether each site refines the shared model with its own rows (regressor).
+        site_refinement: whether each site refines the shared model with its own rows.
         site_block_rows: rows of a block, within which a site models how rows depend.
         site_rows: rows that a site keeps in blocks.
         seed: of all random draws; the same seed gives the same model.
@@ -143,30 +142,7 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
             UserWarning: rows have categories that were not learnt from.
         """
         check_is_fitted(self)
-        answers = self._answers(X, self._at(site), _which(which))
+        answers = self._answers(X, self._at(site), posterior_of(which))
         if not isinstance(answers, IntervalPredictions):
             raise TypeError("a regressor's model predicts intervals")
         return (answers.mean, answers.sd) if return_std else answers.mean
-
-    def _at(self, site: object) -> Model:
-        """The model that answers."""
-        if site is None:
-            return self.model_
-        sites: dict[str, Model] = getattr(self, "sites_", {})
-        if str(site) not in sites:
-            raise InputError(
-                "no such site",
-                where="site",
-                expected=" or ".join(["None", *map(repr, sites)]),
-                found=repr(site),
-                remedy="Name one of the sites that `fit` was given",
-            )
-        return sites[str(site)]
-
-
-def _which(name: str) -> Which:
-    if name not in list(Which):
-        raise InputError(
-            "no such posterior", where="which", expected=" or ".join(Which), found=repr(name)
-        )
-    return Which(name)

@@ -20,7 +20,7 @@ from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.features.nystrom import Features
+from edge_node.inference.classification.refinement import ClassRefinement
 from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
@@ -160,15 +160,16 @@ Predictions: TypeAlias = IntervalPredictions | ClassPredictions | TimePrediction
 class Model:
     """Encoder and posterior under one schema, with their provenance.
 
-    ``refinement`` is this site's own, where it has one (regression); ``prefers_site`` says whether
-    it answers unless another posterior is asked for. ``notes`` are an estimator's.
+    ``refinement`` is this site's own, where it has one (of a regression, or of classes);
+    ``prefers_site`` says whether it answers unless another posterior is asked for. ``notes`` are an
+    estimator's.
     """
 
     data: DataSpec
     encoder: Encoder
     posterior: Posterior | ClassPosterior | LatentPosterior
     provenance: Provenance
-    refinement: Refinement | None = None
+    refinement: Refinement | ClassRefinement | None = None
     prefers_site: bool = False
     notes: Notes | None = None
 
@@ -202,11 +203,13 @@ class Model:
         inputs = self.encoder.encode(batch)
         warnings = (*self.provenance.warnings, *self.encoder.warnings_for(batch))
         if isinstance(self.posterior, ClassPosterior):
-            probabilities = self.posterior.predict_proba(inputs)
+            assert not isinstance(refinement, Refinement)  # noqa: S101 - of the same task
+            probabilities = (refinement or self.posterior).predict_proba(inputs)
             warnings += self._never_predicted(self.posterior, probabilities)
             return ClassPredictions(self.data.classes, probabilities, warnings)
         if isinstance(self.posterior, LatentPosterior):
             return self._through_likelihood(self.posterior, inputs, level, times, warnings)
+        assert not isinstance(refinement, ClassRefinement)  # noqa: S101 - of the same task
         mean, variance, widths = self._observation(inputs, refinement, level)
         mean, deviation = self.encoder.unscale(mean, np.sqrt(variance))
         half_width = widths * deviation
@@ -268,7 +271,7 @@ class Model:
             mean, variance = self.posterior.predict(inputs)
         return mean[:, None], np.sqrt(variance)[:, None]
 
-    def _answering(self, which: Which) -> Refinement | None:
+    def _answering(self, which: Which) -> Refinement | ClassRefinement | None:
         """The refinement, if it is asked for or preferred; else None."""
         refinement = self.refinement
         if which is Which.SITE and refinement is None:
@@ -277,7 +280,7 @@ class Model:
                 where="posterior",
                 expected="auto or global",
                 found="site",
-                remedy="Refinement is for regression, and `model.site_refinement` turns it on",
+                remedy="Refinement is for regression and classes; `model.site_refinement` turns it on",
             )
         if which is Which.GLOBAL or refinement is None:
             return None
@@ -342,7 +345,7 @@ class Model:
             provenance = msgspec.convert(header["provenance"], Provenance)
             notes = msgspec.convert(header["notes"], Notes | None)
         with refusing_damage(_site_path(path)):
-            own = _read_refinement(_site_path(path), text, posterior.features)
+            own = _read_refinement(_site_path(path), text, posterior)
         return cls(data, encoder, posterior, provenance, *own, notes=notes)
 
 
@@ -359,8 +362,8 @@ def _site_path(path: Path) -> Path:
 
 
 def _read_refinement(
-    path: Path, header: bytes, features: Features
-) -> tuple[Refinement | None, bool]:
+    path: Path, header: bytes, posterior: Posterior | ClassPosterior | LatentPosterior
+) -> tuple[Refinement | ClassRefinement | None, bool]:
     """The site's part, if there is one and it belongs to the model with this header; and whether
     the site prefers it.
     """
@@ -369,4 +372,7 @@ def _read_refinement(
     arrays = read_archive(path)
     if arrays.pop("header").tobytes() != header:
         return None, False
-    return Refinement.from_arrays(arrays, features), bool(arrays["prefers_site"])
+    prefers = bool(arrays["prefers_site"])
+    if isinstance(posterior, ClassPosterior):
+        return ClassRefinement.from_arrays(arrays, posterior), prefers
+    return Refinement.from_arrays(arrays, posterior.features), prefers

@@ -26,6 +26,7 @@ from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.classification.refinement import ClassRefinement
 from edge_node.inference.evaluation.explained import (
     Explained,
     explained_classes,
@@ -40,6 +41,7 @@ from edge_node.network.base import Network
 from edge_node.program.allowances import allowance_of, check_minimum
 from edge_node.program.calibration import agree_calibration, calibrate_site
 from edge_node.program.candidates import Candidate, agree_fits
+from edge_node.program.class_refinement import refined_classes
 from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
 from edge_node.program.landmarks import NOTHING
@@ -179,7 +181,7 @@ class _Learnt:
         step: the step whose total the posterior is made of.
         uncovered_share: the share of the prior variance that the landmarks don't cover.
         explained: how much it explains; None: a node was lost, and it can't be told.
-        refinement: this site's own (regression).
+        refinement: this site's own.
         prefers_site: whether the refinement predicts this site's rows better than the posterior.
     """
 
@@ -188,7 +190,7 @@ class _Learnt:
     step: Step
     uncovered_share: float
     explained: Explained | None
-    refinement: Refinement | None = None
+    refinement: Refinement | ClassRefinement | None = None
     prefers_site: bool = False
 
 
@@ -236,7 +238,8 @@ async def _step_by_step(
     else:
         explained = explained_classes(found, sums.count, offsets, price)
     lost = network.steps[network.attempt(step)] != network.steps[network.attempt(fit.step)]
-    return _Learnt(candidate, posterior, step, share, None if lost else explained)
+    own = refined_classes(rows, posterior, spec.model)
+    return _Learnt(candidate, posterior, step, share, None if lost else explained, *own)
 
 
 async def _regression(

@@ -167,10 +167,29 @@ def test_sites_change_nothing_for_a_classifier() -> None:
     sites = np.where(y == 1, "benign only", np.arange(len(y)) % 2)
     spread = TangentMeshClassifier(**SMALL).fit(X, y, sites=sites)
     batch = replace(batch_of(spread, X), target=y.astype(float))
-    found = simulate_pooled(spread.spec_, sources_of(batch, sites)).predict(batch)
+    found = simulate_pooled(spread.spec_, sources_of(batch, sites))
+    found = found.predict(batch, which=Which.GLOBAL)
     assert isinstance(found, ClassPredictions)
     np.testing.assert_allclose(spread.predict_proba(X), found.probabilities, atol=1e-8)
     assert spread.score(X, y) > 0.9
+
+
+def test_a_site_answers_for_its_own_classes() -> None:
+    """Where two sites have opposite labels, each is right about its own rows, and what they share
+    about neither.
+    """
+    X = np.random.default_rng(0).normal(size=(240, 3))
+    sites = np.arange(240) % 2
+    y = np.where((X[:, 0] > 0) == (sites == 1), "up", "down")
+    fitted = TangentMeshClassifier(**SMALL).fit(X, y, sites=sites)
+    assert (fitted.predict(X) == y).mean() < 0.7
+    for site in range(2):
+        own = sites == site
+        assert (fitted.predict(X[own], site=site) == y[own]).mean() > 0.9
+        shared = fitted.predict_proba(X, site=site, which="global")
+        np.testing.assert_array_equal(shared, fitted.predict_proba(X))
+    with pytest.raises(ValueError, match=r"no such site.*found 'bern'"):
+        fitted.predict(X, site="bern")
 
 
 def test_many_rows_are_parts_of_a_source() -> None:

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_node.arrays import Matrix
 from edge_node.config import Task, Which
 from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
@@ -171,3 +172,55 @@ def test_a_classifier_has_one_posterior_in_one_sweep_if_need_be(tmp_path: Path) 
     assert (found.probabilities.argmax(axis=1) == batch.target).mean() > 0.6
     with pytest.raises(DataError, match="holds no posterior of its own"):
         models[0].predict(batch, which=Which.SITE)
+
+
+def test_a_classifier_is_refined_as_a_regression_is(tmp_path: Path) -> None:
+    """Sites share one posterior, answer by themselves if asked, and their rows stay in a file of
+    their own.
+    """
+    spec = spec_for(Task.CLASSIFICATION, 3, site_refinement=True)
+    batch = rows_for(spec, 120, 5)
+    one, other = learn(
+        spec, [part(batch, rows) for rows in np.split(np.arange(120), [50])]
+    ).values()
+    answers = {
+        (i, which): _probabilities(model, batch, which)
+        for i, model in enumerate((one, other))
+        for which in Which
+    }
+    np.testing.assert_array_equal(answers[0, Which.GLOBAL], answers[1, Which.GLOBAL])
+    assert np.abs(answers[0, Which.SITE] - answers[1, Which.SITE]).max() > 1e-3
+    for prefers, which in ((True, Which.SITE), (False, Which.GLOBAL)):
+        changed = replace(one, prefers_site=prefers)
+        changed.save(tmp_path / "model.npz")
+        for each in (changed, Model.load(tmp_path / "model.npz")):
+            np.testing.assert_array_equal(
+                _probabilities(each, batch, Which.AUTO), answers[0, which]
+            )
+    assert (tmp_path / "model.site.npz").stat().st_mode & 0o777 == 0o600
+    with np.load(tmp_path / "model.npz") as archive:
+        assert not {"inputs", "targets", "shift"} & set(archive.files)
+
+
+def test_refining_a_classifier_tells_nothing() -> None:
+    """The same sums, and the same shared posterior, bit for bit."""
+    found = []
+    for refines in (True, False):
+        spec = spec_for(Task.CLASSIFICATION, 3, site_refinement=refines)
+        batch = rows_for(spec, 120, 5)
+        parts = [part(batch, rows) for rows in np.array_split(np.arange(120), 3)]
+        found.append(next(iter(learn(spec, parts).values())))
+    refined, plain = found
+    assert refined.refinement is not None
+    assert plain.refinement is None
+    assert refined.provenance.sums == plain.provenance.sums
+    assert refined.provenance.bill == plain.provenance.bill
+    theirs = plain.posterior.to_arrays()
+    for name, array in refined.posterior.to_arrays().items():
+        np.testing.assert_array_equal(array, theirs[name])
+
+
+def _probabilities(model: Model, batch: Batch, which: Which) -> Matrix:
+    found = model.predict(batch, which=which)
+    assert isinstance(found, ClassPredictions)
+    return found.probabilities

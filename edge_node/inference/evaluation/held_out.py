@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.inference.evaluation.loo import leave_one_out_predictions
+from edge_node.inference.features.blocks import RowRange
 from edge_node.inference.messages.evidence import Evidence
 from edge_node.inference.numerics.hashing import row_hashes
 from edge_node.inference.numerics.streaming import blocks
-from edge_node.inference.regression.blocks import RowRange
 from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior

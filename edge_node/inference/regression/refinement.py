@@ -41,11 +41,11 @@ from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.errors import NumericalError
+from edge_node.inference.features.blocks import Block, BlockTree, RowRange, first_blocks
 from edge_node.inference.features.nystrom import Arrays, Features
 from edge_node.inference.messages.evidence import LEAST_RESIDUAL, NOISE_RANGE, Evidence
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
-from edge_node.inference.regression.blocks import Block, BlockTree, RowRange, first_blocks
 from edge_node.inference.regression.calibration import Calibration
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
 
 from edge_node.arrays import Matrix, Vector
+from edge_node.inference.features.blocks import Block
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian, cholesky
-from edge_node.inference.regression.blocks import Block
 from edge_node.inference.regression.conditional import ConditionalStatistics
 from edge_node.inference.regression.posterior import Posterior
 

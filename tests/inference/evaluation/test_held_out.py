@@ -11,7 +11,7 @@ from edge_node.inference.evaluation.held_out import (
     left_out_global,
     left_out_refined,
 )
-from edge_node.inference.regression.blocks import Block
+from edge_node.inference.features.blocks import Block
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows, Refinement, refine, refine_alike

@@ -17,6 +17,7 @@ from edge_node.inference.classification.expansion import local_expansion
 from edge_node.inference.classification.likelihood import Softmax, average, pairs
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.variational import VariationalState
+from edge_node.inference.features.blocks import Block, first_blocks, nearest_block
 from edge_node.inference.features.metric import (
     MetricKind,
     gradient_outer_product,
@@ -27,7 +28,6 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import LEAST_RESIDUAL, Spectrum, best_evidence
 from edge_node.inference.numerics.eigenbasis import Eigenbasis
 from edge_node.inference.regression import refinement as refinement_module
-from edge_node.inference.regression.blocks import Block, first_blocks, nearest_block
 from edge_node.inference.regression.conditional import local_conditional
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement

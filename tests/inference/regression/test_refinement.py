@@ -6,15 +6,15 @@ from scipy.linalg import block_diag
 from scipy.stats import multivariate_normal
 
 from edge_node.arrays import Matrix
-from edge_node.inference.features.metric import metric_from
-from edge_node.inference.features.nystrom import Features
-from edge_node.inference.regression.blocks import (
+from edge_node.inference.features.blocks import (
     Block,
     BlockTree,
     RowRange,
     first_blocks,
     nearest_block,
 )
+from edge_node.inference.features.metric import metric_from
+from edge_node.inference.features.nystrom import Features
 from edge_node.inference.regression.conditional import ConditionalStatistics
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement

@@ -1,4 +1,4 @@
-"""Blocks of a site's own rows that lie close together, for ``refinement``."""
+"""Blocks of a site's own rows that lie close together: where a site refines what all share."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,9 +82,12 @@ def first_blocks(rows: Rows, most: int, size: int) -> list[Block]:
 
 
 def _halved(X: Matrix, rows: Indices, size: int) -> Iterator[Indices]:
-    """Split at the median along the direction of most variance until small enough."""
+    """Split at the median along the direction of most variance until small enough.
+
+    Rows stay in their order, so what is next to each other in a block came close in time.
+    """
     if len(rows) <= size:
-        yield rows
+        yield np.sort(rows)
         return
     order = np.argsort(X[rows] @ _main_direction(X[rows]), kind="stable")
     for half in np.array_split(rows[order], 2):
