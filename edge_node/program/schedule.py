@@ -366,6 +366,16 @@ def _largest(numbers: Callable[[int], int], left: int, most: int) -> int:
 
 
 def _too_few(allowance: Allowance, spec: FederationSpec) -> CohortRefusedError:
+    if allowance.features < _FEWEST <= allowance.rows // ROWS_PER_FEATURE:
+        return CohortRefusedError(
+            "a class has too few rows for a model",
+            where="the smallest class, without its largest sites",
+            expected=f"rows that may tell of {_FEWEST} features",
+            found=f"{allowance.class_rows}, which tell of {allowance.features}",
+            remedy="Leave the class out: a site gives no rows of a class of which it has fewer than"
+            f" `min_rows_per_category`, so set that to more than {allowance.class_rows}; or wait"
+            " for more of its rows",
+        )
     return CohortRefusedError(
         "the federation's rows may tell too little for a model",
         where=f"{allowance.rows} distinct rows without those of the largest sites",

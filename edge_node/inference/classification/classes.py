@@ -35,7 +35,8 @@ def class_offsets(counts: Vector) -> Vector:
         raise NumericalError(
             "classification needs rows of at least two classes",
             found=f"rows of {np.count_nonzero(counts > 0)}",
-            remedy="A site gives rows of a class only if it has `min_rows_per_category` of them",
+            remedy="A site gives rows of a class only if it has `min_rows_per_category` of them;"
+            " where all but one class are rarer, there is nothing to learn",
         )
     held = np.maximum(counts, 0.5)
     offsets: Vector = np.log(held / held.sum())
