@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from benchmarks.accuracy import WAYS, measure_accuracy, summarise
+from benchmarks.classifiers import CASES, measure_classifiers, wins
 from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import COLLECTIONS
 from benchmarks.disclosure.curve import measure_disclosure
@@ -365,6 +366,33 @@ def images(
         {"benchmark": "images", "rows": found},
         as_json=as_json,
         text=lambda: console.table(*_cells(found)),
+    )
+
+
+@cli.command()
+@click.argument("sets", nargs=-1, type=click.Choice(list(CASES)))
+@click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
+@click.option("--splits", type=click.IntRange(1, 4), default=3, show_default=True)
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write every split's figures.")
+@console.json_option
+def classifiers(
+    *, sets: tuple[str, ...], data: Path, splits: int, file: Path | None, as_json: bool
+) -> None:
+    """Accuracy and log loss of classifiers of several sites, of each site alone, and of peers."""
+    rows = []
+    measured = measure_classifiers(
+        sets or tuple(CASES), data, splits=splits, model=ModelSpec(), tell=console.explain
+    )
+    for row in measured:
+        rows.append(row)
+        console.explain("  " + "  ".join(f"{k} {v}" for k, v in shortened(row).items()))
+    if file is not None:
+        write_csv(rows, file, _command())
+    summary = wins(rows)
+    console.emit(
+        {"benchmark": "classifiers", "summary": summary},
+        as_json=as_json,
+        text=lambda: console.table(*_cells(summary)),
     )
 
 

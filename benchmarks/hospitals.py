@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import allowance_for, learn, learn_alone
 from benchmarks.datasets import take
 from benchmarks.figures import Row
-from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task, Which
 from edge_node.data.sources.source import Batch
 from edge_node.demo.data.csv_file import load_csv
 from edge_node.inference.evaluation import metrics
 from edge_node.model.model import ClassPredictions, Model
 
-__all__ = ["measure_hospitals", "read_hospitals"]
+__all__ = ["SEED", "measure_hospitals", "read_hospitals", "split_hospital"]
 
 _CATEGORIES = {"chest_pain_type": ("2", "3", "4"), "resting_ecg": ("1", "2")}  # the first dropped
-_SEED = 43
+SEED = 43
 
 Indices = NDArray[np.intp]
 
@@ -40,23 +40,26 @@ def measure_hospitals(
     """
     batch, sites, schema = read_hospitals(data, indicator=indicator)
     names = list(dict.fromkeys(sites))
-    splits = [_split(np.flatnonzero(sites == name), batch) for name in names]
+    splits = [split_hospital(np.flatnonzero(sites == name), batch, SEED) for name in names]
     train = np.concatenate([own for own, _ in splits])
     tests = [take(batch, own) for _, own in splits]
     spec = FederationSpec(name="hospitals", data=schema, model=model, most_told=most_told)
     parts = {name: take(batch, own) for name, (own, _) in zip(names, splits, strict=True)}
     allowance = allowance_for(spec, parts)
-    federated = next(iter(learn(spec, parts, allowance).values()))
+    models = learn(spec, parts, allowance)
+    at_sites = [_answer(*each) for each in zip(models.values(), tests, strict=True)]
+    federated = next(iter(models.values()))
     (pooled,) = learn(spec, {"pooled": take(batch, train)}, allowance).values()
     rows = [
         {
             "way": "federated",
-            **_figures([_answer(federated, test) for test in tests], tests),
+            **_figures([_answer(federated, test, Which.GLOBAL) for test in tests], tests),
             "sums": federated.provenance.sums,
             "kernel": federated.provenance.kernel,
             "landmark_kind": str(federated.provenance.landmark_kind),
         },
-        {"way": "pooled", **_figures([_answer(pooled, test) for test in tests], tests)},
+        {"way": "site", **_figures(at_sites, tests)},
+        {"way": "pooled", **_figures([_answer(pooled, t, Which.GLOBAL) for t in tests], tests)},
     ]
     own = [_alone(spec, part, test) for part, test in zip(parts.values(), tests, strict=True)]
     rows.append({"way": "alone", **_figures(own, tests)})
@@ -98,7 +101,8 @@ def read_hospitals(data: Path, *, indicator: bool) -> tuple[Batch, NDArray[np.ob
     return Batch(numeric, categorical, y), sites, schema
 
 
-def _split(rows: Indices, batch: Batch) -> tuple[Indices, Indices]:
+def split_hospital(rows: Indices, batch: Batch, seed: int) -> tuple[Indices, Indices]:
+    """One hospital's rows to learn from, and those to judge by."""
     from sklearn.model_selection import train_test_split
 
     assert batch.target is not None  # noqa: S101 - as read
@@ -108,15 +112,15 @@ def _split(rows: Indices, batch: Batch) -> tuple[Indices, Indices]:
         rows,
         test_size=1 - 0.66,
         train_size=0.66,
-        random_state=_SEED,
+        random_state=seed,
         shuffle=True,
         stratify=y if many else None,
     )
     return train, test
 
 
-def _answer(model: Model, batch: Batch) -> NDArray[np.float64]:
-    answer = model.predict(batch)
+def _answer(model: Model, batch: Batch, which: Which = Which.AUTO) -> NDArray[np.float64]:
+    answer = model.predict(batch, which=which)
     assert isinstance(answer, ClassPredictions)  # noqa: S101 - a classification
     return answer.probabilities
 

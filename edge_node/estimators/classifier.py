@@ -14,7 +14,7 @@ from edge_node.data.sources.schema import clean_label
 from edge_node.estimators.errors import InputError
 from edge_node.estimators.estimator import Estimator, posterior_of
 from edge_node.estimators.sources import Target
-from edge_node.model.model import ClassPredictions, Model
+from edge_node.model.model import ClassPredictions, Model, Predictions
 
 __all__ = ["TangentMeshClassifier"]
 
@@ -95,23 +95,26 @@ class TangentMeshClassifier(ClassifierMixin, Estimator):  # type: ignore[misc] #
             ValueError: X is not of the form that was learnt from; no such site or posterior; the
                 node that answers has no posterior of its own.
         """
-        return self._class_answers(X, site, which).probabilities
+        check_is_fitted(self)
+        answers = self._answers(X, self._at(site), posterior_of(which))
+        return _of_classes(answers).probabilities
 
     def predict(self, X: Any, *, site: object = None, which: str = "auto") -> NDArray[Any]:
         """The most probable label (n,) at X (n, d). Arguments and errors as of `predict_proba`."""
-        labels: NDArray[Any] = self.classes_[self._class_answers(X, site, which).labels]
-        return labels
-
-    def _class_answers(self, X: Any, site: object, which: str) -> ClassPredictions:
         check_is_fitted(self)
         answers = self._answers(X, self._at(site), posterior_of(which))
-        if not isinstance(answers, ClassPredictions):
-            raise TypeError("a classifier's model predicts probabilities")
-        return answers
+        labels: NDArray[Any] = self.classes_[_of_classes(answers).labels]
+        return labels
 
     def _keep(self, model: Model) -> None:
         super()._keep(model)
         self.classes_ = _labels(model)
+
+
+def _of_classes(answers: Predictions) -> ClassPredictions:
+    if not isinstance(answers, ClassPredictions):
+        raise TypeError("a classifier's model predicts probabilities")
+    return answers
 
 
 def _labels(model: Model) -> NDArray[Any]:

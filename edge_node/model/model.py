@@ -280,7 +280,7 @@ class Model:
                 where="posterior",
                 expected="auto or global",
                 found="site",
-                remedy="Refinement is for regression and classes; `model.site_refinement` turns it on",
+                remedy="It takes `model.site_refinement`, for a regression or for classes",
             )
         if which is Which.GLOBAL or refinement is None:
             return None

@@ -44,7 +44,7 @@ def test_a_site_knows_its_own_rare_class() -> None:
 
 
 def test_a_class_that_bounds_the_run_is_named_with_the_way_out() -> None:
-    """Six rows of one open column tell of two features only, or three. Left out, they bound nothing."""
+    """Six rows of one open column tell of three features at most. Left out, they bound nothing."""
     X, y, sites = rows(6, columns=1, common=600)
     with pytest.raises(ValueError, match=r"class has too few rows.*`min_rows_per_category`") as no:
         TangentMeshClassifier(**SMALL).fit(X, y, sites=sites)
