@@ -238,7 +238,7 @@ async def _step_by_step(
     else:
         explained = explained_classes(found, sums.count, offsets, price)
     lost = network.steps[network.attempt(step)] != network.steps[network.attempt(fit.step)]
-    own = refined_classes(rows, posterior, spec.model)
+    own = refined_classes(rows, posterior, spec.model, timed=bool(spec.data.time))
     return _Learnt(candidate, posterior, step, share, None if lost else explained, *own)
 
 

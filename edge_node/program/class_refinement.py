@@ -17,7 +17,7 @@ _MOST_JUDGED = 4  # such blocks
 
 
 def refined_classes(
-    rows: EncodedRows, posterior: ClassPosterior, model: ModelSpec
+    rows: EncodedRows, posterior: ClassPosterior, model: ModelSpec, *, timed: bool = False
 ) -> tuple[ClassRefinement | None, bool]:
     """A site's refinement of the classifier, and whether the site prefers it.
 
@@ -28,6 +28,7 @@ def refined_classes(
         rows: those with which this node took part.
         posterior: the shared one.
         model: how many rows are kept, in blocks of what size.
+        timed: whether rows come in the order of time, the latest first.
     """
     if not model.site_refinement:
         return None, False
@@ -35,7 +36,7 @@ def refined_classes(
     if not models:
         return None, False
     judged = _blocks(rows, posterior, model, min(_JUDGED_ROWS, model.site_block_rows))
-    choice = choose_deviation(judged[:: -(-len(judged) // _MOST_JUDGED)])
+    choice = choose_deviation(judged[:: -(-len(judged) // _MOST_JUDGED)], timed=timed)
     return ClassRefinement.of(models, choice.deviation), choice.prefers_site
 
 

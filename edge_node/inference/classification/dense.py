@@ -47,6 +47,11 @@ class Prior:
     mean: Matrix
     covariances: tuple[Matrix, ...]
 
+    @property
+    def marginals(self) -> "Marginals":
+        """The contrasts, where no row says anything."""
+        return Marginals(self.mean, np.column_stack([np.diag(C) for C in self.covariances]))
+
     def of_rows(self, rows: Indices) -> Self:
         """Of some of the rows."""
         return type(self)(self.mean[rows], tuple(C[np.ix_(rows, rows)] for C in self.covariances))

@@ -3,8 +3,11 @@
 Both are chosen by how well rows are predicted that were left out, with the other sites' kept. (The
 bound can't choose: it is larger for whatever fits the past.) What is left out is a fifth of a
 block: every fifth of 20 runs of rows, in the order in which the site has them, since neighbours in
-time may be nearly copies. The rest is fitted anew. To keep its factors instead would be cheaper,
-but they have seen the rows left out: with a large deviation such scores are far too good.
+time may be nearly copies. Where rows come in the order of time, it is the latest quarter, predicted
+from what was before.
+
+The rest is fitted anew. To keep its factors instead would be cheaper, but they have seen the rows
+left out: with a large deviation such scores are far too good.
 
 The scores of few rows differ by chance. So we take the least deviation whose score is within half
 a standard error of the best one, and to keep the shared posterior counts as less than none (cf. the
@@ -51,14 +54,18 @@ class Choice:
     gain: float
 
 
-def choose_deviation(models: Sequence[BlockModel]) -> Choice:
+def choose_deviation(models: Sequence[BlockModel], *, timed: bool = False) -> Choice:
     """Choose b, the variance of a site's deviation per unit of k(x, x).
 
     Args:
         models: some of the site's blocks, one or more.
+        timed: whether rows come in the order of time, the latest first.
     """
     scale = _mean_prior(models)
-    shared = np.concatenate([_shared_scores(each) for each in models])
+    folds = [_folds(len(each.told), timed=timed) for each in models]
+    shared = np.concatenate(
+        [_shared_scores(each, own) for each, own in zip(models, folds, strict=True)]
+    )
     starts = [each.shared for each in models]
     tried: list[Vector] = []
     for variance in _VARIANCES:
@@ -67,7 +74,7 @@ def choose_deviation(models: Sequence[BlockModel]) -> Choice:
             prior = model.prior(variance / scale)
             _, posterior = fit(prior, model.labels, starts[i])
             starts[i] = posterior.marginals
-            scores.append(_refitted_scores(model, prior, starts[i]))
+            scores.append(_refitted_scores(model, prior, starts[i], folds[i]))
         tried.append(np.concatenate(scores))
         if _declines(tried):
             break
@@ -99,17 +106,27 @@ def _least_within_chance(tried: Sequence[Vector]) -> int:
     raise AssertionError("the best is as good as itself")
 
 
-def _refitted_scores(model: BlockModel, prior: Prior, start: Marginals) -> Vector:
-    """Log p (n,) of the rows, each fold by the fit of the others."""
+def _folds(rows: int, *, timed: bool) -> list[Indices]:
+    """Rows that are left out together, of one row or more."""
+    if timed:
+        return [np.arange(max(rows // 4, 1))]
+    runs = np.array_split(np.arange(rows), min(_RUNS, rows))
+    return [np.concatenate(runs[i::_FOLDS]) for i in range(min(_FOLDS, rows))]
+
+
+def _refitted_scores(
+    model: BlockModel, prior: Prior, start: Marginals, folds: Sequence[Indices]
+) -> Vector:
+    """Log p of the rows left out, fold by fold, by the fit of the others."""
 
     def refitted(rest: Indices, some: Prior) -> tuple[Sites, DensePosterior]:
         return fit(some, model.labels.of_rows(rest), start.of_rows(rest))
 
-    return _scores(model, prior, refitted, 0.0)
+    return _scores(model, prior, refitted, folds, np.zeros(len(model.told)))
 
 
-def _shared_scores(model: BlockModel) -> Vector:
-    """Log p (n,) of the rows, each fold by the shared posterior without it."""
+def _shared_scores(model: BlockModel, folds: Sequence[Indices]) -> Vector:
+    """Log p of the rows left out, fold by fold, by the shared posterior without them."""
     q, (Phi, uncovered) = model.posterior.approximation, model.covered
     turned = model.others.turned(Phi)
     covariances = ((turned * v) @ turned.T for v in model.others.variances.T)
@@ -120,30 +137,32 @@ def _shared_scores(model: BlockModel) -> Vector:
     def kept(rest: Indices, some: Prior) -> tuple[Sites, DensePosterior]:
         return sites.of_rows(rest), DensePosterior.of(some, sites.of_rows(rest))
 
-    return _scores(model, prior, kept, q.amplitude * model.posterior.unaccounted(uncovered))
+    residual = q.amplitude * model.posterior.unaccounted(uncovered)
+    return _scores(model, prior, kept, folds, residual)
 
 
 def _scores(
     model: BlockModel,
     prior: Prior,
     fitted: Callable[[Indices, Prior], tuple[Sites, DensePosterior]],
-    residual: Vector | float,
+    folds: Sequence[Indices],
+    residual: Vector,
 ) -> Vector:
-    """Log p (n,) of a block's rows, each fold without its own factors.
+    """Log p of the rows left out, fold by fold.
 
     Args:
         model: the block.
         prior: of the rows.
         fitted: the factors of some rows, given their prior.
+        folds: rows that are left out together.
         residual: what each row's variance (n,) has beyond the prior's.
     """
-    rows = np.arange(len(model.told))
-    residuals = np.broadcast_to(residual, rows.shape)
-    scores = np.empty(len(rows))
-    runs = np.array_split(rows, min(_RUNS, len(rows)))
-    for own in (np.concatenate(runs[i::_FOLDS]) for i in range(min(_FOLDS, len(rows)))):
-        rest = np.setdiff1d(rows, own)
-        found = prior.given(rest, *fitted(rest, prior.of_rows(rest)), own)
-        marginals = Marginals(found.mean, found.variance + residuals[own, None])
-        scores[own] = model.labels.of_rows(own).scores(marginals)
-    return scores
+    scores = []
+    for own in folds:
+        rest = np.setdiff1d(np.arange(len(model.told)), own)
+        found = prior.marginals.of_rows(own)  # of a block of one row
+        if len(rest):
+            found = prior.given(rest, *fitted(rest, prior.of_rows(rest)), own)
+        marginals = Marginals(found.mean, found.variance + residual[own, None])
+        scores.append(model.labels.of_rows(own).scores(marginals))
+    return np.concatenate(scores)

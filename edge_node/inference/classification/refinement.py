@@ -2,12 +2,13 @@
 
 The contrasts at a site are those that all share, and a deviation of the site's own:
 
-    g(x) = U'phi(x) + residual(x) + deviation(x),        deviation ~ GP(0, b k).
+    g(x) = U'phi(x) + residual(x) + deviation(x),        deviation ~ GP(0, b k + c).
 
 The residual has the covariance a (k(x, z) - phi(x)'phi(z)). It is kept whole within a block of rows
 that lie close together (PIC; `inference.regression.refinement`). The deviation is what this site
 has and others don't: sites are one level of a hierarchical Gaussian process (Schwaighofer, Tresp
-& Yu 2005). With b = 0 they are alike; with a large b each stands alone.
+& Yu 2005). With b = 0 there is no deviation, and they are alike; with a large b each stands alone.
+The constant c lets a site that deviates have class shares of its own.
 
 A block's rows are first taken out of the shared posterior (`others`), which leaves a prior for
 them; `dense` finds their posterior. It takes no sum, and no row leaves. The rows of other blocks,
@@ -36,11 +37,13 @@ from edge_node.inference.classification.dense import (
 )
 from edge_node.inference.classification.others import Others, coordinates
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.features.blocks import Block, nearest_block
+from edge_node.inference.features.blocks import Block, BlockTree
 from edge_node.inference.features.nystrom import Arrays, check_finite
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
 
 __all__ = ["BlockModel", "ClassRefinement"]
+
+_SHARES_VARIANCE = 1.0  # c, logits squared; ecoli's log loss at sites of few classes: .53, not .61
 
 _MOST_SOLVED = 8  # blocks that are kept solved
 _solving = Lock()  # a daemon's queries come from several threads; one of them solves a block
@@ -67,6 +70,11 @@ class BlockModel:
         return self.posterior.features.at_place().covered(self.block.inputs)
 
     @cached_property
+    def kernel(self) -> Matrix:
+        """K_BB (n, n)."""
+        return self.posterior.features.kernel(self.block.inputs, self.block.inputs)
+
+    @cached_property
     def labels(self) -> Labels:
         """The rows' likelihood, in W's eigenbasis."""
         basis = self.posterior.approximation.contrasts.vectors
@@ -89,10 +97,9 @@ class BlockModel:
         return Others.of(self.posterior, Phi[self.told], self.gradient[self.told])
 
     def prior(self, deviation: float) -> Prior:
-        """Of the rows' contrasts, for a deviation of variance b k."""
+        """Of the rows' contrasts, for a deviation of variance b k + c."""
         Phi, a = self.covered[0], self.posterior.approximation.amplitude
-        kernel, X = self.posterior.features.kernel, self.block.inputs
-        own = (a + deviation) * kernel(X, X) - a * (Phi @ Phi.T)
+        own = (a + deviation) * self.kernel - a * (Phi @ Phi.T) + _shares_variance(deviation)
         turned = self.others.turned(Phi)
         covariances = ((turned * v) @ turned.T + own for v in self.others.variances.T)
         return Prior(Phi @ self.others.mean, tuple(covariances))
@@ -100,6 +107,11 @@ class BlockModel:
     def fit(self, deviation: float, start: Marginals | None = None) -> tuple[Sites, DensePosterior]:
         """The rows' posterior."""
         return fit(self.prior(deviation), self.labels, start or self.shared)
+
+
+def _shares_variance(deviation: float) -> float:
+    """c, for b = ``deviation``."""
+    return _SHARES_VARIANCE if deviation > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ class _SolvedBlock:
 
     @classmethod
     def of(cls, model: BlockModel, deviation: float, sites: Sites) -> Self:
-        prior = model.prior(deviation)
+        prior = replace(model).prior(deviation)  # K_BB isn't kept
         weights = DensePosterior.of(prior, sites).weights
         columns = zip(prior.covariances, sites.precision.T, strict=True)
         factors = tuple(scaled_factor(C, D) for C, D in columns)
@@ -135,8 +147,9 @@ class _SolvedBlock:
         Phi, uncovered = features.covered(X)
         own, _ = self.model.covered
         across = (a + self.deviation) * features.kernel(self.model.block.inputs, X)
-        across -= a * (own @ Phi.T)
+        across += _shares_variance(self.deviation) - a * (own @ Phi.T)
         left = a * uncovered + self.deviation * features.prior_variance(X)
+        left += _shares_variance(self.deviation)
         mine, theirs = others.turned(own), others.turned(Phi)
         mean, variance = Phi @ others.mean, np.empty((len(X), len(self.factors)))
         for j, L in enumerate(self.factors):
@@ -178,9 +191,11 @@ class ClassRefinement:
 
     def block_of(self, X: Matrix) -> NDArray[np.intp]:
         """The block (n,) that answers for each row of X (n, d); -1 where all are too far."""
-        return nearest_block(
-            self.models[0].posterior.features.place(X), [each.block for each in self.models]
-        )
+        return self._tree.block_of(self.models[0].posterior.features.place(X))
+
+    @cached_property
+    def _tree(self) -> BlockTree:
+        return BlockTree.of([each.block for each in self.models])
 
     def predict_proba(self, X: Matrix) -> Matrix:
         """Class probabilities (n, C) at X (n, d); where no block answers, the shared posterior's.

@@ -141,6 +141,29 @@ def test_a_few_rows_do_no_harm() -> None:
     assert np.mean(trusting) > 0.04
 
 
+def test_with_a_time_later_rows_judge() -> None:
+    """A site whose latest quarter is the opposite of what was before: rows in between praise a
+    deviation that later ones condemn.
+    """
+    X = normal(40, 160, 3)
+    y = (X[:, 1] > 0).astype(float)
+    y[:40] = 1.0 - y[:40]  # the latest come first
+    posterior = shared([*sites_that_differ(by=0.0)[0], (X, y)], 2)
+    own = models(posterior, (X, y))
+    assert choose_deviation(own).prefers_site
+    assert not choose_deviation(own, timed=True).prefers_site
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_site_of_a_row_or_two_is_a_site(rows: int) -> None:
+    """It answers near its row, by finite numbers."""
+    train, _ = sites_that_differ(by=0.0)
+    X, y = train[0][0][:rows], train[0][1][:rows]
+    own = models(shared(train, 2), (X, y))
+    found = ClassRefinement.of(own, choose_deviation(own).deviation).predict_proba(X)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+
+
 def test_untold_rows_count_too() -> None:
     """Rows of a class that the site told nobody move what it answers, and aren't taken out of the
     total, in which they never were.
