@@ -205,7 +205,8 @@ class Model:
         if isinstance(self.posterior, ClassPosterior):
             assert not isinstance(refinement, Refinement)  # noqa: S101 - of the same task
             probabilities = (refinement or self.posterior).predict_proba(inputs)
-            warnings += self._never_predicted(self.posterior, probabilities)
+            if refinement is None:  # a site may have none of a class
+                warnings += self._never_predicted(self.posterior, probabilities)
             return ClassPredictions(self.data.classes, probabilities, warnings)
         if isinstance(self.posterior, LatentPosterior):
             return self._through_likelihood(self.posterior, inputs, level, times, warnings)
