@@ -215,8 +215,8 @@ def test_the_model_says_where_it_comes_from() -> None:
     provenance = models["node-01"].provenance
     assert provenance.cohort == ("node-00", "node-01", "node-02")
     assert provenance.rows == 80
-    # counts, labels, means, spread, screen, statistics, residuals, gradients, statistics (no better),
-    # k-means, posterior, calibration; the bases of the coarse look and of the posterior are no sums
+    # counts, labels, means, spread, screen, statistics, residuals, gradients, statistics (no
+    # better), k-means, posterior, calibration; the bases of the landmarks are no sums
     assert provenance.sums == 12
     # decisions ride in the sums' records
     assert provenance.traversals == len(provenance.cohorts)
