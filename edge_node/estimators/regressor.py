@@ -48,8 +48,8 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
         metric_repetitions: how often it is learnt how much each column matters, at most; 0: all
             count alike.
-        move_landmarks: how often landmarks are moved to where they explain more, at most: 20 to 40
-            times are worth more than four times as many landmarks, and take longer.
+        move_landmarks: how often landmarks are moved to where they explain more, at most. With few
+            columns 20 to 40 times may be worth more than four times as many landmarks.
         newton_steps: iterations at most, of all but a regressor, which needs none.
         distribution: of times to an event, "lognormal", "weibull" or "auto".
         site_refinement: whether each site refines the shared model with its own rows.

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.arrays import Matrix
-from edge_node.config import Activation, ModelSpec
+from edge_node.config import Activation, KernelKind, ModelSpec
 from edge_node.errors import NumericalError
 from edge_node.inference.features.landmarks import independent_landmarks
 from edge_node.inference.features.nystrom import Features
@@ -16,7 +16,9 @@ from edge_node.inference.kernels.stationary import STATIONARY
 
 EVERY = ModelSpec(kernels=(*NETWORKS, *STATIONARY), activations=tuple(Activation), depths=(2,))
 KERNELS = pytest.mark.parametrize("kernel", kernel_grid(EVERY), ids=str)
-(SHALLOW, _, DEEP) = kernel_grid(ModelSpec(depths=(1, 2, 3), biases=(1.0,)))
+(SHALLOW, _, DEEP) = kernel_grid(
+    ModelSpec(kernels=(KernelKind.NTK,), depths=(1, 2, 3), biases=(1.0,))
+)
 
 
 def normal(seed: int, *shape: int) -> Matrix:
