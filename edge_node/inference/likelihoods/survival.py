@@ -34,6 +34,9 @@ _HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
 class TimedRows:
     """Rows with their log times only: the targets that features are chosen by.
 
+    A time whose event wasn't seen counts as what a standard normal number beyond it is on average:
+    one that was lost early says next to nothing, so it counts as about the mean.
+
     Attributes:
         rows: chunks (X, y (n, 2)): standardised log times, and whether the event was seen.
     """
@@ -41,8 +44,12 @@ class TimedRows:
     rows: Rows
 
     def __iter__(self) -> Iterator[tuple[Matrix, Vector]]:
+        from scipy.special import log_ndtr  # a tenth of a second, for no regression
+
         for X, y in self.rows:
-            yield X, y[:, 0].copy()
+            z = y[:, 0]
+            beyond = np.exp(-0.5 * np.square(z) - _HALF_LOG_2PI - log_ndtr(-z))
+            yield X, np.where(y[:, 1] > 0.0, z, beyond)
 
 
 @dataclass(frozen=True)

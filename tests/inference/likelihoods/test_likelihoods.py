@@ -9,7 +9,7 @@ from edge_node.config import Distribution
 from edge_node.inference.classification.expected import pairs
 from edge_node.inference.likelihoods.counts import Counts
 from edge_node.inference.likelihoods.ordinal import Ordinal, normal_scores, thresholds
-from edge_node.inference.likelihoods.survival import Times
+from edge_node.inference.likelihoods.survival import TimedRows, Times
 from tests.inference.problems import normal
 
 ROWS = 12
@@ -206,3 +206,13 @@ def test_the_start_has_the_classes_shares() -> None:
     theta = likelihood.start(explained=0.6, noise_deviation=0.5)
     found = likelihood.probabilities(theta, np.zeros(1), np.array([0.6 / 0.25]))
     np.testing.assert_allclose(found[0], likelihood.shares, atol=1e-9)
+
+
+def test_a_time_that_was_lost_early_says_next_to_nothing() -> None:
+    """Features are chosen by the mean of a standard normal number beyond it; events count as is."""
+    z = np.array([-3.0, 0.0, 2.0, 1.5])
+    seen = np.array([0.0, 0.0, 0.0, 1.0])
+    ((_, found),) = TimedRows([(normal(0, 4, 2), np.column_stack([z, seen]))])
+    expected = [norm.expect(lambda x: x, lb=each, conditional=True) for each in z[:3]]
+    np.testing.assert_allclose(found, [*expected, 1.5], rtol=1e-6)
+    assert abs(found[0]) < 0.01
