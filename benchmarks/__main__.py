@@ -6,13 +6,20 @@ from typing import Any
 
 import click
 
-from benchmarks.accuracy import WAYS, measure_accuracy, summarise
+from benchmarks.accuracy import (
+    ALL_RUNS,
+    SETS,
+    Setting,
+    measure_accuracy,
+    read_results,
+    summarise,
+    tables,
+)
 from benchmarks.classifiers import CASES, measure_classifiers, wins
 from benchmarks.cpu import measure_cpu
-from benchmarks.datasets import COLLECTIONS
 from benchmarks.disclosure.curve import measure_disclosure
 from benchmarks.disclosure.figure import draw_disclosure
-from benchmarks.disclosure.rows import SETS
+from benchmarks.disclosure.rows import SETS as DISCLOSED_SETS
 from benchmarks.figures import shortened, write_csv
 from benchmarks.hospitals import measure_hospitals
 from benchmarks.images import measure_images
@@ -181,73 +188,81 @@ def simulation(
 
 
 @cli.command()
-@click.argument("sets", nargs=-1)
+@click.argument("sets", nargs=-1, type=click.Choice(list(SETS)))
 @click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
-@click.option("--folds", default=3, show_default=True, help="Splits of each set, from the first.")
-@click.option("--split", "how", type=click.Choice(["clustered", "iid"]), default="clustered")
-@click.option("--nodes", default=16, show_default=True)
-@click.option("--landmarks", type=int, help="At most; as many as the rows allow if not given.")
-@click.option("--most-told", default=0.5, show_default=True, help="Numbers per cell, at most.")
-@click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
-@click.option("--repetitions", default=3, show_default=True, help="Of the metric, at most.")
-@click.option("--moves", default=0, show_default=True, help="Of the landmarks, at most.")
-@click.option("--depth", "depths", multiple=True, type=int, default=[1], show_default=True)
+@click.option("--splits", type=click.IntRange(1, 3), default=3, show_default=True)
+@click.option("--rows", default=0, help="To learn from at most, and to judge by. [default: all]")
+@click.option("--spread", type=click.Choice(["clustered", "iid"]), default="clustered")
+@click.option("--nodes", default=0, help="[default: 4 below 1,000 rows, 8 below 5,000, else 16]")
 @click.option(
-    "--landmark-kind",
-    "kinds",
+    "--run",
+    "runs",
     multiple=True,
-    default=["auto"],
-    show_default=True,
-    help="Where landmarks come from.",
+    type=click.Choice(ALL_RUNS),
+    default=ALL_RUNS,
+    help="Ours or a peer. [default: all]",
 )
-@click.option("--way", "ways", multiple=True, default=WAYS, show_default=True)
-@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write every split's figures.")
+@click.option("--landmarks", type=int, help="At most; as many as the rows allow if not given.")
+@click.option("--most-told", default=SAFE_MOST_TOLD, show_default=True, help="Numbers per cell.")
+@click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
+@click.option("--moves", default=0, show_default=True, help="Of the landmarks, at most.")
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Go on with these results.")
+@click.option("--again", is_flag=True, help="Measure ours again, of other versions in the file.")
+@click.option("--table", is_flag=True, help="Measure nothing: the file's tables, in Markdown.")
 @console.json_option
 def accuracy(
     *,
     sets: tuple[str, ...],
     data: Path,
-    folds: int,
-    how: str,
+    splits: int,
+    rows: int,
+    spread: str,
     nodes: int,
+    runs: tuple[str, ...],
     landmarks: int | None,
     most_told: float,
     block_rows: int,
-    repetitions: int,
     moves: int,
-    depths: tuple[int, ...],
-    kinds: tuple[str, ...],
-    ways: tuple[str, ...],
     file: Path | None,
+    again: bool,
+    table: bool,
     as_json: bool,
 ) -> None:
-    """RMSE or accuracy, and calibration, of a federation on real SETS; all of them by default."""
-    model = ModelSpec(
-        landmarks=landmarks or "auto",
-        landmark_kinds=tuple(map(LandmarkKind, kinds)),
-        depths=depths,
-        metric_repetitions=repetitions,
-        move_landmarks=moves,
-        site_block_rows=block_rows,
-        site_rows=max(8000, block_rows),
-    )
-    rows = []
-    for row in measure_accuracy(
-        sets or tuple(COLLECTIONS),
-        data,
-        model=model,
+    """Errors, calibration and costs of a federation and of its peers on real SETS; all of them by
+    default. It can be stopped: with `--csv`, it goes on from what the file has.
+    """
+    if table:
+        if file is None:
+            raise click.UsageError("--table needs the results: --csv FILE")
+        click.echo(tables(read_results(file)), nl=False)
+        return
+    setting = Setting(
+        rows=rows,
         nodes=nodes,
-        how=how,
-        folds=folds,
-        ways=ways,
+        spread=spread,
+        model=ModelSpec(
+            landmarks=landmarks or "auto",
+            move_landmarks=moves,
+            site_block_rows=block_rows,
+            site_rows=max(8000, block_rows),
+        ),
         most_told=most_told,
+    )
+    found = []
+    for row in measure_accuracy(
+        sets or tuple(SETS),
+        data,
+        setting=setting,
+        splits=splits,
+        runs=runs,
+        results=file,
+        command=_command(),
+        again=again,
         tell=console.explain,
     ):
-        rows.append(row)
+        found.append(row)
         console.explain("  " + "  ".join(f"{k} {v}" for k, v in shortened(row).items()))
-    if file is not None:
-        write_csv(rows, file, _command())
-    summary = summarise(rows)
+    summary = summarise(found)
     console.emit(
         {"benchmark": "accuracy", "summary": summary},
         as_json=as_json,
@@ -444,7 +459,7 @@ def privacy(
 
 
 @cli.command()
-@click.argument("sets", nargs=-1, type=click.Choice(list(SETS)))
+@click.argument("sets", nargs=-1, type=click.Choice(list(DISCLOSED_SETS)))
 @click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
 @click.option("--starts", default=8, show_default=True, help="Of each least-squares problem.")
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
@@ -461,7 +476,9 @@ def disclosure(
 ) -> None:
     """Rows that attacks find in exact sums, against what is told; of all SETS by default."""
     rows = list(
-        measure_disclosure(data, sets=sets or tuple(SETS), starts=starts, tell=console.explain)
+        measure_disclosure(
+            data, sets=sets or tuple(DISCLOSED_SETS), starts=starts, tell=console.explain
+        )
     )
     if file is not None:
         write_csv(rows, file, _command())

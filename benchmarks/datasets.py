@@ -21,7 +21,7 @@ from edge_node.demo.data.csv_file import load_csv
 from edge_node.demo.data.datasets import Dataset
 from edge_node.errors import DataError
 
-__all__ = ["COLLECTIONS", "Problem", "Split", "load", "take"]
+__all__ = ["COLLECTIONS", "Problem", "Split", "batch_of", "load", "take"]
 
 Indices = NDArray[np.intp]
 
@@ -94,7 +94,7 @@ def _regression(name: str, folder: Path) -> Problem:
     splits = tuple(
         Split(f"fold {k}", np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(10)
     )
-    return Problem(name, dataset.data, _batch(dataset), splits)
+    return Problem(name, dataset.data, batch_of(dataset), splits)
 
 
 def _classification(name: str, folder: Path) -> Problem:
@@ -106,11 +106,13 @@ def _classification(name: str, folder: Path) -> Problem:
     splits = tuple(
         Split(cv, _where(raw.table[cv], "train"), _where(raw.table[cv], "test")) for cv in parts[1:]
     )
-    return Problem(name, dataset.data, _batch(dataset), splits)
+    return Problem(name, dataset.data, batch_of(dataset), splits)
 
 
 def _beijing(folder: Path) -> Problem:
-    """Twelve stations' PM2.5 from weather and gases, without PM10; the last year is the test."""
+    """Twelve stations' PM2.5 from weather and gases, without PM10; the last year is the test, or
+    one of the two years before it, learnt from what is earlier.
+    """
     dataset = load_csv(
         folder / "beijing_air_quality_12_stations.csv.gz",
         "pm25_ug_m3",
@@ -120,13 +122,17 @@ def _beijing(folder: Path) -> Problem:
     year, month, day, hour = (
         dataset.table[name].to_numpy() for name in ("year", "month", "day", "hour")
     )
-    late = 12 * year + month >= 12 * 2016 + 3
     hours = 24 * (31 * (12 * year + month) + day) + hour
-    return _with_sites("beijing", dataset, _later("last year", hours, late))
+    begun = (12 * year + month - 3) // 12  # the year from March on
+    years = {"last year": 2016, "year before": 2015, "second year": 2014}
+    splits = [_later(name, hours, begun < first, begun == first) for name, first in years.items()]
+    return _with_sites("beijing", dataset, splits)
 
 
 def _patients(folder: Path) -> Problem:
-    """42 patients' UPDRS from voice recordings at home; each one's last quarter is the test."""
+    """42 patients' UPDRS from voice recordings at home; each one's last quarter is the test, or an
+    earlier one, learnt from what is before it.
+    """
     dataset = load_csv(
         folder / "parkinsons_telemonitoring_patients.csv.gz",
         "total_updrs",
@@ -134,30 +140,34 @@ def _patients(folder: Path) -> Problem:
         ignore=("motor_updrs",),
     )
     sites, days = _sites(dataset), dataset.table["days_since_recruitment"].to_numpy()
-    late = np.zeros(len(days), dtype=bool)
+    quarter = np.zeros(len(days), dtype=int)
     for site in np.unique(sites):
         own = sites == site
-        late |= own & (days > np.quantile(days[own], 0.75))
-    return _with_sites("parkinsons-patients", dataset, _later("last quarter", days, late))
+        quarter[own] = np.searchsorted(np.quantile(days[own], (0.25, 0.5, 0.75)), days[own])
+    quarters = {"last quarter": 3, "third quarter": 2, "second quarter": 1}
+    splits = [_later(name, days, quarter < k, quarter == k) for name, k in quarters.items()]
+    return _with_sites("parkinsons-patients", dataset, splits)
 
 
-def _later(name: str, time: NDArray[Any], late: NDArray[np.bool_]) -> Split:
+def _later(
+    name: str, time: NDArray[Any], early: NDArray[np.bool_], late: NDArray[np.bool_]
+) -> Split:
     """Later rows are predicted. Earlier ones come as a node reads them, the latest first."""
-    early = np.flatnonzero(~late)
-    return Split(name, early[np.argsort(-time[early], kind="stable")], np.flatnonzero(late))
+    rows = np.flatnonzero(early)
+    return Split(name, rows[np.argsort(-time[rows], kind="stable")], np.flatnonzero(late))
 
 
-def _with_sites(name: str, dataset: Dataset, split: Split) -> Problem:
+def _with_sites(name: str, dataset: Dataset, splits: list[Split]) -> Problem:
     """Rows with sites, which are an input, too, like a site column; and a time."""
-    sites, batch = _sites(dataset), _batch(dataset)
+    sites, batch = _sites(dataset), batch_of(dataset)
     column = Column(name="site", kind=ColumnKind.CATEGORICAL)
     columns = (*dataset.data.columns, column)
     data = msgspec.structs.replace(dataset.data, columns=columns, time="time")
     labels = np.column_stack([batch.categorical, sites]).astype(object)
-    return Problem(name, data, replace(batch, categorical=labels), (split,), sites)
+    return Problem(name, data, replace(batch, categorical=labels), tuple(splits), sites)
 
 
-def _batch(dataset: Dataset) -> Batch:
+def batch_of(dataset: Dataset) -> Batch:
     """A table's columns as the program's arrays."""
     data, table = dataset.data, dataset.table
     names = {kind: [c.name for c in data.columns if c.kind is kind] for kind in ColumnKind}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import likelihoods
-from benchmarks.accuracy import WAYS, measure_accuracy, summarise
+from benchmarks.accuracy import ALL_RUNS, SETS, Setting, measure_accuracy, read_results
+from benchmarks.accuracy.cases import case_of
 from benchmarks.cpu import measure_cpu
-from benchmarks.datasets import COLLECTIONS, load
+from benchmarks.datasets import load
 from benchmarks.disclosure.curve import measure_disclosure
 from benchmarks.disclosure.figure import draw_disclosure
 from benchmarks.figures import write_csv
@@ -33,7 +34,7 @@ from benchmarks.statistics import measure_statistics
 from benchmarks.wire import measure_wire
 from edge_node.config import KernelKind, LandmarkKind, ModelSpec
 from edge_node.demo.data.datasets import diabetes
-from edge_node.errors import DataError
+from edge_node.errors import ConfigurationError, DataError
 from tests.support.libraries import needs_neural_tangents
 
 pytestmark = pytest.mark.slow
@@ -44,13 +45,14 @@ QUICK = ModelSpec(landmarks=60, depths=(1,), biases=(2.0,), landmark_kinds=(Land
 
 
 @needs_data
-@pytest.mark.parametrize("name", COLLECTIONS)
+@pytest.mark.parametrize("name", SETS)
 def test_every_data_set_can_be_read(name: str) -> None:
-    """Rows, inputs and targets fit; no test row is learnt from."""
-    problem = load(name, SHARED)
+    """Rows, inputs and targets fit; no test row is learnt from; there are three splits."""
+    problem = SETS[name](SHARED)
+    assert len(problem.splits) >= 3
     for split in problem.splits:
         assert not set(split.train) & set(split.test)
-        assert len(split.train) > len(split.test) > 0
+        assert len(split.train) > 0.9 * len(split.test) > 0
     assert problem.batch.target is not None
     assert problem.batch.numeric.shape[0] == len(problem.batch.target)
     kinds = [problem.batch.numeric.shape[1], problem.batch.categorical.shape[1]]
@@ -58,36 +60,72 @@ def test_every_data_set_can_be_read(name: str) -> None:
 
 
 @needs_data
-def test_accuracy_of_a_regression(tmp_path: Path) -> None:
-    """Near the pooled rows' model, which has parts of its own; figures are summarised."""
-    rows = list(
-        measure_accuracy(
-            ["yacht"], SHARED, model=QUICK, nodes=4, how="clustered", folds=2, ways=WAYS
+def test_accuracy_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    """A run that the results have isn't made again, unless ours are asked for again."""
+    file, told = tmp_path / "results.csv", list[str]()
+
+    def measure(*runs: str, again: bool = False) -> list[str]:
+        setting = Setting(nodes=4, model=QUICK)
+        rows = measure_accuracy(
+            ["yacht"],
+            SHARED,
+            setting=setting,
+            splits=1,
+            runs=runs,
+            results=file,
+            again=again,
+            tell=told.append,
         )
-    )
-    found = {row["way"]: row for row in summarise(rows)}
-    assert set(found) == {"federated", "site", "pooled", "alone", "sklearn"}
-    assert found["federated"]["rmse"] == pytest.approx(found["pooled"]["rmse"], rel=0.1)
-    assert found["federated"]["rmse"] < 0.5
-    assert found["federated"]["splits"] == 2
-    assert found["federated"]["rmse_se"] > 0
-    write_csv(rows, tmp_path / "rows.csv", "a command")
-    first, header, *lines = (tmp_path / "rows.csv").read_text().splitlines()
-    assert first == "# a command"
-    assert header.startswith("set,spread,split,way,rmse,nll,coverage95")
-    assert len(lines) == len(rows)
+        return [row["way"] for row in rows]
+
+    assert measure("federated") == ["shared", "site"]
+    shared, site = before = read_results(file)
+    assert site["rmse"] < shared["rmse"] < 0.5
+    assert min(shared["cpu_seconds"], shared["megabytes"]) > 0
+    assert measure("federated", "boosting") == ["boosting"]
+    assert [row["way"] for row in read_results(file)] == ["shared", "site", "boosting"]
+    write_csv([{**row, "version": "another"} for row in read_results(file)], file, "a command")
+    assert measure("federated", "boosting", again=True) == ["shared", "site"]
+    assert [row["rmse"] for row in read_results(file)[1:]] == [row["rmse"] for row in before]
+    assert told == ["yacht, split 0: " + run for run in ("federated", "boosting", "federated")]
+    with pytest.raises(ConfigurationError, match=r"other settings.*expected default.*landmarks 60"):
+        next(
+            measure_accuracy(["yacht"], SHARED, setting=Setting(), splits=1, runs=(), results=file)
+        )
 
 
 @needs_data
-def test_accuracy_of_a_classification() -> None:
-    """A plain model rides along; a site has no posterior of its own."""
+def test_accuracy_of_a_classification_and_of_all_peers() -> None:
+    """Each way is far from chance; no peer is left out but for a reason."""
+    told: list[str] = []
     rows = list(
-        measure_accuracy(["seeds"], SHARED, model=QUICK, nodes=3, how="iid", folds=1, ways=WAYS)
+        measure_accuracy(
+            ["seeds"],
+            SHARED,
+            setting=Setting(nodes=3, spread="iid", model=QUICK),
+            splits=1,
+            runs=ALL_RUNS,
+            tell=told.append,
+        )
     )
     found = {row["way"]: row for row in rows}
-    assert set(found) == {"federated", "plain", "pooled", "alone", "sklearn"}
-    assert found["federated"]["accuracy"] > 0.85
-    assert found["federated"]["log_loss"] == pytest.approx(found["pooled"]["log_loss"], rel=0.05)
+    absent = {"xgboost"} if any("not installed" in line for line in told) else set()
+    ours = {"shared", "site", "shared-raised", "site-raised", "alone"}
+    assert set(found) == (ours | set(ALL_RUNS) - {"federated", "raised"}) - absent
+    assert min(row["accuracy"] for row in rows) > 0.8
+    assert min(row["auroc"] for row in rows) > 0.9
+    assert all(0 < row["log_loss"] < 0.7 for row in rows)
+
+
+@needs_data
+def test_rows_are_capped_in_their_order() -> None:
+    """A set with a time gives its latest rows first, with fewer rows, too."""
+    case = case_of("parkinsons-patients", SHARED, 0, Setting(rows=500))
+    column = [each.name for each in case.problem.data.columns].index("days_since_recruitment")
+    days = case.train.numeric[:, column]
+    assert len(days) == len(case.test) == 500
+    assert (days[:-1] >= days[1:]).all()
+    assert len(case.parts) == 42
 
 
 @needs_data
