@@ -163,7 +163,7 @@ def _polluted(folder: Path) -> _Question:
 
 def _stations(name: str, problem: Problem, spec: FederationSpec) -> _Question:
     """The example's columns; each station is a node."""
-    (split,), sites = problem.splits, problem.sites
+    split, sites = problem.splits[0], problem.sites
     assert sites is not None  # noqa: S101 - stations
     batch = _columns(problem, spec.data)
     owners = sites[split.train]

@@ -58,6 +58,10 @@ class TangentMeshError(Exception):
         self.remedy = remedy
         super().__init__(problem, where, expected, found, remedy)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """By its fields, so that it passes from a worker process to the one that waits for it."""
+        return _made_again, (type(self), dict(vars(self)))
+
     def __str__(self) -> str:
         """One line: ``where: problem (expected ..., found ...). Remedy.``."""
         details = ", ".join(
@@ -78,6 +82,10 @@ class TangentMeshError(Exception):
             if value := getattr(self, name):
                 facts[name] = value
         return facts
+
+
+def _made_again(kind: type[TangentMeshError], fields: dict[str, str]) -> TangentMeshError:
+    return kind(**fields)
 
 
 class ConfigurationError(TangentMeshError):
