@@ -1,6 +1,6 @@
 """Tables of what was measured: means over the splits, and ours against each peer, no loss hidden.
 
-A set's figures are those with the largest number of training rows that it was measured with. Two
+A set's figures are those with all of its rows, or with the highest cap that it was measured with. Two
 ways are compared on the splits that both have: the mean of the difference against its standard
 error. Within one standard error it is a tie; a single split has no standard error, and no tie. A
 way that refused a set has lost it.
@@ -85,15 +85,19 @@ def _averages(group: Sequence[Row]) -> Row:
 
 def _figures(rows: Iterable[Row]) -> Figures:
     rows = list(rows)
-    most: dict[str, int] = {}
+    most: dict[str, float] = {}
     for row in rows:
-        most[row["set"]] = max(row["rows"], most.get(row["set"], 0))
-    caps = {row["set"]: row["most_rows"] for row in rows if row["rows"] == most[row["set"]]}
+        most[row["set"]] = max(_most(row), most.get(row["set"], 0))
     found: Figures = {}
     for row in rows:
-        if row["most_rows"] == caps[row["set"]]:
+        if _most(row) == most[row["set"]]:
             found.setdefault(row["set"], {}).setdefault(row["way"], []).append(row)
     return found
+
+
+def _most(row: Row) -> float:
+    """The most rows to learn from; of all rows, infinity."""
+    return float(row["most_rows"] or np.inf)
 
 
 def _wins(figures: Figures, measures: Sequence[str]) -> Iterator[str]:
