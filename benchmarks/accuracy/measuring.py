@@ -84,7 +84,9 @@ def measure_accuracy(
         found = [{**key, **about, **row} for row in _apart(run, name, data, split, setting)]
         rows = [row for row in rows if row not in before] + found
         if results is not None and found:
-            write_csv(rows, results, command)
+            part = results.with_suffix(".part")
+            write_csv(rows, part, command)
+            part.replace(results)  # whole, whenever it is stopped
         yield from found
 
 

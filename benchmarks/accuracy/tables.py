@@ -1,7 +1,7 @@
 """Tables of what was measured: means over the splits, and ours against each peer, no loss hidden.
 
-A set's figures are those with all of its rows, or with the highest cap that it was measured with. Two
-ways are compared on the splits that both have: the mean of the difference against its standard
+A set's figures are those with all of its rows, or with the highest cap that was measured. Two ways
+are compared on the splits that both have: the mean of the difference against its standard
 error. Within one standard error it is a tie; a single split has no standard error, and no tie. A
 way that refused a set has lost it.
 """
