@@ -145,9 +145,10 @@ async def infer(
     foresees(len(network.steps) + len(schedule.compared_sums) + len(schedule.full_sums))
     rows = EncodedRows(source, parts.encoder)
     learn = _step_by_step if spec.data.task.takes_steps else _regression
-    if partitioned():
-        floors = replace(floors, landmark=NOTHING)
-    learnt = await learn(recounting, rows, parts, spec, schedule, metered=metered, floors=floors)
+    fewest = NOTHING if partitioned() else floors.landmark
+    learnt = await learn(
+        recounting, rows, parts, spec, schedule, metered=metered, floors=floors, fewest=fewest
+    )
     provenance = provenance_of(
         recounting,
         spec,
@@ -205,6 +206,7 @@ async def _step_by_step(
     *,
     metered: MeteredNetwork,
     floors: Floors,
+    fewest: int,
 ) -> _Learnt:
     """Features from a regression, then quasi-Newton steps from what may still be told."""
     targets = targets_of(rows, spec)
@@ -214,7 +216,8 @@ async def _step_by_step(
         parts.landmarks,
         spec,
         schedule,
-        fewest=floors.landmark,
+        fewest=fewest,
+        alike=floors.landmark,
         kept=parts.kept,
         bases=parts.bases,
         moved=parts.moved,
@@ -254,6 +257,7 @@ async def _regression(
     *,
     metered: MeteredNetwork,
     floors: Floors,
+    fewest: int,
 ) -> _Learnt:
     """Features, then the global posterior and this site's refinement of it."""
     fit, candidate, features, schedule = await agree_candidate(
@@ -262,7 +266,8 @@ async def _regression(
         parts.landmarks,
         spec,
         schedule,
-        fewest=floors.landmark,
+        fewest=fewest,
+        alike=floors.landmark,
         kept=parts.kept,
         bases=parts.bases,
         moved=parts.moved,

@@ -58,6 +58,7 @@ async def agree_moves(
     *,
     moves: int,
     kind: MetricKind,
+    fewest: int,
     goes_on: Callable[[int], bool] = lambda _: True,
 ) -> tuple[Fit, Candidate, Features]:
     """The candidate whose landmarks and metric have the highest bound of some that were tried.
@@ -70,6 +71,7 @@ async def agree_moves(
         features: its feature map, on those that are independent.
         moves: how many places are tried, the first included.
         kind: what of the metric is moved, where there is one.
+        fewest: of how many of its rows alike this site gives a landmark's gradient, at least.
         goes_on: whether so many moves may still be told.
 
     Returns:
@@ -81,7 +83,7 @@ async def agree_moves(
         if not goes_on(moves - i):  # a node was lost since: the others' rows may tell less
             break
         trial = _Trial(places, ascent, x, Step(f"moves/{i}"))
-        local = trial.local(rows, tried)
+        local = trial.local(rows, tried, fewest)
         resolution = len(features.landmarks)
         total, chosen = await sum_and_decide(
             network, trial.step, local, trial.choose, features=resolution
@@ -126,10 +128,10 @@ class _Trial:
     x: Vector
     step: Step
 
-    def local(self, rows: AnyRows, features: Features) -> Vector:
+    def local(self, rows: AnyRows, features: Features, fewest: int) -> Vector:
         """What a node's rows say of it; ``features`` is the map there."""
-        mean = self.places.mean(self.x)
-        sums = local_bound(rows, features, self.places.belief, mean, self.places.kind)
+        mean, belief, kind = self.places.mean(self.x), self.places.belief, self.places.kind
+        sums = local_bound(rows, features, belief, mean, kind, fewest=fewest)
         return self._layout.pack(**vars(sums))
 
     def choose(self, total: Vector) -> bytes:

@@ -103,6 +103,7 @@ async def agree_candidate(
     schedule: Schedule,
     *,
     fewest: int,
+    alike: int,
     kept: Sequence[int] = (),
     bases: bytes = b"",
     moved: Moved | None = None,
@@ -121,6 +122,7 @@ async def agree_candidate(
         spec: the federation's.
         schedule: how many landmarks, and how often they are moved.
         fewest: fewest of this site's rows that it gives to a landmark, or `NOTHING`.
+        alike: of how many of its rows alike it gives a landmark's gradient, at least.
         kept: the inputs that a metric may start from, ascending; none: it starts from all.
         bases: as for `learn_features`; what `choose_first_bases` chose.
         moved: where the bound's gradient leads landmarks and metric, if it is known already.
@@ -162,6 +164,7 @@ async def agree_candidate(
                 features,
                 moves=schedule.moves,
                 kind=schedule.metric,
+                fewest=alike,
                 goes_on=lambda moves: fitted(replace(schedule, moves=moves)).moves == moves,
             )
         else:

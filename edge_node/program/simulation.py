@@ -152,6 +152,7 @@ def _agreed(
             spec,
             schedule,
             fewest=own.landmark,
+            alike=own.landmark,
             kept=parts.kept,
             bases=parts.bases,
         )

@@ -77,7 +77,13 @@ def attack(
         )
         rows = EncodedRows(source, parts.encoder)
         _, candidate, _, _ = await agree_candidate(
-            recounting, rows, parts.landmarks, spec, plan, fewest=floors.landmark
+            recounting,
+            rows,
+            parts.landmarks,
+            spec,
+            plan,
+            fewest=floors.landmark,
+            alike=floors.landmark,
         )
         return parts.with_centroids(candidate)
 

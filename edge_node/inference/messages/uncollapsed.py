@@ -15,6 +15,10 @@ place. With Phi = K L^-T, K_ZZ = L L', and res = Y - Phi mu,
 
 and dF/dK_ZZ follows from dF/dL (Murray 2016, eq. 10). A node contracts both with the kernel's
 derivatives before anything is summed.
+
+Under a short-sighted kernel few rows have a weight W k(z, x) at a landmark, and its gradient points
+at them: two places of a landmark near one row are that row. So a node gives a landmark's gradient
+only if no row of its own has more of its weight than one of some rows alike would have.
 """
 
 from dataclasses import dataclass
@@ -29,12 +33,14 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import Evidence
 from edge_node.inference.messages.gaussian import cholesky
 from edge_node.inference.messages.statistics import Statistics
+from edge_node.inference.numerics.hashing import row_hashes
 from edge_node.inference.numerics.streaming import Scratch, accumulate
 from edge_node.inference.numerics.symmetric import SymmetricSum
 from edge_node.packing import Layout
 
 __all__ = ["Belief", "BoundSums", "local_bound", "sums_told"]
 
+_ROUNDING = 1e-9  # of a sum of weights
 _ROUNDS = 50  # of noise and amplitude in turn: to six digits and better
 
 
@@ -167,7 +173,13 @@ def sums_told(landmarks: int, inputs: int, outputs: int, kind: MetricKind | None
 
 
 def local_bound(
-    rows: Rows, features: Features, belief: Belief, mean: Matrix, kind: MetricKind | None
+    rows: Rows,
+    features: Features,
+    belief: Belief,
+    mean: Matrix,
+    kind: MetricKind | None,
+    *,
+    fewest: int = 1,
 ) -> BoundSums:
     """What a node's rows add, in one pass.
 
@@ -177,9 +189,11 @@ def local_bound(
         belief: its V, s2 and a.
         mean: mu (r, q), in place of the belief's own.
         kind: what of the gradient in T is asked for.
+        fewest: of how many rows alike a landmark's gradient must be, at least; otherwise it is
+            zero. Copies among the rows of a chunk count as one.
     """
     (total,) = accumulate(rows, lambda: [_Sum(features, belief, mean, kind)], len(mean))
-    return total.sums()
+    return total.sums(fewest)
 
 
 class _Sum:
@@ -198,6 +212,7 @@ class _Sum:
         self._gram, self._numbers = SymmetricSum(size), np.zeros(3)  # count, error, sum k(x, x)
         self._correlation = np.zeros((size, outputs))
         self._landmarks, self._metric = np.zeros((size, inputs)), np.zeros((inputs, inputs))
+        self._weights, self._largest = np.zeros((2, size))
 
     def add(self, X: Matrix, Y: Vector, scratch: Scratch) -> None:
         (memory,) = scratch.blocks(1, len(X), len(self._mean))
@@ -210,20 +225,31 @@ class _Sum:
         self._correlation += Phi.T @ residual
         W = Phi @ self._by_features + residual @ self._by_residual.T
         self._landmarks += kernel.pair_gradient(Z, placed, W.T)
+        self._weigh(X, np.abs(W * (Phi @ features.cholesky.T)))
         if self._kind is not None:
             gradient = kernel.pair_gradient(placed, Z, W)
             gradient += self._by_power * kernel.diagonal_gradient(placed)
             self._metric += gradient.T @ X
 
+    def _weigh(self, X: Matrix, weights: Matrix) -> None:
+        """Add the weights (n, r) of rows X (n, d) at the landmarks."""
+        _, row = np.unique(row_hashes(X), return_inverse=True)
+        own = np.zeros((row.max(initial=-1) + 1, weights.shape[1]))
+        np.add.at(own, row, weights)
+        self._weights += own.sum(axis=0)
+        self._largest = np.maximum(self._largest, own.max(axis=0, initial=0.0))
+
     def merge(self, other: Self) -> None:
+        self._weights += other._weights
+        self._largest = np.maximum(self._largest, other._largest)
         self._numbers += other._numbers
         self._gram.merge(other._gram)
         self._correlation += other._correlation
         self._landmarks += other._landmarks
         self._metric += other._metric
 
-    def sums(self) -> BoundSums:
-        """With what the landmarks' kernel matrix adds."""
+    def sums(self, fewest: int) -> BoundSums:
+        """With what the landmarks' kernel matrix adds, where ``fewest`` rows have a weight."""
         G, features, belief = self._gram.matrix(), self._features, self._belief
         count, error, power = self._numbers.tolist()
         products = self._correlation @ self._mean.T / (belief.amplitude * belief.noise)
@@ -231,13 +257,14 @@ class _Sum:
         by_landmarks = _through_cholesky(features.cholesky, products)
         Z = features.landmarks
         own = 2.0 * features.kernel.pair_gradient(Z, Z, by_landmarks)
+        given = fewest * self._largest <= self._weights * (1.0 + _ROUNDING)
         return BoundSums(
             count,
             error,
             float(np.vdot(belief.covariance, G)),
             max(power - float(np.trace(G)), 0.0),
             self._correlation,
-            self._landmarks + own,
+            np.where(given[:, None], self._landmarks + own, 0.0),
             self._asked(),
         )
 
