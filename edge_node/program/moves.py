@@ -22,7 +22,7 @@ from edge_node.inference.messages.uncollapsed import (
 from edge_node.network.base import Network, sum_and_decide
 from edge_node.packing import Layout
 from edge_node.program.candidates import AnyRows, Candidate, Fit, agree_features
-from edge_node.program.root_decisions import MoveChoice, read_move
+from edge_node.program.root_decisions import MoveChoice, check_noise, read_move
 from edge_node.step import Step
 
 __all__ = ["Moved", "agree_known", "agree_moves"]
@@ -145,7 +145,9 @@ class _Trial:
         """What is known then, the next place, and the feature map there."""
         choice = read_move(chosen, self.places, self.ascent, self.x, step=str(self.step))
         sums = BoundSums.unpack(total, self._layout)
-        ascent = replace(self._after(sums, accepted=choice.accepted), noise=choice.noise)
+        ascent = self._after(sums, accepted=choice.accepted)
+        check_noise(choice.noise, ascent.noise, step=str(self.step))
+        ascent = replace(ascent, noise=choice.noise)
         return ascent, choice.place, self.places.features(choice.place)
 
     def _after(self, sums: BoundSums, *, accepted: bool) -> Ascent:

@@ -20,10 +20,12 @@ from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
 from edge_node.inference.messages.moves import Ascent, Places
 from edge_node.inference.messages.statistics import Statistics
 from edge_node.inference.private.release import NoisySums
+from edge_node.inference.regression.student import SMALLEST_SCALE
 
 __all__ = [
     "MetricChoice",
     "MoveChoice",
+    "check_noise",
     "read_bases",
     "read_cleaning",
     "read_evidences",
@@ -134,7 +136,9 @@ def read_judgements(content: bytes, noises: Sequence[float], *, step: str) -> li
 
 
 def read_scale(content: bytes, largest: float, *, step: str) -> float | None:
-    """A scale of Student's t, no larger than what a Gaussian would leave; None: it isn't needed."""
+    """A scale of Student's t, of those that are searched: no larger than what a Gaussian would
+    leave. None: it isn't needed.
+    """
     scale = _read(content, float | None, step)
     return None if scale is None else _scale(scale, largest, step)
 
@@ -156,8 +160,9 @@ def read_cleaning(
 
 
 def _scale(scale: float, largest: float, step: str) -> float:
-    fits = 0 < scale <= largest * (1 + _SLACK)
-    _demand(fits, step, f"a scale up to {largest:.3g}", f"{scale:.3g}")
+    least = SMALLEST_SCALE * largest  # under a smaller one few rows would have all precision
+    fits = least <= scale <= largest * (1 + _SLACK)
+    _demand(fits, step, f"a scale from {least:.3g} to {largest:.3g}", f"{scale:.3g}")
     return scale
 
 
@@ -252,9 +257,20 @@ def read_move(
     _demand(bool(accepted) or not first, step, "the first place", "none")
     _demand(noise > 0, step, "a positive noise", f"{noise:.3g}")
     best = tried if accepted or ascent is None else ascent.best
-    way = places.farthest(best, numbers[2:])
-    _demand(way <= 1 + _SLACK, step, "landmarks within a step's reach", f"{way:.3g} times that")
+    with np.errstate(over="ignore"):  # an infinite way is too far
+        way = places.farthest(best, numbers[2:])
+    _demand(way <= 1 + _SLACK, step, "a place within a step's reach", f"{way:.3g} times that")
     return MoveChoice(bool(accepted), float(noise), numbers[2:])
+
+
+def check_noise(noise: float, own: float, *, step: str) -> None:
+    """That a noise is the one that follows from a total, as this node finds it, but for rounding.
+
+    Raises:
+        NetworkError: it isn't.
+    """
+    close = abs(noise - own) <= _SLACK * own
+    _demand(close, step, f"the noise {own:.6g}", f"{noise:.6g}")
 
 
 def read_sweep_choice(content: bytes, amplitudes: tuple[float, float], *, step: str) -> SweepChoice:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_node.arrays import Vector
-from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.config import Column, DataSpec, FederationSpec, Likelihood, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import NetworkError, TangentMeshError
 from edge_node.network.base import Network, NetworkLayer, Terms
@@ -49,18 +49,18 @@ class LyingRoot(NetworkLayer):
         return await super().sum(step, vector, **terms)
 
 
-def spec_for(task: Task) -> FederationSpec:
-    """A small model that takes every kind of choice."""
+def spec_for(task: Task, **settings: object) -> FederationSpec:
+    """A small model that takes every kind of choice, but for what ``settings`` add."""
     columns = tuple(Column(name=name) for name in "abc")
     classes = ("no", "yes") if task is Task.CLASSIFICATION else ()
     data = DataSpec(task=task, target="y", columns=columns, classes=classes)
-    model = ModelSpec(landmarks=12, depths=(1,), min_rows_per_landmark=5)
+    model = ModelSpec(landmarks=12, depths=(1,), min_rows_per_landmark=5, **settings)
     return FederationSpec(name="lies", data=data, model=model)
 
 
-def learn(task: Task, step: str = "", lie: Lie = bytes) -> list[object]:
+def learn(task: Task, step: str = "", lie: Lie = bytes, **settings: object) -> list[object]:
     """What becomes of each of three nodes; the first by name is the root."""
-    spec, random, sources = spec_for(task), np.random.default_rng(1), {}
+    spec, random, sources = spec_for(task, **settings), np.random.default_rng(1), {}
     for node in "abc":
         X = random.normal(size=(60, 3))
         y = np.sin(2 * X[:, 0]) + 0.2 * random.normal(size=60)
@@ -142,6 +142,46 @@ CLASSIFICATION = {
     "neither-yes-nor-no": ("newton/1", numbers_lie(0, 0.5)),
     "short": ("newton/0", lambda content: content[:-8]),
 }
+
+
+def cleaning_lie(**changes: object) -> Lie:
+    """A lie told of what follows from cleaned targets."""
+    return json_lie(lambda choice: choice | changes)
+
+
+MEAN, LANDMARK, METRIC = 2, 2 + 12, -1  # of a move: after accepted and noise, in 12 features
+
+MOVES = {
+    "a-first-place-that-is-none": ("moves/0", numbers_lie(0, 0.0)),
+    "a-noise-of-nothing": ("moves/0", numbers_lie(1, 1e-300)),
+    "a-noise-of-other-sums": ("moves/1", numbers_lie(1, 123.0)),
+    "a-mean-beyond-all-targets": ("moves/0", numbers_lie(MEAN, 1e8)),
+    "a-landmark-far-away": ("moves/0", numbers_lie(LANDMARK, 40.0)),
+    "a-metric-of-short-sight": ("moves/0", numbers_lie(METRIC, 100.0)),
+    "an-endless-metric": ("moves/1", numbers_lie(METRIC, 1e300)),
+    "half-a-place": ("moves/1", lambda content: content[:-8]),
+    "a-scale-of-nothing": ("residuals", lambda _: b"1e-200"),
+    "a-scale-beyond-all-residuals": ("residuals", lambda _: b"1e9"),
+    "no-scale": ("residuals", lambda _: b'"none"'),
+    "a-scale-of-few-rows": ("cleaned/1", cleaning_lie(scale=1e-9)),
+    "another-field-of-cleaning": ("cleaned/2", cleaning_lie(trust=1.0)),
+    "a-last-scale-of-nothing": ("residuals/posterior", lambda _: b"1e-200"),
+}
+ROBUST = {"move_landmarks": 3, "metric_repetitions": 1, "likelihood": Likelihood.STUDENT_T}
+
+
+@pytest.mark.parametrize(("step", "lie"), MOVES.values(), ids=MOVES)
+def test_a_regression_with_outliers_that_moves_landmarks_refuses_the_choice(
+    step: str, lie: Lie
+) -> None:
+    """Each of them would single rows out, or overflow."""
+    assert_refused(learn(Task.REGRESSION, step, lie, **ROBUST), step)
+
+
+def test_the_same_moves_and_scales_untouched_are_used() -> None:
+    """The control."""
+    outcomes = learn(Task.REGRESSION, **ROBUST)
+    assert not [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
 
 
 @pytest.mark.parametrize(("step", "lie"), REGRESSION.values(), ids=REGRESSION)

@@ -34,6 +34,11 @@ _REACH = 0.1
 """The farthest that a landmark goes in one step, times the root of the inputs: points of unit
 variance are 14 such steps apart."""
 
+_STRETCH = 1.0  # as far as a row of unit variance may go in a step, because the metric changes
+_MEAN_REACH = 10.0
+"""The farthest that the mean goes in a step, times the root of the rows and of the targets' power
+in units of the noise: ten times what would explain all of it."""
+
 _SHORTER, _LONGER = 0.5, 1.2  # the next step, after one that lowered or raised the bound
 _RIDGE = 1e-9  # added to a curvature that is positive already
 _HALVINGS = 8  # of a step at whose end landmarks are no longer independent
@@ -115,9 +120,18 @@ class Places:
         return scale * sums.value(self.belief, mean), scale * gradient
 
     def farthest(self, x: Vector, y: Vector) -> float:
-        """The longest way of a landmark from x to y, in units of the reach of a step."""
-        apart = self.landmarks(y) - self.landmarks(x)
-        return float(np.sqrt(np.square(apart).sum(axis=1).max() / apart.shape[1])) / _REACH
+        """The longest way from x to y of a landmark, of a typical row under the metric, or of the
+        mean, in units of the reach of a step.
+        """
+        mean, Z, stretch = self._parts(y - x)
+        way = float(np.sqrt(np.square(Z).sum(axis=1).max() / Z.shape[1])) / _REACH
+        if self.kind is not None and self.start.metric is not None:
+            S = np.diag(stretch) if self.kind is MetricKind.DIAGONAL else self._square(stretch)
+            moved = float(np.linalg.norm(S @ self.start.metric)) / np.sqrt(len(S))
+            way = max(way, moved / _STRETCH)
+        apart = float(np.linalg.norm(mean))
+        reach = _MEAN_REACH * float(np.sqrt(self.rows * (1.0 + self.contrast)))
+        return max(way, apart / reach)
 
     def _parts(self, x: Vector) -> tuple[Matrix, Matrix, Vector]:
         shapes = self.belief.mean.shape, self.start.landmarks.shape

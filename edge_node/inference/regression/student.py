@@ -39,6 +39,7 @@ __all__ = [
     "LARGEST_PRECISION",
     "RESIDUAL_NUMBERS",
     "SCALE_NUMBERS",
+    "SMALLEST_SCALE",
     "RowPrecisions",
     "TailFit",
     "expected_precisions",
@@ -56,6 +57,7 @@ LARGEST_PRECISION = 1.0 + 1.0 / DEGREES
 """E[w] of a row whose residual is zero."""
 
 _SCALES = 5  # s_0 to s_0 / 16: one target in a hundred at the farthest that counts leaves s_0 / 10
+SMALLEST_SCALE = 2.0**-_SCALES  # of s_0: no smaller one is found
 CLEANING_ROUNDS = 3  # in which a coarse fit is cleaned of outliers (`edge_node.program.precisions`)
 _FAR = 8  # power of z that leaves out all but outliers
 SCALE_NUMBERS = 2 + _SCALES
