@@ -286,9 +286,10 @@ async def _regression(
         calibrated = await agree_calibration(
             network, rows.sites, posterior, total, timed=timed, fewest=scored
         )
-    explained = explained_variance(
-        posterior.log_evidence, total.count, fit.statistics, candidate.metric_price
-    )
+    found, count = posterior.log_evidence, total.count
+    if precisions is not None:  # of cleaned targets, as the statistics are
+        found, count = fit.evidence.log_evidence, fit.statistics.count
+    explained = explained_variance(found, count, fit.statistics, candidate.metric_price)
     learnt = _Learnt(candidate, calibrated, step, share, explained)
     refinement = refined(rows, posterior, total, spec.model)
     if refinement is None:

@@ -33,9 +33,11 @@ from edge_node.program.candidates import (
     features_on,
     independent,
 )
+from edge_node.program.encoding import SPREAD
 from edge_node.program.precisions import without_outliers
 from edge_node.program.root_decisions import MetricChoice, read_metric
 from edge_node.program.schedule import Schedule
+from edge_node.program.screening import SCREEN
 from edge_node.step import Step
 
 __all__ = ["learn_features", "with_bases"]
@@ -51,6 +53,12 @@ def with_bases(
     """
     sizes = (schedule.first, schedule.full)
     return [each.first(size) for size in sizes for each in _started(candidates, kept)]
+
+
+def _told_in(network: Network) -> str:
+    """The step whose record holds the bases that came with an earlier sum."""
+    told = [step.name for step in network.steps if step.name in (SPREAD.name, SCREEN.name)]
+    return told[-1]
 
 
 def _started(candidates: Sequence[Candidate], kept: Sequence[int]) -> list[Candidate]:
@@ -88,7 +96,7 @@ async def learn_features(
         The fit of a few landmarks; and the candidate with all of the posterior's, and its features.
     """
     tried = with_bases(candidates, kept, schedule)
-    features = await agree_features(network, "basis", tried, bases)
+    features = await agree_features(network, _told_in(network) if bases else "basis", tried, bases)
     compared = len(tried) // 2
     fits = await agree_fits(
         network, Step("statistics/0"), rows, tried[:compared], features[:compared]

@@ -49,9 +49,9 @@ class LyingRoot(NetworkLayer):
         return await super().sum(step, vector, **terms)
 
 
-def spec_for(task: Task, **settings: object) -> FederationSpec:
+def spec_for(task: Task, names: str = "abc", **settings: object) -> FederationSpec:
     """A small model that takes every kind of choice, but for what ``settings`` add."""
-    columns = tuple(Column(name=name) for name in "abc")
+    columns = tuple(Column(name=name) for name in names)
     classes = ("no", "yes") if task is Task.CLASSIFICATION else ()
     data = DataSpec(task=task, target="y", columns=columns, classes=classes)
     model = ModelSpec(landmarks=12, depths=(1,), min_rows_per_landmark=5, **settings)
@@ -62,7 +62,7 @@ def learn(task: Task, step: str = "", lie: Lie = bytes, **settings: object) -> l
     """What becomes of each of three nodes; the first by name is the root."""
     spec, random, sources = spec_for(task, **settings), np.random.default_rng(1), {}
     for node in "abc":
-        X = random.normal(size=(60, 3))
+        X = random.normal(size=(60, len(spec.data.columns)))
         y = np.sin(2 * X[:, 0]) + 0.2 * random.normal(size=60)
         y = y if task is Task.REGRESSION else (y > 0).astype(float)
         sources[node] = MemorySource((Batch(X, np.empty((60, 0), dtype=object), y),))
@@ -142,6 +142,32 @@ CLASSIFICATION = {
     "neither-yes-nor-no": ("newton/1", numbers_lie(0, 0.5)),
     "short": ("newton/0", lambda content: content[:-8]),
 }
+
+
+def kept_lie(kept: object = (), bases: bytes | None = None) -> Lie:
+    """A lie told of the inputs that matter, or of the landmarks that come with them."""
+
+    def told(content: bytes) -> bytes:
+        _, honest = msgspec.msgpack.decode(content)
+        return msgspec.msgpack.encode((kept, honest if bases is None else bases))
+
+    return told
+
+
+SCREENED = {
+    "an-input-that-is-none": kept_lie((0, 99)),
+    "inputs-from-behind": kept_lie((-1, 3)),
+    "inputs-twice": kept_lie((1, 1)),
+    "half-an-input": kept_lie((0.5,)),
+    "inputs-without-their-landmarks": kept_lie((1, 2), b"[[0]]"),
+    "no-pair": lambda content: content[:-1],
+}
+
+
+@pytest.mark.parametrize("lie", SCREENED.values(), ids=SCREENED)
+def test_inputs_that_can_not_be_kept_are_refused(lie: Lie) -> None:
+    """At every node, in the step in which they were told."""
+    assert_refused(learn(Task.REGRESSION, "screen", lie, names="abcdefghijkl"), "screen")
 
 
 def cleaning_lie(**changes: object) -> Lie:

@@ -76,3 +76,17 @@ def test_a_class_that_is_predicted_for_none_of_many_rows_is_named() -> None:
         assert not any(
             "is predicted" in each for each in model.predict(batch(X[:9], y[:9])).warnings
         )
+
+
+def test_outliers_among_targets_hide_nothing_that_is_explained() -> None:
+    """The share is that of the targets which aren't outliers; one in thirty is."""
+    X, y = targets(0.2)
+    wild = y.copy()
+    random = np.random.default_rng(1)
+    where = random.choice(len(y), len(y) // 30, replace=False)
+    wild[where] += random.choice([-1, 1], len(where)) * random.uniform(20, 60, len(where))
+    model = simulate(spec_for(INPUTS), sources(X, wild))["site-0"]
+    assert "cleaned/1" in model.provenance.cohorts
+    assert model.provenance.explained is not None
+    assert model.provenance.explained > 0.7
+    assert model.provenance.warnings == ()
