@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from edge_node.arrays import Rows
 from edge_node.config import ModelSpec
+from edge_node.errors import NumericalError
 from edge_node.inference.evaluation.held_out import (
     HeldOut,
     later_rows_global,
@@ -51,11 +52,21 @@ async def agree_calibration(
         total: the statistics of all sites' rows that it is made of.
         timed: whether rows come in the order of time, the latest first.
         fewest: how many different rows a site must have held out.
+
+    Raises:
+        NumericalError: the total can't be that of scores.
     """
     held = [_scored(rows, posterior, total, timed=timed) for rows in sites]
     local = HeldOut.joined([each for each in held if each.distinct >= fewest]).scores.pack()
     bounds = HeldOutScores.bounds(float(total.count))
     found = await network.sum(Step("calibration"), local, bounds=bounds)
+    if found.min() < 0:
+        raise NumericalError(
+            "the federation's scores of held-out rows are no scores",
+            where="step calibration",
+            expected="counts and squares that aren't negative",
+            remedy="Ask who takes part: a member has counted less than nothing",
+        )
     return network.once(lambda: posterior.calibrated(Calibration.of(HeldOutScores.unpack(found))))
 
 

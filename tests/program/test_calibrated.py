@@ -9,7 +9,8 @@ import pytest
 from edge_node.arrays import Vector
 from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task, Which
 from edge_node.data.sources.source import Batch, MemorySource, open_source
-from edge_node.inference.regression.calibration import PRIOR_ROWS
+from edge_node.errors import DataError, NumericalError
+from edge_node.inference.regression.calibration import PRIOR_ROWS, HeldOutScores
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import IntervalPredictions, Model
 from edge_node.program.simulation import simulate, simulate_pooled
@@ -197,3 +198,25 @@ def test_a_site_that_holds_out_few_rows_gives_no_scores(spec: FederationSpec) ->
         assert scores(model)[:-1].sum() == pytest.approx(held + PRIOR_ROWS)
     enough = simulate(spec, {**sources, "c": few(small + 1, 2)}, allowance=ANY)["a"]
     assert scores(enough)[:-1].sum() == pytest.approx(held + 5 + PRIOR_ROWS)
+
+
+def test_scores_below_zero_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member's that take back others' would make variances negative."""
+    sources = {"a": few(150, 0), "b": few(80, 1)}
+    pack = HeldOutScores.pack
+    monkeypatch.setattr(HeldOutScores, "pack", lambda scores: pack(scores) - 30.0)
+    with pytest.raises(NumericalError, match="no scores"):
+        simulate(SPEC, sources, allowance=ANY)
+
+
+@pytest.mark.parametrize("scores", [np.zeros(15), np.full(15, np.nan), -np.ones(15), np.ones(14)])
+def test_a_file_with_other_scores_is_damaged(scores: Vector, tmp_path: Path) -> None:
+    """It is refused when it is read, not when it is asked. Untouched, it is read."""
+    path = tmp_path / "model.npz"
+    simulate(SPEC, {"a": few(150, 0)}, allowance=ANY)["a"].save(path)
+    assert Model.load(path).provenance.rows == 150
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **(arrays | {"scores": scores}))
+    with pytest.raises(DataError, match="damaged"):
+        Model.load(path)

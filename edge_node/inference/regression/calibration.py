@@ -88,9 +88,11 @@ class HeldOutScores:
 
     @classmethod
     def unpack(cls, vector: Vector) -> Self:
-        """The inverse of ``pack``. Raises ValueError for another length."""
+        """The inverse of ``pack``. Raises ValueError for another length, or numbers below zero."""
         if vector.shape != (cls.NUMBERS,):
             raise ValueError(f"scores of shape {vector.shape}")
+        if not (np.isfinite(vector).all() and vector.min() >= 0):
+            raise ValueError("scores that are negative, or not finite")
         return cls(float(vector[-1]), vector[:-1])
 
     @classmethod

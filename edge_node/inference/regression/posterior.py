@@ -156,6 +156,8 @@ class Posterior:
         """
         features = features or Features.from_arrays(arrays)
         calibration = Calibration(HeldOutScores.unpack(arrays["scores"]))
+        if not calibration.scores.count > 0:
+            raise ValueError("a calibration by no scores")
         amplitude, noise, log_evidence = arrays["numbers"].tolist()
         return cls(
             features,
