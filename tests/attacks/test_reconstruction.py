@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.config import Column, DataSpec, FederationSpec, LandmarkKind, ModelSpec, Task
+from edge_node.config import (
+    Column,
+    DataSpec,
+    FederationSpec,
+    KernelKind,
+    LandmarkKind,
+    ModelSpec,
+    Task,
+)
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.features.nystrom import Features
@@ -141,6 +149,7 @@ def run_program(directory: Path) -> Run:
             task=Task.REGRESSION, target="y", columns=tuple(Column(name=name) for name in "pqr")
         ),
         model=ModelSpec(
+            kernels=(KernelKind.NTK,),
             landmarks=25,
             depths=(2,),
             biases=(1.0,),

@@ -6,7 +6,13 @@ import pytest
 from edge_node.estimators import InputError, TangentMeshRegressor
 from tests.program.test_calibrated import ROWS, walk
 
-SETTINGS = {"landmarks": 25, "depths": (1,), "biases": (1.0,), "metric_repetitions": 0}
+SETTINGS = {
+    "kernels": ("ntk",),
+    "landmarks": 25,
+    "depths": (1,),
+    "biases": (1.0,),
+    "metric_repetitions": 0,
+}
 PARTS = [walk(seed)[0] for seed in range(3)]
 X = np.concatenate([part.numeric for part in PARTS])
 Y = np.concatenate([part.target for part in PARTS])

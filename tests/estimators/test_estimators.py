@@ -50,7 +50,9 @@ CLASSIFICATION = load_breast_cancer(return_X_y=True)
 SITES = np.array(["oslo", "bern", "pisa"])
 
 
-@pytest.mark.filterwarnings("ignore:the model explains no more")  # of noise
+@pytest.mark.filterwarnings(
+    "ignore:(the model explains no more|class .* is predicted for none)"
+)  # of noise
 @parametrize_with_checks(
     [
         TangentMeshRegressor(**SMALL),
@@ -174,6 +176,7 @@ def test_sites_change_nothing_for_a_classifier() -> None:
     assert spread.score(X, y) > 0.9
 
 
+@pytest.mark.filterwarnings("ignore:(the model explains no more|class .* is predicted for none)")
 def test_a_site_answers_for_its_own_classes() -> None:
     """Where two sites have opposite labels, each is right about its own rows, and what they share
     about neither.

@@ -8,6 +8,7 @@ from edge_node.config import (
     Column,
     DataSpec,
     FederationSpec,
+    KernelKind,
     LandmarkKind,
     Likelihood,
     ModelSpec,
@@ -34,6 +35,7 @@ def spec(likelihood: Likelihood = Likelihood.AUTO) -> FederationSpec:
             task=Task.REGRESSION, target="y", columns=tuple(Column(name=c) for c in "abc")
         ),
         model=ModelSpec(
+            kernels=(KernelKind.NTK,),
             depths=(1,),
             biases=(1.0,),
             landmarks=60,

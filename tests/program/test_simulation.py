@@ -126,7 +126,7 @@ def test_each_step_is_reported_once() -> None:
     assert [done for _, _, done, _ in told] == [*range(1, len(told) + 1)]
     planned = dict(zip(steps, (each for _, _, _, each in told), strict=True))
     assert planned["spread"] is None
-    assert planned["posterior"] == len(told)
+    assert len(told) <= planned["posterior"] <= len(told) + 1, "or one more, to clean of outliers"
 
 
 @pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])

@@ -33,7 +33,7 @@ def test_the_grid_is_a_product_in_the_specs_order() -> None:
     ]
     assert str(grid[-1]) == "conv-ntk gelu depth 3 image 2x3x1"
     assert list(map(str, kernel_grid(ModelSpec()))) == [
-        f"ntk relu depth {depth} bias {bias}" for depth in (1, 2) for bias in (1, 2)
+        f"{kernel} relu depth 1 bias {bias}" for kernel in ("ntk", "nngp") for bias in (1, 2)
     ]
 
 

@@ -27,7 +27,7 @@ from edge_node.inference.features.metric import (
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.evidence import LEAST_RESIDUAL, Spectrum, best_evidence
 from edge_node.inference.numerics.eigenbasis import Eigenbasis
-from edge_node.inference.regression import refinement as refinement_module
+from edge_node.inference.regression import solved as solved_module
 from edge_node.inference.regression.conditional import local_conditional
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement
@@ -252,13 +252,13 @@ def test_as_many_blocks_as_memory_has_room_for_are_kept_solved(
 def solutions(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Grows whenever a block is solved."""
     solved: list[object] = []
-    solve = refinement_module.cho_solve
+    solve = solved_module.cho_solve
 
     def counted(*arguments: object, **settings: object) -> object:
         solved.append(arguments)
         return solve(*arguments, **settings)
 
-    monkeypatch.setattr(refinement_module, "cho_solve", counted)
+    monkeypatch.setattr(solved_module, "cho_solve", counted)
     return solved
 
 
