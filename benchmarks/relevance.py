@@ -31,7 +31,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from benchmarks.figures import Row
 from edge_node.arrays import Matrix, Vector
 from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor
-from edge_node.program import screening
+from edge_node.program.features import screening
 
 __all__ = ["RELEVANCE_PROBLEMS", "WAYS", "measure_relevance"]
 

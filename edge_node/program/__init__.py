@@ -4,11 +4,9 @@ It reads as mathematics. All that happens between nodes is ``network.sum``, and 
 chooses from a total; everything else is a pure function of a node's own rows or of totals that all
 share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
-Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
-`candidates` and, for outliers among targets, `precisions`), `places` (with `landmarks` and
-`moves`), and `regression` (with `calibration`), `classification` or `likelihoods`. `private` is the
-program of a spec with differential privacy. `allowances` says what the rows may tell, `schedule`
-plans how that is spent, `metered` counts what they tell. `recounting` keeps sums over counted
+Read `infer` here, then what it calls in the order of a run: `plan` (what may be told), `parts`
+(with `encoding`), `features` (inputs, kernel, metric, landmarks), `posteriors` (one for each task).
+`private` is the program of a spec with differential privacy. `recounting` keeps sums over counted
 nodes, `together` puts several into one sweep, `root_decisions` reads the root's choices,
 `provenance` says where a model comes from. `simulation` runs a whole federation in this process.
 """
@@ -38,22 +36,22 @@ from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.network.base import Network
-from edge_node.program.allowances import allowance_of, check_minimum
-from edge_node.program.calibration import agree_calibration, calibrate_site
-from edge_node.program.candidates import Candidate, agree_fits
-from edge_node.program.class_refinement import refined_classes
-from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
-from edge_node.program.landmarks import NOTHING
-from edge_node.program.likelihoods import agree_latent, likelihoods_of
-from edge_node.program.metered import MeteredNetwork
+from edge_node.program.features.candidates import Candidate, agree_fits
+from edge_node.program.features.landmarks import NOTHING
+from edge_node.program.features.places import agree_candidate, targets_of
+from edge_node.program.features.precisions import agree_precisions
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.places import agree_candidate, targets_of
-from edge_node.program.precisions import agree_precisions
+from edge_node.program.plan.allowances import allowance_of, check_minimum
+from edge_node.program.plan.metered import MeteredNetwork
+from edge_node.program.plan.schedule import Schedule
+from edge_node.program.posteriors.calibration import agree_calibration, calibrate_site
+from edge_node.program.posteriors.class_refinement import refined_classes
+from edge_node.program.posteriors.classification import agree_classifier
+from edge_node.program.posteriors.likelihoods import agree_latent, likelihoods_of
+from edge_node.program.posteriors.regression import agree_posterior, refined
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
-from edge_node.program.regression import agree_posterior, refined
-from edge_node.program.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.step import Step
 

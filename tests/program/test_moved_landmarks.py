@@ -13,7 +13,7 @@ from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.schedule import Schedule
+from edge_node.program.plan.schedule import Schedule
 from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.security.disclosure.allowance import Allowance
 

@@ -10,7 +10,8 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.features.metric import kept_inputs
 from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
-from edge_node.program import allowances, screening
+from edge_node.program.features import screening
+from edge_node.program.plan import allowances
 from edge_node.program.simulation import simulate, simulate_parts, simulate_pooled
 
 SITES, TEST = 4, 300

@@ -23,7 +23,7 @@ from edge_node.errors import CohortRefusedError
 from edge_node.inference.features.metric import MetricKind
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.schedule import Schedule
+from edge_node.program.plan.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 from tests.support.networks import Watched
 

@@ -19,11 +19,17 @@ from edge_node.inference.kernels.kernel import kernel_grid
 from edge_node.inference.likelihoods.ordinal import ScoredRows
 from edge_node.inference.likelihoods.survival import TimedRows
 from edge_node.network.base import Network
-from edge_node.program.candidates import AnyRows, Candidate, Fit, agree_features, choose_bases
-from edge_node.program.landmarks import agree_centroids, encode_public, kmeans_step
-from edge_node.program.metric import learn_features, with_bases
-from edge_node.program.moves import Moved, agree_known, agree_moves
-from edge_node.program.schedule import Schedule, coarse_kinds
+from edge_node.program.features.candidates import (
+    AnyRows,
+    Candidate,
+    Fit,
+    agree_features,
+    choose_bases,
+)
+from edge_node.program.features.landmarks import agree_centroids, encode_public, kmeans_step
+from edge_node.program.features.metric import learn_features, with_bases
+from edge_node.program.features.moves import Moved, agree_known, agree_moves
+from edge_node.program.plan.schedule import Schedule, coarse_kinds
 
 __all__ = [
     "Fitted",

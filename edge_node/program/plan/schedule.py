@@ -33,8 +33,8 @@ from edge_node.inference.regression.student import (
     RESIDUAL_NUMBERS,
     SCALE_NUMBERS,
 )
-from edge_node.program.allowances import encoding_numbers
-from edge_node.program.screening import planned_screening
+from edge_node.program.features.screening import planned_screening
+from edge_node.program.plan.allowances import encoding_numbers
 from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance
 
 __all__ = ["PlannedSum", "Schedule", "coarse_kinds"]

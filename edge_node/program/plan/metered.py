@@ -7,7 +7,7 @@ from typing import Unpack
 from edge_node.arrays import Vector
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network, NetworkLayer, Terms
-from edge_node.program.schedule import Schedule
+from edge_node.program.plan.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.security.disclosure.bill import Bill
 from edge_node.step import Step
