@@ -22,6 +22,7 @@ from edge_node.program.features.moves import Moved
 from edge_node.program.features.places import choose_first_bases, starting_landmarks
 from edge_node.program.features.screening import Screened, agree_kept
 from edge_node.program.plan.allowances import sums_products
+from edge_node.program.plan.planning import schedule_for
 from edge_node.program.plan.schedule import Schedule
 from edge_node.program.recounting import RecountingNetwork
 from edge_node.security.disclosure.allowance import Allowance
@@ -53,7 +54,7 @@ class Parts:
 
     def schedule(self, spec: FederationSpec, allowance: Allowance) -> Schedule:
         """The plan of a run with these parts. Raises CohortRefusedError."""
-        return Schedule.plan(
+        return schedule_for(
             spec,
             allowance,
             rows=self.encoder.rows,

@@ -29,7 +29,9 @@ from edge_node.program.features.candidates import (
 from edge_node.program.features.landmarks import agree_centroids, encode_public, kmeans_step
 from edge_node.program.features.metric import learn_features, with_bases
 from edge_node.program.features.moves import Moved, agree_known, agree_moves
-from edge_node.program.plan.schedule import Schedule, coarse_kinds
+from edge_node.program.plan.affordable import after_cleaning
+from edge_node.program.plan.planning import coarse_kinds
+from edge_node.program.plan.schedule import Schedule
 
 __all__ = [
     "Fitted",
@@ -151,7 +153,7 @@ async def agree_candidate(
         likelihood=spec.model.likelihood,
     )
     agreed = schedule.full
-    schedule = fitted(schedule if fit.raw_power is None else schedule.with_cleaning)
+    schedule = fitted(schedule if fit.raw_power is None else after_cleaning(schedule))
     candidate = candidate.first(schedule.full)
     if schedule.iterations and candidate.landmark_kind is not LandmarkKind.PUBLIC:
         known = landmarks.get(LandmarkKind.KMEANS)
