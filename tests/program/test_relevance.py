@@ -9,7 +9,8 @@ from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.features.metric import kept_inputs
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions
 from edge_node.program.plan import allowances, planning
 from edge_node.program.simulation import simulate, simulate_parts, simulate_pooled
 
