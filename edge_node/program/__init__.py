@@ -39,12 +39,11 @@ from edge_node.network.base import Network
 from edge_node.program.encoding import agree_census
 from edge_node.program.features.candidates import Candidate, agree_fits
 from edge_node.program.features.landmarks import NOTHING
-from edge_node.program.features.places import agree_candidate, targets_of
+from edge_node.program.features.places import Agreed, agree_candidate, targets_of
 from edge_node.program.features.precisions import agree_precisions
 from edge_node.program.parts import Parts, agree_parts
 from edge_node.program.plan.allowances import allowance_of, check_minimum
 from edge_node.program.plan.metered import MeteredNetwork
-from edge_node.program.plan.schedule import Schedule
 from edge_node.program.posteriors.calibration import agree_calibration, calibrate_site
 from edge_node.program.posteriors.class_refinement import refined_classes
 from edge_node.program.posteriors.classification import agree_classifier
@@ -142,11 +141,23 @@ async def infer(
     schedule = parts.schedule(spec, metered.allowance)
     foresees(len(network.steps) + len(schedule.compared_sums) + len(schedule.full_sums))
     rows = EncodedRows(source, parts.encoder)
-    learn = _step_by_step if spec.data.task.takes_steps else _regression
-    fewest = NOTHING if partitioned() else floors.landmark
-    learnt = await learn(
-        recounting, rows, parts, spec, schedule, metered=metered, floors=floors, fewest=fewest
+    agreed = await agree_candidate(
+        recounting,
+        rows,
+        parts.landmarks,
+        spec,
+        schedule,
+        fewest=NOTHING if partitioned() else floors.landmark,
+        alike=floors.landmark,
+        kept=parts.kept,
+        bases=parts.bases,
+        moved=parts.moved,
+        fitted=metered.fitted,
     )
+    if spec.data.task.takes_steps:
+        learnt = await _step_by_step(recounting, rows, agreed, spec, metered)
+    else:
+        learnt = await _regression(recounting, rows, agreed, spec, metered, floors=floors)
     provenance = provenance_of(
         recounting,
         spec,
@@ -198,29 +209,13 @@ class _Learnt:
 async def _step_by_step(
     network: RecountingNetwork,
     rows: EncodedRows,
-    parts: Parts,
+    agreed: Agreed,
     spec: FederationSpec,
-    schedule: Schedule,
-    *,
     metered: MeteredNetwork,
-    floors: Floors,
-    fewest: int,
 ) -> _Learnt:
-    """Features from a regression, then quasi-Newton steps from what may still be told."""
+    """A regression under agreed features, then quasi-Newton steps from what may still be told."""
     targets = targets_of(rows, spec)
-    _, candidate, features, schedule = await agree_candidate(
-        network,
-        rows,
-        parts.landmarks,
-        spec,
-        schedule,
-        fewest=fewest,
-        alike=floors.landmark,
-        kept=parts.kept,
-        bases=parts.bases,
-        moved=parts.moved,
-        fitted=metered.fitted,
-    )
+    _, candidate, features, schedule = agreed
     (fit,) = await agree_fits(network, Step("posterior"), targets, [candidate], [features])
     steps, numbers = schedule.steps, min(schedule.step_numbers, metered.left)
     sums, share = fit.statistics, fit.statistics.uncovered_share
@@ -249,28 +244,14 @@ async def _step_by_step(
 async def _regression(
     network: RecountingNetwork,
     rows: EncodedRows,
-    parts: Parts,
+    agreed: Agreed,
     spec: FederationSpec,
-    schedule: Schedule,
-    *,
     metered: MeteredNetwork,
+    *,
     floors: Floors,
-    fewest: int,
 ) -> _Learnt:
-    """Features, then the global posterior and this site's refinement of it."""
-    fit, candidate, features, schedule = await agree_candidate(
-        network,
-        rows,
-        parts.landmarks,
-        spec,
-        schedule,
-        fewest=fewest,
-        alike=floors.landmark,
-        kept=parts.kept,
-        bases=parts.bases,
-        moved=parts.moved,
-        fitted=metered.fitted,
-    )
+    """Under agreed features the global posterior and this site's refinement of it."""
+    fit, candidate, features, schedule = agreed
     precisions = None
     if fit.raw_power is not None:
         again = Step("residuals/posterior"), rows, fit, Likelihood.STUDENT_T

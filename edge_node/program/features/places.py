@@ -34,6 +34,7 @@ from edge_node.program.plan.planning import coarse_kinds
 from edge_node.program.plan.schedule import Schedule
 
 __all__ = [
+    "Agreed",
     "Fitted",
     "agree_candidate",
     "choose_first_bases",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 Fitted: TypeAlias = Callable[[Schedule], Schedule]
+Agreed: TypeAlias = tuple[Fit, Candidate, Features, Schedule]
+"""What `agree_candidate` returns."""
 """A schedule, with no more of what follows than may still be told."""
 
 
@@ -116,7 +119,7 @@ async def agree_candidate(
     bases: bytes = b"",
     moved: Moved | None = None,
     fitted: Fitted = lambda plan: plan,
-) -> tuple[Fit, Candidate, Features, Schedule]:
+) -> Agreed:
     """The best kernel and metric, and the landmarks of the posterior.
 
     Gaussian landmarks may become k-means centroids, of rows as the metric sees them. That is the
