@@ -32,7 +32,8 @@ from edge_node.arrays import Matrix
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task, Which
 from edge_node.data.sources.source import Batch
 from edge_node.inference.evaluation import metrics
-from edge_node.model.model import ClassPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions
 
 __all__ = ["CASES", "Case", "measure_classifiers", "wins"]
 

@@ -17,7 +17,8 @@ from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, Model
 from edge_node.data.sources.source import Batch
 from edge_node.demo.data.csv_file import load_csv
 from edge_node.inference.evaluation import metrics
-from edge_node.model.model import ClassPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions
 
 __all__ = ["SEED", "measure_hospitals", "read_hospitals", "split_hospital"]
 

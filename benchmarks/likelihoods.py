@@ -28,7 +28,7 @@ from edge_node.inference.evaluation.task_scores import (
     ordinal_scores,
     survival_scores,
 )
-from edge_node.model.answers import median_classes
+from edge_node.model.predictions import median_classes
 
 __all__ = ["PROBLEMS", "averaged", "measure_likelihoods"]
 

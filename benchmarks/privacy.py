@@ -42,7 +42,7 @@ from edge_node.config import (
 )
 from edge_node.data.sources.source import Batch
 from edge_node.inference.evaluation import metrics
-from edge_node.model.model import ClassPredictions, IntervalPredictions
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions
 
 __all__ = [
     "EPSILONS",

@@ -31,7 +31,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from benchmarks.figures import Row
 from edge_node.arrays import Matrix, Vector
 from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor
-from edge_node.program import screening
+from edge_node.program.plan import planning
 
 __all__ = ["RELEVANCE_PROBLEMS", "WAYS", "measure_relevance"]
 
@@ -141,6 +141,6 @@ def _fitted(way: str, X: Matrix, y: Vector, classes: bool, model: Mapping[str, A
             return GaussianProcessRegressor(kernel, normalize_y=True).fit(X, y)
     ours = TangentMeshClassifier(**model) if classes else TangentMeshRegressor(**model)
     sites = None if way == "pooled" else np.arange(len(X)) % _SITES
-    unscreened = screening.FEWEST_SCREENED if way != "plain" else X.shape[1] + 1
-    with patch.object(screening, "FEWEST_SCREENED", unscreened):
+    unscreened = planning.FEWEST_SCREENED if way != "plain" else X.shape[1] + 1
+    with patch.object(planning, "FEWEST_SCREENED", unscreened):
         return ours.fit(X, y, sites=sites)

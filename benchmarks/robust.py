@@ -14,7 +14,8 @@ from benchmarks.figures import Row
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import Column, DataSpec, FederationSpec, Likelihood, ModelSpec, Task, Which
 from edge_node.data.sources.source import Batch, MemorySource
-from edge_node.model.model import IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import IntervalPredictions
 from edge_node.program.simulation import simulate
 
 __all__ = ["CASES", "measure_robustness"]

@@ -24,8 +24,9 @@ from edge_node.arrays import Matrix
 from edge_node.config import FederationSpec, Task, Which
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import TangentMeshError
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
-from edge_node.program.allowances import unknown_columns
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions
+from edge_node.program.plan.allowances import unknown_columns
 from edge_node.program.simulation import simulate
 from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 

@@ -70,7 +70,7 @@ class Task(enum.StrEnum):
 
     @property
     def takes_steps(self) -> bool:
-        """Whether the posterior is found step by step (`program.classification`)."""
+        """Whether the posterior is found step by step (`program.posteriors.classification`)."""
         return self is not Task.REGRESSION
 
 

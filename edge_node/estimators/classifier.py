@@ -14,7 +14,8 @@ from edge_node.data.sources.schema import clean_label
 from edge_node.estimators.errors import InputError
 from edge_node.estimators.estimator import Estimator, posterior_of
 from edge_node.estimators.sources import Target
-from edge_node.model.model import ClassPredictions, Model, Predictions
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, Predictions
 
 __all__ = ["TangentMeshClassifier"]
 

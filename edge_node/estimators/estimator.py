@@ -36,7 +36,9 @@ from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.numerics.streaming import blas_threads
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.local import joined
-from edge_node.model.model import Model, Notes, Predictions
+from edge_node.model.model import Model
+from edge_node.model.predictions import Predictions
+from edge_node.model.provenance import Notes
 from edge_node.program.simulation import simulate
 
 __all__ = ["Estimator", "posterior_of"]

@@ -17,8 +17,7 @@ from edge_node.estimators.estimator import Estimator
 from edge_node.estimators.regressor import TangentMeshRegressor
 from edge_node.estimators.sources import Target
 from edge_node.inference.evaluation.task_scores import concordance
-from edge_node.model.answers import TimePredictions
-from edge_node.model.model import IntervalPredictions
+from edge_node.model.predictions import IntervalPredictions, TimePredictions
 
 __all__ = ["TangentMeshCountRegressor", "TangentMeshOrdinalClassifier", "TangentMeshSurvival"]
 

@@ -11,7 +11,7 @@ from edge_node.arrays import Vector
 from edge_node.config import Task
 from edge_node.estimators.estimator import Estimator, posterior_of
 from edge_node.estimators.sources import Target, latest_first
-from edge_node.model.model import IntervalPredictions
+from edge_node.model.predictions import IntervalPredictions
 
 __all__ = ["TangentMeshRegressor"]
 

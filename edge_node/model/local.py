@@ -13,8 +13,13 @@ from edge_node.config import Which
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.site import site_of
 from edge_node.data.sources.source import open_source
-from edge_node.model.answers import TimePredictions
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model, Predictions
+from edge_node.model.model import Model
+from edge_node.model.predictions import (
+    ClassPredictions,
+    IntervalPredictions,
+    Predictions,
+    TimePredictions,
+)
 
 __all__ = ["joined", "predict_file", "saved_input"]
 

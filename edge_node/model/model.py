@@ -8,14 +8,12 @@ in a second archive beside it, and are for this site alone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.config import DataSpec, LandmarkKind, ModelSpec, PrivacySpec, Task, Which
+from edge_node.config import DataSpec, Task, Which
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
@@ -25,135 +23,18 @@ from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.answers import (
-    TimePredictions,
     class_probabilities,
     count_moments_and_bounds,
-    median_classes,
     time_predictions,
 )
 from edge_node.model.archive import FORMAT, read_archive, refusing_damage, write_archive
-from edge_node.security.disclosure.bill import Bill
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions, Predictions
+from edge_node.model.provenance import Notes, Provenance
 from edge_node.security.files import remove
 
-__all__ = [
-    "ClassPredictions",
-    "IntervalPredictions",
-    "Model",
-    "Notes",
-    "Predictions",
-    "Provenance",
-]
-
-
-class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose sums a model was made of, and which choices were taken on the way.
-
-    ``traversals`` says how often the program traversed the tree, up and down: once for each sum,
-    for each gather, and for each sum that was given up because a node was lost. The start of an
-    epoch (claims, catch-up, keys) and the comparison of transcripts at the end of a run
-    don't count: they belong to the tree, not to the program.
-    """
-
-    federation: str
-    spec_hash: str  # hexadecimal
-    run: int
-    cohorts: Mapping[str, tuple[str, ...]]  # by step: whose contributions its total holds
-    learnt_in: str  # the step whose total the posterior is made of
-    rows: int
-    sums: int  # totals that were formed
-    traversals: int
-    kernel: str  # in a few words
-    landmark_kind: LandmarkKind
-    landmarks: int
-    log_evidence: float
-    uncovered_share: float  # mean(k** - phi'phi) / mean k**: what the landmarks don't see
-    created: str  # ISO 8601, UTC
-    privacy: PrivacySpec | None = None  # what the run's one sum with noise promises
-    bill: Bill | None = None  # None: no site hid rows from another, or noise protects them
-    model: ModelSpec | None = None  # what was asked for
-    explained: float | None = None  # share of the target's variance, or of the classes' entropy
-    warnings: tuple[str, ...] = ()  # for whoever reads predictions
-
-    @property
-    def cohort(self) -> tuple[str, ...]:
-        """The nodes whose rows the posterior was learnt from."""
-        return self.cohorts[self.learnt_in]
-
-
-class Notes(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scikit-learn estimator was given, and a schema can't say.
-
-    Attributes:
-        labels: NumPy's type of the classes; empty: text.
-        named: whether the columns had names.
-    """
-
-    labels: str = ""
-    named: bool = True
-
+__all__ = ["Model"]
 
 _MANY = 10  # rows of a class, as its share would have it, of which one should be predicted
-
-
-@dataclass(frozen=True)
-class IntervalPredictions:
-    """Regression and counts: arrays of shape (n,) in the target's unit.
-
-    ``sd`` is that of a new observation (noise included), as large as held-out rows were found to
-    ask for; ``lower`` and ``upper`` bound it with the probability asked for, by the same rows.
-    """
-
-    mean: Vector
-    sd: Vector
-    lower: Vector
-    upper: Vector
-    warnings: tuple[str, ...] = ()
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A dictionary for each row."""
-        columns = (self.mean.tolist(), self.sd.tolist(), self.lower.tolist(), self.upper.tolist())
-        return [
-            {"mean": mean, "sd": sd, "lower": lower, "upper": upper}
-            for mean, sd, lower, upper in zip(*columns, strict=True)
-        ]
-
-
-@dataclass(frozen=True)
-class ClassPredictions:
-    """Classification: ``probabilities`` (n, C) in the order of ``classes``; rows sum to one.
-
-    Where the order of the classes means something (``ordered``), a row's label is the median class.
-    """
-
-    classes: tuple[str, ...]
-    probabilities: Matrix
-    warnings: tuple[str, ...] = ()
-    ordered: bool = False
-
-    @property
-    def labels(self) -> NDArray[np.intp]:
-        """Each row's class (n,), as an index: the most probable one, or the median."""
-        chosen = median_classes if self.ordered else _most_probable
-        return chosen(self.probabilities)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A dictionary for each row."""
-        return [
-            {
-                "label": self.classes[int(label)],
-                "probabilities": dict(zip(self.classes, row.tolist(), strict=True)),
-            }
-            for label, row in zip(self.labels, self.probabilities, strict=True)
-        ]
-
-
-def _most_probable(probabilities: Matrix) -> NDArray[np.intp]:
-    """The class (n,) of the highest probability."""
-    chosen: NDArray[np.intp] = np.argmax(probabilities, axis=1)
-    return chosen
-
-
-Predictions: TypeAlias = IntervalPredictions | ClassPredictions | TimePredictions
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from edge_node.inference.evaluation.task_scores import (
 )
 from edge_node.inference.features.relevance import relevance
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions
 from edge_node.security.files import write_atomically
 
 __all__ = [

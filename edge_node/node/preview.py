@@ -33,7 +33,7 @@ from edge_node.data.sums.given import Given, given_by
 from edge_node.network.base import NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.allowances import unknown_columns
+from edge_node.program.plan.allowances import unknown_columns
 from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 from edge_node.security.disclosure.bill import Bill
 from edge_node.security.disclosure.ledger import Ledger

@@ -4,11 +4,9 @@ It reads as mathematics. All that happens between nodes is ``network.sum``, and 
 chooses from a total; everything else is a pure function of a node's own rows or of totals that all
 share. docs/design.md lists the steps, docs/model.md derives what they compute.
 
-Read `infer` here, then its chapters in the order of a run: `parts` (`encoding`), `metric` (with
-`candidates` and, for outliers among targets, `precisions`), `places` (with `landmarks` and
-`moves`), and `regression` (with `calibration`), `classification` or `likelihoods`. `private` is the
-program of a spec with differential privacy. `allowances` says what the rows may tell, `schedule`
-plans how that is spent, `metered` counts what they tell. `recounting` keeps sums over counted
+Read `infer` here, then what it calls in the order of a run: `plan` (what may be told), `parts`
+(with `encoding`), `features` (inputs, kernel, metric, landmarks), `posteriors` (one for each task).
+`private` is the program of a spec with differential privacy. `recounting` keeps sums over counted
 nodes, `together` puts several into one sweep, `root_decisions` reads the root's choices,
 `provenance` says where a model comes from. `simulation` runs a whole federation in this process.
 """
@@ -38,22 +36,21 @@ from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.network.base import Network
-from edge_node.program.allowances import allowance_of, check_minimum
-from edge_node.program.calibration import agree_calibration, calibrate_site
-from edge_node.program.candidates import Candidate, agree_fits
-from edge_node.program.class_refinement import refined_classes
-from edge_node.program.classification import agree_classifier
 from edge_node.program.encoding import agree_census
-from edge_node.program.landmarks import NOTHING
-from edge_node.program.likelihoods import agree_latent, likelihoods_of
-from edge_node.program.metered import MeteredNetwork
+from edge_node.program.features.candidates import Candidate, agree_fits
+from edge_node.program.features.landmarks import NOTHING
+from edge_node.program.features.places import Agreed, agree_candidate, targets_of
+from edge_node.program.features.precisions import agree_precisions
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.places import agree_candidate, targets_of
-from edge_node.program.precisions import agree_precisions
+from edge_node.program.plan.allowances import allowance_of, check_minimum
+from edge_node.program.plan.metered import MeteredNetwork
+from edge_node.program.posteriors.calibration import agree_calibration, calibrate_site
+from edge_node.program.posteriors.class_refinement import refined_classes
+from edge_node.program.posteriors.classification import agree_classifier
+from edge_node.program.posteriors.likelihoods import agree_latent, likelihoods_of
+from edge_node.program.posteriors.regression import agree_posterior, refined
 from edge_node.program.provenance import provenance_of
 from edge_node.program.recounting import RecountingNetwork
-from edge_node.program.regression import agree_posterior, refined
-from edge_node.program.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.step import Step
 
@@ -144,11 +141,23 @@ async def infer(
     schedule = parts.schedule(spec, metered.allowance)
     foresees(len(network.steps) + len(schedule.compared_sums) + len(schedule.full_sums))
     rows = EncodedRows(source, parts.encoder)
-    learn = _step_by_step if spec.data.task.takes_steps else _regression
-    fewest = NOTHING if partitioned() else floors.landmark
-    learnt = await learn(
-        recounting, rows, parts, spec, schedule, metered=metered, floors=floors, fewest=fewest
+    agreed = await agree_candidate(
+        recounting,
+        rows,
+        parts.landmarks,
+        spec,
+        schedule,
+        fewest=NOTHING if partitioned() else floors.landmark,
+        alike=floors.landmark,
+        kept=parts.kept,
+        bases=parts.bases,
+        moved=parts.moved,
+        fitted=metered.fitted,
     )
+    if spec.data.task.takes_steps:
+        learnt = await _step_by_step(recounting, rows, agreed, spec, metered)
+    else:
+        learnt = await _regression(recounting, rows, agreed, spec, metered, floors=floors)
     provenance = provenance_of(
         recounting,
         spec,
@@ -200,29 +209,13 @@ class _Learnt:
 async def _step_by_step(
     network: RecountingNetwork,
     rows: EncodedRows,
-    parts: Parts,
+    agreed: Agreed,
     spec: FederationSpec,
-    schedule: Schedule,
-    *,
     metered: MeteredNetwork,
-    floors: Floors,
-    fewest: int,
 ) -> _Learnt:
-    """Features from a regression, then quasi-Newton steps from what may still be told."""
+    """A regression under agreed features, then quasi-Newton steps from what may still be told."""
     targets = targets_of(rows, spec)
-    _, candidate, features, schedule = await agree_candidate(
-        network,
-        rows,
-        parts.landmarks,
-        spec,
-        schedule,
-        fewest=fewest,
-        alike=floors.landmark,
-        kept=parts.kept,
-        bases=parts.bases,
-        moved=parts.moved,
-        fitted=metered.fitted,
-    )
+    _, candidate, features, schedule = agreed
     (fit,) = await agree_fits(network, Step("posterior"), targets, [candidate], [features])
     steps, numbers = schedule.steps, min(schedule.step_numbers, metered.left)
     sums, share = fit.statistics, fit.statistics.uncovered_share
@@ -251,28 +244,14 @@ async def _step_by_step(
 async def _regression(
     network: RecountingNetwork,
     rows: EncodedRows,
-    parts: Parts,
+    agreed: Agreed,
     spec: FederationSpec,
-    schedule: Schedule,
-    *,
     metered: MeteredNetwork,
+    *,
     floors: Floors,
-    fewest: int,
 ) -> _Learnt:
-    """Features, then the global posterior and this site's refinement of it."""
-    fit, candidate, features, schedule = await agree_candidate(
-        network,
-        rows,
-        parts.landmarks,
-        spec,
-        schedule,
-        fewest=fewest,
-        alike=floors.landmark,
-        kept=parts.kept,
-        bases=parts.bases,
-        moved=parts.moved,
-        fitted=metered.fitted,
-    )
+    """Under agreed features the global posterior and this site's refinement of it."""
+    fit, candidate, features, schedule = agreed
     precisions = None
     if fit.raw_power is not None:
         again = Step("residuals/posterior"), rows, fit, Likelihood.STUDENT_T

@@ -16,14 +16,15 @@ from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.network.base import Network
-from edge_node.program.allowances import sums_products
-from edge_node.program.candidates import Candidate, Fit
 from edge_node.program.encoding import SPREAD, Check, agree_encoding
-from edge_node.program.moves import Moved
-from edge_node.program.places import choose_first_bases, starting_landmarks
+from edge_node.program.features.candidates import Candidate, Fit
+from edge_node.program.features.moves import Moved
+from edge_node.program.features.places import choose_first_bases, starting_landmarks
+from edge_node.program.features.screening import Screened, agree_kept
+from edge_node.program.plan.allowances import sums_products
+from edge_node.program.plan.planning import schedule_for
+from edge_node.program.plan.schedule import Schedule
 from edge_node.program.recounting import RecountingNetwork
-from edge_node.program.schedule import Schedule
-from edge_node.program.screening import Screened, agree_kept
 from edge_node.security.disclosure.allowance import Allowance
 
 __all__ = ["Parts", "agree_parts"]
@@ -53,7 +54,7 @@ class Parts:
 
     def schedule(self, spec: FederationSpec, allowance: Allowance) -> Schedule:
         """The plan of a run with these parts. Raises CohortRefusedError."""
-        return Schedule.plan(
+        return schedule_for(
             spec,
             allowance,
             rows=self.encoder.rows,

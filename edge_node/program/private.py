@@ -27,8 +27,8 @@ from edge_node.inference.private.release import NoisySums, Scales, local_release
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import Model
 from edge_node.network.base import Network, decide
-from edge_node.program.candidates import AnyRows, Candidate, agree_features
-from edge_node.program.landmarks import encode_public
+from edge_node.program.features.candidates import AnyRows, Candidate, agree_features
+from edge_node.program.features.landmarks import encode_public
 from edge_node.program.provenance import provenance_of
 from edge_node.program.root_decisions import read_noisy_evidence
 from edge_node.security.privacy.discrete_gaussian import DiscreteGaussian

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from edge_node.config import FederationSpec
 from edge_node.inference.evaluation.explained import Explained
-from edge_node.model.model import Provenance
+from edge_node.model.provenance import Provenance
 from edge_node.network.base import Network
-from edge_node.program.candidates import Candidate
+from edge_node.program.features.candidates import Candidate
 from edge_node.security.disclosure.bill import Bill
 from edge_node.step import Content, Step
 

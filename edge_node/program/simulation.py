@@ -25,9 +25,9 @@ from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.allowances import allowance_of
+from edge_node.program.features.places import agree_candidate
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.places import agree_candidate
+from edge_node.program.plan.allowances import allowance_of
 from edge_node.security.disclosure.allowance import Allowance
 
 __all__ = ["Report", "completed", "simulate", "simulate_parts", "simulate_pooled", "sizes_signed"]

@@ -18,7 +18,7 @@ from edge_node.config import Column, DataSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.data.sums.census import Census
 from edge_node.data.sums.given import given_by
-from edge_node.program.allowances import unknown_columns
+from edge_node.program.plan.allowances import unknown_columns
 from tests.attacks.exact_sums import MOST_TOLD, allowed, guessed, table
 from tests.inference.problems import normal
 

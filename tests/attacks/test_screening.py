@@ -16,7 +16,7 @@ from edge_node.inference.features.screening import Screening
 from edge_node.network.memory import MemoryFederation
 from edge_node.packing import Layout, Symmetric
 from edge_node.program.encoding import Encoding, agree_encoding
-from edge_node.program.screening import Screened
+from edge_node.program.features.screening import Screened
 from edge_node.program.simulation import completed
 from tests.attacks.test_small_groups import LOCAL, floors_of
 

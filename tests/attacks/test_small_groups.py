@@ -31,9 +31,9 @@ from edge_node.data.sources.source import Batch, MemorySource, Source, open_sour
 from edge_node.errors import ConfigurationError
 from edge_node.network.base import Network, NetworkLayer, Terms
 from edge_node.network.memory import MemoryFederation
+from edge_node.program.features.places import agree_candidate
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.places import agree_candidate
-from edge_node.program.schedule import Schedule
+from edge_node.program.plan.planning import schedule_for
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.step import Step
 
@@ -72,7 +72,7 @@ def attack(
             network = Member(network, rests, lie)
         source = sources[network.node]
         recounting, parts = await agree_parts(network, source, spec, floors=floors)
-        plan = Schedule.plan(
+        plan = schedule_for(
             spec, Allowance.unlimited(), rows=parts.encoder.rows, inputs=len(parts.covariance)
         )
         rows = EncodedRows(source, parts.encoder)

@@ -34,7 +34,8 @@ from edge_node.estimators import TangentMeshClassifier, TangentMeshRegressor, es
 from edge_node.estimators.errors import InputError
 from edge_node.estimators.sources import sources_of
 from edge_node.estimators.tables import rows_of, rows_of_numbers, table_of
-from edge_node.model.model import ClassPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions
 from edge_node.program.simulation import completed, simulate, simulate_pooled
 
 SMALL: dict[str, Any] = {

@@ -11,7 +11,8 @@ from edge_node.arrays import Matrix
 from edge_node.config import Task, Which
 from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions
 from tests.program.test_program import learn, part, rows_for, spec_for
 
 SPEC = spec_for(Task.REGRESSION, landmarks=10, site_block_rows=30, site_rows=50)

@@ -10,7 +10,7 @@ from edge_node.inference.features.disjoint import DisjointSubset
 from edge_node.inference.features.landmarks import kmeans_spread
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
-from edge_node.program.landmarks import NOTHING, agree_centroids
+from edge_node.program.features.landmarks import NOTHING, agree_centroids
 from tests.support.networks import Watched
 
 

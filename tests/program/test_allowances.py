@@ -7,7 +7,7 @@ import pytest
 
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
-from edge_node.program.allowances import unknown_columns
+from edge_node.program.plan.allowances import unknown_columns
 from edge_node.program.simulation import simulate
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.security.disclosure.bill import Bill

@@ -12,7 +12,8 @@ from edge_node.data.sources.source import Batch, MemorySource, open_source
 from edge_node.errors import DataError, NumericalError
 from edge_node.inference.regression.calibration import PRIOR_ROWS, HeldOutScores
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.model.model import IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import IntervalPredictions
 from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.security.disclosure.allowance import Allowance
 

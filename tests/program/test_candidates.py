@@ -10,7 +10,7 @@ from edge_node.config import LandmarkKind
 from edge_node.inference.features.metric import place_exactly
 from edge_node.inference.messages.evidence import best_evidence
 from edge_node.network.memory import MemoryFederation
-from edge_node.program.candidates import Candidate, agree_features, agree_fits
+from edge_node.program.features.candidates import Candidate, agree_features, agree_fits
 from edge_node.step import Step
 from tests.inference.problems import NTK, normal, regression, statistics_of
 

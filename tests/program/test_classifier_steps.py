@@ -11,9 +11,9 @@ from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.kernels.dense import DenseKernel
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
-from edge_node.program.candidates import Candidate, agree_features, agree_fits
-from edge_node.program.classification import agree_classifier
-from edge_node.program.metered import MeteredNetwork
+from edge_node.program.features.candidates import Candidate, agree_features, agree_fits
+from edge_node.program.plan.metered import MeteredNetwork
+from edge_node.program.posteriors.classification import agree_classifier
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.step import Step
 from tests.inference.problems import classification, normal

@@ -14,7 +14,7 @@ from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.metered import MeteredNetwork
+from edge_node.program.plan.metered import MeteredNetwork
 
 COLUMNS = tuple(Column(name=name) for name in "abc")
 SPEC = FederationSpec(

@@ -10,7 +10,7 @@ import pytest
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network, Terms
 from edge_node.network.memory import MemoryFederation
-from edge_node.program.metered import MeteredNetwork
+from edge_node.program.plan.metered import MeteredNetwork
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.step import Content, Step
 from tests.support.networks import Watched

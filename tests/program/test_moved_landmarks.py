@@ -13,7 +13,9 @@ from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.schedule import Schedule
+from edge_node.program.plan.affordable import within
+from edge_node.program.plan.planning import schedule_for
+from edge_node.program.plan.schedule import Schedule
 from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.security.disclosure.allowance import Allowance
 
@@ -135,7 +137,7 @@ def plan(rows: int, moves: int, most_told: float = 0.5, **changes: object) -> Sc
     data = DataSpec(task=Task.REGRESSION, target="y", columns=columns)
     model = ModelSpec(move_landmarks=moves, **changes)
     spec = FederationSpec(name="plan", data=data, model=model)
-    return Schedule.plan(spec, Allowance(3 * rows // 4, 9, most_told), rows=rows, inputs=8)
+    return schedule_for(spec, Allowance(3 * rows // 4, 9, most_told), rows=rows, inputs=8)
 
 
 def test_moves_take_no_more_than_half_of_what_the_coarse_look_leaves() -> None:
@@ -161,8 +163,8 @@ def test_what_may_no_longer_be_told_is_not_asked() -> None:
     """A plan that must shrink keeps the landmarks that it can, and moves them less often."""
     whole = plan(36_000, 20)
     spent = sum(each.numbers for each in whole.full_sums)
-    assert whole.within(spent, whole.full) == whole
-    less = whole.within(spent - 1, whole.full)
+    assert within(whole, spent, whole.full) == whole
+    less = within(whole, spent - 1, whole.full)
     assert (less.full, less.moves) != (whole.full, whole.moves)
     assert sum(each.numbers for each in less.full_sums) <= spent - 1
-    assert replace(whole, moves=0).within(spent, whole.full).moves == 0
+    assert within(replace(whole, moves=0), spent, whole.full).moves == 0

@@ -20,7 +20,8 @@ from edge_node.config import (
 )
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import DataError, NumericalError, TangentMeshError
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions
 from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.security.disclosure.allowance import Allowance
 

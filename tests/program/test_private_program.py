@@ -25,7 +25,8 @@ from edge_node.config import (
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import ConfigurationError, NetworkError, NumericalError
 from edge_node.inference.private.release import Deviations, NoisySums
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions
 from edge_node.network.base import Network, Terms
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer

@@ -9,8 +9,9 @@ from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import CohortRefusedError
 from edge_node.inference.features.metric import kept_inputs
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
-from edge_node.program import allowances, screening
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions
+from edge_node.program.plan import allowances, planning
 from edge_node.program.simulation import simulate, simulate_parts, simulate_pooled
 
 SITES, TEST = 4, 300
@@ -62,7 +63,7 @@ def test_products_of_two_inputs_are_found_among_32(monkeypatch: pytest.MonkeyPat
     model = simulate(spec_for(32), sources(X, y))["site-0"]
     assert kept_inputs(model.posterior.features.metric, 32) == [0, 1, 2, 3]
     assert rmse(model, X, y) < 0.3
-    monkeypatch.setattr(screening, "FEWEST_SCREENED", 1000)
+    monkeypatch.setattr(planning, "FEWEST_SCREENED", 1000)
     assert rmse(simulate(spec_for(32), sources(X, y))["site-0"], X, y) > 0.9
 
 

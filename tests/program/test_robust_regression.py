@@ -17,7 +17,8 @@ from edge_node.config import (
 )
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.model.model import IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import IntervalPredictions
 from edge_node.program.simulation import simulate, simulate_pooled
 
 RANDOM = np.random.default_rng(0)

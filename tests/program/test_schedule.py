@@ -23,7 +23,8 @@ from edge_node.errors import CohortRefusedError
 from edge_node.inference.features.metric import MetricKind
 from edge_node.network.memory import MemoryFederation
 from edge_node.program import infer
-from edge_node.program.schedule import Schedule
+from edge_node.program.plan.planning import schedule_for
+from edge_node.program.plan.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 from tests.support.networks import Watched
 
@@ -42,7 +43,7 @@ def spec_for(inputs: int, classes: int = 0, **model: object) -> FederationSpec:
 def plan(inputs: int, rows: int, most_told: float = 0.5, **model: object) -> Schedule:
     """Of a regression whose largest site has a quarter of the rows."""
     allowance = Allowance(3 * rows // 4, inputs + 1, most_told)
-    return Schedule.plan(spec_for(inputs, **model), allowance, rows=rows, inputs=inputs)
+    return schedule_for(spec_for(inputs, **model), allowance, rows=rows, inputs=inputs)
 
 
 @settings(max_examples=60, deadline=None)
@@ -61,7 +62,7 @@ def test_a_plan_stays_within_the_allowance(
     spec = spec_for(inputs, classes, move_landmarks=moves)
     found = None
     with suppress(CohortRefusedError):
-        found = Schedule.plan(spec, allowance, rows=rows, inputs=inputs)
+        found = schedule_for(spec, allowance, rows=rows, inputs=inputs)
     if found is None:
         assert allowance.rows < 60 or allowance.numbers < inputs**2 + 20 * inputs + 400
         return
@@ -101,8 +102,8 @@ def test_what_the_spec_asks_for_is_kept() -> None:
 def test_one_process_is_limited_by_the_spec_only() -> None:
     """And by its rows: there is no feature without one."""
     spec = spec_for(3)
-    assert Schedule.plan(spec, Allowance.unlimited(), rows=7, inputs=3).full == 7
-    assert Schedule.plan(spec, Allowance.unlimited(), rows=9000, inputs=3).full == 500
+    assert schedule_for(spec, Allowance.unlimited(), rows=7, inputs=3).full == 7
+    assert schedule_for(spec, Allowance.unlimited(), rows=9000, inputs=3).full == 500
 
 
 def test_too_few_rows_for_any_model_are_refused_with_what_helps() -> None:
@@ -133,7 +134,7 @@ def test_a_run_sums_what_was_planned_and_no_more(classes: int) -> None:
         )
 
     models = asyncio.run(MemoryFederation(names).run(program))
-    planned = Schedule.plan(spec, allowance, rows=600, inputs=3)
+    planned = schedule_for(spec, allowance, rows=600, inputs=3)
     told = {step: len(total) for step, total in totals.items()}
     for each in planned.sums:
         if each.step == "residuals/posterior":  # only where targets have outliers
@@ -151,5 +152,5 @@ def test_the_plan_is_the_same_for_specs_that_differ_elsewhere() -> None:
     """A pooled reference has other timing, and the same plan."""
     spec, allowance = spec_for(5), Allowance(3000, 6, 0.5)
     other = msgspec.structs.replace(spec, name="another", minimum_nodes=7)
-    plans = [Schedule.plan(each, allowance, rows=4000, inputs=5) for each in (spec, other)]
+    plans = [schedule_for(each, allowance, rows=4000, inputs=5) for each in (spec, other)]
     assert plans[0] == plans[1]

@@ -26,7 +26,8 @@ from edge_node.inference.regression.posterior import Posterior
 from edge_node.model.model import Model
 from edge_node.network.base import Network
 from edge_node.network.memory import MemoryFederation
-from edge_node.program import places, simulation
+from edge_node.program import simulation
+from edge_node.program.features import places
 from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.program.together import decide_together
 from edge_node.step import Step

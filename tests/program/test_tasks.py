@@ -19,8 +19,8 @@ from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.likelihoods.counts import Counts
 from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.likelihoods.survival import Times
-from edge_node.model.answers import TimePredictions
-from edge_node.model.model import ClassPredictions, IntervalPredictions, Model
+from edge_node.model.model import Model
+from edge_node.model.predictions import ClassPredictions, IntervalPredictions, TimePredictions
 from edge_node.program.simulation import simulate, simulate_pooled
 from edge_node.security.disclosure.allowance import Allowance
 

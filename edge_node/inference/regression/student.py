@@ -58,7 +58,7 @@ LARGEST_PRECISION = 1.0 + 1.0 / DEGREES
 
 _SCALES = 5  # s_0 to s_0 / 16: one target in a hundred at the farthest that counts leaves s_0 / 10
 SMALLEST_SCALE = 2.0**-_SCALES  # of s_0: no smaller one is found
-CLEANING_ROUNDS = 3  # in which a coarse fit is cleaned of outliers (`edge_node.program.precisions`)
+CLEANING_ROUNDS = 3  # in which a coarse fit is cleaned of outliers (`program.features.precisions`)
 _FAR = 8  # power of z that leaves out all but outliers
 SCALE_NUMBERS = 2 + _SCALES
 """How many numbers a scale follows from: rows, squares, and T of each scale."""

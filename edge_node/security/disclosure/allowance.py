@@ -34,7 +34,7 @@ class Allowance:
     Attributes:
         rows: distinct rows that remain without the largest sites.
         columns: the numbers of a row that are unknowns: no categories, no classes, no numbers that
-            are hardly unknowns (`program.allowances.unknown_columns`).
+            are hardly unknowns (`program.plan.allowances.unknown_columns`).
         most_told: the most numbers that may be told over these rows in their life, per cell.
         told: how many were told before.
         class_rows: rows of the smallest class that remain without the largest sites; None: there

@@ -19,13 +19,22 @@ from edge_node.inference.kernels.kernel import kernel_grid
 from edge_node.inference.likelihoods.ordinal import ScoredRows
 from edge_node.inference.likelihoods.survival import TimedRows
 from edge_node.network.base import Network
-from edge_node.program.candidates import AnyRows, Candidate, Fit, agree_features, choose_bases
-from edge_node.program.landmarks import agree_centroids, encode_public, kmeans_step
-from edge_node.program.metric import learn_features, with_bases
-from edge_node.program.moves import Moved, agree_known, agree_moves
-from edge_node.program.schedule import Schedule, coarse_kinds
+from edge_node.program.features.candidates import (
+    AnyRows,
+    Candidate,
+    Fit,
+    agree_features,
+    choose_bases,
+)
+from edge_node.program.features.landmarks import agree_centroids, encode_public, kmeans_step
+from edge_node.program.features.metric import learn_features, with_bases
+from edge_node.program.features.moves import Moved, agree_known, agree_moves
+from edge_node.program.plan.affordable import after_cleaning
+from edge_node.program.plan.planning import coarse_kinds
+from edge_node.program.plan.schedule import Schedule
 
 __all__ = [
+    "Agreed",
     "Fitted",
     "agree_candidate",
     "choose_first_bases",
@@ -34,6 +43,8 @@ __all__ = [
 ]
 
 Fitted: TypeAlias = Callable[[Schedule], Schedule]
+Agreed: TypeAlias = tuple[Fit, Candidate, Features, Schedule]
+"""What `agree_candidate` returns."""
 """A schedule, with no more of what follows than may still be told."""
 
 
@@ -108,7 +119,7 @@ async def agree_candidate(
     bases: bytes = b"",
     moved: Moved | None = None,
     fitted: Fitted = lambda plan: plan,
-) -> tuple[Fit, Candidate, Features, Schedule]:
+) -> Agreed:
     """The best kernel and metric, and the landmarks of the posterior.
 
     Gaussian landmarks may become k-means centroids, of rows as the metric sees them. That is the
@@ -145,7 +156,7 @@ async def agree_candidate(
         likelihood=spec.model.likelihood,
     )
     agreed = schedule.full
-    schedule = fitted(schedule if fit.raw_power is None else schedule.with_cleaning)
+    schedule = fitted(schedule if fit.raw_power is None else after_cleaning(schedule))
     candidate = candidate.first(schedule.full)
     if schedule.iterations and candidate.landmark_kind is not LandmarkKind.PUBLIC:
         known = landmarks.get(LandmarkKind.KMEANS)

@@ -24,7 +24,8 @@ from edge_node.inference.features.metric import (
 from edge_node.inference.features.nystrom import Features
 from edge_node.network.base import Network, sum_and_decide
 from edge_node.packing import Layout, Symmetric
-from edge_node.program.candidates import (
+from edge_node.program.encoding import SPREAD
+from edge_node.program.features.candidates import (
     AnyRows,
     Candidate,
     Fit,
@@ -33,11 +34,10 @@ from edge_node.program.candidates import (
     features_on,
     independent,
 )
-from edge_node.program.encoding import SPREAD
-from edge_node.program.precisions import without_outliers
+from edge_node.program.features.precisions import without_outliers
+from edge_node.program.features.screening import SCREEN
+from edge_node.program.plan.schedule import Schedule
 from edge_node.program.root_decisions import MetricChoice, read_metric
-from edge_node.program.schedule import Schedule
-from edge_node.program.screening import SCREEN
 from edge_node.step import Step
 
 __all__ = ["learn_features", "with_bases"]

@@ -32,7 +32,7 @@ from edge_node.inference.regression.student import (
     local_residuals,
 )
 from edge_node.network.base import Network, sum_and_decide
-from edge_node.program.candidates import Fit
+from edge_node.program.features.candidates import Fit
 from edge_node.program.root_decisions import read_cleaning, read_scale
 from edge_node.step import Step
 

@@ -20,8 +20,8 @@ from edge_node.inference.likelihoods.posterior import AnyLikelihood, LatentPoste
 from edge_node.inference.likelihoods.start import start_of
 from edge_node.inference.likelihoods.survival import Times
 from edge_node.network.base import Network
-from edge_node.program.candidates import Fit
-from edge_node.program.classification import Steps, agree_steps
+from edge_node.program.features.candidates import Fit
+from edge_node.program.posteriors.classification import Steps, agree_steps
 from edge_node.step import Step
 
 __all__ = ["agree_latent", "likelihoods_of"]

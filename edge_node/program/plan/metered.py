@@ -7,7 +7,8 @@ from typing import Unpack
 from edge_node.arrays import Vector
 from edge_node.errors import CohortRefusedError
 from edge_node.network.base import Network, NetworkLayer, Terms
-from edge_node.program.schedule import Schedule
+from edge_node.program.plan.affordable import within
+from edge_node.program.plan.schedule import Schedule
 from edge_node.security.disclosure.allowance import Allowance
 from edge_node.security.disclosure.bill import Bill
 from edge_node.step import Step
@@ -50,7 +51,7 @@ class MeteredNetwork(NetworkLayer):
 
     def fitted(self, schedule: Schedule) -> Schedule:
         """A schedule with no more of what follows the coarse look than may still be told."""
-        return schedule.within(self.left, self.allowance.features)
+        return within(schedule, self.left, self.allowance.features)
 
     def receipt(self, coalition: int) -> Bill | None:
         """The bill, with what it means for rows; None where nodes hide nothing from each other.

@@ -16,7 +16,7 @@ from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.variational import VariationalState
 from edge_node.inference.features.nystrom import Features
 from edge_node.network.base import Network, sum_and_decide
-from edge_node.program.candidates import Fit
+from edge_node.program.features.candidates import Fit
 from edge_node.program.root_decisions import read_sweep_choice
 from edge_node.step import Step
 

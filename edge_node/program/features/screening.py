@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.config import DataSpec, FederationSpec
+from edge_node.config import DataSpec
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.copies import DistinctRows
-from edge_node.data.sources.schema import numeric_columns
 from edge_node.data.sources.source import Source
 from edge_node.inference.features.screening import Screening
 from edge_node.network.base import Network, sum_and_decide
@@ -31,40 +30,13 @@ from edge_node.program.encoding import Encoding
 from edge_node.program.root_decisions import read_kept
 from edge_node.step import Step
 
-__all__ = ["FEWEST_SCREENED", "SCREEN", "Screened", "agree_kept", "planned_screening"]
+__all__ = ["SCREEN", "Screened", "agree_kept"]
 
 SCREEN = Step("screen")
 
-FEWEST_SCREENED = 10
-"""Inputs from which a metric may not start by itself, and they are looked at one by one first."""
-
-_SCREEN_SHARE = 0.2  # of the numbers that are left, at most: for sums of single inputs
-_PAIRS_SHARE = 0.1  # and with those of pairs
 _MOST_KEPT = 0.5  # share of the inputs beyond which a selection isn't worth a comparison
 _ROWS_PER_COLUMN = 2  # of products, as for `edge_node.data.sums.spread`
 _SAMPLE = 2000  # rows of a class by which its most common values are found, or a few more
-
-
-def planned_screening(
-    spec: FederationSpec, left: int, finest: int, *, inputs: int
-) -> Screening | None:
-    """The sums that look for inputs that matter, if those are many and the sums are cheap.
-
-    Args:
-        spec: the federation's.
-        left: how many numbers may be told.
-        finest: of how many features outer products may be summed.
-        inputs: d. At most all numeric columns are looked at; which of them is known later.
-    """
-    columns, data = len(numeric_columns(spec.data)), spec.data
-    if inputs < FEWEST_SCREENED or not columns:
-        return None
-    targets = 1 if len(data.classes) <= 2 else len(data.classes)
-    both = Screening(columns, targets, squared=not data.task.has_classes, pairs=True)
-    if both.numbers <= _PAIRS_SHARE * left and columns <= finest:
-        return both
-    single = replace(both, pairs=False)
-    return single if single.numbers <= _SCREEN_SHARE * left else None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows, Refinement, refine
 from edge_node.inference.regression.student import LARGEST_PRECISION, RowPrecisions
 from edge_node.network.base import Network
-from edge_node.program.candidates import Fit
+from edge_node.program.features.candidates import Fit
 from edge_node.program.root_decisions import read_judgements
 from edge_node.program.together import decide_together
 from edge_node.step import Step

@@ -73,7 +73,7 @@ class Fit:
         evidence: the noise and amplitude that the sums make most likely.
         step: the step in which they were summed.
         raw_power: y'y as the targets are, where they have outliers and the statistics are of
-            cleaned ones (`edge_node.program.precisions`); otherwise None.
+            cleaned ones (`edge_node.program.features.precisions`); otherwise None.
     """
 
     candidate: Candidate

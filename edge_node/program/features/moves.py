@@ -21,7 +21,7 @@ from edge_node.inference.messages.uncollapsed import (
 )
 from edge_node.network.base import Network, sum_and_decide
 from edge_node.packing import Layout
-from edge_node.program.candidates import AnyRows, Candidate, Fit, agree_features
+from edge_node.program.features.candidates import AnyRows, Candidate, Fit, agree_features
 from edge_node.program.root_decisions import MoveChoice, check_noise, read_move
 from edge_node.step import Step
 
