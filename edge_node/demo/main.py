@@ -143,13 +143,14 @@ def choose_data(choices: Choices) -> Dataset:
             "--csv needs --target", expected="--target COLUMN", remedy="Name the column to predict"
         )
     _check_roles(choices)
+    classes = _classes(choices)
     return load_csv(
         choices.file,
         choices.target,
         site_column=choices.site_column,
         task=Task(choices.task) if choices.task else None,
         event=choices.event,
-        classes=[label.strip() for label in (choices.classes or "").split(",") if label.strip()],
+        classes=classes,
         ignore=choices.ignore,
         categorical=choices.categorical,
         missing=choices.missing,
@@ -173,6 +174,39 @@ def _check_roles(choices: Choices) -> None:
                 f"{option} and {other} can't both name the column {column!r}",
                 remedy="Leave it to one of them",
             )
+
+
+def _classes(choices: Choices) -> list[str]:
+    """The labels that --classes names. Raises ConfigurationError where the options of a task are
+    missing, or are those of another.
+    """
+    task = choices.task or (Task.SURVIVAL if choices.event else None)
+    if task == Task.SURVIVAL and not choices.event:
+        raise ConfigurationError(
+            "--task survival needs --event",
+            expected="--event COLUMN",
+            remedy="Name the column that is 1 where the event was seen, and 0 where not",
+        )
+    if choices.event and task != Task.SURVIVAL:
+        raise ConfigurationError(
+            f"--event and --task {task} exclude each other",
+            remedy="Leave --event out, or give --task survival",
+        )
+    if choices.classes is None:
+        return []
+    if task is not None and not Task(task).has_classes:
+        raise ConfigurationError(
+            f"--classes is for labels, and the task is {task}", remedy="Leave --classes out"
+        )
+    labels = [label.strip() for label in choices.classes.split(",") if label.strip()]
+    if len(set(labels)) < max(len(labels), 2):
+        raise ConfigurationError(
+            "--classes doesn't list classes",
+            expected="two or more different labels with commas between, such as low,mid,high",
+            found=repr(choices.classes),
+            remedy="Name each label of the target once, from the lowest to the highest",
+        )
+    return labels
 
 
 def _spec(data: Dataset, nodes: int, model: ModelSpec, most_told: float) -> FederationSpec:

@@ -106,7 +106,8 @@ def _prediction_rows(outcome: Outcome, data: DataSpec, site: Site) -> list[dict[
     truth = site.test[data.target].to_pylist()
     for index, (actual, row) in enumerate(zip(truth, outcome.predictions[site.name], strict=True)):
         flat = {key: value for key, value in row.items() if key != "probabilities"}
-        flat |= {f"p_{name}": p for name, p in row.get("probabilities", {}).items()}
+        if "probabilities" in row:  # which the node's answer has in no order
+            flat |= {f"p_{name}": row["probabilities"][name] for name in data.classes}
         rows.append({"node": site.name, "row": index + 1, "actual": actual, **flat})
     return rows
 

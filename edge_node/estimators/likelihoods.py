@@ -168,6 +168,12 @@ class TangentMeshSurvival(Estimator):
         """
         time, seen = _times(y)
         rows = self._counted(sample_weight, len(time))
+        if not seen.any():
+            raise InputError(
+                "the event was seen in no row: there is nothing to learn",
+                where="y",
+                expected="a row or more in which it was",
+            )
         return self._learn(X, Target.named(y, np.where(seen, time, -time), rows), sites)
 
     def predict(self, X: Any) -> Vector:

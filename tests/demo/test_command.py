@@ -72,6 +72,32 @@ def test_what_is_peculiar_is_said_before_anything_starts(own: Path) -> None:
             ConfigurationError,
             "--target and --categorical can't both",
         ),
+        (
+            ("--csv", "own.csv", "--target", "y", "--task", "survival"),
+            ConfigurationError,
+            "--task survival needs --event",
+        ),
+        (
+            ("--csv", "own.csv", "--target", "y", "--event", "age", "--task", "count"),
+            ConfigurationError,
+            "--event and --task count exclude each other",
+        ),
+        (
+            ("--csv", "own.csv", "--target", "y", "--classes", "1,2", "--task", "regression"),
+            ConfigurationError,
+            "--classes is for labels, and the task is regression",
+        ),
+        (
+            ("--csv", "own.csv", "--target", "y", "--classes", "1,2", "--event", "age"),
+            ConfigurationError,
+            "--classes is for labels, and the task is survival",
+        ),
+        (
+            ("--csv", "own.csv", "--target", "y", "--classes", "1,2,2"),
+            ConfigurationError,
+            "--classes doesn't list classes",
+        ),
+        (("--csv", "own.csv", "--target", "y", "--classes", ","), ConfigurationError, "','"),
         (("--csv", "missing.csv", "--target", "y"), DataError, "missing.csv: no such file"),
         (("--nodes", "2"), ConfigurationError, "Give `--nodes 3` or more"),
         (("--nodes", "80"), DataError, "too few rows for 80 nodes"),

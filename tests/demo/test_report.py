@@ -39,6 +39,19 @@ def test_a_site_may_hold_out_a_single_row() -> None:
     assert shown({"a": 1, "b": 1, "c": 1}) == ["a", "b", "c"]
 
 
+def test_classes_have_their_order() -> None:
+    """Not that of a node's answer, which has none."""
+    data = DataSpec(
+        task=Task.ORDINAL, target="y", columns=(Column(name="a"),), classes=("low", "mid", "high")
+    )
+    rows = pa.table({"a": [0.5], "y": ["mid"]})
+    answer = {"label": "mid", "probabilities": {"high": 0.2, "low": 0.1, "mid": 0.7}}
+    outcome: Any = SimpleNamespace(predictions={"a": [answer]})
+    table = example_table(outcome, data, [Site("a", rows, rows)])
+    headers = [str(column.header) for column in table.columns]
+    assert headers[-3:] == ["p_low", "p_mid", "p_high"]
+
+
 def test_the_readme_shows_what_is_printed() -> None:
     """Word for word; its numbers are a run's."""
     bill = Bill(

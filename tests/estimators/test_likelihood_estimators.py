@@ -122,6 +122,7 @@ def test_times_have_medians_bounds_and_survival() -> None:
     [
         (np.arange(1.0, 201.0), "a structured array"),
         (np.array([(True, -1.0)] * 200, dtype=[("e", bool), ("t", float)]), "row 1.*positive"),
+        (np.array([(False, 1.0)] * 200, dtype=[("e", bool), ("t", float)]), "seen in no row"),
         (np.array([(1, 1.0)] * 200, dtype=[("e", int), ("t", float)]), "a structured array"),
     ],
 )

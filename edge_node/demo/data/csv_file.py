@@ -18,6 +18,7 @@ from edge_node.demo.data.datasets import Dataset
 from edge_node.demo.data.doubts import (
     Way,
     doubt_about,
+    doubt_about_labels,
     doubt_about_numbers,
     peculiarities,
     ways_for_an_input,
@@ -75,6 +76,7 @@ def load_csv(
     labels = _classes(path, rows[target], task, classes)
     data = DataSpec(task=task, target=target, columns=inputs, classes=labels, event=event or "")
     _check(cells, data)
+    _check_events(path, rows[event] if event else None)
     used = {name: column for name, column in rows.items() if name not in left_out}
     numeric = {column.name for column in inputs if column.kind is ColumnKind.NUMERIC}
     numeric |= set() if task.has_classes else set(data.target_columns)
@@ -90,13 +92,17 @@ def _classes(path: Path, target: CellColumn, task: Task, given: Sequence[str]) -
     """The target's labels: as they are given, or in the order of numbers or of the alphabet.
 
     Raises:
-        DataError: ordered ones are neither given nor numbers.
+        DataError: ordered ones are neither given nor numbers, or are too many.
     """
     if not task.has_classes or given:
         return tuple(given)
     if task is Task.CLASSIFICATION:
         return tuple(sorted(target.labels))
-    if not target.is_number.all():
+    if target.is_number.all():
+        ways = [Way("--task regression", "take each cell as a number")]
+        if doubt := doubt_about_labels(path, target, ways):
+            raise doubt
+    else:
         raise DataError(
             "the order of the target's classes is not known",
             where=f"{path}: column {target.name!r}",
@@ -184,8 +190,23 @@ def _check(cells: Cells, data: DataSpec) -> None:
     try:
         cells.check(data)
     except DataError as error:
-        error.remedy = "Correct the cell, or read it as missing: give its text as `--missing TEXT`"
+        if not data.event or f"column {data.event!r}" not in error.where:  # none may be missing
+            error.remedy = (
+                "Correct the cell, or read it as missing: give its text as `--missing TEXT`"
+            )
         raise
+
+
+def _check_events(path: Path, event: CellColumn | None) -> None:
+    """Raise DataError where no event was seen."""
+    if event is not None and not (event.numbers == 1).any():
+        raise DataError(
+            "the event was seen in no row: there is nothing to learn",
+            where=f"{path}: column {event.name!r}",
+            expected="1 in some rows",
+            found=f"0 in all {len(event.rows)} rows",
+            remedy="Name another column with `--event`",
+        )
 
 
 def _numbers(column: CellColumn) -> pa.Array:

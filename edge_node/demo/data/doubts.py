@@ -18,7 +18,14 @@ import numpy as np
 from edge_node.data.sources.cells import CellColumn, Mask
 from edge_node.errors import DataError
 
-__all__ = ["Way", "doubt_about", "doubt_about_numbers", "peculiarities", "ways_for_an_input"]
+__all__ = [
+    "Way",
+    "doubt_about",
+    "doubt_about_labels",
+    "doubt_about_numbers",
+    "peculiarities",
+    "ways_for_an_input",
+]
 
 _MOSTLY = 0.5  # a column is meant as numbers if this share of its cells looks like numbers
 _MOST_LABELS = 100
@@ -63,7 +70,7 @@ def doubt_about(path: Path, column: CellColumn, ways: Sequence[Way]) -> DataErro
     """
     return (
         doubt_about_numbers(path, column, ways)
-        or _too_many(path, column, ways)
+        or doubt_about_labels(path, column, ways)
         or _twins(path, column, ways)
     )
 
@@ -97,7 +104,8 @@ def _missing_texts(column: CellColumn, wrong: Mask) -> Iterator[Way]:
         yield Way(options, "read such a cell as missing")
 
 
-def _too_many(path: Path, column: CellColumn, ways: Sequence[Way]) -> DataError | None:
+def doubt_about_labels(path: Path, column: CellColumn, ways: Sequence[Way]) -> DataError | None:
+    """The column has very many labels, or nearly as many as rows."""
     labels, rows = column.labels, int(column.present.sum())
     own = len(labels) > max(_FEW_LABELS, rows / 2)
     if not own and len(labels) <= _MOST_LABELS:

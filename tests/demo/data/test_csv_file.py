@@ -345,3 +345,22 @@ def test_counts_times_and_ordered_classes_are_read_as_such(tmp_path: Path) -> No
         read("level", task=Task.ORDINAL)
     with pytest.raises(DataError, match=r"column 'months', row 1.*'1.5'"):
         read("months", task=Task.COUNT)
+    with pytest.raises(DataError, match="row 1: nearly every row has a label of its own"):
+        load_csv(path, "a", task=Task.ORDINAL)
+
+
+@pytest.mark.parametrize(
+    ("events", "problem"),
+    [
+        ("0" * 12, "column 'died': the event was seen in no row"),
+        ("01" * 5 + "2" + "1", r"column 'died', row 11: the event is missing, or neither"),
+    ],
+)
+def test_events_that_say_nothing_are_refused(tmp_path: Path, events: str, problem: str) -> None:
+    """A row can't do without an event, so nothing says to read it as missing."""
+    path = tmp_path / "own.csv"
+    path.write_text("a,months,died\n" + "".join(f"{i},{i + 1},{e}\n" for i, e in enumerate(events)))
+    with pytest.raises(DataError, match=problem) as caught:
+        load_csv(path, "months", event="died")
+    assert caught.value.remedy
+    assert "--missing" not in caught.value.remedy
