@@ -37,6 +37,19 @@ def test_the_order_of_rows_is_that_of_their_times(unit: str | None) -> None:
     assert (ordered > 1.2 * widths(SHUFFLED)).all(), "without times they are narrower"
 
 
+def test_a_drift_that_all_sites_share_is_not_seen() -> None:
+    """A limit: others' later rows tell what comes next, so intervals after the end don't cover."""
+    random = np.random.default_rng(0)
+    days = np.arange(600) / 600
+    X, sites = np.column_stack([random.normal(size=600), days]), np.arange(600) % 4
+    y = X[:, 0] + 3.0 * np.sin(8.0 * days) + 0.1 * random.normal(size=600)
+    known = days < 0.75
+    model = TangentMeshRegressor(**SETTINGS, most_told=50.0)
+    model.fit(X[known], y[known], sites=sites[known], time=days[known])
+    mean, sd = model.predict(X[~known], return_std=True)
+    assert (np.abs(y[~known] - mean) < 1.96 * sd).mean() < 0.5
+
+
 def test_the_spec_names_a_time() -> None:
     """No column of X, nor the target."""
     model = TangentMeshRegressor(**SETTINGS).fit(X, Y, time=DAYS)
