@@ -296,6 +296,8 @@ def _show(
 ) -> None:
     from edge_node.demo import report as reporting
 
+    for warning in facts["warnings"]:
+        console.show(f"Warning: {warning}.\n")
     console.show(reporting.node_table(outcome, sites))
     console.show(reporting.comparison_table(outcome))
     console.show(reporting.example_table(outcome, data.data, sites))

@@ -1,5 +1,6 @@
 """Sites of a few rows in the demonstration: they are shown as what they are, and end nothing."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,3 +63,16 @@ def test_no_empty_report_is_left_behind(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MachineError, match="can't be written"):
         main._make_folder(tmp_path / "file")
+
+
+def test_what_a_site_alone_is_warned_of_is_not_said_of_the_federation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Errors are logged still, and warnings before and after."""
+    log = logging.getLogger("edge_node.program")
+    log.warning("before")
+    with experiment._without_warnings():
+        log.warning("of a model for comparison")
+        log.error("an error")
+    log.warning("after")
+    assert caplog.messages == ["before", "an error", "after"]
