@@ -97,7 +97,8 @@ def demo(**options: Any) -> None:
     one machine holding all rows, and with each site alone.
     """
     _check_extra()
-    from edge_node.demo.main import Choices, demonstrate
+    from edge_node.demo.data.choices import Choices
+    from edge_node.demo.main import demonstrate
 
     chosen = {name: options.pop(name) for name in Choices.__dataclass_fields__}
     demonstrate(Choices(**chosen), **options)
