@@ -3,14 +3,15 @@
 A posterior says how far a target may be from its mean, if its model is right. Held-out rows show
 how far targets are: with z = (y - mean) / sd, each predicted without itself or from earlier rows,
 
-    factor = mean of z^2                                    (by which the variance is multiplied)
+    factor = mean of z^2, or more                           (by which the variance is multiplied)
     P(|z| <= q) = the share of held-out |z| that q reaches  (which gives an interval its width)
 
-The factor is the variance's scale with the best log score. The quantile is conformal (Vovk et al.
-2005; Lei et al. 2018): of n scores the one of rank (n + 1) level, so that a new score, if it is
-exchangeable with them, is below it with that probability. Scores are counted in bins, because
-counts of several sites add. Within a bin the quantile is interpolated as a Gaussian's would be:
-linearly in |z|, against the standard normal quantile of the share. For Gaussian errors of any
+The mean of z^2 is the variance's scale with the best log score. Where it is below one, one standard
+error is added: intervals become narrower only as far as that is certain. The quantile is conformal
+(Vovk et al. 2005; Lei et al. 2018): of n scores the one of rank (n + 1) level, so that a new score,
+if it is exchangeable with them, is below it with that probability. Scores are counted in bins,
+because counts of several sites add. Within a bin the quantile is interpolated as a Gaussian's would
+be: linearly in |z|, against the standard normal quantile of the share. For Gaussian errors of any
 spread that is exact.
 
 Few scores are no measure. So they are joined by those of a wider group, as if seen in
@@ -36,6 +37,9 @@ PRIOR_ROWS = 20
 _EDGES = 2.0 ** (np.arange(-4, 9) / 2)
 """Of the bins of |z|: from 1/4 to 16. All beyond are in the last bin, and count as 16 in squares:
 one row may not stretch all intervals."""
+
+_MIDDLES = np.concatenate([[_EDGES[0] / 2], np.sqrt(_EDGES[1:] * _EDGES[:-1]), [_EDGES[-1]]])
+"""Of the bins: geometric ones, but for the first and the last."""
 
 _NORMAL = NormalDist()
 
@@ -76,6 +80,17 @@ class HeldOutScores:
     def count(self) -> float:
         """n, the number of rows."""
         return float(self.bins.sum())
+
+    @property
+    def mean_square(self) -> float:
+        """The mean of z^2."""
+        return self.squares / self.count
+
+    @property
+    def standard_error(self) -> float:
+        """That of the mean of z^2. Within a bin all |z| count as the middle of its logarithms."""
+        fourth = float(self.bins @ _MIDDLES**4) / self.count
+        return float(np.sqrt(max(fourth - self.mean_square**2, 0.0) / self.count))
 
     def weighing(self, rows: float) -> Self:
         """The same distribution, as if seen in so many rows."""
@@ -124,8 +139,14 @@ class Calibration:
 
     @property
     def factor(self) -> float:
-        """By which a posterior's variance is to be multiplied."""
-        return self.scores.squares / self.scores.count
+        """By which a posterior's variance is to be multiplied.
+
+        It is below one only as far as that is certain: by one standard error of the mean of z^2
+        less, and not at all if that reaches one. To be too narrow costs more than to be too wide,
+        and where few rows have errors with long tails, the far ones are missing among them.
+        """
+        mean = self.scores.mean_square
+        return mean if mean >= 1.0 else min(mean + self.scores.standard_error, 1.0)
 
     def half_width(self, level: float) -> float:
         """Half the width of an interval of probability ``level``, in units of the corrected sd.

@@ -91,3 +91,20 @@ def test_scores_of_another_length_are_refused() -> None:
     """From a file that is damaged."""
     with pytest.raises(ValueError, match="shape"):
         HeldOutScores.unpack(np.zeros(3))
+
+
+def test_few_scores_narrow_intervals_less() -> None:
+    """And long tails less than short ones; what is too narrow is widened in full."""
+    few, many = (Calibration.of(HeldOutScores.of(errors("too wide", n))) for n in (30, MANY))
+    mean = many.scores.mean_square
+    assert mean < many.factor < 1.02 * mean, "many rows are certain"
+    assert few.scores.mean_square + 0.05 < few.factor <= 1
+    narrow = Calibration.of(HeldOutScores.of(errors("too narrow", 30)))
+    assert narrow.factor == narrow.scores.mean_square > 1
+
+
+def test_the_standard_error_is_that_of_squares() -> None:
+    """Fourteen counts know the fourth power well enough."""
+    z = errors("right", MANY)
+    exact = np.square(z).std() / np.sqrt(MANY)
+    assert HeldOutScores.of(z).standard_error == pytest.approx(exact, rel=0.1)
