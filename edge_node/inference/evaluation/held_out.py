@@ -115,7 +115,8 @@ def left_out_refined(refinement: Refinement, posterior: Posterior) -> tuple[Held
     here = replace(posterior, features=posterior.features.at_place())
     refined, plain = [], []
     for block in refinement.blocks:
-        errors, variance = SolvedBlock.of(block, refinement.posterior).leave_one_out()
+        solved = SolvedBlock.of(block, refinement.posterior, refinement.left)
+        errors, variance = solved.leave_one_out()
         refined.append(HeldOut(errors, np.sqrt(variance)))
         X, y = block.inputs, block.targets
         plain.append(HeldOut.of(y, *leave_one_out_predictions(X, y, here)))

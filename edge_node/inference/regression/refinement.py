@@ -19,6 +19,11 @@ mu and I + Lambda the new product's, as in ``posterior``, and x in block B,
     mean     = phi'mu + r'R^-1 (y_B - Phi_B mu)
     variance = a [k(x, x) - phi'phi - r'R^-1 r + q'(I + Lambda)^-1 q].
 
+The residual process is the site's own, so its kernel may be another than that of phi: with psi that
+kernel's features of the same landmarks, k(x, z) - psi(x)'psi(z) takes the place of what phi leaves.
+Few landmarks say what varies slowly, and a smooth kernel says it best; between the rows of a block
+a function may vary as it didn't between landmarks (docs/model.md, "Site refinement").
+
 A site also has a noise s2 and an amplitude a of its own, chosen by the evidence of its rows given
 all others. With mu_0 and I + Lambda_0 the other sites' product,
 
@@ -43,6 +48,7 @@ from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.errors import NumericalError
 from edge_node.inference.features.blocks import Block, BlockTree, RowRange, first_blocks
 from edge_node.inference.features.nystrom import Arrays, Features
+from edge_node.inference.kernels.kernel import Kernel, kernel_from_json, kernel_to_json
 from edge_node.inference.messages.evidence import LEAST_RESIDUAL, NOISE_RANGE, Evidence
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
@@ -101,13 +107,19 @@ class OwnRows:
         return RowRange(self.rows, sum(len(block.targets) for block in self.blocks))
 
 
-def refine(posterior: Posterior, total: ConditionalStatistics, own: OwnRows) -> "Refinement":
+def refine(
+    posterior: Posterior,
+    total: ConditionalStatistics,
+    own: OwnRows,
+    kernel: Kernel | None = None,
+) -> "Refinement":
     """A site's refinement.
 
     Args:
         posterior: the global one.
         total: the statistics of all sites' rows that it is made of.
         own: the site's, with one block or more.
+        kernel: another one that the residual process may have, if the evidence prefers it.
 
     Raises:
         NumericalError: no noise gives a proper model.
@@ -118,12 +130,14 @@ def refine(posterior: Posterior, total: ConditionalStatistics, own: OwnRows) -> 
     plain, _ = others.judged(alone, posterior.noise, amplitude=posterior.amplitude)
     floor = NOISE_RANGE[0] * float(features.kernel.diagonal(own.blocks[0].inputs).mean())
 
-    def best(blocks: Sequence[Block], centre: float, *grids: Sequence[float]) -> Posterior:
+    def best(
+        blocks: Sequence[Block], left: Features, centre: float, *grids: Sequence[float]
+    ) -> Posterior:
         """The posterior of the likeliest noise; each of the grids lies around the best so far."""
         tried: dict[float, Posterior] = {}
         for factors in grids:
             noises = [max(centre * factor, floor) for factor in factors]
-            found = local_refinement(blocks, own.others, features, noises, precisions)
+            found = local_refinement(blocks, own.others, features, noises, precisions, left=left)
             for noise, statistics in zip(noises, found, strict=True):
                 with suppress(NumericalError):
                     tried[noise] = others.with_site(statistics, noise, less=plain.log_evidence)
@@ -132,11 +146,24 @@ def refine(posterior: Posterior, total: ConditionalStatistics, own: OwnRows) -> 
             centre = max(tried, key=lambda noise: tried[noise].log_evidence)
         return tried[centre]
 
-    blocks, refined = own.blocks, best(own.blocks, posterior.noise, _COARSE, _FINE)
+    def likeliest(left: Features) -> tuple[Posterior, Features]:
+        return best(own.blocks, left, posterior.noise, _COARSE, _FINE), left
+
+    found = [likeliest(features)]
+    if kernel is not None and kernel != features.kernel:
+        with suppress(NumericalError):  # the shared kernel's residual is there
+            found.append(likeliest(_with_kernel(features, kernel)))
+    refined, left = max(found, key=lambda each: each[0].log_evidence)
+    blocks = own.blocks
     for _ in range(0 if precisions is None else _ROUNDS):
-        blocks = tuple(SolvedBlock.of(block, refined).weighted for block in blocks)
-        refined = best(blocks, refined.noise, _AROUND)
-    return Refinement(refined, blocks)
+        blocks = tuple(SolvedBlock.of(block, refined, left).weighted for block in blocks)
+        refined = best(blocks, left, refined.noise, _AROUND)
+    return Refinement(refined, blocks, left)
+
+
+def _with_kernel(features: Features, kernel: Kernel) -> Features:
+    """Another kernel's features of the same landmarks, in the same metric."""
+    return Features.build(kernel, features.landmarks, features.metric)
 
 
 def refine_alike(
@@ -154,10 +181,11 @@ def refine_alike(
     """
     like = refinement.posterior
     (statistics,) = local_refinement(
-        own.blocks, own.others, like.features, [like.noise], like.precisions
+        own.blocks, own.others, like.features, [like.noise], like.precisions, left=refinement.left
     )
     belief = (others.message * statistics.message).with_prior()
-    return Refinement(replace(like, mean=belief.mean, factor=belief.factor), own.blocks)
+    moved = replace(like, mean=belief.mean, factor=belief.factor)
+    return Refinement(moved, own.blocks, refinement.left)
 
 
 @dataclass(frozen=True)
@@ -223,6 +251,8 @@ def local_refinement(
     features: Features,
     noises: Sequence[float],
     precisions: RowPrecisions | None = None,
+    *,
+    left: Features | None = None,
 ) -> list[ConditionalStatistics]:
     """The statistics of this node's rows for each s2 of ``noises``.
 
@@ -232,10 +262,11 @@ def local_refinement(
         features: phi, r of them.
         noises: positive, in units of the amplitude.
         precisions: of the others; blocks hold their rows'.
+        left: the features that leave the blocks' residual process; None: phi.
     """
     totals = local_conditional(others, features, noises, precisions)
     for block in blocks:
-        own = BlockResidual.of(block, features)
+        own = BlockResidual.of(block, features, left)
         costs = 0.0 if block.shares is None else float(mixture_costs(block.shares).sum())
         totals = [
             total + own.statistics(block.targets, noise * block.noise_shares, costs)
@@ -251,10 +282,12 @@ class Refinement:
     Attributes:
         posterior: mu, I + Lambda, noise, amplitude and evidence of all sites' messages.
         blocks: this site's rows. They never leave.
+        left: the features that leave the blocks' residual process; None: the posterior's.
     """
 
     posterior: Posterior
     blocks: tuple[Block, ...]
+    left: Features | None = None
     _solved: dict[int, SolvedBlock] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -296,7 +329,7 @@ class Refinement:
         with _solving:
             solved = self._solved.pop(index, None)
             if solved is None:
-                solved = SolvedBlock.of(self.blocks[index], self.posterior)
+                solved = SolvedBlock.of(self.blocks[index], self.posterior, self.left)
             self._solved[index] = solved
             if len(self._solved) > _MOST_SOLVED:
                 del self._solved[next(iter(self._solved))]
@@ -312,6 +345,7 @@ class Refinement:
             "inputs": np.concatenate([np.empty((0, width)), *(b.inputs for b in self.blocks)]),
             "targets": np.concatenate([np.empty(0), *(b.targets for b in self.blocks)]),
             "shares": np.concatenate([np.empty(0), *(b.noise_shares for b in self.blocks)]),
+            "kernel": np.array(kernel_to_json((self.left or self.posterior.features).kernel)),
         }
 
     @classmethod
@@ -321,7 +355,9 @@ class Refinement:
         names = "inputs", "targets", "shares"
         parts = zip(*(np.split(arrays[name], ends) for name in names), strict=True)
         blocks = tuple(Block(*part) for part in parts) if len(arrays["sizes"]) else ()
-        return cls(Posterior.from_arrays(arrays, features), blocks)
+        kernel = kernel_from_json(arrays["kernel"].item())
+        left = None if kernel == features.kernel else _with_kernel(features, kernel)
+        return cls(Posterior.from_arrays(arrays, features), blocks, left)
 
 
 def _batches(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -26,17 +26,23 @@ _LEAST_PRECISION = 1e-12
 
 @dataclass(frozen=True)
 class BlockResidual:
-    """A block's features Phi_B (n, r) and the covariance (n, n) that they leave."""
+    """A block's features Phi_B (n, r), those that leave its residual process (n, r), and the
+    covariance (n, n) of that.
+    """
 
     Phi: Matrix
+    Psi: Matrix
     covariance: Matrix
 
     @classmethod
-    def of(cls, block: Block, features: Features) -> Self:
-        """From the block's rows."""
-        here = features.at_place()
-        Phi = here(block.inputs)
-        return cls(Phi, features.kernel(block.inputs, block.inputs) - Phi @ Phi.T)
+    def of(cls, block: Block, features: Features, residual: Features | None = None) -> Self:
+        """From the block's rows; the residual is what ``residual``, another kernel's features of
+        the same landmarks, leave. None: what ``features`` do.
+        """
+        Phi = features.at_place()(block.inputs)
+        Psi = Phi if residual is None else residual.at_place()(block.inputs)
+        kernel = (residual or features).kernel
+        return cls(Phi, Psi, kernel(block.inputs, block.inputs) - Psi @ Psi.T)
 
     def factor(self, noise: Vector) -> Matrix:
         """L (n, n) lower, L L' = R, for each row's noise (n,)."""
@@ -68,6 +74,8 @@ class SolvedBlock:
         factor: L (n, n) lower, L L' = R.
         white: L^-1 Phi_B (n, r).
         residual: R^-1 (y_B - Phi_B mu), (n,).
+        left: the features that leave the residual process.
+        Psi: those of the block's rows (n, r).
     """
 
     block: Block
@@ -76,28 +84,33 @@ class SolvedBlock:
     factor: Matrix
     white: Matrix
     residual: Vector
+    left: Features
+    Psi: Matrix
 
     @classmethod
-    def of(cls, block: Block, posterior: Posterior) -> Self:
+    def of(cls, block: Block, posterior: Posterior, residual: Features | None = None) -> Self:
         """Solve a block under a posterior. Raises NumericalError."""
-        own = BlockResidual.of(block, posterior.features)
+        own = BlockResidual.of(block, posterior.features, residual)
         L = own.factor(posterior.noise * block.noise_shares)
         errors = block.targets - own.Phi @ posterior.mean
-        residual = cho_solve((L, True), errors, check_finite=False)
-        return cls(block, posterior, own.Phi, L, _whiten(L, own.Phi), residual)
+        solved = cho_solve((L, True), errors, check_finite=False)
+        left = residual or posterior.features
+        return cls(block, posterior, own.Phi, L, _whiten(L, own.Phi), solved, left, own.Psi)
 
     def predict(self, X: Matrix) -> tuple[Vector, Vector]:
         """Mean (n,) and variance (n,) of f at X (n, d)."""
         posterior, features = self.posterior, self.posterior.features.at_place()
         placed = posterior.features.place(X)
         phi = features(placed)
-        r = features.kernel(self.block.inputs, placed) - self.Phi @ phi.T
+        left = self.left.at_place()
+        psi = phi if left.kernel == features.kernel else left(placed)
+        r = left.kernel(self.block.inputs, placed) - self.Psi @ psi.T
         explained = _whiten(self.factor, r)
         open_ = _whiten(posterior.factor, phi.T - self.white.T @ explained)
-        left = features.prior_variance(placed) - np.square(phi).sum(axis=1)
-        left = np.maximum(left - np.square(explained).sum(axis=0), 0.0)
+        open_left = left.prior_variance(placed) - np.square(psi).sum(axis=1)
+        open_left = np.maximum(open_left - np.square(explained).sum(axis=0), 0.0)
         mean = phi @ posterior.mean + r.T @ self.residual
-        variance = left + np.square(open_).sum(axis=0)
+        variance = open_left + np.square(open_).sum(axis=0)
         return mean, posterior.amplitude * variance
 
     def leave_one_out(self) -> tuple[Vector, Vector]:

@@ -14,6 +14,7 @@ from edge_node.arrays import Rows, Vector
 from edge_node.config import ModelSpec
 from edge_node.errors import NumericalError
 from edge_node.inference.features.nystrom import Features
+from edge_node.inference.kernels.kernel import Kernel, kernel_grid
 from edge_node.inference.messages.evidence import NOISE_RANGE, Evidence
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
@@ -110,7 +111,16 @@ def refined(
         model.site_block_rows,
         precisions=posterior.precisions,
     )
-    return refine(posterior, total, own) if own.blocks else None
+    return refine(posterior, total, own, _residual_kernel(model)) if own.blocks else None
+
+
+def _residual_kernel(model: ModelSpec) -> Kernel | None:
+    """The kernel that a site's residual may have besides the chosen one: the grid's first.
+
+    None if that is one of images: it takes too long to be tried at each site.
+    """
+    first = kernel_grid(model)[0]
+    return first if first.differentiable else None
 
 
 def _best(judged: Sequence[Evidence | None], totals: Sequence[Vector]) -> tuple[Evidence, Vector]:
