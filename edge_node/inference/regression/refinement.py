@@ -65,6 +65,7 @@ _FINE = (8**-0.5, 8**0.5)  # of the best so far
 _AROUND = (8**-0.5, 1.0, 8**0.5)  # of the noise before rows were weighted anew
 _ROUNDS = 3  # of weighting a site's rows by its own posterior, where targets are Student-t
 _PRIOR_ROWS = 20
+_ROWS_FOR_KERNEL = 50  # of a site: the evidence of fewer says little of how rough a function is
 _MOST_SOLVED = 8  # blocks, of 64 MB each at 2,000 rows, that are kept solved
 _solving = Lock()  # a daemon's queries come from several threads; one of them solves a block
 
@@ -119,7 +120,8 @@ def refine(
         posterior: the global one.
         total: the statistics of all sites' rows that it is made of.
         own: the site's, with one block or more.
-        kernel: another one that the residual process may have, if the evidence prefers it.
+        kernel: another one that the residual process may have, if the evidence of fifty rows or
+            more prefers it.
 
     Raises:
         NumericalError: no noise gives a proper model.
@@ -150,7 +152,8 @@ def refine(
         return best(own.blocks, left, posterior.noise, _COARSE, _FINE), left
 
     found = [likeliest(features)]
-    if kernel is not None and kernel != features.kernel:
+    enough = sum(len(block.targets) for block in own.blocks) >= _ROWS_FOR_KERNEL
+    if enough and kernel is not None and kernel != features.kernel:
         with suppress(NumericalError):  # the shared kernel's residual is there
             found.append(likeliest(_with_kernel(features, kernel)))
     refined, left = max(found, key=lambda each: each[0].log_evidence)

@@ -79,3 +79,12 @@ def test_it_is_kept_on_disk(kernel: DenseKernel | None) -> None:
     again = Refinement.from_arrays(found.to_arrays(), SMOOTH)
     for answer, expected in zip(again.predict(X[:9]), found.predict(X[:9]), strict=True):
         np.testing.assert_array_equal(answer, expected)
+
+
+@pytest.mark.parametrize("least", [60, 61])
+def test_few_rows_dont_choose(least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the evidence would be higher: one row fewer than enough is too few."""
+    monkeypatch.setattr("edge_node.inference.regression.refinement._ROWS_FOR_KERNEL", least)
+    found = refine(*shared(), OwnRows.of([(X[OWN], Y[OWN])], SMOOTH, 60, 60), NTK)
+    assert found.left is not None
+    assert (found.left.kernel == NTK) is (least == 60)
