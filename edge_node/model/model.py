@@ -6,7 +6,7 @@ in a second archive beside it, and are for this site alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -83,6 +83,17 @@ class Model:
         refinement = self._answering(which)
         inputs = self.encoder.encode(batch)
         warnings = (*self.provenance.warnings, *self.encoder.warnings_for(batch))
+        return self._answers(inputs, refinement, level, times, warnings)
+
+    def _answers(
+        self,
+        inputs: Matrix,
+        refinement: Refinement | ClassRefinement | None,
+        level: float,
+        times: Sequence[float] = (),
+        warnings: tuple[str, ...] = (),
+    ) -> Predictions:
+        """Predictions at encoded inputs (n, d)."""
         if isinstance(self.posterior, ClassPosterior):
             assert not isinstance(refinement, Refinement)  # noqa: S101 - of the same task
             probabilities = (refinement or self.posterior).predict_proba(inputs)
@@ -226,9 +237,24 @@ class Model:
             encoder = Encoder.from_dict(header["encoder"])
             provenance = msgspec.convert(header["provenance"], Provenance)
             notes = msgspec.convert(header["notes"], Notes | None)
+            shared = cls(data, encoder, posterior, provenance, notes=notes)
+            shared._check_answer(None)
         with refusing_damage(_site_path(path)):
-            own = _read_refinement(_site_path(path), text, posterior)
-        return cls(data, encoder, posterior, provenance, *own, notes=notes)
+            refinement, prefers = _read_refinement(_site_path(path), text, posterior)
+            if refinement is not None:
+                shared._check_answer(refinement)
+        return replace(shared, refinement=refinement, prefers_site=prefers)
+
+    def _check_answer(self, refinement: Refinement | ClassRefinement | None) -> None:
+        """Answer the average row: what has other shapes, or no numbers, can't. Raises ValueError,
+        or whatever the answer does.
+        """
+        average = np.zeros((1, len(self.encoder.feature_names)))
+        with np.errstate(all="ignore"):
+            answers = self._answers(average, refinement, level=0.5)
+        for values in vars(answers).values():
+            if isinstance(values, np.ndarray) and not np.isfinite(values).all():
+                raise ValueError("numbers that are not finite")
 
 
 _POSTERIORS: Mapping[Task, type[Posterior] | type[ClassPosterior]] = {

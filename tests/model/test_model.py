@@ -139,6 +139,29 @@ def test_damage_is_refused_by_the_files_name(
         Model.load(tmp_path / "model.npz")
 
 
+@pytest.mark.parametrize("name", ["model.npz", "model.site.npz"])
+@pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
+def test_arrays_that_answer_nothing_are_damage(tmp_path: Path, task: Task, name: str) -> None:
+    """Each array, with an entry more or one that is no number. The control: as it was written."""
+    spec = spec_for(task, landmarks=8, site_refinement=True)
+    rows = rows_for(spec, 90, 11)
+    model = learn(spec, [part(rows, each) for each in np.split(np.arange(90), [40])])["node-00"]
+    path = tmp_path / "model.npz"
+    model.save(path)
+    with np.load(tmp_path / name) as archive:
+        arrays = {each: archive[each] for each in archive.files}
+    numbers = [each for each, array in arrays.items() if array.dtype.kind == "f"]
+    assert len(numbers) > 4
+    for each in numbers:
+        longer = np.append(arrays[each].ravel(), 1.0)
+        for wrong in (longer, np.full_like(arrays[each], np.nan)):
+            np.savez(tmp_path / name, **arrays | {each: wrong})
+            with pytest.raises(DataError, match=rf"/{name}: .* damaged"):
+                Model.load(path)
+    np.savez(tmp_path / name, **arrays)
+    Model.load(path)
+
+
 def test_a_file_of_another_format_is_refused(models: list[Model], tmp_path: Path) -> None:
     """Its arrays may mean something else, as those of format 2 did."""
     path = tmp_path / "model.npz"
