@@ -188,14 +188,16 @@ def _learn(spec: FederationSpec, node: str, file: Path) -> Model:
 
 
 def _learn_alone(federation: LocalFederation, site: Site) -> Callable[[pa.Table], list[Row]] | None:
-    """How the site answers from its own rows; None: it can't, as where they are too few, or its
-    target is constant.
+    """How the site answers from its own rows; None: it can't, as where they are too few, its target
+    is constant, or no event was seen there.
 
     A site that has seen a single class, or constant inputs, answers with class shares. The minimum
     numbers of rows protect rows from others, so none applies to a site that learns alone.
     """
     data = federation.spec.data
     spec = msgspec.structs.replace(federation.spec, minimum_rows=0)
+    if data.event and not any(site.train[data.event].to_pylist()):
+        return None
     try:
         model = _learn(spec, site.name, federation.files[site.name])
     except (CohortRefusedError, DataError, NumericalError):

@@ -45,6 +45,21 @@ def test_a_site_of_a_few_rows_ends_nothing(task: Task, rows: int, tmp_path: Path
         assert len(answers(tiny.test)) == 1
 
 
+@pytest.mark.parametrize("seen", [0, 1])
+def test_a_site_that_saw_no_event_has_no_model_of_its_own(seen: int, tmp_path: Path) -> None:
+    """Whatever it predicted, a later time would be likelier; the others go on."""
+    random, path = np.random.default_rng(0), tmp_path / "own.csv"
+    lines = ["site,a,months,died"]
+    for site, died in {"bern": 1, "oslo": 1, "tiny": seen}.items():
+        lines += [f"{site},{a:.4f},{np.exp(a):.4f},{died}" for a in random.normal(size=24)]
+    path.write_text("\n".join(lines) + "\n")
+    data = load_csv(path, "months", event="died", site_column="site")
+    sites = split(data, "by-column", 0)
+    spec = FederationSpec(name="small", data=data.data, minimum_rows=0)
+    federation: Any = SimpleNamespace(spec=spec, files=write_sites(sites, tmp_path))
+    assert (experiment._learn_alone(federation, sites[-1]) is not None) == bool(seen)
+
+
 def test_an_error_names_the_site(tmp_path: Path) -> None:
     """Where a node doesn't answer: which one."""
     sites, federation = sites_of(tmp_path, Task.REGRESSION, {"bern": 9, "oslo": 9, "tiny": 2})

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
+from edge_node.errors import NumericalError
 
 __all__ = ["SecantCurvature"]
 
@@ -59,9 +60,22 @@ class SecantCurvature:
         return type(self)(self.diagonal, columns, np.append(self.signs, [1.0, -1.0]))
 
     def solve(self, x: Vector, ridge: float | Vector) -> Vector:
-        """(B + ridge I)^-1 x (n,), for a positive ridge, or diag ridge (n,) (Woodbury)."""
+        """(B + ridge I)^-1 x (n,), for a positive ridge, or diag ridge (n,) (Woodbury).
+
+        Raises:
+            NumericalError: rounding leaves no inverse, as where the function grows without end.
+        """
         inverse = 1.0 / (self.diagonal + ridge)
         scaled = inverse[:, None] * self.columns
         small = np.diag(self.signs) + self.columns.T @ scaled
-        solution: Vector = inverse * x - scaled @ np.linalg.solve(small, scaled.T @ x)
+        try:
+            solution: Vector = inverse * x - scaled @ np.linalg.solve(small, scaled.T @ x)
+        except np.linalg.LinAlgError as error:
+            raise NumericalError(
+                "the steps to the posterior find no end",
+                where="the curvature along the steps",
+                expected="targets that bound the function from both sides",
+                found="a singular matrix",
+                remedy="Check the targets: times, for example, need some events that were seen",
+            ) from error
         return solution

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_node.errors import NumericalError
 from edge_node.inference.numerics.secants import SecantCurvature
 from tests.inference.problems import normal
 
@@ -68,3 +69,10 @@ def test_a_rising_gradient_is_damped() -> None:
     """A fifth of the curvature that was believed is the least (Powell)."""
     B = SecantCurvature.of(np.array([2.0, 3.0])).after(np.array([1.0, 0.0]), np.array([-5.0, 0.0]))
     assert dense(B) == pytest.approx(np.diag([0.4, 3.0]))
+
+
+def test_a_curvature_that_rounding_leaves_singular_is_refused() -> None:
+    """By an error that callers know: two steps that cancel, so steep that nothing else is left."""
+    B = SecantCurvature(np.ones(SIZE), np.full((SIZE, 2), 1e10), np.array([1.0, -1.0]))
+    with pytest.raises(NumericalError, match="singular"):
+        B.solve(np.ones(SIZE), 1.0)
