@@ -73,6 +73,11 @@ def test_what_is_peculiar_is_said_before_anything_starts(own: Path) -> None:
             "--target and --categorical can't both",
         ),
         (
+            ("--csv", "own.csv", "--target", "y", "--categorical", "y", "--event", "age"),
+            ConfigurationError,
+            "--target and --categorical can't both",
+        ),
+        (
             ("--csv", "own.csv", "--target", "y", "--task", "survival"),
             ConfigurationError,
             "--task survival needs --event",

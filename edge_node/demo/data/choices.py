@@ -75,7 +75,8 @@ def _check_roles(choices: Choices) -> None:
         "--ignore": set(choices.ignore),
         "--categorical": set(choices.categorical),
     }
-    if choices.task != Task.REGRESSION:  # labels to predict may look like numbers
+    numeric = choices.event or (choices.task and not Task(choices.task).has_classes)
+    if not numeric:  # labels to predict may look like numbers
         roles["--categorical"].discard(choices.target)
     for (option, names), (other, others) in combinations(roles.items(), 2):
         for column in names & others:

@@ -50,8 +50,8 @@ def load_csv(
         path: the file.
         target: the column to predict. Rows without it are left out.
         site_column: the column that says which site a row is from; it is no input.
-        task: what the target is; None: inferred, as a time where there is an event, and as ordered
-            classes where they are given.
+        task: what the target is; None: inferred, as a time where there is an event, as ordered
+            classes where they are given, and as classes where it is among ``categorical``.
         event: the column that is 1 where the event was seen, 0 where not (survival).
         classes: the labels of an ordinal target, in their order. Empty: as numbers, if they are.
         ignore: columns that are not used.
@@ -65,12 +65,12 @@ def load_csv(
     cells = read_cells(path, ignore=ignore, missing=missing)
     named = [n for n in (target, event, site_column, *categorical) if n]
     check_named(named, list(cells.columns), path)
-    task = task or (Task.SURVIVAL if event else Task.ORDINAL if classes else None)
+    task = task or _asked(target, event, classes, categorical)
     answer = cells.columns[target]
     if not answer.present.any():
         raise DataError("the target is missing in every row", where=f"{path}: column {target!r}")
     rows = {name: column.taken(answer.present) for name, column in cells.columns.items()}
-    task = _task(path, rows[target], Task.CLASSIFICATION if target in categorical else task)
+    task = _task(path, rows[target], task)
     columns = [column for name, column in rows.items() if name not in (target, event, site_column)]
     inputs, left_out = _inputs(path, columns, categorical)
     labels = _classes(path, rows[target], task, classes)
@@ -86,6 +86,17 @@ def load_csv(
     for column in (column for name, column in used.items() if name != site_column):
         notes += peculiarities(column, numeric=column.name in numeric)
     return Dataset(path.name, table, data, site_column, tuple(notes), left_out, where=str(path))
+
+
+def _asked(
+    target: str, event: str | None, classes: Sequence[str], categorical: Sequence[str]
+) -> Task | None:
+    """The task that other options ask for; None: they leave it open."""
+    if event:
+        return Task.SURVIVAL
+    if classes:
+        return Task.ORDINAL
+    return Task.CLASSIFICATION if target in categorical else None
 
 
 def _classes(path: Path, target: CellColumn, task: Task, given: Sequence[str]) -> tuple[str, ...]:

@@ -340,6 +340,9 @@ def test_counts_times_and_ordered_classes_are_read_as_such(tmp_path: Path) -> No
     assert [column.name for column in times.data.columns] == ["a"]
     assert times.table["died"].to_pylist()[:3] == [0, 1, 0]
     assert read("grade", task=Task.ORDINAL).data.classes == ("0", "1", "2")
+    labels = {"categorical": ["grade"]}
+    assert read("grade", **labels).data.task is Task.CLASSIFICATION
+    assert read("grade", task=Task.ORDINAL, **labels).data.task is Task.ORDINAL
     assert read("level", classes=["low", "mid", "high"]).data.classes == ("low", "mid", "high")
     with pytest.raises(DataError, match="order of the target's classes is not known"):
         read("level", task=Task.ORDINAL)
