@@ -18,6 +18,7 @@ from edge_node.config.spec import (
     SMALLEST_GROUP,
     ColumnKind,
     DataSpec,
+    Distribution,
     FederationSpec,
     KernelKind,
     LandmarkKind,
@@ -82,6 +83,9 @@ def _complaints(spec: FederationSpec) -> list[str]:
         **_metric_complaints(model),
         "`model.likelihood` is for regression": (
             model.likelihood is not Likelihood.AUTO and spec.data.task is not Task.REGRESSION
+        ),
+        "`model.distribution` is for survival": (
+            model.distribution is not Distribution.AUTO and spec.data.task is not Task.SURVIVAL
         ),
         **_image_complaints(spec.data, model),
         **privacy_complaints(spec),

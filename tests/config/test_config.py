@@ -71,6 +71,7 @@ def test_a_spec_is_read() -> None:
             "event 'a' is also an input column",
         ),
         ("[data]", '[data]\ntime = "t"', "`data.time` is for regression only"),
+        ("[data]", '[model]\ndistribution = "weibull"\n[data]', "`model.distribution` is for"),
         ("[data]", '[data]\ntime = "y"', "`data.time` names the target, 'y'"),
     ],
 )
