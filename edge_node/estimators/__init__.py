@@ -4,10 +4,9 @@ The nodes that ``fit(X, y, sites=...)`` makes run the same program as daemons, u
 of spec, so results here hold there. A model that a daemon has learnt loads into the same objects.
 
 Read `regressor`, which documents the parameters, and `classifier`, then `likelihoods` (counts,
-ordered classes, times to an event); then `estimator` (what all
-share), `parameters` (as a spec), `tables` (arrays and data frames as the program's rows),
-`sources` (which rows each site has, and how often each counts) and `importances`. `errors` are what
-all of them raise.
+ordered classes, times to an event); then `estimator` (what all share), `parameters` (as a spec),
+`tables` (arrays and data frames as the program's rows), `sources` (which rows each site has, and
+how often each counts) and `importances`. `errors` are what all of them raise.
 """
 
 try:

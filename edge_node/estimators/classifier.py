@@ -126,8 +126,11 @@ def _labels(model: Model) -> NDArray[Any]:
 
 
 def _names(classes: NDArray[Any]) -> tuple[str, ...]:
-    """Each class as text, as a daemon's file would have it. Raises InputError for equal texts."""
-    labels = classes.tolist()
+    """Each class as text, as a daemon's file would have it. Raises InputError for equal texts.
+
+    Dates become text first: as Python's objects those of nanoseconds are whole numbers.
+    """
+    labels = (classes.astype(str) if classes.dtype.kind == "M" else classes).tolist()
     names = [
         clean_label(each) if isinstance(each, str | float | int) else str(each) for each in labels
     ]

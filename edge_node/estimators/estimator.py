@@ -1,4 +1,4 @@
-"""What both estimators share: parameters, the way to a model, and files."""
+"""What all estimators share: parameters, the way to a model, and files."""
 
 import warnings
 from collections.abc import Sequence
@@ -124,7 +124,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
                 where=str(path),
                 expected=cls._task,
                 found=model.data.task,
-                remedy="Load it with the other estimator",
+                remedy="Load it with the estimator of that task",
             )
         known = {**_fields(model.provenance.model), **_fields(model.data)}
         if model.provenance.bill is not None:

@@ -168,11 +168,11 @@ class TangentMeshSurvival(Estimator):
         """
         time, seen = _times(y)
         rows = self._counted(sample_weight, len(time))
-        if not seen.any():
+        if not seen[rows].any():
             raise InputError(
                 "the event was seen in no row: there is nothing to learn",
                 where="y",
-                expected="a row or more in which it was",
+                expected="a row or more in which it was, of those that count",
             )
         return self._learn(X, Target.named(y, np.where(seen, time, -time), rows), sites)
 

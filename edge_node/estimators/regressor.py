@@ -1,4 +1,4 @@
-"""The regressor, whose docstring explains the parameters of both estimators."""
+"""The regressor, whose docstring explains the parameters of all estimators."""
 
 from typing import Any, Literal, Self, overload
 
@@ -43,7 +43,6 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
             their square times the rows. "auto": as many as the rows allow, up to 500.
         landmark_kinds: where these points come from: "gaussian" (drawn like the rows), "kmeans"
             (centres of rows); "auto": k-means where rows are many.
-        landmark_kinds: of "gaussian", "kmeans"; or "auto": k-means where rows are many.
         min_rows_per_landmark: fewest of its rows that a site gives to a k-means landmark.
         kmeans_iterations: steps that place k-means landmarks, each on rows of its own.
         metric_repetitions: how often it is learnt how much each column matters, at most; 0: all

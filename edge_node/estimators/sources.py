@@ -205,8 +205,7 @@ def latest_first(rows: NDArray[np.intp], time: ArrayLike, size: int) -> NDArray[
     missing = np.isnat(found) if dates else ~np.isfinite(found)
     if missing.any():
         raise InputError("a row has no time", where=f"time, row {int(missing.argmax()) + 1}")
-    values = found.astype("datetime64[ns]").astype(np.int64) if dates else found
-    _, ranks = np.unique(values, return_inverse=True)
+    _, ranks = np.unique(found, return_inverse=True)
     return rows[np.argsort(-ranks[rows], kind="stable")]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edge_node.estimators import InputError, TangentMeshRegressor
+from edge_node.estimators.sources import latest_first
 from tests.program.test_calibrated import ROWS, walk
 
 SETTINGS = {
@@ -35,6 +36,12 @@ def test_the_order_of_rows_is_that_of_their_times(unit: str | None) -> None:
     ordered, shuffled = (widths(rows, time=times[rows]) for rows in (np.arange(len(Y)), SHUFFLED))
     np.testing.assert_allclose(shuffled, ordered, rtol=1e-3)
     assert (ordered > 1.2 * widths(SHUFFLED)).all(), "without times they are narrower"
+
+
+def test_far_dates_keep_their_order() -> None:
+    """In their own unit: the year 3000 is beyond nanoseconds."""
+    times = np.array(["1900", "3000", "2020"], dtype="datetime64[Y]")
+    assert latest_first(np.arange(3), times, 3).tolist() == [1, 2, 0]
 
 
 def test_a_drift_that_all_sites_share_is_not_seen() -> None:

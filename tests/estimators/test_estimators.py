@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -209,17 +208,27 @@ def test_many_rows_are_parts_of_a_source() -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    [[3, 7], [False, True], ["no", "yes"], [1.0, 2.0], [date(2020, 1, 2), date(2021, 1, 2)]],
-    ids=["int", "bool", "str", "float", "date"],
+    [
+        np.array([3, 7]),
+        np.array([False, True]),
+        np.array(["no", "yes"]),
+        np.array([1.0, 2.0]),
+        np.array(["2020-01-02", "2021-01-02"], dtype="datetime64[D]"),
+        np.array(["2020-01-02", "2021-01-02"], dtype="datetime64[ns]"),
+    ],
+    ids=lambda labels: labels.dtype.name,
 )
-def test_classes_keep_their_type(labels: list[Any]) -> None:
-    """What was given as an integer or a boolean is answered as one."""
+def test_classes_keep_their_type(labels: np.ndarray, tmp_path: Path) -> None:
+    """What was given as an integer or a boolean is answered as one, also by a model on disk."""
     X, y = CLASSIFICATION
-    named = np.array(labels, dtype="datetime64[D]" if type(labels[0]) is date else None)[y]
+    named = labels[y]
     fitted = TangentMeshClassifier(**SMALL).fit(X, named)
     np.testing.assert_array_equal(fitted.classes_, np.unique(named))
     assert fitted.predict(X).dtype == named.dtype
     np.testing.assert_allclose(fitted.predict_proba(X).sum(axis=1), 1.0)
+    fitted.save(tmp_path / "model.npz")
+    loaded = TangentMeshClassifier.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
     assert pickle.loads(pickle.dumps(fitted)).score(X, named) == fitted.score(X, named)  # noqa: S301 - its own
 
 

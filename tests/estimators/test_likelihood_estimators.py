@@ -117,6 +117,14 @@ def test_times_have_medians_bounds_and_survival() -> None:
     assert (left[:, 0] > left[:, 1]).all()
 
 
+def test_an_event_must_count() -> None:
+    """One of weight zero takes no part, and without any the function has no bound."""
+    seen = np.arange(len(TIMES)) == 0
+    y = np.array(list(zip(seen, TIMES["time"], strict=True)), dtype=TIMES.dtype)
+    with pytest.raises(ValueError, match="seen in no row"):
+        TangentMeshSurvival(**SMALL).fit(X, y, sample_weight=~seen)
+
+
 @pytest.mark.parametrize(
     ("y", "message"),
     [
