@@ -43,9 +43,9 @@ __all__ = [
 ]
 
 Fitted: TypeAlias = Callable[[Schedule], Schedule]
+"""A schedule, with no more of what follows than may still be told."""
 Agreed: TypeAlias = tuple[Fit, Candidate, Features, Schedule]
 """What `agree_candidate` returns."""
-"""A schedule, with no more of what follows than may still be told."""
 
 
 def starting_landmarks(

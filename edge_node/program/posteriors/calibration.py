@@ -65,6 +65,7 @@ async def agree_calibration(
             "the federation's scores of held-out rows are no scores",
             where="step calibration",
             expected="counts and squares that aren't negative",
+            found=f"{found.min():.3g} among them",
             remedy="Ask who takes part: a member has counted less than nothing",
         )
     return network.once(lambda: posterior.calibrated(Calibration.of(HeldOutScores.unpack(found))))
