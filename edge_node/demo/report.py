@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -47,8 +48,8 @@ def summary(
                 "parent": topology.parents[site.name],
                 "bytes_sent": outcome.statuses[site.name].bytes_sent,
                 "bytes_received": outcome.statuses[site.name].bytes_received,
-                "metrics": outcome.local[site.name],
-                "metrics_alone": outcome.local_alone.get(site.name),
+                "metrics": _known(outcome.local[site.name]),
+                "metrics_alone": _known(outcome.local_alone.get(site.name)),
             }
             for site in sites
         ],
@@ -66,13 +67,22 @@ def summary(
         "kernel": provenance.kernel,
         "landmark_kind": provenance.landmark_kind.value,
         "landmarks": provenance.landmarks,
-        "metrics": dict(outcome.metrics),
+        "metrics": {way: _known(figures) for way, figures in outcome.metrics.items()},
         "max_abs_mean_diff_vs_pooled": outcome.mean_difference,
         "max_abs_sd_diff_vs_pooled": outcome.sd_difference,
         "cohort": list(provenance.cohort),
         "notes": list(dataset.notes),
         "schema": [column.as_dict() for column in schema_of(dataset)],
     }
+
+
+def _known(figures: Mapping[str, float] | None) -> dict[str, float | None] | None:
+    """Figures for JSON, which has no NaN: none for one that the rows don't say, such as the
+    concordance of a single row.
+    """
+    if figures is None:
+        return None
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
 def write_report(

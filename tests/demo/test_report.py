@@ -3,13 +3,15 @@
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pyarrow as pa
 from rich.console import Console
 
 from edge_node.config import Column, DataSpec, Task
 from edge_node.demo.data.sites import Site
-from edge_node.demo.report import comparison_table, cost, example_table, node_table
+from edge_node.demo.federation import Topology
+from edge_node.demo.report import comparison_table, cost, example_table, node_table, summary
 from edge_node.security.disclosure.bill import Bill
 
 DATA = DataSpec(task=Task.REGRESSION, target="y", columns=(Column(name="a"),))
@@ -50,6 +52,19 @@ def test_classes_have_their_order() -> None:
     table = example_table(outcome, data, [Site("a", rows, rows)])
     headers = [str(column.header) for column in table.columns]
     assert headers[-3:] == ["p_low", "p_mid", "p_high"]
+
+
+def test_a_figure_that_no_rows_say_is_null_in_the_report() -> None:
+    """JSON has no NaN: a single time has no concordance."""
+    one, rows = Topology([], {"a": ""}), pa.table({"a": [0.5], "y": [1.5]})
+    found = {"concordance": float("nan"), "coverage95": 1.0}
+    outcome = MagicMock(local={"a": found}, local_alone={}, metrics={"federated": found})
+    outcome.wall_seconds, provenance = 1.0, outcome.model.provenance
+    provenance.privacy = provenance.bill = None
+    facts = summary(outcome, MagicMock(), [Site("a", rows, rows)], one, "by-column")
+    known = {"concordance": None, "coverage95": 1.0}
+    assert facts["metrics"] == {"federated": known}
+    assert [node["metrics"] for node in facts["nodes"]] == [known]
 
 
 def test_the_readme_shows_what_is_printed() -> None:
