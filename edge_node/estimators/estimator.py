@@ -35,7 +35,6 @@ from edge_node.estimators.tables import columns_of, is_frame, rows_of, rows_of_n
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.numerics.streaming import blas_threads
 from edge_node.inference.regression.refinement import Refinement
-from edge_node.model.local import joined
 from edge_node.model.model import Model
 from edge_node.model.predictions import Predictions
 from edge_node.model.provenance import Notes
@@ -249,7 +248,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         """
         with translated():
             parts = dense_parts(self._rows_to_answer(X))
-            answers = joined([model.predict(each, which=which, **asked) for each in parts])
+            answers = model.predict_all(parts, which=which, **asked)
         self._warn(answers.warnings)
         return answers
 

@@ -5,7 +5,7 @@ NumPy archive without pickles, replaced atomically. The site's own rows, which r
 in a second archive beside it, and are for this site alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,12 @@ from edge_node.model.answers import (
     time_predictions,
 )
 from edge_node.model.archive import FORMAT, read_archive, refusing_damage, write_archive
-from edge_node.model.predictions import ClassPredictions, IntervalPredictions, Predictions
+from edge_node.model.predictions import (
+    ClassPredictions,
+    IntervalPredictions,
+    Predictions,
+    joined,
+)
 from edge_node.model.provenance import Notes, Provenance
 from edge_node.security.files import remove
 
@@ -75,15 +80,33 @@ class Model:
             DataError: ``level`` is not strictly between 0 and 1, or this node has no refinement;
                 ``times`` are not positive, or the target is no time.
         """
+        return self.predict_all([batch], level=level, which=which, times=times)
+
+    def predict_all(
+        self,
+        batches: Iterable[Batch],
+        *,
+        level: float = 0.95,
+        which: Which = Which.AUTO,
+        times: Sequence[float] = (),
+    ) -> Predictions:
+        """As `predict`, of one batch or more after the other; what is warned of is all rows'."""
         if not 0 < level < 1:
             raise DataError(
                 "not a probability", where="level", expected="0 < level < 1", found=str(level)
             )
         self._check_times(times)
-        refinement = self._answering(which)
-        inputs = self.encoder.encode(batch)
-        warnings = (*self.provenance.warnings, *self.encoder.warnings_for(batch))
-        return self._answers(inputs, refinement, level, times, warnings)
+        refinement, parts = self._answering(which), []
+        for batch in batches:
+            inputs = self.encoder.encode(batch)
+            warnings = (*self.provenance.warnings, *self.encoder.warnings_for(batch))
+            parts.append(self._answers(inputs, refinement, level, times, warnings))
+        answers = joined(parts)
+        if not isinstance(self.posterior, ClassPosterior) or refinement is not None:
+            return answers  # a site may have no rows of a class
+        assert isinstance(answers, ClassPredictions)  # noqa: S101 - of the same task
+        absent = self._never_predicted(self.posterior, answers.probabilities)
+        return replace(answers, warnings=answers.warnings + absent)
 
     def _answers(
         self,
@@ -97,8 +120,6 @@ class Model:
         if isinstance(self.posterior, ClassPosterior):
             assert not isinstance(refinement, Refinement)  # noqa: S101 - of the same task
             probabilities = (refinement or self.posterior).predict_proba(inputs)
-            if refinement is None:  # a site may have none of a class
-                warnings += self._never_predicted(self.posterior, probabilities)
             return ClassPredictions(self.data.classes, probabilities, warnings)
         if isinstance(self.posterior, LatentPosterior):
             return self._through_likelihood(self.posterior, inputs, level, times, warnings)

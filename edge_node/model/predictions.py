@@ -1,5 +1,6 @@
 """What a model predicts of a batch of rows, by task."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ __all__ = [
     "IntervalPredictions",
     "Predictions",
     "TimePredictions",
+    "joined",
     "median_classes",
 ]
 
@@ -98,6 +100,33 @@ class TimePredictions:
 
 
 Predictions: TypeAlias = IntervalPredictions | ClassPredictions | TimePredictions
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """The answers to batches of rows, in their order; each warning once."""
+    warnings = tuple(dict.fromkeys(warning for part in parts for warning in part.warnings))
+    if isinstance(parts[0], ClassPredictions):
+        tables = [part.probabilities for part in parts if isinstance(part, ClassPredictions)]
+        first = parts[0]
+        return ClassPredictions(first.classes, np.concatenate(tables), warnings, first.ordered)
+    if isinstance(parts[0], TimePredictions):
+        timed = [part for part in parts if isinstance(part, TimePredictions)]
+        return TimePredictions(
+            median=np.concatenate([part.median for part in timed]),
+            lower=np.concatenate([part.lower for part in timed]),
+            upper=np.concatenate([part.upper for part in timed]),
+            times=parts[0].times,
+            survival=np.concatenate([part.survival for part in timed]),
+            warnings=warnings,
+        )
+    intervals = [part for part in parts if isinstance(part, IntervalPredictions)]
+    return IntervalPredictions(
+        mean=np.concatenate([part.mean for part in intervals]),
+        sd=np.concatenate([part.sd for part in intervals]),
+        lower=np.concatenate([part.lower for part in intervals]),
+        upper=np.concatenate([part.upper for part in intervals]),
+        warnings=warnings,
+    )
 
 
 def median_classes(probabilities: Matrix) -> NDArray[np.intp]:

@@ -76,6 +76,8 @@ def test_a_class_that_is_predicted_for_none_of_many_rows_is_named() -> None:
         assert not any(
             "is predicted" in each for each in model.predict(batch(X[:9], y[:9])).warnings
         )
+        halves = [batch(X[rows], y[rows]) for rows in np.array_split(np.argsort(X[:, 0]), 2)]
+        assert model.predict_all(halves).warnings == found, "of all rows, in whatever order"
 
 
 def test_outliers_among_targets_hide_nothing_that_is_explained() -> None:
