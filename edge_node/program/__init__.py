@@ -42,7 +42,7 @@ from edge_node.program.features.landmarks import NOTHING
 from edge_node.program.features.places import Agreed, agree_candidate, targets_of
 from edge_node.program.features.precisions import agree_precisions
 from edge_node.program.parts import Parts, agree_parts
-from edge_node.program.plan.allowances import allowance_of, check_minimum
+from edge_node.program.plan.allowances import allowance_of, check_events, check_minimum
 from edge_node.program.plan.metered import MeteredNetwork
 from edge_node.program.posteriors.calibration import agree_calibration, calibrate_site
 from edge_node.program.posteriors.class_refinement import refined_classes
@@ -122,6 +122,7 @@ async def infer(
 
     def check(census: Census) -> None:
         check_minimum(census.rows, demands)
+        check_events(census)
         metered.allowance = allowance or allowance_of(network, census, spec)
 
     if parts is None:

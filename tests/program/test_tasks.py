@@ -15,6 +15,7 @@ from scipy.stats import poisson
 
 from edge_node.config import Column, DataSpec, Distribution, FederationSpec, ModelSpec, Task
 from edge_node.data.sources.source import Batch, MemorySource
+from edge_node.errors import CohortRefusedError
 from edge_node.inference.classification.expansion import numbers_told
 from edge_node.inference.likelihoods.counts import Counts
 from edge_node.inference.likelihoods.posterior import LatentPosterior
@@ -312,7 +313,9 @@ def test_predictions_are_of_the_task() -> None:
 
 
 def test_few_events_at_a_site_stay_at_home() -> None:
-    """As rows of a rare class do: of three, the sum of features would nearly be theirs."""
+    """As rows of a rare class do: of three, the sum of features would nearly be theirs. And with
+    them the site's other rows: without the events, these would say that events come late.
+    """
     given_ = problem(Task.SURVIVAL, 300)
     order = np.argsort(given_.y < 0, kind="stable")  # events first
     events = int((given_.y > 0).sum())
@@ -320,8 +323,17 @@ def test_few_events_at_a_site_stay_at_home() -> None:
     parts = np.split(order, cuts)
     sources = {f"n{i}": MemorySource((given_.batch(part),)) for i, part in enumerate(parts)}
     model = next(iter(simulate(given_.spec, sources, allowance=ANY).values()))
-    assert model.provenance.rows == 300 - 3
+    assert model.provenance.rows == events - 3
     more = msgspec.structs.replace(given_.spec.data, min_rows_per_category=3)
     spec = msgspec.structs.replace(given_.spec, data=more)
     model = next(iter(simulate(spec, sources, allowance=ANY).values()))
     assert model.provenance.rows == 300
+
+
+def test_rows_without_any_event_are_refused() -> None:
+    """They say how late events are at least, and nothing says how late at most."""
+    given_ = problem(Task.SURVIVAL, 300)
+    censored = np.split(np.flatnonzero(given_.y < 0), [30, 60])
+    sources = {f"n{i}": MemorySource((given_.batch(part),)) for i, part in enumerate(censored)}
+    with pytest.raises(CohortRefusedError, match="no site gives an event"):
+        simulate(given_.spec, sources, allowance=ANY)

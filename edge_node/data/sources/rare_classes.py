@@ -5,6 +5,9 @@ Where the target is a time, rows in which the event was seen are one class, and 
 The sum of features over the rows of a class follows from a classifier's totals. If a site had one
 row of a class, its part of that sum would be the row. So such rows take part in no sum at all.
 Copies of a row count once.
+
+Censored rows without the events that belong to them would say that events come late. So a site with
+too few events gives none of its rows.
 """
 
 from collections.abc import Iterator
@@ -73,6 +76,8 @@ def without_rare_classes(source: Source, data: DataSpec, fewest: int) -> Source:
     rare = [i for i, rows in enumerate(distinct.tolist()) if 0 < rows < fewest]
     if not rare:
         return source
+    if data.task is Task.SURVIVAL and 1 in rare:
+        rare = [0, 1]
     described = ", ".join(f"{counts[i]:.0f} of class {names[i]!r}" for i in rare)
     kept = tuple(i for i in range(len(counts)) if i not in rare)
     return ClassRows(source, kept, described, data.task)

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Self
 
 import numpy as np
 
 from edge_node.arrays import Vector
-from edge_node.config import DataSpec
+from edge_node.config import DataSpec, Task
 from edge_node.data.sources.schema import numeric_columns
 
-__all__ = ["SIZES", "Census", "number_names", "sizes_of"]
+__all__ = ["SIZES", "Census", "event_counts", "number_names", "sizes_of"]
 
 SIZES = 40
 """As many sizes of a site's class are told apart: up to 2^40 rows."""
@@ -28,6 +29,7 @@ class Census:
             (`edge_node.data.sums.hardly_unknown`).
         sizes: for each class, how many sites have rows of it, by size: 1, 2 to 3, 4 to 7 and so on.
             So it tells of a site's classes what its signed size tells of its rows.
+        events: one number, rows whose event was seen, where targets are times; else none.
     """
 
     rows: int
@@ -35,26 +37,24 @@ class Census:
     classes: tuple[int, ...]
     known: tuple[int, ...]
     sizes: tuple[tuple[int, ...], ...]
+    events: tuple[int, ...] = ()
 
     @property
     def vector(self) -> Vector:
         """As it is summed."""
         sizes = [sites for by_size in self.sizes for sites in by_size]
-        counts = [self.rows, self.distinct, *self.classes, *self.known, *sizes]
+        groups = [*self.classes, *self.events, *self.known, *sizes]
+        counts = [self.rows, self.distinct, *groups]
         return np.array(counts, dtype=np.float64)
 
     @classmethod
     def read(cls, total: Vector, data: DataSpec) -> Self:
         """The inverse of `vector`."""
         rows, distinct, *others = (round(count) for count in total.tolist())
-        classes, numbers = len(data.classes), len(number_names(data))
-        return cls(
-            rows,
-            distinct,
-            tuple(others[:classes]),
-            tuple(others[classes : classes + numbers]),
-            tuple(_chunks(others[classes + numbers :])),
-        )
+        lengths = (len(data.classes), event_counts(data), len(number_names(data)))
+        left = iter(others)
+        classes, events, known = (tuple(islice(left, length)) for length in lengths)
+        return cls(rows, distinct, classes, known, tuple(_chunks([*left])), events)
 
     def lacks(self, own: Self) -> bool:
         """Whether this total can't hold what a site has counted: a member took some of it back.
@@ -100,6 +100,11 @@ def _remaining(rows: int, sizes: Sequence[int], coalition: int) -> int:
 def sizes_of(rows: int) -> tuple[int, ...]:
     """A site's `Census.sizes` of a class of which it has so many rows."""
     return tuple(int(i + 1 == rows.bit_length()) for i in range(SIZES))
+
+
+def event_counts(data: DataSpec) -> int:
+    """How many numbers say how many events were seen: one, where targets are times."""
+    return int(data.task is Task.SURVIVAL)
 
 
 def number_names(data: DataSpec) -> list[str]:

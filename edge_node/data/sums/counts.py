@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge_node.arrays import Vector
 from edge_node.config import DataSpec, Task
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, unlisted_columns
-from edge_node.data.sums.census import SIZES, Census, number_names
+from edge_node.data.sums.census import SIZES, Census, event_counts, number_names
 from edge_node.data.sums.given import Given
 from edge_node.data.sums.labels import count_length, label_counts, label_tallies
 from edge_node.data.sums.tails import tail_votes
@@ -49,6 +49,7 @@ class Counts(msgspec.Struct, frozen=True):
     classes: tuple[int, ...]  # rows of each
     known: tuple[int, ...]  # sites that say a column's cells are hardly unknowns
     sizes: tuple[tuple[int, ...], ...]  # of sites' rows of each class, `Census.sizes`
+    events: tuple[int, ...]  # rows whose event was seen, where targets are times
     listed: tuple[tuple[int, ...], ...]  # per categorical column; rows of each category of the spec
     values: tuple[int, ...]
     units: tuple[float, ...]  # a power of two that no value exceeds
@@ -61,7 +62,7 @@ class Counts(msgspec.Struct, frozen=True):
     @property
     def census(self) -> Census:
         """What of it is counted again when a node is lost."""
-        return Census(self.rows, self.distinct, self.classes, self.known, self.sizes)
+        return Census(self.rows, self.distinct, self.classes, self.known, self.sizes, self.events)
 
 
 def local_counts(given: Given, data: DataSpec) -> Vector:
@@ -103,6 +104,7 @@ def read_counts(total: Vector, data: DataSpec) -> Counts:
         classes=census.classes,
         known=census.known,
         sizes=census.sizes,
+        events=census.events,
         listed=tuple(
             tuple(islice(listed, len(column.categories))) for column in categorical_columns(data)
         ),
@@ -120,9 +122,10 @@ def read_counts(total: Vector, data: DataSpec) -> Counts:
 
 def _layout(data: DataSpec) -> Layout:
     """What is summed."""
+    groups = (1 + SIZES) * len(data.classes) + event_counts(data) + len(number_names(data))
     return Layout(
         {
-            "census": (2 + (1 + SIZES) * len(data.classes) + len(number_names(data)),),
+            "census": (2 + groups,),
             "missing": (len(data.columns),),
             "listed": (sum(len(column.categories) for column in categorical_columns(data)),),
             "magnitudes": (len(number_names(data)), _BINS),

@@ -21,7 +21,7 @@ from edge_node.data.sources.copies import DistinctRows
 from edge_node.data.sources.rare_classes import class_counts
 from edge_node.data.sources.schema import categorical_columns, numeric_columns, places
 from edge_node.data.sources.source import Batch, Source
-from edge_node.data.sums.census import Census, number_names, sizes_of
+from edge_node.data.sums.census import Census, event_counts, number_names, sizes_of
 from edge_node.data.sums.extremes import Extremes
 from edge_node.data.sums.hardly_unknown import HardlyUnknown
 from edge_node.data.sums.labels import add_labels
@@ -47,6 +47,7 @@ class Given:
         rows: all of the site's.
         distinct: at least how many of them are distinct.
         classes: rows of each class.
+        events: one number, rows whose event was seen, where targets are times; else none.
         values: how many values of each column are summed: all, or none where too few distinct rows
             have one.
         known: whether each column's cells are hardly unknowns.
@@ -62,6 +63,7 @@ class Given:
     rows: int
     distinct: int
     classes: Vector
+    events: tuple[int, ...]
     values: NDArray[np.int64]
     known: tuple[bool, ...]
     low: Vector
@@ -81,6 +83,7 @@ class Given:
             tuple(map(int, self.classes)),
             tuple(map(int, self.known)),
             tuple(sizes_of(int(rows)) for rows in self.classes),
+            self.events,
         )
         return own.vector
 
@@ -118,7 +121,7 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
     """
     categorical, distinct = categorical_columns(data), DistinctRows()
     rows, missing = 0, np.zeros(len(data.columns), dtype=np.int64)
-    classes = np.zeros(len(data.classes))
+    classes, events = np.zeros(len(data.classes)), np.zeros(event_counts(data), dtype=np.int64)
     labels: list[Counter[str]] = [Counter() for _ in categorical]
     extremes = Extremes(len(number_names(data)), fewest)
     values = np.zeros(len(number_names(data)), dtype=np.int64)
@@ -127,6 +130,8 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         rows += len(batch)
         first = distinct.add(batch)
         classes += _classes(batch, data)
+        if batch.target is not None:
+            events += np.count_nonzero(batch.target > 0)
         missing += [np.count_nonzero(batch.is_missing(*each)) for each in places(data)]
         numbers = _numbers(batch, data)
         _check_numbers(numbers, data)
@@ -146,6 +151,7 @@ def given_by(source: Source, data: DataSpec, fewest: int) -> Given:
         rows,
         distinct.count,
         classes,
+        tuple(events.tolist()),
         np.where(extremes.values >= fewest, values, 0),
         known.columns(low, high),
         low,

@@ -12,6 +12,7 @@ from edge_node.security.disclosure.allowance import ROWS_PER_FEATURE, Allowance,
 
 __all__ = [
     "allowance_of",
+    "check_events",
     "check_minimum",
     "encoding_numbers",
     "sums_products",
@@ -90,6 +91,22 @@ def check_minimum(rows: int, demands: Mapping[str, int]) -> None:
                 found=f"{rows}",
                 remedy="Wait for more nodes, or for more rows, or set another `minimum_rows`",
             )
+
+
+def check_events(census: Census) -> None:
+    """Check that a federation of times has seen events.
+
+    Raises:
+        CohortRefusedError: it has seen none, or sites have so few that they keep them.
+    """
+    if census.events == (0,):
+        raise CohortRefusedError(
+            "no site gives an event: nothing says when events come",
+            where="the rows of all sites",
+            expected="events at some site, as many as `min_rows_per_category` or more",
+            found="censored rows only",
+            remedy="Wait for more events, or join sites that are too small to give theirs",
+        )
 
 
 def sums_products(data: DataSpec, allowance: Allowance) -> bool:

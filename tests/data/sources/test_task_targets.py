@@ -109,14 +109,17 @@ def test_moments_are_of_logarithms() -> None:
     np.testing.assert_array_equal(as_summed(counts, Task.REGRESSION), counts)
 
 
-def test_a_few_events_are_left_out_as_a_rare_class_is() -> None:
-    """And the reverse: a few rows that were lost from sight. Enough of both stay."""
-    for few, names in ((1.0, "an event"), (-1.0, "no event")):
+def test_a_site_of_few_events_gives_no_row() -> None:
+    """Of few rows that were lost from sight, these stay at home. Enough of both stay."""
+    for few, left_out, given in (
+        (1.0, "6 of class 'no event', 2 of class 'an event'", 0),
+        (-1.0, "2 of class 'no event'", 6),
+    ):
         rows = memory([few] * 2 + [-few] * 6)
         left = without_rare_classes(rows, SURVIVAL, 3)
         assert isinstance(left, ClassRows)
-        assert left.left_out == f"2 of class {names!r}"
+        assert left.left_out == left_out
         (batch,) = left.batches()
         assert batch.target is not None
-        assert batch.target.tolist() == [-few] * 6
+        assert batch.target.tolist() == [-few] * given
         assert without_rare_classes(rows, SURVIVAL, 2) is rows
