@@ -160,6 +160,17 @@ def test_counts_have_the_moments_and_quantiles_of_their_mixture() -> None:
         assert ((draws <= bound - 1).mean(axis=0) < level + 0.003).all()
 
 
+def test_a_rare_level_has_its_quantile_however_long_the_tail() -> None:
+    """Twelve deviations and more above the mean, where counts are very dispersed."""
+    counts, theta, level = Counts(0.9, 0.8), np.array([0.1, np.log(100.0)]), 0.9999
+    mean, variance = np.array([-0.5, 1.0]), np.array([0.2, 0.4])
+    bounds = counts.quantiles((level,), theta, mean, variance)
+    expected, spread = counts.moments(theta, mean, variance)
+    assert (bounds[:, 0] > expected + 12 * np.sqrt(spread)).all()
+    assert (counts.cdf(bounds, theta, mean, variance) >= level).all()
+    assert (counts.cdf(bounds - 1, theta, mean, variance) < level).all()
+
+
 @pytest.mark.parametrize("distribution", ["lognormal", "weibull"])
 def test_times_have_the_quantiles_of_their_mixture(distribution: str) -> None:
     """Survival at a quantile is what is left; and the median is that of draws."""
