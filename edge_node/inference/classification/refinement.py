@@ -134,6 +134,7 @@ class _SolvedBlock:
 
     @classmethod
     def of(cls, model: BlockModel, deviation: float, sites: Sites) -> Self:
+        model = replace(model)  # what it caches goes when the block does
         prior = replace(model).prior(deviation)  # K_BB isn't kept
         weights = DensePosterior.of(prior, sites).weights
         columns = zip(prior.covariances, sites.precision.T, strict=True)
