@@ -6,6 +6,7 @@ from scipy.integrate import quad
 from scipy.stats import nbinom, norm, poisson, weibull_min
 
 from edge_node.config import Distribution
+from edge_node.errors import NumericalError
 from edge_node.inference.classification.expected import pairs
 from edge_node.inference.likelihoods.counts import Counts
 from edge_node.inference.likelihoods.ordinal import Ordinal, normal_scores, thresholds
@@ -209,6 +210,15 @@ def test_normal_scores_are_standardised_and_ascend() -> None:
     shares = np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
     assert shares @ scores == pytest.approx(0.0, abs=1e-9)
     assert shares @ scores**2 == pytest.approx(1.0)
+
+
+def test_of_one_class_there_is_no_order_to_learn() -> None:
+    """As for classes without an order; two are enough."""
+    assert Ordinal.of(np.array([57, 0, 3])).shares == pytest.approx(
+        (57 / 60.5, 0.5 / 60.5, 3 / 60.5)
+    )
+    with pytest.raises(NumericalError, match="at least two classes"):
+        Ordinal.of(np.array([57, 0, 0]))
 
 
 def test_the_start_has_the_classes_shares() -> None:
