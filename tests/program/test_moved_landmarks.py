@@ -96,6 +96,23 @@ def test_moves_raise_the_evidence() -> None:
     assert not np.allclose(*places)
 
 
+def test_a_metric_that_leaves_inputs_out_stays_while_landmarks_move() -> None:
+    """Two of sixteen inputs matter; moves see these alone."""
+    columns = tuple(Column(name=f"x{i}") for i in range(16))
+    spec = spec_for(move_landmarks=2)
+    spec = msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, columns=columns))
+    random = np.random.default_rng(3)
+    X = random.normal(size=(400, 16))
+    y = np.sin(2 * X[:, 0]) + X[:, 1] + 0.1 * random.normal(size=400)
+    source = MemorySource((Batch(X, np.empty((400, 0), dtype=object), y),))
+    model = simulate(spec, {"node-0": source}, allowance=ANY)["node-0"]
+    features = model.posterior.features
+    assert len(moves_of(model)) == 2
+    assert features.metric is not None
+    assert features.metric.shape == (2, 16)
+    assert features.landmarks.shape[1] == 2
+
+
 @pytest.mark.parametrize("lost_at", ["moves/0", "moves/3", "moves/7"])
 @TASKS
 def test_a_node_may_be_lost_at_any_move(lost_at: str, task: Task) -> None:

@@ -174,10 +174,8 @@ def _target_problem(data: DataSpec, types: Mapping[str, str]) -> _Problem:
 def _number_problem(data: DataSpec, value: str) -> _Problem:
     """What a target that is a number may not be; ``value`` is SQL."""
     wrong = f"isnan({value}) OR abs({value}) > {LARGEST}"
-    problem, expected = (
-        "the target is missing or not a finite number",
-        f"a number up to {LARGEST:g}",
-    )
+    problem = "the target is missing or not a finite number"
+    expected = f"a number up to {LARGEST:g}"
     if data.task is Task.COUNT:
         wrong += f" OR {value} < 0 OR {value} > {LARGEST_COUNT} OR {value} <> trunc({value})"
         problem = "the target is missing or not a count"
@@ -185,7 +183,7 @@ def _number_problem(data: DataSpec, value: str) -> _Problem:
     elif data.task is Task.SURVIVAL:
         wrong += f" OR {value} < {SHORTEST}"
         problem = "the target is missing or not a time"
-        expected = f"a positive number up to {LARGEST:g}"
+        expected = f"a positive number, from {SHORTEST:g} to {LARGEST:g}"
     return _Problem(
         data.target,
         f"coalesce({wrong}, true)",

@@ -122,11 +122,15 @@ def _refitted_scores(
     def refitted(rest: Indices, some: Prior) -> tuple[Sites, DensePosterior]:
         return fit(some, model.labels.of_rows(rest), start.of_rows(rest))
 
-    return _scores(model, prior, refitted, folds, np.zeros(len(model.told)))
+    rows = np.arange(len(model.told))
+    return _scores(model, prior, refitted, folds, known=rows, residual=np.zeros(len(rows)))
 
 
 def _shared_scores(model: BlockModel, folds: Sequence[Indices]) -> Vector:
-    """Log p of the rows left out, fold by fold, by the shared posterior without them."""
+    """Log p of the rows left out, fold by fold, by the shared posterior without them.
+
+    It knows nothing of rows that it wasn't told.
+    """
     q, (Phi, uncovered) = model.posterior.approximation, model.covered
     turned = model.others.turned(Phi)
     covariances = ((turned * v) @ turned.T for v in model.others.variances.T)
@@ -138,7 +142,7 @@ def _shared_scores(model: BlockModel, folds: Sequence[Indices]) -> Vector:
         return sites.of_rows(rest), DensePosterior.of(some, sites.of_rows(rest))
 
     residual = q.amplitude * model.posterior.unaccounted(uncovered)
-    return _scores(model, prior, kept, folds, residual)
+    return _scores(model, prior, kept, folds, known=np.flatnonzero(model.told), residual=residual)
 
 
 def _scores(
@@ -146,6 +150,8 @@ def _scores(
     prior: Prior,
     fitted: Callable[[Indices, Prior], tuple[Sites, DensePosterior]],
     folds: Sequence[Indices],
+    *,
+    known: Indices,
     residual: Vector,
 ) -> Vector:
     """Log p of the rows left out, fold by fold.
@@ -155,12 +161,13 @@ def _scores(
         prior: of the rows.
         fitted: the factors of some rows, given their prior.
         folds: rows that are left out together.
+        known: the rows that the others are predicted from, unless they are left out.
         residual: what each row's variance (n,) has beyond the prior's.
     """
     scores = []
     for own in folds:
-        rest = np.setdiff1d(np.arange(len(model.told)), own)
-        found = prior.marginals.of_rows(own)  # of a block of one row
+        rest = np.setdiff1d(known, own)
+        found = prior.marginals.of_rows(own)  # where there are no others
         if len(rest):
             found = prior.given(rest, *fitted(rest, prior.of_rows(rest)), own)
         marginals = Marginals(found.mean, found.variance + residual[own, None])

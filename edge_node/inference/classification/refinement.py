@@ -104,9 +104,9 @@ class BlockModel:
         covariances = ((turned * v) @ turned.T + own for v in self.others.variances.T)
         return Prior(Phi @ self.others.mean, tuple(covariances))
 
-    def fit(self, deviation: float, start: Marginals | None = None) -> tuple[Sites, DensePosterior]:
-        """The rows' posterior."""
-        return fit(self.prior(deviation), self.labels, start or self.shared)
+    def fit(self, deviation: float) -> tuple[Sites, DensePosterior]:
+        """The rows' factors and posterior, for a deviation of variance b k + c."""
+        return fit(self.prior(deviation), self.labels, self.shared)
 
 
 def _shares_variance(deviation: float) -> float:
@@ -134,6 +134,7 @@ class _SolvedBlock:
 
     @classmethod
     def of(cls, model: BlockModel, deviation: float, sites: Sites) -> Self:
+        model = replace(model)  # what it caches goes when the block does
         prior = replace(model).prior(deviation)  # K_BB isn't kept
         weights = DensePosterior.of(prior, sites).weights
         columns = zip(prior.covariances, sites.precision.T, strict=True)

@@ -12,7 +12,7 @@ more than a sum.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -112,7 +112,7 @@ def left_out_refined(refinement: Refinement, posterior: Posterior) -> tuple[Held
     """The rows of a site's blocks, each predicted without itself: by the refinement, and by the
     global posterior.
     """
-    here = replace(posterior, features=posterior.features.at_place())
+    here = posterior.at_place()
     refined, plain = [], []
     for block in refinement.blocks:
         solved = SolvedBlock.of(block, refinement.posterior, refinement.left)

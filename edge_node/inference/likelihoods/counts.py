@@ -32,6 +32,7 @@ _DISPERSIONS = (1e-4, 1e2)
 
 _FIRST_DISPERSION = 0.1
 _FARTHEST = 10.0  # standard deviations: a count beyond them counts as being there
+_DOUBLINGS = 20  # of the bound below which a quantile is looked for
 _LARGE = 50.0  # a mean from which log(y + 1/2) is about log mu
 
 
@@ -154,6 +155,11 @@ class Counts:
         wanted = np.array(levels)
         low = np.full((len(mean), len(wanted)), -1.0)  # P(y <= low) < level
         high = np.ceil(expected + 12.0 * np.sqrt(spread) + 4.0)[:, None] + np.zeros(len(wanted))
+        for _ in range(_DOUBLINGS):  # a tail may be longer
+            short = self.cdf(high, parameters, mean, variance) < wanted
+            if not short.any():
+                break
+            low, high = np.where(short, high, low), np.where(short, 2.0 * high, high)
         for _ in range(64):
             open_ = high - low > 1.0
             if not open_.any():

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from edge_node.arrays import Matrix, Rows, Vector
+from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.expected import Expected, pairs
 from edge_node.inference.likelihoods.quadrature import Derivatives, averaged
 
@@ -74,9 +75,12 @@ class Ordinal:
 
     @classmethod
     def of(cls, counts: Vector) -> Self:
-        """For rows per class (C,); a class without rows counts as half a row."""
-        held = np.maximum(np.asarray(counts, dtype=np.float64), 0.5)
-        return cls(tuple((held / held.sum()).tolist()))
+        """For rows per class (C,); a class without rows counts as half a row.
+
+        Raises:
+            NumericalError: rows of fewer than two classes.
+        """
+        return cls(tuple(np.exp(class_offsets(counts)).tolist()))
 
     @property
     def limits(self) -> tuple[Vector, Vector]:

@@ -185,7 +185,7 @@ def local_bound(
 
     Args:
         rows: the node's, chunks (X (n, d), y (n,) or Y (n, q)).
-        features: phi, with a metric unless ``kind`` is None.
+        features: phi, with a square metric unless ``kind`` is None.
         belief: its V, s2 and a.
         mean: mu (r, q), in place of the belief's own.
         kind: what of the gradient in T is asked for.

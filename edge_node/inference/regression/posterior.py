@@ -92,6 +92,11 @@ class Posterior:
             precisions=precisions,
         )
 
+    def at_place(self) -> Self:
+        """The same, for inputs that are where the metric puts them."""
+        precisions = None if self.precisions is None else self.precisions.at_place()
+        return replace(self, features=self.features.at_place(), precisions=precisions)
+
     def calibrated(self, calibration: Calibration) -> Self:
         """With the spread that held-out rows show, where this one's is the model's own."""
         amplitude = self.amplitude * calibration.factor

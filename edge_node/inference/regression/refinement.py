@@ -96,9 +96,9 @@ class OwnRows:
         placed = ((features.place(X), y) for X, y in rows)
         blocks = first_blocks(placed, most, size)
         if precisions is not None:
+            here = precisions.at_place()
             blocks = [
-                replace(each, shares=1.0 / precisions.placed(each.inputs, each.targets))
-                for each in blocks
+                replace(each, shares=1.0 / here(each.inputs, each.targets)) for each in blocks
             ]
         return cls(rows, tuple(blocks))
 

@@ -23,7 +23,7 @@ error: prices and amounts of rain have a long tail, whose mean is asked for.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lgamma, log, pi
 from typing import Any, Self
 
@@ -116,14 +116,12 @@ class RowPrecisions:
 
     def __call__(self, X: Matrix, y: Vector) -> Vector:
         """E[w] (n,) of rows X (n, d), y (n,): from 0 to 1 + 1 / nu."""
-        return self._of(self.features, X, y)
+        residuals = (y - self.features(X) @ self.mean) / self.scale
+        return expected_precisions(np.square(residuals))
 
-    def placed(self, X: Matrix, y: Vector) -> Vector:
-        """The same for inputs that are where the metric puts them."""
-        return self._of(self.features.at_place(), X, y)
-
-    def _of(self, features: Features, X: Matrix, y: Vector) -> Vector:
-        return expected_precisions(np.square((y - features(X) @ self.mean) / self.scale))
+    def at_place(self) -> Self:
+        """The same, for inputs that are where the metric puts them."""
+        return replace(self, features=self.features.at_place())
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for ``numpy.savez``."""

@@ -33,8 +33,8 @@ class Moved:
     """Where landmarks were moved to: parts of a model.
 
     Attributes:
-        landmarks: Z (r, d), where the metric puts them.
-        metric: T (d, d), or None for the identity.
+        landmarks: Z (r, k), where the metric puts them.
+        metric: T (k, d), or None for the identity.
         noise: s2 that fits the bound best there.
     """
 
@@ -70,7 +70,7 @@ async def agree_moves(
         candidate: the candidate with the posterior's landmarks.
         features: its feature map, on those that are independent.
         moves: how many places are tried, the first included.
-        kind: what of the metric is moved, where there is one.
+        kind: what of the metric is moved, where there is one that keeps all inputs.
         fewest: of how many of its rows alike this site gives a landmark's gradient, at least.
         goes_on: whether so many moves may still be told.
 
@@ -105,9 +105,12 @@ async def agree_known(
 
 
 def _places(fit: Fit, features: Features, kind: MetricKind) -> Places:
-    """What is moved, and from where."""
+    """What is moved, and from where. A metric that leaves inputs out is no square matrix, and stays
+    as it is.
+    """
     belief = Belief.foreseen(features, fit.features, fit.statistics, fit.evidence)
-    moved, statistics = None if features.metric is None else kind, fit.statistics
+    T, statistics = features.metric, fit.statistics
+    moved = kind if T is not None and len(T) == T.shape[1] else None
     power = statistics.target_power / (statistics.count * statistics.outputs)
     return Places(features, belief, moved, statistics.count, power / fit.evidence.noise_variance)
 

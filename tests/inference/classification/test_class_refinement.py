@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_node.inference.classification.classes import contrast, one_hot
-from edge_node.inference.classification.deviation import choose_deviation
+from edge_node.inference.classification.deviation import _shared_scores, choose_deviation
 from edge_node.inference.classification.likelihood import average
 from edge_node.inference.classification.others import Others, coordinates
 from edge_node.inference.classification.posterior import ClassPosterior
@@ -179,6 +179,33 @@ def test_untold_rows_count_too() -> None:
     none = BlockModel(posterior, block, np.zeros(150, dtype=bool))
     a = posterior.approximation
     np.testing.assert_allclose(none.others.mean, a.mean @ a.contrasts.vectors, atol=1e-8)
+
+
+def test_untold_rows_are_no_merit_of_the_shared_posterior() -> None:
+    """It predicts rows without themselves, and without what it was never told: the labels of such
+    rows, which the site's own posterior knows.
+    """
+    train, _ = sites_that_differ(by=1.5)
+    posterior, (X, y) = shared(train, 2), train[0]
+    folds, scores, own = [np.arange(5, 20), np.arange(20, 150)], [], []
+    for labels in (y[:5], 1.0 - y[:5]):
+        (block,) = first_blocks([(X, np.concatenate([labels, y[5:]]))], 150, 1000)
+        model = BlockModel(posterior, block, np.arange(150) >= 5)
+        scores.append(_shared_scores(model, folds))
+        own.append(model.fit(0.5)[1].marginals.mean[5:])
+    np.testing.assert_allclose(*scores, rtol=1e-12)
+    assert np.abs(own[0] - own[1]).max() > 1e-3
+
+
+def test_what_blocks_cache_goes_with_the_solved_ones() -> None:
+    """A site of many blocks would fill the memory with what each once worked out."""
+    train, _ = sites_that_differ(by=1.0)
+    own = models(shared(train, 2), train[0], 10)
+    refinement = ClassRefinement.of(own, 0.5)
+    refinement.predict_proba(train[0][0])
+    assert 0 < len(refinement._solved) < len(refinement.models)
+    assert not any("others" in vars(each) for each in refinement.models)
+    assert all("others" in vars(each.model) for each in refinement._solved.values())
 
 
 def test_it_survives_the_disk_and_leaves_far_rows_to_what_is_shared() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_node.arrays import Rows
+from edge_node.arrays import Matrix, Rows
 from edge_node.inference.evaluation.held_out import (
     HeldOut,
     later_rows_global,
@@ -12,10 +12,12 @@ from edge_node.inference.evaluation.held_out import (
     left_out_refined,
 )
 from edge_node.inference.features.blocks import Block
+from edge_node.inference.features.nystrom import Features
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows, Refinement, refine, refine_alike
-from tests.inference.problems import features_on, normal, regression, split
+from edge_node.inference.regression.student import RowPrecisions
+from tests.inference.problems import NTK, features_on, normal, regression, split
 
 FEATURES = features_on(normal(1, 14, 3))
 X, Y = regression(3, rows=100)
@@ -61,6 +63,23 @@ def test_a_blocks_row_is_predicted_as_if_it_had_never_been_there() -> None:
             spread = np.sqrt(variance[0] + without.noise_variance)
             assert refined.deviations[i + row] == pytest.approx(spread, rel=1e-6)
         i += len(block.targets)
+
+
+@pytest.mark.parametrize(
+    "metric", [np.diag([2.0, 0.5, 1.0]), np.eye(3)[[0, 2]]], ids=["all", "two"]
+)
+def test_the_global_scores_of_a_blocks_rows_are_those_of_the_rows(metric: Matrix) -> None:
+    """Blocks hold inputs where the metric puts them; Student-t weights are looked up there, too."""
+    features = Features.build(NTK, normal(1, 14, len(metric)), metric)
+    precisions = RowPrecisions(features, normal(2, 14), 0.5)
+    (total,) = local_conditional([(X, Y)], features, [NOISE], precisions)
+    posterior = Posterior.of(total.message, features, total.evidence(NOISE), precisions)
+    rows = [(X[OWN], Y[OWN])]
+    own = OwnRows.of(rows, features, 60, 60, precisions=precisions)
+    _, found = left_out_refined(refine(posterior, total, own), posterior)
+    expected = left_out_global(rows, posterior, 1.0)
+    np.testing.assert_allclose(found.errors, expected.errors, rtol=1e-6)
+    np.testing.assert_allclose(found.deviations, expected.deviations, rtol=1e-6)
 
 
 def _after(blocks: tuple[Block, ...], rest: Rows) -> Rows:

@@ -6,6 +6,7 @@ from scipy.integrate import quad
 from scipy.stats import nbinom, norm, poisson, weibull_min
 
 from edge_node.config import Distribution
+from edge_node.errors import NumericalError
 from edge_node.inference.classification.expected import pairs
 from edge_node.inference.likelihoods.counts import Counts
 from edge_node.inference.likelihoods.ordinal import Ordinal, normal_scores, thresholds
@@ -160,6 +161,17 @@ def test_counts_have_the_moments_and_quantiles_of_their_mixture() -> None:
         assert ((draws <= bound - 1).mean(axis=0) < level + 0.003).all()
 
 
+def test_a_rare_level_has_its_quantile_however_long_the_tail() -> None:
+    """Twelve deviations and more above the mean, where counts are very dispersed."""
+    counts, theta, level = Counts(0.9, 0.8), np.array([0.1, np.log(100.0)]), 0.9999
+    mean, variance = np.array([-0.5, 1.0]), np.array([0.2, 0.4])
+    bounds = counts.quantiles((level,), theta, mean, variance)
+    expected, spread = counts.moments(theta, mean, variance)
+    assert (bounds[:, 0] > expected + 12 * np.sqrt(spread)).all()
+    assert (counts.cdf(bounds, theta, mean, variance) >= level).all()
+    assert (counts.cdf(bounds - 1, theta, mean, variance) < level).all()
+
+
 @pytest.mark.parametrize("distribution", ["lognormal", "weibull"])
 def test_times_have_the_quantiles_of_their_mixture(distribution: str) -> None:
     """Survival at a quantile is what is left; and the median is that of draws."""
@@ -198,6 +210,15 @@ def test_normal_scores_are_standardised_and_ascend() -> None:
     shares = np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
     assert shares @ scores == pytest.approx(0.0, abs=1e-9)
     assert shares @ scores**2 == pytest.approx(1.0)
+
+
+def test_of_one_class_there_is_no_order_to_learn() -> None:
+    """As for classes without an order; two are enough."""
+    assert Ordinal.of(np.array([57, 0, 3])).shares == pytest.approx(
+        (57 / 60.5, 0.5 / 60.5, 3 / 60.5)
+    )
+    with pytest.raises(NumericalError, match="at least two classes"):
+        Ordinal.of(np.array([57, 0, 0]))
 
 
 def test_the_start_has_the_classes_shares() -> None:
