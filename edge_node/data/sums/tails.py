@@ -28,7 +28,7 @@ __all__ = ["deviation", "tail_votes", "unit_about_zero", "without_wild"]
 _FEWEST = 16  # values from which a tail can be told
 _FAR = 30.0  # deviations beyond which a value is wild
 _HEAVY = 1.5  # times a normal distribution's ratio of quantiles
-_INNER = (0.25, 0.1)  # quantiles for a deviation: the second where many values are the same
+_INNER = 0.25  # the quantile for a deviation
 _FIRST = 0.05  # the quantile at which a logarithm about zero begins
 
 
@@ -62,12 +62,15 @@ def _without_wild(values: Vector, low: float, high: float) -> tuple[float, float
 
 
 def deviation(values: Vector) -> float:
-    """The standard deviation of a normal distribution with these values' (n,) quartiles; or with
-    their deciles, if half of the values are the same. 0: most are, or there are few values.
+    """The standard deviation of a normal distribution with these values' (n,) quartiles. Where half
+    of the values are the same, with the others' quartiles. 0: there are few values, or few others.
     """
     if len(values) < _FEWEST:
         return 0.0
-    return next((width for p in _INNER if (width := _width(values, p)) > 0), 0.0)
+    if (width := _width(values, _INNER)) > 0:
+        return width
+    others = values[values != np.median(values)]
+    return _width(others, _INNER) if len(others) >= _FEWEST else 0.0
 
 
 def tail_votes(sample: Matrix) -> Matrix:
@@ -102,9 +105,8 @@ def _suits_zero(values: Vector) -> bool:
 
 
 def _heavy(values: Vector) -> bool:
-    inner = deviation(values)
-    if not inner > 0:
-        return False
+    if len(values) < _FEWEST or not (inner := _width(values, _INNER)) > 0:
+        return False  # a column that is mostly one value is no logarithm either
     outer, outermost = _width(values, 0.05), _width(values, 0.01)
     return outer > _HEAVY * inner and outermost > _HEAVY * outer
 

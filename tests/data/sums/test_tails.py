@@ -14,6 +14,7 @@ ORDINARY = {
     "two values": RANDOM.integers(0, 2, 500).astype(float),
     "mostly zeros": (RANDOM.random(500) < 0.01).astype(float),
     "a few": np.arange(10.0),
+    "one in ten far from zero": np.where(RANDOM.random(500) < 0.1, RANDOM.uniform(1, 100, 500), 0),
 }
 HEAVY = {
     "lognormal": (np.exp(2.0 * RANDOM.normal(size=500)), 0),
@@ -46,6 +47,13 @@ def test_wild_values_count_as_the_outermost_one_that_is_not(wild: float) -> None
         with_wild[:rows] = wild
         assert ends(with_wild) == (column[rows:].min(), column[rows:].max())
         assert rows > 10 or not tail_votes(with_wild[:, None]).any()
+
+
+def test_a_wild_value_among_zeros_is_judged_by_the_other_values() -> None:
+    """Not by how far it is from the zeros, as these are from each other."""
+    column = ORDINARY["one in ten far from zero"].copy()
+    column[0] = 1e9
+    assert ends(column) == (0.0, column[1:].max())
 
 
 @pytest.mark.parametrize("name", HEAVY)
