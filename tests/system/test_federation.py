@@ -27,7 +27,7 @@ def test_processes_reach_the_pooled_posterior_and_answer_alone(
     costs a sweep, not the run. Then the answer of one node while everything else is down.
     """
     patient = TimingSpec(heartbeat=0.2, liveness=30.0, settle=0.5, step=60.0)
-    federation = make_federation(patient, nodes=4, landmarks=150)
+    federation = make_federation(patient, nodes=4, landmarks=150, most_told=1e6)
     federation.start()
     wait_for_sums(federation)
     federation.kill("hospital-b")
@@ -52,9 +52,10 @@ def test_processes_reach_the_pooled_posterior_and_answer_alone(
 
 
 def wait_for_sums(federation: Federation) -> None:
-    """Until a node has begun a sum that takes a while."""
+    """Until a node has begun the sums of features."""
+    begun = ("screen", "statistics", "gradients", "kmeans")
     for statuses in federation.follow(deadline=60):
-        if any(status.step.startswith(("kmeans", "statistics")) for status in statuses.values()):
+        if any(status.step.startswith(begun) for status in statuses.values()):
             break
 
 
@@ -166,7 +167,7 @@ def test_a_node_lost_late_keeps_the_parts_that_are_fixed(
     make_federation: Make, position: str
 ) -> None:
     """Totals that were formed before the death stay as they were; later ones are the survivors'."""
-    federation = make_federation(nodes=4, landmarks=150, depths=(1, 2, 3))
+    federation = make_federation(nodes=4, landmarks=24, depths=(1, 2, 3), most_told=1e6)
     federation.start()
     wait_for_sums(federation)
     parents = federation.topology().parents
