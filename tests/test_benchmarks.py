@@ -8,6 +8,7 @@ import pytest
 from benchmarks import likelihoods
 from benchmarks.accuracy import ALL_RUNS, SETS, Setting, measure_accuracy, read_results
 from benchmarks.accuracy.cases import case_of
+from benchmarks.commands import commands
 from benchmarks.cpu import measure_cpu
 from benchmarks.datasets import load
 from benchmarks.disclosure.curve import measure_disclosure
@@ -157,6 +158,15 @@ def test_an_unknown_set_is_refused(tmp_path: Path) -> None:
     """By name, with those that are known."""
     with pytest.raises(DataError, match=r"no such data set.*kin40k.*found kin50k"):
         load("kin50k", tmp_path)
+
+
+def test_every_module_of_commands_adds_some() -> None:
+    """Each command has a name of its own, and is found where it is defined."""
+    found = [(command.name, command.callback.__module__) for command in commands()]
+    assert len(dict(found)) == len(found)
+    folder = Path(commands.__code__.co_filename).parent
+    modules = {f"benchmarks.commands.{path.stem}" for path in folder.glob("[a-z]*.py")}
+    assert {module for _, module in found} == modules
 
 
 def test_statistics() -> None:
