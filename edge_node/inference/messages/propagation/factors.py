@@ -14,6 +14,7 @@ Loeliger et al. 2007, table 4 (equality, sum and matrix factors).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
 from edge_node.inference.messages.propagation.graph import Messages
-from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
+from edge_node.inference.messages.propagation.solution import Slots
 from edge_node.inference.messages.propagation.stacks import (
     inverse,
     others,
@@ -50,7 +51,11 @@ class Couplings:
     def __post_init__(self) -> None:
         E, d = self.coupling.shape[:2]
         _check("couplings", self.scope.shape == (E, 2) and self.coupling.shape == (E, d, d))
-        _check_finite(self.coupling)
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether J is."""
+        return _all_finite(self.coupling)
 
     def respond(self, incoming: Messages) -> Messages:
         """Raises PropagationError: a cavity's precision is singular."""
@@ -88,6 +93,7 @@ class Equalities:
 
     scope: Slots
     copies = True
+    finite = True
 
     def respond(self, incoming: Messages) -> Messages:
         """To each copy what the others say."""
@@ -133,7 +139,11 @@ class Observations:
         (F, a, p), q = self.design.shape[:3], self.target.shape[-1]
         shapes = (self.scope.shape, self.target.shape, self.noise.shape)
         _check("observations", shapes == ((F, a), (F, p, q), (F, p, p)))
-        _check_finite(self.design, self.target, self.noise)
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether H, z and R are."""
+        return _all_finite(self.design, self.target, self.noise)
 
     def respond(self, incoming: Messages) -> Messages:
         """Raises PropagationError: R, or what is added to it, is singular."""
@@ -173,6 +183,5 @@ def _check(what: str, fits: bool) -> None:
         raise NumericalError(f"shapes of {what} differ", where="factor graph")
 
 
-def _check_finite(*arrays: Matrix) -> None:
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise PropagationError(Cause.NOT_FINITE, "a factor's parameters are not finite")
+def _all_finite(*arrays: Matrix) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in arrays)

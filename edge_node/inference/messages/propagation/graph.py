@@ -81,6 +81,10 @@ class Factors(Protocol):
     def copies(self) -> bool:
         """Whether a factor says that its variables are equal, and has no share of A."""
 
+    @property
+    def finite(self) -> bool:
+        """Whether all parameters are."""
+
     def respond(self, incoming: Messages) -> Messages:
         """Each factor's message to each of its variables, from what these send it (F, a)."""
 
@@ -133,8 +137,8 @@ class FactorGraph:
                     expected=f"0 to {n - 1}, or -1 for an empty slot",
                     found=f"{family.scope.min()} to {family.scope.max()}",
                 )
-        if not self.own.finite:
-            raise PropagationError(Cause.NOT_FINITE, "a variable's own factor is not finite")
+        if not (self.own.finite and all(family.finite for family in self.families)):
+            raise PropagationError(Cause.NOT_FINITE, "a factor's parameters are not finite")
 
     @classmethod
     def of_system(cls, A: "Matrix | sparse.csr_array[np.float64]", b: ArrayLike) -> Self:

@@ -24,7 +24,7 @@ from edge_node.inference.messages.propagation.solution import Mask
 
 __all__ = ["ResidualFirst", "Schedule", "State", "Synchronous", "cavities", "responses"]
 
-_TOGETHER = 2**15  # numbers of a part of a family: its temporaries stay in the processor's cache
+_TOGETHER = 2**16  # numbers of a part of a family: its temporaries stay in the processor's cache
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from edge_node.inference.messages.propagation.solution import Cause, Mask, Propa
 __all__ = ["inverse", "others", "proper_inverse", "scattered", "times", "transposed"]
 
 _SINGULAR = 1e-13  # a reciprocal condition number below which an inverse is noise
+_FEW = 64  # slots up to which their square costs less than their memory's stride
 
 
 def times(A: Matrix, B: Matrix) -> Matrix:
@@ -76,9 +77,16 @@ def _inverted(A: Matrix) -> Matrix:
 def others(values: Matrix) -> Matrix:
     """For each slot the sum over the other slots: (F, a, ...) to (F, a, ...).
 
-    By sums from the left and from the right: a total less one's own would cancel.
+    A total less one's own would cancel. So numbers of few slots are multiplied by a matrix of ones
+    with zeros on its diagonal (the processor's fastest path, several times faster than what
+    follows), and others are summed from the left and from the right.
     """
-    slots = values.shape[1]
+    factors, slots = values.shape[:2]
+    if slots == 2:
+        return values[:, ::-1]
+    if values.size == factors * slots and slots <= _FEW:
+        numbers: Matrix = values.reshape(factors, slots) @ (1.0 - np.eye(slots))
+        return numbers.reshape(values.shape)
     sums = np.empty_like(values)
     running = np.zeros_like(values[:, 0])
     for slot in range(slots):

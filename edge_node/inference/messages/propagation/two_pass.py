@@ -9,6 +9,7 @@ The time is that of the slots, and of a few dozen NumPy calls a level: a chain o
 10^5 / 2 levels.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,6 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from edge_node.arrays import Matrix
 from edge_node.inference.messages.propagation.graph import (
     FactorGraph,
     Factors,
@@ -24,7 +24,7 @@ from edge_node.inference.messages.propagation.graph import (
     bipartite,
 )
 from edge_node.inference.messages.propagation.schedules import State
-from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
+from edge_node.inference.messages.propagation.solution import Cause, Mask, PropagationError, Slots
 
 __all__ = ["two_pass"]
 
@@ -42,86 +42,103 @@ def two_pass(graph: FactorGraph) -> State:
         )
     hanging = [_Hanging.of(*each) for each in _hung(graph)]
     belief = Messages(graph.precision.copy(), graph.shift.copy())
-    depths = sorted({depth for family in hanging for depth in family.depths})
-    for depth in reversed(depths):
-        for family in hanging:
-            family.ascend(depth, belief)
-    for depth in depths:
-        for family in hanging:
-            family.descend(depth, belief)
+    layers = {
+        (depth, i): hung.layers[depth] for i, hung in enumerate(hanging) for depth in hung.layers
+    }
+    for place in sorted(layers, reverse=True):
+        layers[place].ascend(belief)
+    for place in sorted(layers):
+        layers[place].descend(belief)
     return State(tuple(family.inbox() for family in hanging), 2, graph.slots)
 
 
 @dataclass(frozen=True)
-class _Hanging:
-    """A family whose factors are in order of depth, and of the variable above.
+class _Layer:
+    """The factors of a family at one depth, in order of the variable above.
 
     Attributes:
-        family: the factors in this order.
-        order: which factor of the original family each is.
+        factors: these.
         above: the variable above each, (F,).
-        slot: and its slot.
-        depths: where the factors of each depth are.
-        sent: all messages, as they become known (F, a).
+        at: each one's slot for it, as an index.
+        below: the other slots, as a mask (F, a).
+        first: the first factor below each distinct variable; None: all variables are distinct.
+        sent: their messages, as they become known (F, a).
     """
 
-    family: Factors
-    order: Slots
+    factors: Factors
     above: Slots
-    slot: Slots
-    depths: dict[int, slice]
+    at: tuple[Slots, Slots]
+    below: Mask
+    first: Slots | None
+    sent: Messages
+
+    def ascend(self, belief: Messages) -> None:
+        """Send to the variables above, whose beliefs grow."""
+        incoming = belief[self.factors.scope]
+        incoming.precision[self.at] = np.eye(belief.precision.shape[-1])  # not asked for
+        answer = self.factors.respond(incoming)[self.at]
+        self.sent.precision[self.at], self.sent.shift[self.at] = answer.precision, answer.shift
+        if self.first is None:
+            belief.precision[self.above] += answer.precision
+            belief.shift[self.above] += answer.shift
+        else:
+            above = self.above[self.first]
+            belief.precision[above] += np.add.reduceat(answer.precision, self.first, axis=0)
+            belief.shift[above] += np.add.reduceat(answer.shift, self.first, axis=0)
+
+    def descend(self, belief: Messages) -> None:
+        """Send to the variables below, whose beliefs become complete."""
+        scope, below = self.factors.scope, self.below
+        answer = self.factors.respond(belief[scope] / self.sent)[below]
+        variables = scope[below]
+        self.sent.precision[below], self.sent.shift[below] = answer.precision, answer.shift
+        belief.precision[variables] += answer.precision
+        belief.shift[variables] += answer.shift
+
+
+@dataclass(frozen=True)
+class _Hanging:
+    """A family by depth.
+
+    Attributes:
+        order: which factor of the original family is where.
+        layers: by depth.
+        sent: all messages, in this order.
+    """
+
+    order: Slots
+    layers: dict[int, _Layer]
     sent: Messages
 
     @classmethod
-    def of(cls, family: Factors, above: Slots, depth: Slots, empty: Messages) -> "_Hanging":
+    def of(cls, family: Factors, above: Slots, depth: Slots, sent: Messages) -> "_Hanging":
         """From each factor's variable above and depth, and messages that are written into."""
         order = np.lexsort((above, depth))
         family, above, depth = family.take(order), above[order], depth[order]
         slot = np.argmax(family.scope == above[:, None], axis=1)
-        starts = np.flatnonzero(np.diff(depth, prepend=-1))
-        ends = [*starts[1:], len(depth)]
-        parts = {int(depth[i]): slice(i, j) for i, j in zip(starts, ends, strict=True)}
-        return cls(family, order, above, slot, parts, empty)
-
-    def ascend(self, depth: int, belief: Messages) -> None:
-        """Send to the variables above, whose beliefs grow."""
-        if (part := self.depths.get(depth)) is None:
-            return
-        factors, above, slot = self.family.take(part), self.above[part], self.slot[part]
-        rows = np.arange(len(above))
-        incoming = belief[factors.scope]
-        incoming.precision[rows, slot] = np.eye(belief.precision.shape[-1])  # not asked for
-        answer = factors.respond(incoming)[rows, slot]
-        self.sent.precision[part.start + rows, slot] = answer.precision
-        self.sent.shift[part.start + rows, slot] = answer.shift
-        first = np.flatnonzero(np.diff(above, prepend=-1))  # several factors below one variable
-        belief.precision[above[first]] += _grouped(answer.precision, first)
-        belief.shift[above[first]] += _grouped(answer.shift, first)
-
-    def descend(self, depth: int, belief: Messages) -> None:
-        """Send to the variables below, whose beliefs become complete."""
-        if (part := self.depths.get(depth)) is None:
-            return
-        factors, sent, slot = self.family.take(part), self.sent[part], self.slot[part]
-        answer = factors.respond(belief[factors.scope] / sent)
-        below = factors.scope >= 0
+        below = family.scope >= 0
         below[np.arange(len(slot)), slot] = False
-        for whole, given, to in (
-            (sent.precision, answer.precision, belief.precision),
-            (sent.shift, answer.shift, belief.shift),
-        ):
-            whole[below] = given[below]
-            to[factors.scope[below]] += given[below]
+        changes = np.diff(depth, prepend=-1) != 0
+        distinct = changes | (np.diff(above, prepend=-1) != 0)
+        starts = np.flatnonzero(changes).tolist()
+        layers = {}
+        for start, end in zip(starts, [*starts[1:], len(depth)], strict=True):
+            part, some = slice(start, end), distinct[start:end]
+            layers[int(depth[start])] = _Layer(
+                family.take(part),
+                above[part],
+                (np.arange(end - start), slot[part]),
+                below[part],
+                None if some.all() else np.flatnonzero(some),
+                sent[part],
+            )
+        return cls(order, layers, sent)
 
     def inbox(self) -> Messages:
         """The messages in the original order."""
         back = np.empty_like(self.order)
         back[self.order] = np.arange(len(back))
         return self.sent[back]
-
-
-def _grouped(values: Matrix, first: Slots) -> Matrix:
-    return values if len(first) == len(values) else np.add.reduceat(values, first, axis=0)
 
 
 def _hung(graph: FactorGraph) -> Iterator[tuple[Factors, Slots, Slots, Messages]]:
@@ -166,11 +183,12 @@ def _rooted(edges: "sparse.csr_array[np.float64]", roots: Slots) -> tuple[Slots,
     parents: Slots = found.astype(np.intp)
     place = np.empty(nodes + 1, dtype=np.intp)
     place[order] = np.arange(nodes + 1)
-    above = place[parents[order[1:]]]  # ascending
-    depths, start, end, level = np.zeros(nodes + 1, dtype=np.intp), 0, 1, 0
-    while end <= nodes:
-        start, end = end, 1 + int(np.searchsorted(above, end))
-        depths[order[start:end]] = level
-        level += 1
+    above = place[parents[order[1:]]].tolist()  # ascending: where each node's parent is
+    ends_, start = [1], 0  # where each depth ends in the order
+    while (end := ends_[-1]) <= nodes:
+        ends_.append(1 + bisect_left(above, end, start))
+        start = end - 1
+    depths = np.empty(nodes + 1, dtype=np.intp)
+    depths[order] = np.repeat(np.arange(len(ends_)) - 1, np.diff(ends_, prepend=0))
     parents[parents == nodes] = -1
     return parents[:nodes], depths[:nodes]
