@@ -10,7 +10,7 @@ the copies are equal. So what a node sends to its parent is its own message time
 (``network.sum`` adds the parameters on the way up), and what comes back down is the product of all
 messages. Times the prior (``with_prior``), that is every node's belief: exact on a tree, means and
 variances, after one sweep up and one down. It is the engine of `propagation` on a graph of copies
-(`propagation.factors.Equalities`): tests/inference/messages/propagation/test_federation.py.
+(`propagation.factors.Equalities`): tests/inference/messages/propagation/test_federation_tree.py.
 
 References: Bishop 2006, section 2.3, and Koller & Friedman 2009, section 14.2.1 (canonical forms);
 Kschischang, Frey & Loeliger 2001 (sum-product); Weiss & Freeman 2001 (Gaussian graphical models,

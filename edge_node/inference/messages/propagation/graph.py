@@ -130,12 +130,13 @@ class FactorGraph:
                 found=f"{self.precision.shape} and {self.shift.shape}",
             )
         for family in self.families:
-            if family.scope.size and not -1 <= family.scope.min() <= family.scope.max() < n:
+            last = family.scope.max(axis=1, initial=-1)
+            if last.size and not (family.scope.min() >= -1 and 0 <= last.min() <= last.max() < n):
                 raise NumericalError(
-                    "a factor is over a variable that isn't there",
+                    "a factor is over a variable that isn't there, or over none",
                     where="factor graph",
                     expected=f"0 to {n - 1}, or -1 for an empty slot",
-                    found=f"{family.scope.min()} to {family.scope.max()}",
+                    found=f"{family.scope.min()} to {last.max()}",
                 )
         if not (self.own.finite and all(family.finite for family in self.families)):
             raise PropagationError(Cause.NOT_FINITE, "a factor's parameters are not finite")

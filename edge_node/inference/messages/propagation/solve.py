@@ -30,7 +30,7 @@ __all__ = ["marginals", "solution", "solve"]
 
 _EVERY = 8  # steps between two looks at the residual, which cost about two steps
 _GROWTH = 1e8  # of the residual over its least: beyond, a run has diverged
-_ROUNDING = 1e-6  # the residual of two passes, which no further step would make smaller
+_ROUNDING = 1e-10  # what rounding may leave of two passes, which no further step makes smaller
 
 
 def solve(
@@ -52,7 +52,8 @@ def solve(
         PropagationError: there is no answer; its `cause` says why.
     """
     if schedule is None and graph.is_forest:
-        return solution(graph, two_pass(graph), tolerance=max(tolerance, _ROUNDING))
+        state = two_pass(graph)
+        return solution(graph, state, tolerance=max(tolerance, _rounding(graph, state.inbox)))
     return _run(graph, schedule or Synchronous(), tolerance, most_steps)
 
 
@@ -120,6 +121,15 @@ def marginals(graph: FactorGraph, inbox: Inbox) -> tuple[Matrix, Matrix, Mask]:
     with np.errstate(all="ignore"):
         covariance, proper = proper_inverse(belief.precision)
         return times(covariance, belief.shift), covariance, proper
+
+
+def _rounding(graph: FactorGraph, inbox: Inbox) -> float:
+    """The residual up to which two passes are an answer: relative to |A| |x|, not only to |h|."""
+    mean = marginals(graph, inbox)[0]
+    largest = np.abs(graph.beliefs(inbox).precision).max(initial=0.0)
+    largest = max(largest, np.abs(graph.precision).max(initial=0.0))
+    shift = np.abs(graph.total_shift).max(initial=0.0)
+    return _ROUNDING * max(1.0, float(largest * np.abs(mean).max(initial=0.0) / (shift or 1.0)))
 
 
 def _precisions_differ(graph: FactorGraph, inbox: Inbox) -> float:

@@ -5,6 +5,7 @@ matrices are 1 x 1 they are products and divisions of numbers, a hundred times c
 usual case.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def scattered(scope: Slots, values: Matrix, size: int) -> Matrix:
 
     Slots of variable -1 are left out.
     """
-    slots, numbers = scope.ravel(), values.reshape(scope.size, -1)
+    slots, numbers = scope.ravel(), values.reshape(scope.size, prod(values.shape[2:]))
     if scope.size and scope.min() < 0:
         numbers, slots = numbers[slots >= 0], slots[slots >= 0]
     columns: list[NDArray[Any]] = [np.bincount(slots, column, size) for column in numbers.T]

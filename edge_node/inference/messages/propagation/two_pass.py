@@ -12,6 +12,7 @@ The time is that of the slots, and of a few dozen NumPy calls a level: a chain o
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -122,7 +123,7 @@ class _Hanging:
         distinct = changes | (np.diff(above, prepend=-1) != 0)
         starts = np.flatnonzero(changes).tolist()
         layers = {}
-        for start, end in zip(starts, [*starts[1:], len(depth)], strict=True):
+        for start, end in pairwise([*starts, len(depth)]):
             part, some = slice(start, end), distinct[start:end]
             layers[int(depth[start])] = _Layer(
                 family.take(part),
@@ -160,7 +161,7 @@ def _centres(edges: "sparse.csr_array[np.float64]", variables: int) -> Slots:
     ends[tree[:variables][::-1]] = np.arange(variables)[::-1]  # any variable of each tree
     for _ in range(2):  # the farthest from any is one end, the farthest from that the other
         parents, depths = _rooted(edges, ends)
-        by_depth = np.argsort(depths, kind="stable")
+        by_depth = np.argsort(depths[:variables], kind="stable")
         ends[tree[by_depth]] = by_depth
     steps = depths[ends] // 2
     steps += (depths[ends] - steps) % 2  # variables are at even depths
