@@ -9,8 +9,8 @@ Gaussian belief propagation on a spanning tree is no more than this. Each node h
 the copies are equal. So what a node sends to its parent is its own message times its children's
 (``network.sum`` adds the parameters on the way up), and what comes back down is the product of all
 messages. Times the prior (``with_prior``), that is every node's belief: exact on a tree, means and
-variances, after one sweep up and one down. `tests/inference/messages/propagation.py` spells the
-algorithm out; the tests compare the program with it.
+variances, after one sweep up and one down. It is the engine of `propagation` on a graph of copies
+(`propagation.factors.Equalities`): tests/inference/messages/propagation/test_federation_tree.py.
 
 References: Bishop 2006, section 2.3, and Koller & Friedman 2009, section 14.2.1 (canonical forms);
 Kschischang, Frey & Loeliger 2001 (sum-product); Weiss & Freeman 2001 (Gaussian graphical models,
@@ -26,21 +26,19 @@ from scipy.linalg import cho_solve
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
+from edge_node.inference.messages.canonical import Canonical
 
 __all__ = ["Gaussian", "cholesky"]
 
 
 @dataclass(frozen=True)
-class Gaussian:
-    """A Gaussian factor in canonical form.
+class Gaussian(Canonical):
+    """A Gaussian factor in canonical form; `*` and `/` are those of `Canonical`.
 
     Attributes:
         precision: Lambda (r, r), symmetric, positive semi-definite.
         shift: eta (r,), or (r, q) for q outputs with the same precision.
     """
-
-    precision: Matrix
-    shift: Vector
 
     def __post_init__(self) -> None:
         size = len(self.shift)
@@ -61,10 +59,6 @@ class Gaussian:
     def size(self) -> int:
         """r, the number of variables."""
         return len(self.shift)
-
-    def __mul__(self, other: Self) -> Self:
-        """The product of two messages: parameters add."""
-        return type(self)(self.precision + other.precision, self.shift + other.shift)
 
     def with_prior(self, variance: float = 1.0) -> Self:
         """The product with the prior N(0, variance I): from all rows' message, the posterior.

@@ -75,10 +75,7 @@ class ConditionalStatistics:
             self.quadratic - part.quadratic,
             self.log_determinant - part.log_determinant,
             self.uncovered - part.uncovered,
-            Gaussian(
-                self.message.precision - part.message.precision,
-                self.message.shift - part.message.shift,
-            ),
+            self.message / part.message,
         )
 
     def evidence(self, noise: float) -> Evidence:

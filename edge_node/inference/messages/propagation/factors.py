@@ -1,0 +1,187 @@
+"""Families of factors: couplings of pairs, copies of one variable, observations of several.
+
+Each answers the cavity messages of its variables, all factors at once. With a variable's cavity
+N(m, V), V = Lambda^-1 and m = V eta:
+
+    Couplings      exp(-x_i' J x_j):   to i  (-J V_j J',  -J m_j)
+    Equalities     x_i = x_j = ...:    to i  the product of what the others say
+    Observations   z = sum_l H_l x_l + N(0, R):
+                   S = R + sum over others H_k V_k H_k',   r = z - sum over others H_k m_k
+                   to l  (H_l' S^-1 H_l,  H_l' S^-1 r)
+
+References: Weiss & Freeman 2001, section 3 (couplings); Kschischang, Frey & Loeliger 2001, and
+Loeliger et al. 2007, table 4 (equality, sum and matrix factors).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from edge_node.arrays import Matrix
+from edge_node.errors import NumericalError
+from edge_node.inference.messages.propagation.graph import Messages
+from edge_node.inference.messages.propagation.solution import Slots
+from edge_node.inference.messages.propagation.stacks import (
+    inverse,
+    others,
+    proper_inverse,
+    scattered,
+    times,
+    transposed,
+)
+
+__all__ = ["Couplings", "Equalities", "Observations"]
+
+
+@dataclass(frozen=True)
+class Couplings:
+    """Pairs of variables: exp(-x_i' J x_j), so A_ij = J and A_ji = J'.
+
+    Attributes:
+        scope: i and j, int (E, 2); no slot is empty.
+        coupling: J (E, d, d).
+    """
+
+    scope: Slots
+    coupling: Matrix
+    copies = False
+
+    def __post_init__(self) -> None:
+        E, d = self.coupling.shape[:2]
+        _check("couplings", self.scope.shape == (E, 2) and self.coupling.shape == (E, d, d))
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether J is."""
+        return _all_finite(self.coupling)
+
+    def respond(self, incoming: Messages) -> Messages:
+        """Raises PropagationError: a cavity's precision is singular."""
+        V = inverse(incoming.precision, "a cavity")
+        towards_j = transposed(self.coupling)
+        J = np.stack([self.coupling, towards_j], axis=1)
+        weights = -times(J, V[:, ::-1])
+        return Messages(times(weights, transposed(J)), times(weights, incoming.shift[:, ::-1]))
+
+    def apply(self, x: Matrix) -> Matrix:
+        """J x_j at i, J' x_i at j."""
+        i, j = self.scope.T
+        ends = times(self.coupling, x[j]), times(transposed(self.coupling), x[i])
+        return scattered(self.scope, np.stack(ends, axis=1), len(x))
+
+    def shift(self, size: int) -> Matrix:
+        """Zeros."""
+        return np.zeros((size, self.coupling.shape[1], 1))
+
+    def take(self, index: Slots | slice) -> Self:
+        """Some of the pairs."""
+        return type(self)(self.scope[index], self.coupling[index])
+
+
+@dataclass(frozen=True)
+class Equalities:
+    """Variables that are copies of one: messages are passed on, and need not be proper.
+
+    Along the edges of a spanning tree, with a site's message as each variable's own factor, this
+    is the federation's sum (`gaussian`).
+
+    Attributes:
+        scope: the copies, int (E, a), usually pairs.
+    """
+
+    scope: Slots
+    copies = True
+    finite = True
+
+    def respond(self, incoming: Messages) -> Messages:
+        """To each copy what the others say."""
+        return Messages(others(incoming.precision), others(incoming.shift))
+
+    def apply(self, x: Matrix) -> Matrix:
+        """Zeros: a constraint has no share of A."""
+        return np.zeros_like(x)
+
+    def shift(self, size: int) -> Matrix:
+        """A zero: nor of h."""
+        return np.zeros((size, 1, 1))
+
+    def take(self, index: Slots | slice) -> Self:
+        """Some of the constraints."""
+        return type(self)(self.scope[index])
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Noisy sums of variables: exp(-1/2 |z - sum_l H_l x_l|^2 in R^-1).
+
+    Vecchia's factor of a row, given k others, is one: H = (1, -b_1, ..., -b_k), z = 0, R = D.
+    The cost is linear in the slots, and sums over the other slots don't cancel. A cavity without
+    an inverse counts as flat, and a factor with such a one says nothing to the others. That is
+    exact where the variable is observed in all p rows (so always for p = d = 1); elsewhere the
+    residual of the solution shows it.
+
+    Attributes:
+        scope: int (F, a); -1: the slot is empty, and its H must be zero.
+        design: H (F, a, p, d).
+        target: z (F, p, q).
+        noise: R (F, p, p), positive definite.
+    """
+
+    scope: Slots
+    design: Matrix
+    target: Matrix
+    noise: Matrix
+    copies = False
+
+    def __post_init__(self) -> None:
+        (F, a, p), q = self.design.shape[:3], self.target.shape[-1]
+        shapes = (self.scope.shape, self.target.shape, self.noise.shape)
+        _check("observations", shapes == ((F, a), (F, p, q), (F, p, p)))
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether H, z and R are."""
+        return _all_finite(self.design, self.target, self.noise)
+
+    def respond(self, incoming: Messages) -> Messages:
+        """Raises PropagationError: R, or what is added to it, is singular."""
+        H = self.design
+        V, proper = proper_inverse(incoming.precision)
+        HV = times(H, V)
+        spread = self.noise[:, None] + others(times(HV, transposed(H)))
+        rest = self.target[:, None] - others(times(HV, incoming.shift))
+        weights = times(transposed(H), inverse(spread, "an observation"))
+        if not proper.all():
+            flat = ~proper & (H != 0).any(axis=(2, 3))
+            weights = weights * (others(flat.astype(float)) == 0)[..., None, None]
+        return Messages(times(weights, H), times(weights, rest))
+
+    def apply(self, x: Matrix) -> Matrix:
+        """H' R^-1 H x."""
+        predicted = times(self.design, x[self.scope]).sum(axis=1)
+        return self._weighted(predicted, len(x))
+
+    def shift(self, size: int) -> Matrix:
+        """H' R^-1 z."""
+        return self._weighted(self.target, size)
+
+    def take(self, index: Slots | slice) -> Self:
+        """Some of the observations."""
+        return type(self)(
+            self.scope[index], self.design[index], self.target[index], self.noise[index]
+        )
+
+    def _weighted(self, values: Matrix, size: int) -> Matrix:
+        weighted = times(inverse(self.noise, "an observation's noise"), values)
+        return scattered(self.scope, times(transposed(self.design), weighted[:, None]), size)
+
+
+def _check(what: str, fits: bool) -> None:
+    if not fits:
+        raise NumericalError(f"shapes of {what} differ", where="factor graph")
+
+
+def _all_finite(*arrays: Matrix) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in arrays)

@@ -1,0 +1,151 @@
+"""A run of belief propagation with an end: a solution whose residual is known, or an error by name.
+
+Whatever the schedule, a run has converged when the mean's residual, recomputed from the graph, and
+what one more exchange of all messages would change of the precisions are both below the tolerance.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from edge_node.arrays import Matrix
+from edge_node.inference.messages.propagation.graph import FactorGraph, Inbox
+from edge_node.inference.messages.propagation.schedules import (
+    Schedule,
+    State,
+    Synchronous,
+    responses,
+)
+from edge_node.inference.messages.propagation.solution import (
+    Cause,
+    Mask,
+    PropagationError,
+    Solution,
+    Variances,
+)
+from edge_node.inference.messages.propagation.stacks import proper_inverse, times
+from edge_node.inference.messages.propagation.two_pass import two_pass
+
+__all__ = ["marginals", "solution", "solve"]
+
+_EVERY = 8  # steps between two looks at the residual, which cost about two steps
+_GROWTH = 1e8  # of the residual over its least: beyond, a run has diverged
+_ROUNDING = 1e-10  # what rounding may leave of two passes, which no further step makes smaller
+
+
+def solve(
+    graph: FactorGraph,
+    schedule: Schedule[Any] | None = None,
+    *,
+    tolerance: float = 1e-10,
+    most_steps: int = 2000,
+) -> Solution:
+    """The marginals of a graph.
+
+    Args:
+        graph: variables and factors.
+        schedule: who sends when; None: two passes on a forest, else synchronous.
+        tolerance: of the mean's residual |A x - h| / |h|, and of the precisions.
+        most_steps: how many steps the schedule may take.
+
+    Raises:
+        PropagationError: there is no answer; its `cause` says why.
+    """
+    if schedule is None and graph.is_forest:
+        state = two_pass(graph)
+        return solution(graph, state, tolerance=max(tolerance, _rounding(graph, state.inbox)))
+    return _run(graph, schedule or Synchronous(), tolerance, most_steps)
+
+
+def _run(
+    graph: FactorGraph, schedule: Schedule[Any], tolerance: float, most_steps: int
+) -> Solution:
+    state, least = schedule.start(graph), np.inf
+    while state.steps < most_steps:
+        with np.errstate(over="ignore", invalid="ignore"):
+            state = schedule.step(graph, state)
+        if state.steps % _EVERY and state.steps & (state.steps - 1):
+            continue
+        residual = graph.residual(marginals(graph, state.inbox)[0])
+        least = min(least, residual)
+        if not all(messages.finite for messages in state.inbox) or residual > _GROWTH * least:
+            raise _diverged(residual, state.steps)
+        if residual <= tolerance and _precisions_differ(graph, state.inbox) <= tolerance:
+            break
+    return solution(graph, state, tolerance=tolerance)
+
+
+def solution(graph: FactorGraph, state: State, *, tolerance: float) -> Solution:
+    """What a state says, if it is an answer.
+
+    Raises:
+        PropagationError: SINGULAR, IMPROPER, DIVERGED (not finite) or NOT_CONVERGED.
+    """
+    mean, covariance, proper = marginals(graph, state.inbox)
+    residual = graph.residual(mean)
+    if not np.isfinite(residual):
+        raise _diverged(residual, state.steps)
+    if not proper.all():
+        raise PropagationError(
+            Cause.SINGULAR,
+            "variables are not determined",
+            found=f"{np.count_nonzero(~proper)} of {len(proper)} beliefs have no variance",
+            remedy="Give each variable a precision of its own",
+        )
+    if residual > tolerance or not (
+        graph.is_forest or _precisions_differ(graph, state.inbox) <= tolerance
+    ):
+        raise PropagationError(
+            Cause.NOT_CONVERGED,
+            "the messages have not converged",
+            expected=f"a residual of {tolerance:.1e} or less, and precisions that stay",
+            found=f"a residual of {residual:.1e} after {state.steps} steps",
+            remedy="Allow more steps, add damping, or use the double loop",
+        )
+    if not graph.is_forest and (np.einsum("nii->ni", covariance) <= 0).any():
+        raise PropagationError(
+            Cause.IMPROPER,
+            "a variance is not positive",
+            remedy="The system may not be positive definite: solve it directly",
+        )
+    variances = Variances.EXACT if graph.is_forest else Variances.APPROXIMATE
+    return Solution(mean, covariance, variances, residual, state.steps, state.sent)
+
+
+def marginals(graph: FactorGraph, inbox: Inbox) -> tuple[Matrix, Matrix, Mask]:
+    """Each belief's mean (n, d, q) and covariance (n, d, d), and whether it has them (n,).
+
+    Those that are improper have zeros.
+    """
+    belief = graph.beliefs(inbox)
+    with np.errstate(all="ignore"):
+        covariance, proper = proper_inverse(belief.precision)
+        return times(covariance, belief.shift), covariance, proper
+
+
+def _rounding(graph: FactorGraph, inbox: Inbox) -> float:
+    """The residual up to which two passes are an answer: relative to |A| |x|, not only to |h|."""
+    mean = marginals(graph, inbox)[0]
+    largest = np.abs(graph.beliefs(inbox).precision).max(initial=0.0)
+    largest = max(largest, np.abs(graph.precision).max(initial=0.0))
+    shift = np.abs(graph.total_shift).max(initial=0.0)
+    return _ROUNDING * max(1.0, float(largest * np.abs(mean).max(initial=0.0) / (shift or 1.0)))
+
+
+def _precisions_differ(graph: FactorGraph, inbox: Inbox) -> float:
+    """What one more exchange would change of a message's precision, relative to the largest."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        new = responses(graph, inbox)
+        pairs = [(a.precision, b.precision) for a, b in zip(inbox, new, strict=True)]
+        scale = max((np.abs(a).max(initial=0.0) for a, _ in pairs), default=0.0)
+        change = max((np.abs(a - b).max(initial=0.0) for a, b in pairs), default=0.0)
+    return float(change / scale) if scale > 0 else float(change)
+
+
+def _diverged(residual: float, steps: int) -> PropagationError:
+    return PropagationError(
+        Cause.DIVERGED,
+        "the messages diverge",
+        found=f"a residual of {residual:.1e} after {steps} steps",
+        remedy="Add damping, or use the double loop",
+    )
