@@ -21,6 +21,7 @@ from edge_node.config import Activation
 from edge_node.errors import ConfigurationError
 from edge_node.inference.kernels.pixels import PixelNetwork
 from edge_node.inference.kernels.ranges import check_ranges
+from edge_node.inference.numerics.distances import Stack
 
 __all__ = ["ConvolutionalKernel"]
 
@@ -72,6 +73,10 @@ class ConvolutionalKernel(msgspec.Struct, frozen=True, tag="convolutional"):
         pixels = math.prod(self.image)
         X, Z = (np.ascontiguousarray(each[:, :pixels]) for each in (X, Z))
         return _KEPT.block(self, X, Z, self._block)
+
+    def within(self, X: Stack) -> Stack:
+        """K between all rows of each of X (g, m, d): (g, m, m)."""
+        return np.stack([self(rows, rows) for rows in X])
 
     def diagonal(self, X: Matrix) -> Vector:
         """k(x, x) for each row of X (n, d), shape (n,)."""

@@ -27,7 +27,7 @@ from edge_node.inference.kernels.homogeneous import AngularFunction, fit_angular
 from edge_node.inference.kernels.layers import DenseNetwork
 from edge_node.inference.kernels.ranges import check_ranges
 from edge_node.inference.numerics.compiled import Pieces, aligned_empty
-from edge_node.inference.numerics.distances import directions, gaps
+from edge_node.inference.numerics.distances import Stack, directions, gaps, stacked_gaps
 
 __all__ = ["NETWORKS", "DenseKernel", "DenseSection", "critical_variances"]
 
@@ -104,6 +104,16 @@ class DenseKernel(msgspec.Struct, frozen=True, tag="dense"):
     def __call__(self, X: Matrix, Z: Matrix) -> Matrix:
         """The block k(X, Z) (n, m) between rows X (n, d) and Z (m, d), float64, C order."""
         return self.section(Z)(X)
+
+    def within(self, X: Stack) -> Stack:
+        """K between all rows of each of X (g, m, d): (g, m, m)."""
+        count, rows, inputs = X.shape
+        U, p = directions(self.signals(X.reshape(-1, inputs)))
+        block = aligned_empty((count * rows, rows))
+        stacks = block.reshape(count, rows, rows)
+        stacked_gaps(U.reshape(count, rows, -1), stacks)
+        Pieces(self, block.shape).fill(block, p, np.repeat(p.reshape(count, rows), rows, axis=0))
+        return stacks
 
     def section(self, Z: Matrix) -> "DenseSection":
         """k(., Z) for Z (m, d), for several calls."""

@@ -11,6 +11,7 @@ from edge_node.config import Activation, KernelKind, ModelSpec
 from edge_node.inference.kernels.convolutional import ConvolutionalKernel
 from edge_node.inference.kernels.dense import DenseKernel, critical_variances
 from edge_node.inference.kernels.stationary import STATIONARY, StationaryKernel
+from edge_node.inference.numerics.distances import Stack
 
 __all__ = ["Kernel", "kernel_from_json", "kernel_grid", "kernel_to_json"]
 
@@ -28,6 +29,10 @@ class Kernel(Protocol):
 
     def __call__(self, X: Matrix, Z: Matrix) -> Matrix:
         """The block k(X, Z) (n, m) between rows X (n, d) and Z (m, d), float64, C order."""
+        ...
+
+    def within(self, X: Stack) -> Stack:
+        """K between all rows of each of X (g, m, d): (g, m, m)."""
         ...
 
     def diagonal(self, X: Matrix) -> Vector:

@@ -13,7 +13,12 @@ import numpy as np
 from edge_node.arrays import Matrix, Vector
 from edge_node.config import KernelKind
 from edge_node.inference.kernels.ranges import check_ranges
-from edge_node.inference.numerics.distances import squared_distances, strips
+from edge_node.inference.numerics.distances import (
+    Stack,
+    squared_distances,
+    stacked_squares,
+    strips,
+)
 
 __all__ = ["STATIONARY", "StationaryKernel"]
 
@@ -56,6 +61,10 @@ class StationaryKernel(msgspec.Struct, frozen=True, tag="stationary"):
         for strip in strips(len(X), len(Z)):
             block[strip] = self._value(self._scaled(X[strip], Z))
         return block
+
+    def within(self, X: Stack) -> Stack:
+        """K between all rows of each of X (g, m, d): (g, m, m)."""
+        return self._value(stacked_squares(X) / self._unit(X))
 
     def diagonal(self, X: Matrix) -> Vector:
         """k(x, x) = 1 for each row of X (n, d), shape (n,)."""
@@ -104,7 +113,7 @@ class StationaryKernel(msgspec.Struct, frozen=True, tag="stationary"):
 
     def _unit(self, X: Matrix) -> float:
         """l^2 d."""
-        return float(self.lengthscale**2 * X.shape[1])
+        return float(self.lengthscale**2 * X.shape[-1])
 
     def _scaled(self, X: Matrix, Z: Matrix) -> Matrix:
         """The scaled squared distances s (n, m)."""

@@ -59,7 +59,7 @@ def compiled(function: ArrayFunction) -> Callable[..., Any]:
 
 
 class Pieces:
-    """An elementwise function of p (n, 1), q (1, m) and gap (n, m), a few rows at a time.
+    """An elementwise function of p (n, 1), q (1, m) or (n, m) and gap (n, m), some rows at a time.
 
     NumPy computes the first millions of values and all small blocks; then JAX takes over, in pieces
     of one shape.
@@ -81,21 +81,29 @@ class Pieces:
         """The function of one piece: (..., n, m)."""
         return np.asarray(self._start(p, q, gap))[..., : len(gap), :]
 
-    def fill(self, block: Matrix, p: Vector, q: Vector, prepare: Callable[[slice], object]) -> None:
+    def fill(
+        self,
+        block: Matrix,
+        p: Vector,
+        q: Vector | Matrix,
+        prepare: Callable[[slice], object] | None = None,
+    ) -> None:
         """Fill ``block`` (n, m), whose shape is the whole block's, with values of the function.
 
         Args:
             block: ``aligned_empty``, so that JAX reads pieces of it in place.
             p: (n,).
-            q: (m,).
+            q: (m,), or (n, m) where it differs from row to row.
             prepare: puts the gaps of a piece's rows into ``block``. The next piece's are prepared
-                while JAX computes, so that no core waits.
+                while JAX computes, so that no core waits. None: they are there.
         """
         waiting: tuple[slice, Any] | None = None
         for start in range(0, len(block), self.rows):
             piece = slice(start, start + self.rows)
-            prepare(piece)
-            started = self._start(p[piece, None], q[None, :], block[piece])
+            if prepare:
+                prepare(piece)
+            others = q[None, :] if q.ndim == 1 else q[piece]
+            started = self._start(p[piece, None], others, block[piece])
             if waiting:
                 _finish(block, *waiting)
             waiting = piece, started
@@ -109,6 +117,7 @@ class Pieces:
         if len(gap) < self.rows:
             spare = ((0, self.rows - len(gap)), (0, 0))
             p, gap = np.pad(p, spare, mode="edge"), np.pad(gap, spare)
+            q = q if len(q) == 1 else np.pad(q, spare, mode="edge")
         return compiled(self._function)(p, q, gap)
 
 

@@ -6,6 +6,7 @@ differences: such a pair's distance depends on its two rows alone, however rows 
 """
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,19 @@ __all__ = [
     "NEAR",
     "PAIRS_AT_ONCE",
     "Indices",
+    "Stack",
     "directions",
     "gaps",
     "pair_distances",
     "squared_distances",
+    "stacked_gaps",
+    "stacked_squares",
     "strips",
 ]
 
 Indices = NDArray[np.intp]
+Stack: TypeAlias = NDArray[np.float64]
+"""Matrices of one shape: (g, n, m)."""
 
 NEAR = 1e-6
 """1 - cosine below which a pair is computed again. At the threshold the matrix product still knows
@@ -73,6 +79,37 @@ def squared_distances(A: Matrix, B: Matrix) -> Matrix:
     rows, columns = np.nonzero(squares < NEAR * lengths)
     squares[rows, columns] = pair_distances(A, B, rows, columns)
     return squares
+
+
+def stacked_gaps(A: Stack, out: Stack) -> Stack:
+    """1 - cosine of every pair of unit vectors of each of ``A`` (g, m, k), into ``out`` (g, m, m).
+
+    As ``gaps`` for each.
+    """
+    np.matmul(A, A.transpose(0, 2, 1), out=out)
+    np.subtract(1.0, out, out=out)
+    np.clip(out, 0.0, 2.0, out=out)
+    _recompute(A, out, out < NEAR, 0.5)
+    return out
+
+
+def stacked_squares(A: Stack) -> Stack:
+    """|a - b|^2 of every pair of rows of each of ``A`` (g, m, k): (g, m, m).
+
+    As ``squared_distances`` for each.
+    """
+    squared = np.sum(np.square(A), axis=2)
+    lengths = squared[:, :, None] + squared[:, None, :]
+    squares: Stack = lengths - 2.0 * (A @ A.transpose(0, 2, 1))
+    _recompute(A, squares, squares < NEAR * lengths, 1.0)
+    return squares
+
+
+def _recompute(A: Stack, values: Stack, near: NDArray[np.bool_], scale: float) -> None:
+    """Put ``scale`` times the squared distances of ``near`` pairs (g, m, m) into ``values``."""
+    stack, rows, columns = np.nonzero(near)
+    start, flat = stack * A.shape[1], A.reshape(-1, A.shape[2])
+    values[near] = scale * pair_distances(flat, flat, start + rows, start + columns)
 
 
 def strips(n: int, m: int) -> Iterator[slice]:
