@@ -14,7 +14,6 @@ Loeliger et al. 2007, table 4 (equality, sum and matrix factors).
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy as np
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
 from edge_node.inference.messages.propagation.graph import Messages
-from edge_node.inference.messages.propagation.solution import Slots
+from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
 from edge_node.inference.messages.propagation.stacks import (
     inverse,
     others,
@@ -52,10 +51,10 @@ class Couplings:
         E, d = self.coupling.shape[:2]
         _check("couplings", self.scope.shape == (E, 2) and self.coupling.shape == (E, d, d))
 
-    @cached_property
-    def finite(self) -> bool:
-        """Whether J is."""
-        return _all_finite(self.coupling)
+    def check(self) -> None:
+        """Raises NumericalError: J is not finite, or a slot is empty."""
+        _check_finite(self.coupling)
+        _check_filled(self.scope)
 
     def respond(self, incoming: Messages) -> Messages:
         """Raises PropagationError: a cavity's precision is singular."""
@@ -93,7 +92,10 @@ class Equalities:
 
     scope: Slots
     copies = True
-    finite = True
+
+    def check(self) -> None:
+        """Raises NumericalError: a slot is empty."""
+        _check_filled(self.scope)
 
     def respond(self, incoming: Messages) -> Messages:
         """To each copy what the others say."""
@@ -140,10 +142,13 @@ class Observations:
         shapes = (self.scope.shape, self.target.shape, self.noise.shape)
         _check("observations", shapes == ((F, a), (F, p, q), (F, p, p)))
 
-    @cached_property
-    def finite(self) -> bool:
-        """Whether H, z and R are."""
-        return _all_finite(self.design, self.target, self.noise)
+    def check(self) -> None:
+        """Raises NumericalError: H, z or R is not finite, or H isn't zero at an empty slot."""
+        _check_finite(self.design, self.target, self.noise)
+        if self.design[self.scope < 0].any():
+            raise NumericalError(
+                "an empty slot has a design", where="factor graph", expected="H = 0"
+            )
 
     def respond(self, incoming: Messages) -> Messages:
         """Raises PropagationError: R, or what is added to it, is singular."""
@@ -183,5 +188,13 @@ def _check(what: str, fits: bool) -> None:
         raise NumericalError(f"shapes of {what} differ", where="factor graph")
 
 
-def _all_finite(*arrays: Matrix) -> bool:
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+def _check_finite(*arrays: Matrix) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise PropagationError(Cause.NOT_FINITE, "a factor's parameters are not finite")
+
+
+def _check_filled(scope: Slots) -> None:
+    if (scope < 0).any():
+        raise NumericalError(
+            "a slot is empty", where="factor graph", expected="observations, where some may be"
+        )

@@ -81,9 +81,8 @@ class Factors(Protocol):
     def copies(self) -> bool:
         """Whether a factor says that its variables are equal, and has no share of A."""
 
-    @property
-    def finite(self) -> bool:
-        """Whether all parameters are."""
+    def check(self) -> None:
+        """Raises NumericalError: a parameter is not finite, or a slot empty that mustn't be."""
 
     def respond(self, incoming: Messages) -> Messages:
         """Each factor's message to each of its variables, from what these send it (F, a)."""
@@ -112,8 +111,9 @@ class FactorGraph:
         families: the factors that join variables.
 
     Raises:
-        NumericalError: shapes differ, or a scope names a variable that isn't there.
-        PropagationError: parameters are not finite.
+        NumericalError: shapes differ, a scope names a variable that isn't there, or a family's
+            own ``check`` says so.
+        PropagationError: NOT_FINITE, parameters are not finite.
     """
 
     precision: Matrix
@@ -138,8 +138,9 @@ class FactorGraph:
                     expected=f"0 to {n - 1}, or -1 for an empty slot",
                     found=f"{family.scope.min()} to {last.max()}",
                 )
-        if not (self.own.finite and all(family.finite for family in self.families)):
-            raise PropagationError(Cause.NOT_FINITE, "a factor's parameters are not finite")
+            family.check()
+        if not self.own.finite:
+            raise PropagationError(Cause.NOT_FINITE, "a variable's own factor is not finite")
 
     @classmethod
     def of_system(cls, A: "Matrix | sparse.csr_array[np.float64]", b: ArrayLike) -> Self:

@@ -29,7 +29,7 @@ class Variances(Enum):
     """How far a solution's variances can be relied on."""
 
     EXACT = "exact"  # the graph is a forest
-    APPROXIMATE = "approximate"  # the graph has loops: usually too small, never called exact
+    APPROXIMATE = "approximate"  # the graph has loops
 
 
 class Cause(Enum):

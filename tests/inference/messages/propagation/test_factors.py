@@ -227,6 +227,35 @@ def test_a_chunk_of_a_family_says_what_the_family_says(monkeypatch: pytest.Monke
         ),
         (lambda: Couplings(np.array([[0, 1]]), np.ones((2, 1, 1))), "differ"),
         (
+            lambda: FactorGraph(
+                np.ones((2, 1, 1)),
+                np.ones((2, 1, 1)),
+                (Couplings(np.array([[0, -1]]), np.ones((1, 1, 1))),),
+            ),
+            "slot is empty",
+        ),
+        (
+            lambda: FactorGraph(
+                np.ones((2, 1, 1)), np.ones((2, 1, 1)), (Equalities(np.array([[0, -1]])),)
+            ),
+            "slot is empty",
+        ),
+        (
+            lambda: FactorGraph(
+                np.ones((2, 1, 1)),
+                np.ones((2, 1, 1)),
+                (
+                    Observations(
+                        np.array([[0, -1]]),
+                        np.ones((1, 2, 1, 1)),
+                        np.ones((1, 1, 1)),
+                        np.ones((1, 1, 1)),
+                    ),
+                ),
+            ),
+            "empty slot has a design",
+        ),
+        (
             lambda: Observations(
                 np.array([[0]]), np.ones((1, 1, 2, 1)), np.ones((1, 1, 1)), np.ones((1, 1, 1))
             ),

@@ -140,6 +140,14 @@ def test_too_few_steps_are_refused() -> None:
     assert solve(graph).residual <= 1e-10
 
 
+def test_a_residual_that_rounding_stops_is_refused_without_delay() -> None:
+    """A tolerance below rounding is never reached: the steps aren't used up on it."""
+    graph = grid(np.random.default_rng(3), 6)
+    with pytest.raises(PropagationError) as refused:
+        solve(graph, tolerance=1e-18, most_steps=10**9)
+    assert refused.value.cause is Cause.NOT_CONVERGED
+
+
 def test_a_negative_variance_is_refused_where_it_isnt_exact() -> None:
     """An indefinite system with a loop."""
     A = np.array([[3.0, 1.0, 1.0], [1.0, -3.0, 1.0], [1.0, 1.0, 3.0]])
