@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_node.errors import ConfigurationError
-from edge_node.inference.messages.propagation.graph import FactorGraph, Inbox, Messages
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Inbox, Messages
 from edge_node.inference.messages.propagation.schedules import State, cavities, check_share
 from edge_node.inference.messages.propagation.solution import Slots
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
-from edge_node.inference.messages.propagation.graph import Messages
+from edge_node.inference.messages.propagation.messages import Messages
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
 from edge_node.inference.messages.propagation.stacks import (
     inverse,

@@ -9,7 +9,7 @@ Its mean solves A x = h. Columns of h share one A, and so share all precisions. 
 to a variable is a Gaussian in canonical form (`canonical`); a variable's belief is the product of
 its own factor and the messages to it; what it sends to a factor is the cavity, its belief without
 that factor's message (Kschischang, Frey & Loeliger 2001). Everything is an array over the slots of
-a family: slot (f, l) is the l-th variable of factor f.
+a family (`messages`).
 
 Variables of different dimensions take the largest (`padded`).
 """
@@ -17,7 +17,7 @@ Variables of different dimensions take the largest (`padded`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self, TypeAlias
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,79 +26,12 @@ from scipy.sparse.csgraph import connected_components
 
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
-from edge_node.inference.messages.canonical import Canonical
-from edge_node.inference.messages.gaussian import Gaussian
-from edge_node.inference.messages.propagation.solution import Cause, Mask, PropagationError, Slots
+from edge_node.inference.messages.propagation.factors import Couplings
+from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages
+from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
 from edge_node.inference.messages.propagation.stacks import scattered, times
 
 __all__ = ["FactorGraph", "Factors", "Messages", "padded"]
-
-
-@dataclass(frozen=True)
-class Messages(Canonical):
-    """An array of Gaussians in canonical form: of a family's slots, or of the variables.
-
-    Attributes:
-        precision: (F, a, d, d), or (n, d, d).
-        shift: (F, a, d, q), or (n, d, q): q columns share a precision.
-    """
-
-    @classmethod
-    def flat(cls, places: tuple[int, ...], dimension: int, columns: int) -> Self:
-        """Messages that say nothing, at an array of places."""
-        return cls(
-            np.zeros((*places, dimension, dimension)), np.zeros((*places, dimension, columns))
-        )
-
-    @classmethod
-    def of(cls, gaussians: Sequence[Gaussian]) -> Self:
-        """What nodes of a federation say, as an array (n,)."""
-        shifts = [each.shift.reshape(each.size, -1) for each in gaussians]
-        return cls(np.stack([each.precision for each in gaussians]), np.stack(shifts))
-
-    def __getitem__(self, index: Slots | Mask | slice | tuple[Slots, Slots]) -> Self:
-        """Those at some places."""
-        return type(self)(self.precision[index], self.shift[index])
-
-    def gaussian(self, *place: int) -> Gaussian:
-        """The one at a place, its shift (d, q)."""
-        return Gaussian(self.precision[place], self.shift[place])
-
-    @property
-    def finite(self) -> bool:
-        """Whether all parameters are."""
-        return bool(np.isfinite(self.precision).all() and np.isfinite(self.shift).all())
-
-
-class Factors(Protocol):
-    """A family of F factors, each over a variables: all that the engine knows of them."""
-
-    @property
-    def scope(self) -> Slots:
-        """Each factor's variables, int (F, a); -1: the slot is empty."""
-
-    @property
-    def copies(self) -> bool:
-        """Whether a factor says that its variables are equal, and has no share of A."""
-
-    def check(self) -> None:
-        """Raises NumericalError: a parameter is not finite, or a slot empty that mustn't be."""
-
-    def respond(self, incoming: Messages) -> Messages:
-        """Each factor's message to each of its variables, from what these send it (F, a)."""
-
-    def apply(self, x: Matrix) -> Matrix:
-        """The family's share of A x, for x (n, d, q)."""
-
-    def shift(self, size: int) -> Matrix:
-        """The family's share of h, (n, d, q) or (n, d, 1) for n = ``size``."""
-
-    def take(self, index: Slots | slice) -> Self:
-        """Some of the factors, as a family."""
-
-
-Inbox: TypeAlias = tuple[Messages, ...]
-"""One message a slot, family by family."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +86,6 @@ class FactorGraph:
         Raises:
             NumericalError: A is not symmetric.
         """
-        from edge_node.inference.messages.propagation.factors import Couplings
-
         upper = sparse.coo_array(A)
         difference = abs(upper - upper.T)
         if difference.nnz and difference.max() > 1e-12 * abs(upper).max():

@@ -19,7 +19,8 @@ import numpy as np
 
 from edge_node.arrays import Vector
 from edge_node.errors import ConfigurationError
-from edge_node.inference.messages.propagation.graph import FactorGraph, Factors, Inbox, Messages
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages
 from edge_node.inference.messages.propagation.solution import Mask
 
 __all__ = ["ResidualFirst", "Schedule", "State", "Synchronous", "cavities", "responses"]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edge_node.arrays import Matrix
-from edge_node.inference.messages.propagation.graph import FactorGraph, Inbox
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Inbox
 from edge_node.inference.messages.propagation.schedules import (
     Schedule,
     State,

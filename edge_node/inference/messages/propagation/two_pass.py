@@ -18,12 +18,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from edge_node.inference.messages.propagation.graph import (
-    FactorGraph,
-    Factors,
-    Messages,
-    bipartite,
-)
+from edge_node.inference.messages.propagation.graph import FactorGraph, bipartite
+from edge_node.inference.messages.propagation.messages import Factors, Messages
 from edge_node.inference.messages.propagation.schedules import State
 from edge_node.inference.messages.propagation.solution import Cause, Mask, PropagationError, Slots
 

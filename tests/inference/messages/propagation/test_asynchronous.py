@@ -13,7 +13,8 @@ from edge_node.inference.messages.propagation.asynchronous import (
     Packet,
     Posted,
 )
-from edge_node.inference.messages.propagation.graph import FactorGraph, Inbox, Messages
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Inbox, Messages
 from edge_node.inference.messages.propagation.schedules import Synchronous, cavities
 from edge_node.inference.messages.propagation.solution import PropagationError
 from edge_node.inference.messages.propagation.solve import solve

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
 from edge_node.inference.messages.propagation.factors import Couplings, Equalities, Observations
-from edge_node.inference.messages.propagation.graph import FactorGraph, Factors, Messages
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Factors, Messages
 from edge_node.inference.messages.propagation.schedules import Synchronous, responses
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
 from edge_node.inference.messages.propagation.solve import solve

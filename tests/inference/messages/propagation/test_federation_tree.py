@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.messages.propagation.factors import Couplings, Equalities
-from edge_node.inference.messages.propagation.graph import FactorGraph, Messages
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Messages
 from edge_node.inference.messages.propagation.schedules import Synchronous
 from edge_node.inference.messages.propagation.solution import Variances
 from edge_node.inference.messages.propagation.solve import solve
