@@ -8,8 +8,8 @@ that is older than what is there is dropped. So the order of arrival doesn't mat
 (The tests show what increments would come to.)
 
 If every link keeps carrying some message of bounded age, the iteration is an asynchronous one in
-the sense of Bertsekas & Tsitsiklis 1989, section 6.2, and where plain propagation is walk-summable,
-it converges like it (Malioutov, Johnson & Willsky 2006, section 3).
+the sense of Bertsekas & Tsitsiklis 1989 (chapters 6 and 7). Li & Wu 2019 (IEEE Transactions on
+Signal Processing 67) give conditions under which propagation converges in any such order.
 """
 
 from collections.abc import Iterator

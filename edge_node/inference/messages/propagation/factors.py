@@ -9,8 +9,8 @@ N(m, V), V = Lambda^-1 and m = V eta:
                    S = R + sum over others H_k V_k H_k',   r = z - sum over others H_k m_k
                    to l  (H_l' S^-1 H_l,  H_l' S^-1 r)
 
-References: Weiss & Freeman 2001, section 3 (couplings); Kschischang, Frey & Loeliger 2001, and
-Loeliger et al. 2007, table 4 (equality, sum and matrix factors).
+References: Weiss & Freeman 2001 (couplings); Kschischang, Frey & Loeliger 2001, and
+Loeliger et al. 2007 (equality, sum and matrix factors).
 """
 
 from dataclasses import dataclass

@@ -109,7 +109,7 @@ class FactorGraph:
         """Each variable's own factor."""
         return Messages(self.precision, self.shift)
 
-    @property
+    @cached_property
     def slots(self) -> int:
         """How many messages go from factors to variables when each sends one."""
         return sum(int(np.count_nonzero(family.scope >= 0)) for family in self.families)

@@ -87,8 +87,8 @@ class Synchronous:
 class ResidualFirst:
     """Only the messages that would change most are sent.
 
-    What they would change is measured in units of the belief they change: of its precision, and of
-    the largest shift. (All are computed at each step: what is saved is messages.)
+    A change is measured against the largest precision and the largest shift of the family. (All
+    messages are computed at each step: what is saved is sending them.)
 
     Attributes:
         share: which share of the slots is sent in a step, in (0, 1].

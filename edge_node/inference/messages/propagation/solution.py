@@ -1,7 +1,7 @@
 """What a run of belief propagation ends with: a solution that says how far it goes, or an error.
 
 On a forest, means and variances are exact. On a graph with loops the mean is exact if the run
-converges, and the variances are not (Weiss & Freeman 2001, sections 4 and 5). So a solution carries
+converges, and the variances are not (Weiss & Freeman 2001). So a solution carries
 the kind of its variances, and the residual of its mean, which is recomputed from the graph. A run
 that ends otherwise ends with a `PropagationError`, whose cause is a value.
 """

@@ -46,7 +46,7 @@ def test_exchanges_of_all_messages_come_to_the_same(seed: int, n: int, d: int) -
 
 
 def test_the_indefinite_example_of_shental_et_al() -> None:
-    """Shental et al. 2008, section 5: accepted, because it is a tree."""
+    """Shental et al. 2008: accepted, because it is a tree."""
     found = solve(FactorGraph.of_system(SHENTAL, np.array([-6.0, 0.0, 2.0])))
     np.testing.assert_allclose(found.mean.ravel(), [1, 2, -1], rtol=1e-12)
     np.testing.assert_allclose(found.covariance.ravel(), [-1 / 12, 2 / 3, 1 / 4], rtol=1e-12)
