@@ -1,58 +1,108 @@
 """Honest variances by local messages: every device adds noise of its own, and the fleet solves.
 
 If each factor's target is drawn anew from the factor's own noise, the mean of the posterior becomes
-an exact sample of the posterior (Papandreou & Yuille 2010, section 3; Orieux, Feron & Giovannelli
-2012). The factors' noise is drawn where the factors are, so no device has to know the whole. All
-samples share their precisions with the mean: a message has one precision and 1 + S shifts.
+an exact sample of the posterior (Papandreou & Yuille 2010, section 3). The noise is drawn where the
+factors are, so no device has to know the whole. All samples share their precisions with the mean: a
+message has one precision and 1 + S shifts. A sample's square is an unbiased estimate of a variance,
+with relative error sqrt(2 / S).
 
-A sample's square is an unbiased estimate of a variance, with relative error sqrt(2 / S). What a
-device knows for certain needs no sampling: given all others its variance is 1 / A_ii, and only what
-is beyond comes from samples (Rao-Blackwell; Siden, Lindgren, Bolin & Villani 2018, eq. 5):
+What is known needs no sampling (Rao-Blackwell; Siden, Lindgren, Bolin & Villani 2018, section 3.2).
+Let B be device i and some devices around it, x a sample and h its right-hand side, so that A x = h.
+Given all others, x_B has precision A_BB and mean x_B - A_BB^-1 h_B. With w = A_BB^-1 e_i,
 
-    Var x_i = 1 / A_ii + Var (x_i - h_i / A_ii),
+    Var x_i = w_i + Var (x_i - w'h_B),
 
-x a sample, h its right-hand side, so that A x = h and x_i - h_i / A_ii is the mean of x_i given the
-others. It stays unbiased, and its error is sqrt(2 / S) times the share of what is beyond. A_ii and
-h_i are sums over the factors of device i: each neighbour tells it once.
+and only the second term comes from samples. It stays unbiased, whatever B; the more neighbours, the
+smaller the term. A_BB and h_B are sums over the factors of the devices in B: each of them tells its
+own row of A and its own h once, to those that are near.
 
 The variances that the messages themselves end with are not the posterior's: the graph has loops.
-Scaling them by squares averaged over neighbours was tried: less noise, but two per cent of bias.
+Scaling them by squares that are averaged over neighbours has less noise than squares alone, but a
+bias of some per cent; blocks have none, and far less noise.
 """
 
+from typing import Any
+
 import numpy as np
+from scipy import sparse
+from scipy.spatial import KDTree
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
 from edge_node.inference.fields.fleet import Fleet
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.stacks import scattered
+from edge_node.inference.numerics.distances import Indices
 
-__all__ = ["diagonal", "variances"]
+__all__ = ["BLOCK", "precision_of", "variances"]
+
+BLOCK = 13
+"""Devices that a variance is computed with, the device itself one of them."""
+
+_AT_ONCE = 4096  # blocks: some MB
 
 
-def diagonal(fleet: Fleet) -> Vector:
-    """A_ii (n,): what each device's factors say of it, given all others."""
-    D, b = fleet.conditionals.variances, fleet.conditionals.coefficients
+def precision_of(fleet: Fleet) -> "sparse.csr_array[Any]":
+    """A (n, n), sparse. Row i is what device i knows once the owner of each regression that it is
+    in has told it the coefficients.
+    """
+    n, D = fleet.size, fleet.conditionals.variances
+    rows, slots = np.nonzero(fleet.neighbours >= 0)
+    ends = rows, fleet.neighbours[rows, slots]
+    b = sparse.csr_array((fleet.conditionals.coefficients[rows, slots], ends), shape=(n, n))
+    B = sparse.eye_array(n) - b
     readings = np.where(fleet.devices.measuring, 1.0 / fleet.devices.noise, 0.0)
-    total: Vector = readings + 1.0 / D
-    total += scattered(fleet.neighbours, np.square(b) / D[:, None], fleet.size)
-    return total
+    return sparse.csr_array(B.T @ sparse.diags_array(1.0 / D) @ B + sparse.diags_array(readings))
 
 
-def variances(fleet: Fleet, graph: FactorGraph, mean: Matrix) -> Vector:
-    """Unbiased estimates (n,) of the posterior variances at the devices.
+def variances(
+    fleet: Fleet,
+    graph: FactorGraph,
+    mean: Matrix,
+    *,
+    at: Indices | None = None,
+    block: int = BLOCK,
+) -> Vector:
+    """Unbiased estimates (m,) of the posterior variances at devices.
 
     Args:
         fleet: n devices.
         graph: `graph_of` it.
         mean: its means (n, 1, 1 + S), of the noise in columns 1 to S.
+        at: which devices (m,); None: all.
+        block: how many devices one's variance is computed with.
 
     Raises:
         NumericalError: there are no samples.
     """
     if mean.shape[-1] < 2:
         raise NumericalError("variances need samples", remedy="Let the devices draw some")
-    alone = 1.0 / diagonal(fleet)
-    beyond = mean[:, 0, 1:] - alone[:, None] * graph.total_shift[:, 0, 1:]
-    total: Vector = alone + np.square(beyond).mean(axis=1)
-    return total
+    at = np.arange(fleet.size) if at is None else at
+    blocks = _blocks(fleet, at, min(block, fleet.size))
+    A, samples, h = precision_of(fleet), mean[:, 0, 1:], graph.total_shift[:, 0, 1:]
+    found = np.empty(len(at))
+    for start in range(0, len(at), _AT_ONCE):
+        some = blocks[start : start + _AT_ONCE]
+        w = _first_columns(A, some)
+        beyond = samples[some[:, 0]] - np.einsum("gk,gks->gs", w, h[some])
+        found[start : start + _AT_ONCE] = w[:, 0] + np.square(beyond).mean(axis=1)
+    return found
+
+
+def _blocks(fleet: Fleet, at: Indices, size: int) -> Indices:
+    """Each device and those nearest to it, itself first (m, size)."""
+    places = fleet.devices.places
+    found = KDTree(places).query(places[at], k=np.arange(1, size + 1))[1]
+    near: Indices = np.array(found, dtype=np.intp)
+    row, slot = np.nonzero(near == at[:, None])  # not always the first: places may coincide
+    near[row, slot] = near[row, 0]
+    near[:, 0] = at
+    return near
+
+
+def _first_columns(A: "sparse.csr_array[Any]", blocks: Indices) -> Matrix:
+    """The first column of A_BB^-1 for blocks (g, k): (g, k)."""
+    rows, columns = np.broadcast_arrays(blocks[:, :, None], blocks[:, None, :])
+    among = np.asarray(A[rows.ravel(), columns.ravel()]).reshape(rows.shape)
+    unit = np.zeros((*blocks.shape, 1))
+    unit[:, 0] = 1.0
+    return np.linalg.solve(among, unit)[..., 0]

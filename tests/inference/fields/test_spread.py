@@ -9,7 +9,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
 from edge_node.inference.fields.fleet import Fleet, graph_of
 from edge_node.inference.fields.quiet import Quiet, opening
-from edge_node.inference.fields.spread import variances
+from edge_node.inference.fields.spread import precision_of, variances
 from edge_node.inference.messages.propagation.solve import marginals
 from tests.inference.fields.fleets import (
     FIELD,
@@ -51,18 +51,36 @@ def test_the_estimates_expectation_is_the_variance() -> None:
     assert (estimated(without_prior_draws(some)) < exact - 1e-6).all()
 
 
-def test_samples_are_unbiased_and_sharper_than_their_squares() -> None:
-    """With 64 samples: the bias is far below sqrt(2 / S), the spread below half of it."""
+def test_samples_are_unbiased_and_sharper_in_blocks() -> None:
+    """With 64 samples the bias is far below sqrt(2 / S), which is the error of squares; a device
+    alone has half of it, a block a tenth. The control: without noise of the regressions it is
+    biased.
+    """
     some = fleet(500, samples=64)
+    graph, mean, noise = graph_of(some), solved(some), np.sqrt(2 / 64)
     exact = np.linalg.inv(system(some)[0]).diagonal()
-    noise = np.sqrt(2 / 64)
-    ratio = estimated(some) / exact - 1.0
-    squares = np.square(solved(some)[:, 0, 1:]).mean(axis=1) / exact - 1.0
-    assert abs(ratio.mean()) < 0.1 * noise
-    assert ratio.std() < 0.5 * noise
-    assert abs(squares.std() / noise - 1.0) < 0.15
-    biased = estimated(without_prior_draws(some)) / exact - 1.0
+    squares = np.square(mean[:, 0, 1:]).mean(axis=1)
+    alone, block = (variances(some, graph, mean, block=size) for size in (1, 13))
+    for found, share in ((squares, 1.0), (alone, 0.5), (block, 0.1)):
+        ratio = found / exact - 1.0
+        assert abs(ratio.mean()) < 0.1 * noise
+        assert ratio.std() < 1.15 * share * noise
+    lacking = without_prior_draws(some)
+    biased = variances(lacking, graph_of(lacking), solved(lacking), block=1) / exact - 1.0
     assert biased.mean() < -0.5 * noise
+
+
+def test_some_devices_may_ask_alone_and_places_may_coincide() -> None:
+    """Any devices' variances are those of all devices' at them."""
+    devices, _ = scattered_devices(60, samples=16)
+    places = devices.places.copy()
+    places[10:14] = places[40]
+    some = Fleet.of(FIELD, replace(devices, places=places))
+    graph, mean, at = graph_of(some), solved(some), np.array([12, 40, 5])
+    found = variances(some, graph, mean, at=at, block=3)
+    np.testing.assert_allclose(found, variances(some, graph, mean, block=3)[at])
+    whole = variances(some, graph, mean, block=99)
+    np.testing.assert_allclose(whole, np.linalg.inv(precision_of(some).toarray()).diagonal())
 
 
 def test_messages_of_a_graph_with_loops_end_with_other_variances() -> None:
@@ -74,7 +92,7 @@ def test_messages_of_a_graph_with_loops_end_with_other_variances() -> None:
     exact = np.linalg.inv(system(some)[0]).diagonal()
     theirs = covariance[:, 0, 0] / exact - 1.0
     ours = variances(some, graph, mean) / exact - 1.0
-    assert np.sqrt(np.mean(theirs**2)) > 1.5 * np.sqrt(np.mean(ours**2))
+    assert np.sqrt(np.mean(theirs**2)) > 5.0 * np.sqrt(np.mean(ours**2))
     assert np.abs(theirs).max() > 0.4
 
 
@@ -84,7 +102,7 @@ def test_intervals_cover_the_true_field() -> None:
     """
     inside, narrow = [], []
     for seed in range(6):
-        devices, truth = scattered_devices(700, samples=32, seed=seed)
+        devices, truth = scattered_devices(700, samples=16, seed=seed)
         some = Fleet.of(FIELD, devices)
         graph = graph_of(some)
         talk = until_quiet(Quiet(seed, tolerance=1e-2, lost=0.2), graph, opening(some, graph))
