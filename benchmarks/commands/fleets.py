@@ -33,17 +33,16 @@ def field(
     as_json: bool,
 ) -> None:
     """Devices as nodes: which priors converge, what changes cost, errors against messages."""
+    fewer = max(devices // 5, 500)
     rows: list[Row] = []
     if "prior" in parts:
-        rows += measure_priors(max(devices // 50, 100))
+        rows += measure_priors(max(devices // 100, 100))
     if "change" in parts:
-        rows += measure_changes(devices, measuring=0.5, lost=0.2)
+        rows += measure_changes(fewer, measuring=0.5, lost=0.2)
     if "talk" in parts:
-        for count, measuring, lost in (
-            (devices, 0.5, 0.0), (devices, 0.5, 0.2), (devices // 5, 0.2, 0.2)
-        ):  # fmt: skip
+        for count, measuring, losses in ((fewer, 0.2, (0.2,)), (devices, 0.5, (0.0, 0.2))):
             for row in measure_talk(
-                count, measuring=measuring, samples=samples, lost=lost, most_ticks=_MOST_TICKS
+                count, measuring=measuring, samples=samples, losses=losses, most_ticks=_MOST_TICKS
             ):
                 rows.append(row)
                 console.explain("  ".join(f"{k} {v}" for k, v in shortened(row).items()))

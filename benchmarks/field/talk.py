@@ -1,6 +1,6 @@
 """Errors of means and variances against messages sent, and what intervals cover in the end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,8 @@ from edge_node.inference.numerics.distances import Indices
 __all__ = ["TOLERANCE", "Judge", "measure_talk"]
 
 TOLERANCE = 1e-3  # of a message that is news, in deviations
-_JUDGED = 400  # devices whose exact variances are computed
-_EVERY = 5  # ticks between two looks
+_JUDGED = 300  # devices whose exact variances are computed
+_EVERY = 10  # ticks between two looks
 
 
 @dataclass(frozen=True)
@@ -93,20 +93,21 @@ class Judge:
 
 
 def measure_talk(
-    devices: int, *, measuring: float, samples: int, lost: float, most_ticks: int
+    devices: int, *, measuring: float, samples: int, losses: Sequence[float], most_ticks: int
 ) -> Iterator[Row]:
     """Errors every few ticks, until nobody has anything to say; then what intervals cover."""
     fleet, truth = drawn(devices, measuring=measuring, samples=samples)
-    setting = {"devices": devices, "measuring": measuring, "samples": samples, "lost": lost}
     judge, graph = Judge.of(fleet, truth), graph_of(fleet)
-    talk, schedule = opening(fleet, graph), Quiet(0, tolerance=TOLERANCE, lost=lost)
-    while talk.news and talk.steps < most_ticks:
-        talk = schedule.step(graph, talk)
-        if talk.steps % _EVERY == 0 or not talk.news:
-            told = {"tick": talk.steps, "messages": talk.sent / devices}
-            yield {"part": "talk", **setting, **told, **judge.errors(graph, talk)}
-    for verdict in judge.verdicts(graph, talk):
-        yield {"part": "answer", **setting, **verdict}
+    for lost in losses:
+        setting = {"devices": devices, "measuring": measuring, "samples": samples, "lost": lost}
+        talk, schedule = opening(fleet, graph), Quiet(0, tolerance=TOLERANCE, lost=lost)
+        while talk.news and talk.steps < most_ticks:
+            talk = schedule.step(graph, talk)
+            if talk.steps % _EVERY == 0 or not talk.news:
+                told = {"tick": talk.steps, "messages": talk.sent / devices}
+                yield {"part": "talk", **setting, **told, **judge.errors(graph, talk)}
+        for verdict in judge.verdicts(graph, talk):
+            yield {"part": "answer", **setting, **verdict}
 
 
 def _share_off(found: Vector, exact: Vector) -> float:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from edge_node.errors import DataError
 from edge_node.inference.features.conditionals import Conditionals
 from edge_node.inference.fields.devices import Devices
-from edge_node.inference.fields.fleet import Fleet, check_size
+from edge_node.inference.fields.fleet import Fleet, earlier_neighbours
 from edge_node.inference.fields.quiet import Talk
 from edge_node.inference.messages.propagation.graph import Messages
-from edge_node.inference.numerics.distances import Indices, squared_distances
+from edge_node.inference.numerics.distances import Indices
 
 __all__ = ["carried", "joined", "left"]
 
@@ -33,52 +33,30 @@ def left(fleet: Fleet, names: Indices) -> Fleet:
     unknown = np.setdiff1d(names, fleet.devices.names)
     if len(unknown):
         raise DataError("no such device", where="fleet", found=str(unknown[0]))
-    stay = ~np.isin(fleet.devices.names, names)
-    check_size(fleet.field, int(stay.sum()))
-    number = np.append(np.where(stay, np.cumsum(stay) - 1, -1), -1)  # the last one: of no device
-    neighbours = fleet.neighbours[stay]
-    bereft = np.flatnonzero(((number[neighbours] < 0) & (neighbours >= 0)).any(axis=1))
-    remaining = replace(
-        fleet,
-        devices=fleet.devices.take(stay),
-        neighbours=number[neighbours],
-        conditionals=_some(fleet.conditionals, stay),
-    )
-    return _regressed(remaining, bereft)
+    return _changed(fleet, fleet.devices.take(~np.isin(fleet.devices.names, names)))
 
 
 def joined(fleet: Fleet, devices: Devices) -> Fleet:
-    """The fleet with newcomers, whose names follow those that are there. Raises DataError."""
-    m, k = len(devices.names), fleet.neighbours.shape[1]
-    grown = replace(
-        fleet,
-        devices=fleet.devices.followed(devices),
-        neighbours=np.vstack([fleet.neighbours, np.full((m, k), -1)]),
-        conditionals=Conditionals(
-            np.vstack([fleet.conditionals.coefficients, np.zeros((m, k))]),
-            np.append(fleet.conditionals.variances, np.ones(m)),
-        ),
-    )
-    return _regressed(grown, np.arange(fleet.size, grown.size))
+    """The fleet with newcomers. Raises DataError: their names don't follow those that are there."""
+    return _changed(fleet, fleet.devices.followed(devices))
 
 
-def _some(conditionals: Conditionals, rows: NDArray[np.bool_]) -> Conditionals:
-    return Conditionals(conditionals.coefficients[rows], conditionals.variances[rows])
+def _changed(before: Fleet, devices: Devices) -> Fleet:
+    """The fleet of ``devices``: those whose neighbours are other ones than before regress anew."""
+    neighbours = earlier_neighbours(before.field, devices.places)
+    was = np.minimum(np.searchsorted(before.devices.names, devices.names), before.size - 1)
+    stayed = before.devices.names[was] == devices.names
+    same = _named(before.devices, before.neighbours)[was] == _named(devices, neighbours)
+    anew = np.flatnonzero(~(stayed & same.all(axis=1)))
+    b, D = before.conditionals.coefficients[was], before.conditionals.variances[was]
+    found = before.field.conditionals(devices.places, anew, neighbours[anew])
+    b[anew], D[anew] = found.coefficients, found.variances
+    return Fleet(before.field, devices, neighbours, Conditionals(b, D))
 
 
-def _regressed(fleet: Fleet, rows: Indices) -> Fleet:
-    """With new neighbours and regressions of some devices (m,)."""
-    places = fleet.devices.places
-    neighbours, b = fleet.neighbours.copy(), fleet.conditionals.coefficients.copy()
-    D = fleet.conditionals.variances.copy()
-    for row in rows:
-        near = squared_distances(places[row : row + 1], places[:row])[0].argsort(kind="stable")
-        nearest = near[: neighbours.shape[1]]
-        neighbours[row] = -1
-        neighbours[row, : len(nearest)] = nearest
-    found = fleet.field.conditionals(places, rows, neighbours[rows])
-    b[rows], D[rows] = found.coefficients, found.variances
-    return replace(fleet, neighbours=neighbours, conditionals=Conditionals(b, D))
+def _named(devices: Devices, numbers: Indices) -> Indices:
+    """The names of devices by their numbers; -1: there is none."""
+    return np.where(numbers >= 0, devices.names[numbers], -1)
 
 
 def carried(before: Fleet, talk: Talk, after: Fleet, start: Talk) -> Talk:
@@ -104,8 +82,8 @@ def carried(before: Fleet, talk: Talk, after: Fleet, start: Talk) -> Talk:
 
 def _edges(fleet: Fleet) -> Indices:
     """A number for each edge (n, k + 1), of the two names; -1: the slot is empty."""
-    names, scope = fleet.devices.names, fleet.scope
-    return np.where(scope >= 0, (names[:, None] << 32) + names[scope], -1)
+    owners, variables = fleet.devices.names[:, None], _named(fleet.devices, fleet.scope)
+    return np.where(variables >= 0, (owners << 32) + variables, -1)
 
 
 def _carried(old: Messages, source: Indices, new: Messages, kept: NDArray[np.bool_]) -> Messages:

@@ -13,6 +13,7 @@ from typing import Self
 
 import numpy as np
 
+from edge_node.arrays import Matrix
 from edge_node.errors import DataError
 from edge_node.inference.features.conditionals import Conditionals
 from edge_node.inference.features.kernel_graph import KernelGraph
@@ -22,7 +23,7 @@ from edge_node.inference.messages.propagation.factors import Observations
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.numerics.distances import Indices
 
-__all__ = ["Fleet", "graph_of"]
+__all__ = ["Fleet", "earlier_neighbours", "graph_of"]
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,9 @@ class Fleet:
     @classmethod
     def of(cls, field: Field, devices: Devices) -> Self:
         """A fleet from nothing. Raises DataError: there are no more devices than neighbours."""
-        n, places = len(devices.names), devices.places
-        check_size(field, n)
-        graph = KernelGraph.of(places, field.neighbours, order=np.arange(n), slack=0.0)
-        conditionals = field.conditionals(places, np.arange(n), graph.neighbours)
-        return cls(field, devices, graph.neighbours, conditionals)
+        neighbours = earlier_neighbours(field, devices.places)
+        conditionals = field.conditionals(devices.places, np.arange(len(neighbours)), neighbours)
+        return cls(field, devices, neighbours, conditionals)
 
     @property
     def size(self) -> int:
@@ -62,15 +61,20 @@ class Fleet:
         return np.column_stack([np.arange(self.size), self.neighbours])
 
 
-def check_size(field: Field, devices: int) -> None:
-    """Raises DataError: a device couldn't have its number of neighbours."""
-    if devices <= field.neighbours:
+def earlier_neighbours(field: Field, places: Matrix) -> Indices:
+    """Each device's nearest (n, k) among those before it, nearest first; -1: there are fewer.
+
+    Raises DataError: there are no more devices than neighbours.
+    """
+    n = len(places)
+    if n <= field.neighbours:
         raise DataError(
             "the fleet is too small",
             expected=f"more than {field.neighbours} devices",
-            found=str(devices),
+            found=str(n),
             remedy="Take fewer neighbours",
         )
+    return KernelGraph.of(places, field.neighbours, order=np.arange(n), slack=0.0).neighbours
 
 
 def graph_of(fleet: Fleet) -> FactorGraph:

@@ -12,6 +12,7 @@ At first everybody takes others for what the prior says of any device. Silence i
 the first beliefs nearly flat, and means that are far out for tens of ticks.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ from edge_node.inference.messages.propagation.schedules import State
 from edge_node.inference.numerics.distances import Indices
 
 __all__ = ["Quiet", "Talk", "opening"]
+
+_TOGETHER = 2**17  # numbers of a part: its temporaries stay in the processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,54 +89,101 @@ class Quiet:
 
     def step(self, graph: FactorGraph, state: Talk) -> Talk:
         """The next tick, of a graph that `fleet.graph_of` made."""
-        rng, scope = np.random.default_rng([self.seed, state.steps]), graph.families[0].scope
+        rng, shape = np.random.default_rng([self.seed, state.steps]), state.heard.shift.shape[:2]
         awake = rng.random(graph.size) < self.awake
-        beliefs = graph.beliefs(state.inbox)[scope]
-        asked = beliefs / state.said
-        questions = self._news(state.heard, asked, beliefs, scope)
-        heard, sent = self._told(rng, state.heard, asked, questions, awake[scope])
-        answers = graph.families[0].respond(heard)
-        replies = self._news(state.said, answers, beliefs, scope)
-        said, told = self._told(rng, state.said, answers, replies, awake[:, None])
-        spoken = np.count_nonzero(told, axis=1) + np.bincount(scope[sent], minlength=graph.size)
+        arrives = rng.random((2, *shape)) >= self.lost
+        tick = _Tick(graph, state, graph.beliefs(state.inbox), awake, arrives, self.tolerance)
+        rows = [tick.owners(part) for part in _parts(state.heard)]
+        heard, said = (_Told.joined([pair[way] for pair in rows]) for way in (0, 1))
+        spoken = np.count_nonzero(said.sent, axis=1)
+        spoken += np.bincount(graph.families[0].scope[heard.sent], minlength=graph.size)
         return Talk(
-            inbox=(said,),
+            inbox=(said.messages,),
             steps=state.steps + 1,
             sent=state.sent + int(spoken.sum()),
-            heard=heard,
+            heard=heard.messages,
             spoken=state.spoken + spoken,
-            news=int(np.count_nonzero(questions) + np.count_nonzero(replies)),
+            news=heard.news + said.news,
         )
 
-    def _news(
-        self, old: Messages, new: Messages, beliefs: Messages, scope: Indices
-    ) -> NDArray[np.bool_]:
-        """Which messages (n, k + 1) would move the receiver's belief by more than the tolerance."""
+
+@dataclass(frozen=True)
+class _Told:
+    """One way's messages after a tick, to or from some owners (m, k + 1).
+
+    Attributes:
+        messages: as the receivers have them.
+        sent: which were sent over the air.
+        news: how many were worth sending.
+    """
+
+    messages: Messages
+    sent: NDArray[np.bool_]
+    news: int
+
+    @classmethod
+    def joined(cls, parts: Sequence["_Told"]) -> "_Told":
+        """Of all owners."""
+        messages = Messages(
+            np.concatenate([part.messages.precision for part in parts]),
+            np.concatenate([part.messages.shift for part in parts]),
+        )
+        sent = np.concatenate([part.sent for part in parts])
+        return cls(messages, sent, sum(part.news for part in parts))
+
+
+@dataclass(frozen=True)
+class _Tick:
+    """What a tick starts from: what devices believe, who is awake, which messages would arrive."""
+
+    graph: FactorGraph
+    state: Talk
+    beliefs: Messages
+    awake: NDArray[np.bool_]
+    arrives: NDArray[np.bool_]
+    tolerance: float
+
+    def owners(self, part: slice) -> tuple[_Told, _Told]:
+        """What some owners of regressions hear, and what they say then."""
+        family, old = self.graph.families[0].take(part), self.state.said[part]
+        had, beliefs = self.state.heard[part], self.beliefs[family.scope]
+        cavities, arrives = beliefs / old, self.arrives[:, part]
+        news = self._news(had, cavities, beliefs) & (family.scope >= 0)
+        heard = _told(had, cavities, news, self.awake[family.scope], arrives[0])
+        answers = family.respond(heard.messages)
+        news = self._news(old, answers, beliefs) & (family.scope >= 0)
+        return heard, _told(old, answers, news, self.awake[part, None], arrives[1])
+
+    def _news(self, old: Messages, new: Messages, beliefs: Messages) -> NDArray[np.bool_]:
+        """Which messages (m, k + 1) would move the receiver's belief by more than the tolerance."""
         precision = np.abs(new.precision - old.precision)[..., 0, 0]
         shift = np.abs(new.shift - old.shift).max(axis=(2, 3))
         scale = beliefs.precision[..., 0, 0]
-        moves = (precision > self.tolerance * scale) | (shift > self.tolerance * np.sqrt(scale))
-        news: NDArray[np.bool_] = moves & (scope >= 0)
-        return news
+        moves: NDArray[np.bool_] = precision > self.tolerance * scale
+        moves |= shift > self.tolerance * np.sqrt(scale)
+        return moves
 
-    def _told(
-        self,
-        rng: np.random.Generator,
-        old: Messages,
-        new: Messages,
-        news: NDArray[np.bool_],
-        awake: NDArray[np.bool_],
-    ) -> tuple[Messages, NDArray[np.bool_]]:
-        """What has come after a tick, and which messages were sent over the air.
 
-        Slot 0 is the owner's own variable: nothing is sent, and nothing is lost.
-        """
-        sent = news & awake
-        comes = sent & (rng.random(news.shape) >= self.lost)
-        comes[:, 0] = awake[:, 0]
-        sent[:, 0] = False
-        mask = comes[..., None, None]
-        come = Messages(
-            np.where(mask, new.precision, old.precision), np.where(mask, new.shift, old.shift)
-        )
-        return come, sent
+def _told(
+    old: Messages,
+    new: Messages,
+    news: NDArray[np.bool_],
+    awake: NDArray[np.bool_],
+    arrives: NDArray[np.bool_],
+) -> _Told:
+    """Slot 0 is the owner's own variable: nothing is sent, and nothing is lost."""
+    sent = news & awake
+    comes = sent & arrives
+    comes[:, 0] = awake[:, 0]
+    sent[:, 0] = False
+    mask = comes[..., None, None]
+    messages = Messages(
+        np.where(mask, new.precision, old.precision), np.where(mask, new.shift, old.shift)
+    )
+    return _Told(messages, sent, int(np.count_nonzero(news)))
+
+
+def _parts(messages: Messages) -> Iterator[slice]:
+    """Owners whose messages are worked on at once."""
+    step = max(_TOGETHER // max(messages.shift[0].size, 1), 1)
+    return (slice(start, start + step) for start in range(0, len(messages.shift), step))
