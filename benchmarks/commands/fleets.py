@@ -33,7 +33,7 @@ def field(
     as_json: bool,
 ) -> None:
     """Devices as nodes: which priors converge, what changes cost, errors against messages."""
-    fewer = max(devices // 5, 500)
+    fewer = max(devices // 5, 1000)
     rows: list[Row] = []
     if "prior" in parts:
         rows += measure_priors(max(devices // 100, 100))

@@ -21,31 +21,33 @@ _MOST_TICKS = 400
 
 
 def measure_changes(devices: int, *, measuring: float, lost: float) -> Iterator[Row]:
-    """A fleet that is quiet changes: one device, the oldest, one in a hundred; leaves or comes."""
+    """What it takes a quiet fleet to be quiet again, when some devices leave, or others come."""
     fleet, _ = drawn(devices, measuring=measuring, samples=0)
-    schedule = Quiet(0, tolerance=TOLERANCE, lost=lost)
+    schedule, random = Quiet(0, tolerance=TOLERANCE, lost=lost), np.random.default_rng(2)
     first = _quiet(schedule, fleet, opening(fleet, graph_of(fleet)))
-    random, side = np.random.default_rng(2), np.sqrt(devices)
-    one, some = np.array([devices // 2]), random.choice(devices, devices // 100, replace=False)
-    setting = {"devices": devices, "measuring": measuring, "lost": lost}
-    yield {"part": "change", **setting, "change": "all come", **_cost(fleet, first)}
-    places = fleet.devices.places
-    for name, gone in (("one leaves", one), ("the oldest leaves", np.array([0]))):
-        yield {"part": "change", **setting, "change": name,
-               **_after(schedule, fleet, first, left(fleet, gone), places[gone])}  # fmt: skip
-    yield {"part": "change", **setting, "change": "one in 100 leave",
-           **_after(schedule, fleet, first, left(fleet, np.sort(some)), places[some])}  # fmt: skip
-    for name, count in (("one comes", 1), ("one in 100 come", devices // 100)):
-        at = random.random((count, 2)) * side
-        came = _newcomers(devices, at, random)
-        yield {"part": "change", **setting, "change": name,
-               **_after(schedule, fleet, first, joined(fleet, came), at)}  # fmt: skip
+
+    def row(change: str, count: int, cost: Row) -> Row:
+        setting = {"devices": devices, "measuring": measuring, "lost": lost}
+        return {"part": "change", **setting, "change": change, "changed": count, **cost}
+
+    yield row("come", devices, _cost(fleet, first))
+    for count in (devices // 1000, devices // 100):
+        at = random.random((count, 2)) * np.sqrt(devices)
+        grown = joined(fleet, _newcomers(fleet, first, at, random))
+        yield row("come", count, _after(schedule, fleet, first, grown, at))
+        gone = np.sort(random.choice(devices, count, replace=False))
+        rest, at = left(fleet, gone), fleet.devices.places[gone]
+        yield row("leave", count, _after(schedule, fleet, first, rest, at))
+    rest, at = left(fleet, np.array([0])), fleet.devices.places[:1]
+    yield row("the oldest leaves", 1, _after(schedule, fleet, first, rest, at))
 
 
-def _newcomers(first: int, places: Matrix, random: np.random.Generator) -> Devices:
-    """Devices with readings, of which the fleet knows nothing yet."""
-    readings = random.normal(size=len(places))
-    return Devices.drawn(places, readings, NOISE, samples=0, random=random, first=first)
+def _newcomers(fleet: Fleet, talk: Talk, at: Matrix, random: np.random.Generator) -> Devices:
+    """Devices that measure what the device nearest to them believes, with an error."""
+    mean = marginals(graph_of(fleet), talk.inbox)[0][:, 0, 0]
+    nearest = np.asarray(KDTree(fleet.devices.places).query(at)[1])
+    readings = mean[nearest] + np.sqrt(NOISE) * random.normal(size=len(at))
+    return Devices.drawn(at, readings, NOISE, samples=0, random=random, first=fleet.size)
 
 
 def _after(schedule: Quiet, before: Fleet, talk: Talk, after: Fleet, where: Matrix) -> Row:
