@@ -92,7 +92,15 @@ class Devices:
         )
 
     def followed(self, by: Self) -> Self:
-        """With others, who came later."""
+        """With others, who came later. Raises DataError: they have drawn another number of samples,
+        or their names don't follow.
+        """
+        if by.draws.shape[1:] != self.draws.shape[1:]:
+            raise DataError(
+                "newcomers have drawn another number of samples",
+                expected=str(self.draws.shape[2]),
+                found=str(by.draws.shape[2]),
+            )
         return type(self)(
             np.concatenate([self.names, by.names]),
             np.concatenate([self.places, by.places]),

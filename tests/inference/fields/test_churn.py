@@ -117,5 +117,7 @@ def test_unknown_names_are_refused() -> None:
         left(some, np.array([3, 20]))
     with pytest.raises(DataError, match="ascending name"):
         joined(some, replace(newcomers(some, 1), names=np.array([5])))
+    with pytest.raises(DataError, match="another number of samples"):
+        joined(some, newcomers(some, 1, samples=2))
     with pytest.raises(DataError, match="too small"):
         left(some, np.arange(15))
