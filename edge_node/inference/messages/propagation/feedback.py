@@ -26,7 +26,8 @@ from scipy import sparse
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
 from edge_node.inference.messages.propagation.factors import Couplings, Observations
-from edge_node.inference.messages.propagation.graph import FactorGraph, Factors, bipartite
+from edge_node.inference.messages.propagation.graph import FactorGraph, bipartite
+from edge_node.inference.messages.propagation.messages import Factors
 from edge_node.inference.messages.propagation.solution import (
     Cause,
     Method,

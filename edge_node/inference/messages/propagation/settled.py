@@ -13,12 +13,8 @@ import numpy as np
 
 from edge_node.arrays import Matrix
 from edge_node.inference.messages.propagation.factors import Observations
-from edge_node.inference.messages.propagation.graph import (
-    FactorGraph,
-    Factors,
-    Inbox,
-    Messages,
-)
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages
 from edge_node.inference.messages.propagation.schedules import cavities, responses
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
 from edge_node.inference.messages.propagation.stacks import inverse, scattered, times

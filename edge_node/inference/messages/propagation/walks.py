@@ -30,7 +30,8 @@ import numpy as np
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.messages.propagation.factors import Couplings, Observations
-from edge_node.inference.messages.propagation.graph import FactorGraph, Factors
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Factors
 from edge_node.inference.messages.propagation.solution import Slots
 from edge_node.inference.messages.propagation.stacks import (
     inverse,
