@@ -10,12 +10,13 @@ where the sum over all walks converges absolutely, so do the messages. The proof
 a bound below one of the spectral radius of `walks.Walks`.
 
 The proof for observations has two parts. Where each variable has a precision of its own, their
-messages' precisions converge, always, and to one limit (Du, Ma, Wu, Kar & Moura 2018, Theorem 2).
+messages' precisions converge, always, and to one limit (Du, Ma, Wu, Kar & Moura 2018).
 At these precisions the shifts are a linear map, and its k-fold application is again a sum over the
 walks of the computation tree, whose steps weigh no more than those of `walks.Walks`. So the same
-bound below one proves that means converge. It is sufficient, not necessary: `settled.shift_radius`
-estimates the map's own spectral radius, which decides (Du et al., Theorem 5), but an estimate is
-no proof.
+bound below one proves that means converge. With a single loop they converge anyway (Du et al.).
+
+The bound is sufficient, not necessary. `settled.shift_radius` estimates the map's own spectral
+radius, which decides; but an estimate is no proof.
 """
 
 from dataclasses import dataclass, replace
@@ -138,7 +139,9 @@ def _proved(graph: FactorGraph, steps: int, gap: float) -> Certificate:
     found = bounds.lower, bounds.upper, bounds.row_sum
     if forest:
         return Certificate(Verdict.FOREST, Reason.NONE, 0, *found, settled)
-    if bounds.upper >= 1:
+    if settled and graph.loops == 1:
+        reason = Reason.NONE
+    elif bounds.upper >= 1:
         reason = Reason.WEIGHTS if bounds.lower >= 1 else Reason.UNDECIDED
     else:
         reason = Reason.NONE if settled or _all_are(graph, Couplings) else _obstacle(graph)

@@ -1,7 +1,7 @@
 """Exact means for every positive definite system, whether or not plain messages converge.
 
 The double loop of Johnson, Bickson & Dolev 2009 ("Fixing convergence of Gaussian belief
-propagation", equations 6 to 8) adds a loading Gamma to the diagonal until messages are certain to
+propagation") adds a loading Gamma to the diagonal until messages are certain to
 converge on A + Gamma, and corrects for it outside:
 
     x <- x + (A + Gamma)^-1 (h - A x)
@@ -21,7 +21,7 @@ is where the outer loop stands still.
     Outer.CONJUGATE  conjugate gradients on A x = h, preconditioned by the same correction. Steps
                      grow like the root of the condition number. But each needs two sums over
                      all variables. The correction isn't symmetric, so the flexible rule of Polak &
-                     Ribiere is taken (Notay 2000, equation 1.2).
+                     Ribiere is taken (Notay 2000).
 
 Measured (`python -m benchmarks propagation`, docs/results.md): conjugate gradients take tens to
 hundreds of outer steps where the local loop takes thousands.

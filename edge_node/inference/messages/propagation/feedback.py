@@ -1,12 +1,12 @@
 """Feedback messages: a few variables are taken out, so that messages on the rest are exact.
 
 Liu, Chandrasekaran, Anandkumar & Willsky 2012 ("Feedback message passing for inference in Gaussian
-graphical models", section III). Let F be some variables and T the rest, with A_TT the graph that
+graphical models"). Let F be some variables and T the rest, with A_TT the graph that
 is left of A without F. Messages on T solve, with one extra column a feedback variable,
 
     A_TT x = h_T,      A_TT G = A_TF
 
-and F is settled by a small dense system (Schur's complement, equations 6 and 7):
+and F is settled by a small dense system (Schur's complement):
 
     P_F = (A_FF - A_TF' G)^-1,    mu_F = P_F (h_F - A_TF' x)
     mu_T = x - G mu_F,            Var_i = Var_i^T + G_i P_F G_i'
@@ -14,7 +14,7 @@ and F is settled by a small dense system (Schur's complement, equations 6 and 7)
 Where T is a forest, all means and variances are exact. Where loops are left, the mean is exact
 if messages on T converge, and variances are approximate, although better than without feedback.
 
-`feedback_set` chooses greedily, as in the paper's Algorithm 2: what isn't on a loop is pruned, and
+`feedback_set` chooses greedily, as the paper does: what isn't on a loop is pruned, and
 of the rest the variable with the largest sum of absolute partial correlations is taken.
 """
 

@@ -4,7 +4,7 @@ Precisions don't depend on shifts. So once they have converged, right-hand sides
 each costs messages of shifts only, starts from silence, and its mean after some steps is a fixed
 linear function of it. `double_loop` uses that as an approximate inverse. `shift_radius` looks at
 the map itself: its spectral radius is the factor by which the means' error falls in a step, and
-they converge if and only if it is below one (Du, Ma, Wu, Kar & Moura 2018, Theorem 5).
+they converge if and only if it is below one (Du, Ma, Wu, Kar & Moura 2018).
 """
 
 from dataclasses import dataclass, replace

@@ -6,11 +6,11 @@ couple variables i and j by the block A^f_ij of the joint precision. The sum
     W_ij = sum_f | L_i^-1 A^f_ij L_j^-T |      (spectral norms; W_ii = 0)
 
 bounds the weight of every step that a walk on the graph can take. If its spectral radius is below
-one, the sum over all walks converges absolutely, and so does Gaussian belief propagation: for
-couplings this is walk-summability (Malioutov, Johnson & Willsky 2006, Propositions 1, 16 and 21;
-for vectors Malioutov 2008, section 3.3). The argument needs only the computation tree, and that
-has each factor whole. So it holds for `Observations`, too, once their precisions have converged:
-`certificate` says when.
+one, the sum over all walks converges absolutely, and so does Gaussian belief propagation. For
+couplings that is walk-summability (Malioutov, Johnson & Willsky 2006, Propositions 1, 16 and 21;
+for vectors and factor graphs see Malioutov 2008, chapter 4). The argument needs only the
+computation tree, and that has each factor whole. So it holds for `Observations`, too, once their
+precisions have converged: `certificate` says when.
 
 W is applied factor by factor and never built. For a `Coupling` the bound is exact; for an
 `Observation` |R^-1/2 H_l L^-T| of each slot is taken, whose products bound the blocks' norms

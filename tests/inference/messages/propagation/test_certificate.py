@@ -166,6 +166,21 @@ def test_of_observations_the_precisions_converge() -> None:
     assert not certify(field(rng, 40)).precisions_converge  # half have no factor of their own
 
 
+def test_a_single_loop_of_observations_converges() -> None:
+    """However strong, where absolute walks don't; with couplings nothing is promised."""
+    rng = np.random.default_rng(0)
+    scope = np.array([[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 0]])
+    strong = observations(rng, scope, 1, 1, 1)
+    graph = FactorGraph(np.full((9, 1, 1), 1e-2), np.ones((9, 1, 1)), (strong,))
+    found = certify(graph)
+    assert (found.loops, found.verdict, found.lower > 1) == (1, Verdict.CONVERGES, True)
+    A, h = dense(graph)
+    mean = solve(graph, Synchronous()).mean.ravel()
+    np.testing.assert_allclose(mean, np.linalg.solve(A, h).ravel(), rtol=1e-6)
+    pairs = FactorGraph.of_system(A, h[:, 0])
+    assert certify(pairs).verdict is Verdict.UNKNOWN
+
+
 def test_the_estimated_radius_decides() -> None:
     """It is the rate at which the means' error falls, and above one they diverge."""
     slow = settle(chorded(0.395))
