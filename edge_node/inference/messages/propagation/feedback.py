@@ -41,7 +41,7 @@ from edge_node.inference.messages.propagation.walks import positive, walks
 
 __all__ = ["feedback", "feedback_set", "without"]
 
-_ROUNDING = 1e-6  # of two passes, as in `solve`
+_ROUNDING = 1e-6  # of the residual: what is left of it, no further step makes smaller
 
 
 def feedback(
