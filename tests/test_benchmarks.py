@@ -25,6 +25,7 @@ from benchmarks.privacy import (
     measure_privacy,
     summarise_privacy,
 )
+from benchmarks.propagation import draw_propagation, measure_propagation, slopes
 from benchmarks.relevance import measure_relevance
 from benchmarks.robust import CASES, measure_robustness
 from benchmarks.run import PROBLEMS, Problem, measure_run, steps_of
@@ -303,6 +304,38 @@ def test_privacy_costs_accuracy(tmp_path: Path) -> None:
     draw_privacy(summary, tmp_path / "privacy.png")
     assert (tmp_path / "privacy.png").stat().st_size > 1000
     assert set(QUESTIONS) == {"dust", "polluted", "kegg"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc: Linux only")
+def test_propagation(tmp_path: Path) -> None:
+    """Every way solves the weak case; plain messages diverge on the strong one, and say so."""
+    methods = ("synchronous", "20 % lost", "double loop", "conjugate gradients", "dense")
+    rows = list(measure_propagation((200, 900), methods=methods))
+    found = {(row["case"], row["variables"], row["method"]): row for row in rows}
+    assert len(found) == 2 * (5 + 3)
+    assert found["strong", 900, "synchronous"]["cause"] in ("diverged", "not converged")
+    answers = [row for row in rows if "cause" not in row]
+    assert 14 <= len(answers) <= 15  # with few variables plain messages may converge
+    assert all(row["residual"] <= 2e-8 and row["seconds"] > 0 for row in answers)
+    ours = found["weak", 900, "double loop"]
+    assert ours["messages"] > 0
+    assert 0.5 < ours["worst_ratio"] < 1.01
+    assert abs(ours["median_ratio"] - 1) <= abs(ours["worst_ratio"] - 1) < 0.5
+    assert found["weak", 900, "conjugate gradients"]["messages"] == 0
+    assert {row["method"] for row in slopes(rows, least=1)} == set(methods)
+    assert len(slopes(rows, least=1)) == 7
+    draw_propagation(rows, tmp_path / "propagation.png")
+    assert (tmp_path / "propagation.png").stat().st_size > 1000
+
+
+def test_slopes_are_of_logarithms() -> None:
+    """Of sizes from a least one, where there was an answer."""
+    run = {"case": "weak", "method": "made", "megabytes": 9.0}
+    rows = [{**run, "variables": n, "seconds": 1e-7 * n**1.5} for n in (100, 10_000, 1_000_000)]
+    rows[0]["seconds"] = 1e9
+    (found,) = slopes([*rows, {**run, "variables": 10**5, "cause": "diverged"}])
+    assert found["seconds"] == pytest.approx(1.5)
+    assert found["megabytes"] == pytest.approx(0, abs=1e-9)
 
 
 @needs_data

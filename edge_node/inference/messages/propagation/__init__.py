@@ -4,4 +4,9 @@ Read `messages` (arrays of them), `factors` (families that answer them), `graph`
 by families), `schedules` (who sends when), `asynchronous` (some messages get lost), `two_pass`
 (forests, exactly), `solve` (a run with an end), `solution` (what it says, and the errors by name).
 Below them: `stacks`, many small matrices at once.
+
+Then what is guaranteed: `walks` (how much a step of a walk can weigh), `settled` (messages whose
+precisions have converged), `certificate` (what is proved before a run), `double_loop` (exact means
+of every definite system), `feedback` (exact variances where loops are few), and `automatic` (an
+answer by whichever of them).
 """

@@ -167,11 +167,16 @@ class FactorGraph:
         return _components(self.size, edges)[1][: self.size]
 
     @cached_property
-    def is_forest(self) -> bool:
-        """Whether variables and factors, joined by slots, are a graph without a loop."""
+    def loops(self) -> int:
+        """How many independent loops variables and factors have, joined by slots."""
         scopes = [family.scope for family in self.families]
         count, _ = _components(self.size, scopes)
-        return self.slots == self.size + sum(map(len, scopes)) - count
+        return self.slots - self.size - sum(map(len, scopes)) + count
+
+    @property
+    def is_forest(self) -> bool:
+        """Whether variables and factors, joined by slots, are a graph without a loop."""
+        return self.loops == 0
 
 
 def _components(size: int, scopes: Sequence[Slots]) -> tuple[int, Slots]:

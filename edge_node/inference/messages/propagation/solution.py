@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
 
-__all__ = ["Cause", "Mask", "PropagationError", "Slots", "Solution", "Variances"]
+__all__ = ["Cause", "Mask", "Method", "PropagationError", "Slots", "Solution", "Variances"]
 
 Slots: TypeAlias = NDArray[np.intp]
 """Variables (F, a) of F factors with a slots each, or other whole numbers."""
@@ -32,6 +32,15 @@ class Variances(Enum):
     APPROXIMATE = "approximate"  # the graph has loops
 
 
+class Method(Enum):
+    """How a solution was found."""
+
+    TWO_PASSES = "two passes"  # on a forest
+    MESSAGES = "messages"  # by a schedule, until they have converged
+    FEEDBACK = "feedback"  # some variables apart, messages on the rest
+    DOUBLE_LOOP = "double loop"  # messages on a loaded graph, and corrections
+
+
 class Cause(Enum):
     """Why there is no answer."""
 
@@ -40,6 +49,7 @@ class Cause(Enum):
     DIVERGED = "diverged"  # the residual grows beyond all bounds
     NOT_CONVERGED = "not converged"  # the steps are used up, or rounding stops the residual
     IMPROPER = "improper"  # a graph with loops on which a belief's variance is not positive
+    INDEFINITE = "indefinite"  # a curvature of the system isn't positive
     LOOPS = "loops"  # two passes were asked for, and the graph is not a forest
 
 
@@ -75,6 +85,7 @@ class Solution:
         residual: |A x - h| / |h|, recomputed from the graph (`FactorGraph.residual`).
         steps: how many steps the schedule took; two passes are 2.
         messages: how many messages were sent.
+        method: how it was found.
     """
 
     mean: Matrix
@@ -83,3 +94,4 @@ class Solution:
     residual: float
     steps: int
     messages: int
+    method: Method

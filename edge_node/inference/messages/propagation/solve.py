@@ -4,6 +4,7 @@ Whatever the schedule, a run has converged when the mean's residual, recomputed 
 what one more exchange of all messages would change of the precisions are both below the tolerance.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from edge_node.inference.messages.propagation.schedules import (
 from edge_node.inference.messages.propagation.solution import (
     Cause,
     Mask,
+    Method,
     PropagationError,
     Solution,
     Variances,
@@ -57,7 +59,8 @@ def solve(
     """
     if schedule is None and graph.is_forest:
         state = two_pass(graph)
-        return solution(graph, state, tolerance=max(tolerance, _rounding(graph, state.inbox)))
+        tolerance = max(tolerance, _rounding(graph, state.inbox))
+        return replace(solution(graph, state, tolerance=tolerance), method=Method.TWO_PASSES)
     return _run(graph, schedule or Synchronous(), tolerance, most_steps)
 
 
@@ -117,7 +120,7 @@ def solution(graph: FactorGraph, state: State, *, tolerance: float) -> Solution:
             remedy="The system may not be positive definite: solve it directly",
         )
     variances = Variances.EXACT if graph.is_forest else Variances.APPROXIMATE
-    return Solution(mean, covariance, variances, residual, state.steps, state.sent)
+    return Solution(mean, covariance, variances, residual, state.steps, state.sent, Method.MESSAGES)
 
 
 def marginals(graph: FactorGraph, inbox: Inbox) -> tuple[Matrix, Matrix, Mask]:

@@ -1,0 +1,51 @@
+"""Belief propagation beside solvers of the whole system."""
+
+from pathlib import Path
+
+import click
+
+from benchmarks.figures import shortened, write_csv
+from benchmarks.output import cells, command_line
+from benchmarks.propagation import (
+    CASES,
+    MOST,
+    draw_propagation,
+    measure_propagation,
+    slopes,
+)
+from edge_node import console
+
+
+@click.command()
+@click.option("--size", "sizes", multiple=True, type=int, default=[10**3, 10**4, 10**5, 10**6])
+@click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)))
+@click.option("--method", "methods", multiple=True, type=click.Choice(list(MOST)))
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw them.")
+@console.json_option
+def propagation(
+    *,
+    sizes: tuple[int, ...],
+    cases: tuple[str, ...],
+    methods: tuple[str, ...],
+    file: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Belief propagation on a field's graph, against solvers of the whole sparse system."""
+    rows = []
+    for row in measure_propagation(
+        sizes, cases or tuple(CASES), methods or tuple(MOST), tell=console.explain
+    ):
+        rows.append(row)
+        console.explain("  ".join(f"{k} {v}" for k, v in shortened(row).items()))
+        if file is not None:  # the largest come last
+            write_csv(rows, file, command_line())
+    if plot is not None:
+        draw_propagation(rows, plot)
+    growth = slopes(rows)
+    console.emit(
+        {"benchmark": "propagation", "rows": rows, "slopes": growth},
+        as_json=as_json,
+        text=lambda: console.table(*cells(growth)),
+    )
