@@ -5,23 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from edge_node import console
 from edge_node.config import SAFE_MOST_TOLD, Task
-from edge_node.errors import MachineError
+from edge_node.errors import ConfigurationError, MachineError
 
 __all__ = ["demo"]
 
 _EXTRA = ("matplotlib", "networkx", "sklearn")  # of `tangent-mesh[demo]`, as they are imported
+_OF_FEDERATION = ("site_column", "nodes", "how", "landmarks", "most_told", "keep")  # not of --graph
 
 
 @click.command()
 @click.option(
     "--dataset",
     type=click.Choice(["breast-cancer", "diabetes"]),
-    default="breast-cancer",
-    show_default=True,
-    help="Bundled data: 569 biopsies, or 442 diabetes patients.",
+    help="Bundled data: 569 biopsies, or 442 diabetes patients. "
+    "[default: breast-cancer; with --graph diabetes]",
 )
 @click.option(
     "--csv", "file", type=click.Path(path_type=Path), help="Your own data instead; needs --target."
@@ -89,8 +90,13 @@ _EXTRA = ("matplotlib", "networkx", "sklearn")  # of `tangent-mesh[demo]`, as th
     is_flag=True,
     help="Leave the federation running, and say how to ask it, until Ctrl-C.",
 )
+@click.option(
+    "--graph",
+    is_flag=True,
+    help="Instead of a federation: watch messages converge on a graph of twelve rows, in seconds.",
+)
 @console.json_option
-def demo(**options: Any) -> None:
+def demo(*, graph: bool, dataset: str | None, **options: Any) -> None:
     """Run a whole federation on this machine: an aggregator and nodes as processes, real data.
 
     Each node reads only its own file. They reach one posterior; its predictions are compared with
@@ -98,10 +104,35 @@ def demo(**options: Any) -> None:
     """
     _check_extra()
     from edge_node.demo.data.choices import Choices
-    from edge_node.demo.main import demonstrate
 
-    chosen = {name: options.pop(name) for name in Choices.__dataclass_fields__}
-    demonstrate(Choices(**chosen), **options)
+    dataset = dataset or ("diabetes" if graph else "breast-cancer")
+    names = Choices.__dataclass_fields__.keys() - {"dataset"}
+    choices = Choices(dataset, **{name: options.pop(name) for name in names})
+    if graph:
+        _check_no_federation()
+        from edge_node.demo.graph.watch import watch
+
+        watch(choices, report=options["report"], as_json=options["as_json"])
+    else:
+        from edge_node.demo.main import demonstrate
+
+        demonstrate(choices, **options)
+
+
+def _check_no_federation() -> None:
+    """Raise ConfigurationError where --graph stands beside an option of the federation."""
+    context = click.get_current_context()
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in _OF_FEDERATION
+        and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise ConfigurationError(
+            f"{', '.join(given)} beside --graph, which starts no federation",
+            remedy="Leave out one or the other",
+        )
 
 
 def _check_extra() -> None:

@@ -21,7 +21,8 @@ from edge_node.demo.data.schema import schema_of, schema_table
 from edge_node.demo.data.sites import Site, split, write_sites
 from edge_node.demo.ending import EndingSignals, working_directory
 from edge_node.demo.federation import LocalFederation
-from edge_node.errors import ConfigurationError, MachineError, TangentMeshError
+from edge_node.demo.folder import make_folder
+from edge_node.errors import ConfigurationError, TangentMeshError
 
 if TYPE_CHECKING:
     from edge_node.demo.experiment import Outcome
@@ -60,7 +61,7 @@ def demonstrate(
     how = how or ("by-column" if data.site_column else "clustered")
     sites = split(data, how, nodes)
     spec = _spec(data, len(sites), ModelSpec(landmarks=landmarks or "auto"), most_told)
-    _make_folder(report)
+    make_folder(report, "report.json")
     with EndingSignals() as signals, working_directory(keep=keep) as directory:
         files = write_sites(sites, directory)
         federation = LocalFederation(directory / "federation", spec, files, threads=1)
@@ -124,24 +125,6 @@ def _introduce(data: Dataset) -> None:
     console.show(schema_table(schema_of(data)))
     for note in data.notes:
         console.explain(f"Note: {note}.")
-
-
-def _make_folder(path: Path) -> None:
-    """Make the report's folder, and see whether a report can be written; none is left there."""
-    report = path / "report.json"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        is_new = not report.exists()
-        report.touch()
-        if is_new:
-            report.unlink()
-    except OSError as error:
-        raise MachineError(
-            "the report folder can't be written",
-            where=str(path),
-            found=error.strerror or str(error),
-            remedy="Choose another folder with --report",
-        ) from error
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from edge_node.config import FederationSpec, Task
-from edge_node.demo import experiment, main
+from edge_node.demo import experiment
 from edge_node.demo.data.csv_file import load_csv
 from edge_node.demo.data.sites import Site, split, write_sites
+from edge_node.demo.folder import make_folder
 from edge_node.errors import MachineError, NetworkError
 
 
@@ -70,14 +71,14 @@ def test_an_error_names_the_site(tmp_path: Path) -> None:
 def test_no_empty_report_is_left_behind(tmp_path: Path) -> None:
     """Whether it can be written is tried; an earlier report stays."""
     folder = tmp_path / "report"
-    main._make_folder(folder)
+    make_folder(folder, "report.json")
     assert list(folder.iterdir()) == []
     (folder / "report.json").write_text("{}")
-    main._make_folder(folder)
+    make_folder(folder, "report.json")
     assert (folder / "report.json").read_text() == "{}"
     (tmp_path / "file").touch()
     with pytest.raises(MachineError, match="can't be written"):
-        main._make_folder(tmp_path / "file")
+        make_folder(tmp_path / "file", "report.json")
 
 
 def test_what_a_site_alone_is_warned_of_is_not_said_of_the_federation(

@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
 from edge_node.config import SMALLEST_COHORT
 from edge_node.demo.data.datasets import Dataset
+from edge_node.demo.data.numbers import standardised_inputs
 from edge_node.errors import ConfigurationError, DataError
 
 __all__ = ["Site", "split", "write_sites"]
@@ -124,9 +124,7 @@ def _iid(dataset: Dataset, nodes: int, random: np.random.Generator) -> Labels:
 def _clustered(dataset: Dataset, nodes: int, random: np.random.Generator) -> Labels:
     from sklearn.cluster import KMeans  # a second of import time
 
-    inputs = np.column_stack([_as_numbers(dataset.table[c.name]) for c in dataset.data.columns])
-    deviation = inputs.std(axis=0)
-    inputs = (inputs - inputs.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    inputs = standardised_inputs(dataset)
     found = KMeans(nodes, n_init=4, random_state=int(random.integers(2**31))).fit(inputs)
     distances = found.transform(inputs)
     clusters = distances.argmin(axis=1)
@@ -137,14 +135,6 @@ def _clustered(dataset: Dataset, nodes: int, random: np.random.Generator) -> Lab
             )
             clusters[np.where(rich, distances[:, cluster], np.inf).argmin()] = cluster
     return np.array([_names(nodes)[cluster] for cluster in clusters])
-
-
-def _as_numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    if pa.types.is_string(column.type):
-        column = pc.dictionary_encode(column).combine_chunks().indices
-    values = np.array(column.to_pylist(), dtype=float)  # None becomes NaN
-    known = np.isfinite(values)
-    return np.where(known, values, values[known].mean() if known.any() else 0.0)
 
 
 def _by_column(dataset: Dataset, nodes: int, random: np.random.Generator) -> Labels:
