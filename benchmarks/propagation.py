@@ -174,7 +174,10 @@ def _gradients(system: _Field) -> _Found:
 
 def _sparse_direct(system: _Field) -> _Found:
     factor = scipy.sparse.linalg.splu(
-        system.matrix(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
+        system.matrix(),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,  # no pivots off the diagonal: they would cost fill-in
+        options={"SymmetricMode": True},
     )
     return _Found(factor.solve(system.shift), 0)
 
