@@ -10,7 +10,7 @@ import numpy as np
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.inference.numerics.distances import Indices
 
-__all__ = ["Block", "BlockTree", "RowRange", "first_blocks", "nearest_block"]
+__all__ = ["Block", "BlockTree", "RowRange", "first_blocks", "halved", "nearest_block"]
 
 _ROUNDING = 1e-12
 """Relative error of a row's place: a matrix product's rounding depends on the rows beside it."""
@@ -85,11 +85,12 @@ def first_blocks(rows: Rows, most: int, size: int) -> list[Block]:
     if not sum(len(X) for X, _ in kept):
         return []
     X, y = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    return [Block(X[part], y[part]) for part in _halved(X, np.arange(len(X)), size)]
+    return [Block(X[part], y[part]) for part in halved(X, np.arange(len(X)), size)]
 
 
-def _halved(X: Matrix, rows: Indices, size: int) -> Iterator[Indices]:
-    """Split at the median along the direction of most variance until small enough.
+def halved(X: Matrix, rows: Indices, size: int) -> Iterator[Indices]:
+    """Split ``rows`` of X (n, d) at the median along the direction of most variance until each part
+    has at most ``size``.
 
     Rows stay in their order, so what is next to each other in a block came close in time.
     """
@@ -98,7 +99,7 @@ def _halved(X: Matrix, rows: Indices, size: int) -> Iterator[Indices]:
         return
     order = np.argsort(X[rows] @ _main_direction(X[rows]), kind="stable")
     for half in np.array_split(rows[order], 2):
-        yield from _halved(X, half, size)
+        yield from halved(X, half, size)
 
 
 @dataclass(frozen=True)

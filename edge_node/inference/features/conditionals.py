@@ -154,9 +154,11 @@ def residual_covariances(
     Phi = features.at_place()(places) if Phi is None else Phi
 
     def between(rows: Indices) -> Stack:
-        own = Phi[rows]
-        C: Stack = features.kernel.within(places[rows])
-        C -= own @ own.transpose(0, 2, 1)
+        C = features.kernel.within(places[rows])
+        step = max(1, _NUMBERS_AT_ONCE // max(1, rows.shape[1] * Phi.shape[1]))
+        for some in (slice(start, start + step) for start in range(0, len(rows), step)):
+            own = Phi[rows[some]]
+            C[some] -= own @ own.transpose(0, 2, 1)
         return C
 
     return between

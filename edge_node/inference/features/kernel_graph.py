@@ -18,7 +18,7 @@ than one it has found.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -37,6 +37,7 @@ _FIRST = 512  # rows that are compared pair by pair
 _GROWTH = 1.25  # of the part of the order that a tree holds
 _SPARE = 8  # rows that are looked for besides
 _NUMBERS_AT_ONCE = 1 << 21  # of a search's results, 16 MB
+_MEASURED = 4000  # rows whose neighbourhoods are measured
 _SLACK = 1.0
 """Share by which a row that a search leaves out may be nearer than one it has found."""
 
@@ -81,27 +82,32 @@ class Neighbourhoods:
     Attributes:
         places: (n, d), one or more.
         most: k, how many neighbours a place has, at most n.
+        reach: how far the last one of them may be for a place to be among the rows.
+        slack: how much nearer than one that is found a row may be that isn't; 0: none is.
     """
 
     places: Matrix
     most: int
+    reach: float
+    slack: float = _SLACK
 
-    def __call__(self, X: Matrix, *, slack: float = _SLACK) -> Indices:
-        """The rows (m, k) nearest to each place of X (m, d), nearest first."""
-        return _nearest(self._tree, X, self.most, slack)[1]
-
-    def reached(self, X: Matrix) -> NDArray[np.bool_]:
-        """Whether (m,) each place of X (m, d) is as near to its neighbours as some row is to its
-        own: if a place is drawn as the rows were, it is in n cases of n + 1.
+    @classmethod
+    def of(cls, places: Matrix, most: int, *, slack: float = _SLACK) -> Self:
+        """The reach is the longest that some thousand rows have, each without itself: what is drawn
+        as the rows were is among them but for one case in as many.
         """
-        distances, _ = _nearest(self._tree, X, self.most, 0.0)
-        return distances[:, -1] <= self.reach
+        found = cls(places, min(most, len(places)), 0.0, slack)
+        order = random_order(places)
+        some = places[order[:: -(-len(order) // _MEASURED)]]
+        others = min(most + 1, len(places))  # a row is its own nearest
+        return replace(found, reach=float(_nearest(found._tree, some, others, slack)[0].max()))
 
-    @cached_property
-    def reach(self) -> float:
-        """The distance of the last neighbour of the row for which it is longest."""
-        most = min(self.most + 1, len(self.places))  # a row is its own nearest
-        return float(_nearest(self._tree, self.places, most, 0.0)[0][:, -1].max())
+    def __call__(self, X: Matrix) -> tuple[Indices, NDArray[np.bool_]]:
+        """The rows (m, k) nearest to each place of X (m, d), nearest first, and whether the place
+        is among them (m,).
+        """
+        distances, near = _nearest(self._tree, X, self.most, self.slack)
+        return near, distances[:, -1] <= self.reach
 
     @cached_property
     def _tree(self) -> KDTree:

@@ -24,11 +24,7 @@ kernel's features of the same landmarks, k(x, z) - psi(x)'psi(z) takes the place
 Few landmarks say what varies slowly, and a smooth kernel says it best; between the rows of a block
 a function may vary as it didn't between landmarks (docs/model.md, "Site refinement").
 
-A site also has a noise s2 and an amplitude a of its own, chosen by the evidence of its rows given
-all others. With mu_0 and I + Lambda_0 the other sites' product,
-
-    Q            = y'R^-1 y + mu_0'(I + Lambda_0) mu_0 - mu'(I + Lambda) mu
-    log evidence = -1/2 [n log(2 pi a) + log|R| + log|I + Lambda| - log|I + Lambda_0| + Q / a].
+A site also has a noise s2 and an amplitude a of its own (``joining``).
 
 Measured on pol (16 sites, r = 480, no metric): RMSE .178 and NLL -.50, against .184 and -.34 where
 all sites' blocks enter one sum of their own, with one noise for all.
@@ -49,23 +45,24 @@ from edge_node.errors import NumericalError
 from edge_node.inference.features.blocks import Block, BlockTree, RowRange, first_blocks
 from edge_node.inference.features.nystrom import Arrays, Features
 from edge_node.inference.kernels.kernel import Kernel, kernel_from_json, kernel_to_json
-from edge_node.inference.messages.evidence import LEAST_RESIDUAL, NOISE_RANGE, Evidence
-from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
 from edge_node.inference.regression.calibration import Calibration
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
+from edge_node.inference.regression.joining import (
+    AROUND,
+    COARSE,
+    FINE,
+    WEIGHTING_ROUNDS,
+    Others,
+    other_kernel,
+    with_kernel,
+)
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.solved import BlockResidual, SolvedBlock
 from edge_node.inference.regression.student import RowPrecisions, mixture_costs
 
 __all__ = ["OwnRows", "Refinement", "local_refinement", "refine", "refine_alike"]
 
-_COARSE = tuple(8.0 ** (1 - i) for i in range(5))  # of the global posterior's noise: 8 to 1/512
-_FINE = (8**-0.5, 8**0.5)  # of the best so far
-_AROUND = (8**-0.5, 1.0, 8**0.5)  # of the noise before rows were weighted anew
-_ROUNDS = 3  # of weighting a site's rows by its own posterior, where targets are Student-t
-_PRIOR_ROWS = 20
-_ROWS_FOR_KERNEL = 50  # of a site: the evidence of fewer says little of how rough a function is
 _MOST_SOLVED = 8  # blocks, of 64 MB each at 2,000 rows, that are kept solved
 _solving = Lock()  # a daemon's queries come from several threads; one of them solves a block
 
@@ -102,6 +99,14 @@ class OwnRows:
             ]
         return cls(rows, tuple(blocks))
 
+    @classmethod
+    def together(
+        cls, rows: Rows, features: Features, *, precisions: RowPrecisions | None = None
+    ) -> Self:
+        """All rows in one block; none if there are no rows."""
+        count = sum(len(y) for _, y in rows)
+        return cls.of(rows, features, count, max(count, 1), precisions=precisions)
+
     @property
     def others(self) -> RowRange:
         """Those in no block."""
@@ -128,45 +133,29 @@ def refine(
     """
     features, precisions = posterior.features, posterior.precisions
     (alone,) = local_conditional(own.rows, features, [posterior.noise], precisions)
-    others = _Others.of(total.without(alone).message, posterior)
-    plain, _ = others.judged(alone, posterior.noise, amplitude=posterior.amplitude)
-    floor = NOISE_RANGE[0] * float(features.kernel.diagonal(own.blocks[0].inputs).mean())
+    others = Others.of(total.without(alone), alone, posterior)
 
     def best(
         blocks: Sequence[Block], left: Features, centre: float, *grids: Sequence[float]
     ) -> Posterior:
-        """The posterior of the likeliest noise; each of the grids lies around the best so far."""
-        tried: dict[float, Posterior] = {}
-        for factors in grids:
-            noises = [max(centre * factor, floor) for factor in factors]
-            found = local_refinement(blocks, own.others, features, noises, precisions, left=left)
-            for noise, statistics in zip(noises, found, strict=True):
-                with suppress(NumericalError):
-                    tried[noise] = others.with_site(statistics, noise, less=plain.log_evidence)
-            if not tried:
-                raise NumericalError("no noise explains this site's targets", where="evidence")
-            centre = max(tried, key=lambda noise: tried[noise].log_evidence)
-        return tried[centre]
+        def statistics(noises: Sequence[float]) -> Sequence[ConditionalStatistics]:
+            return local_refinement(blocks, own.others, features, noises, precisions, left=left)
+
+        return others.likeliest(statistics, centre, *grids)
 
     def likeliest(left: Features) -> tuple[Posterior, Features]:
-        return best(own.blocks, left, posterior.noise, _COARSE, _FINE), left
+        return best(own.blocks, left, posterior.noise, COARSE, FINE), left
 
     found = [likeliest(features)]
-    enough = sum(len(block.targets) for block in own.blocks) >= _ROWS_FOR_KERNEL
-    if enough and kernel is not None and kernel != features.kernel:
+    if other_kernel(kernel, features, sum(len(block.targets) for block in own.blocks)):
         with suppress(NumericalError):  # the shared kernel's residual is there
-            found.append(likeliest(_with_kernel(features, kernel)))
+            found.append(likeliest(with_kernel(features, kernel)))
     refined, left = max(found, key=lambda each: each[0].log_evidence)
     blocks = own.blocks
-    for _ in range(0 if precisions is None else _ROUNDS):
+    for _ in range(0 if precisions is None else WEIGHTING_ROUNDS):
         blocks = tuple(SolvedBlock.of(block, refined, left).weighted for block in blocks)
-        refined = best(blocks, left, refined.noise, _AROUND)
+        refined = best(blocks, left, refined.noise, AROUND)
     return Refinement(refined, blocks, left)
-
-
-def _with_kernel(features: Features, kernel: Kernel) -> Features:
-    """Another kernel's features of the same landmarks, in the same metric."""
-    return Features.build(kernel, features.landmarks, features.metric)
 
 
 def refine_alike(
@@ -189,63 +178,6 @@ def refine_alike(
     belief = (others.message * statistics.message).with_prior()
     moved = replace(like, mean=belief.mean, factor=belief.factor)
     return Refinement(moved, own.blocks, refinement.left)
-
-
-@dataclass(frozen=True)
-class _Others:
-    """What the other sites' rows say, for a site that joins them.
-
-    Attributes:
-        belief: I + Lambda_0 and its shift.
-        posterior: the global one.
-    """
-
-    belief: Gaussian
-    posterior: Posterior
-
-    @classmethod
-    def of(cls, message: Gaussian, posterior: Posterior) -> Self:
-        return cls(message.with_prior(), posterior)
-
-    def judged(
-        self, own: ConditionalStatistics, noise: float, *, amplitude: float | None = None
-    ) -> tuple[Evidence, Gaussian]:
-        """The evidence of own rows given the others', and the product of all messages.
-
-        An amplitude that isn't given is the best one, with the shared one as if seen in
-        ``_PRIOR_ROWS`` more rows, so that a site of a few rows doesn't trust them too far.
-        """
-        belief = self.belief * own.message
-        power = self.belief.shift @ self.belief.mean - belief.shift @ belief.mean
-        residual = max(own.quadratic + float(power), LEAST_RESIDUAL * own.quadratic)
-        if amplitude is None:
-            shared = self.posterior.amplitude
-            amplitude = (residual + _PRIOR_ROWS * shared) / (own.count + _PRIOR_ROWS)
-        volume = 2 * float(np.log(np.diag(belief.factor) / np.diag(self.belief.factor)).sum())
-        fit = own.count * np.log(2 * np.pi * amplitude) + residual / amplitude
-        log_evidence = float(-0.5 * (fit + volume + own.log_determinant))
-        return Evidence(log_evidence, noise, amplitude), belief
-
-    def with_site(self, own: ConditionalStatistics, noise: float, *, less: float) -> Posterior:
-        """The posterior with the site's own message.
-
-        Args:
-            own: the site's statistics for ``noise``.
-            noise: s2.
-            less: the evidence that the site's rows have in the global posterior. The global log
-                evidence, less this, plus that of ``own``, is that of all rows: what compares this
-                posterior with the global one.
-        """
-        evidence, belief = self.judged(own, noise)
-        return Posterior(
-            self.posterior.features,
-            belief.mean,
-            belief.factor,
-            evidence.amplitude,
-            noise,
-            self.posterior.log_evidence - less + evidence.log_evidence,
-            precisions=self.posterior.precisions,
-        )
 
 
 def local_refinement(
@@ -359,7 +291,7 @@ class Refinement:
         parts = zip(*(np.split(arrays[name], ends) for name in names), strict=True)
         blocks = tuple(Block(*part) for part in parts) if len(arrays["sizes"]) else ()
         kernel = kernel_from_json(arrays["kernel"].item())
-        left = None if kernel == features.kernel else _with_kernel(features, kernel)
+        left = None if kernel == features.kernel else with_kernel(features, kernel)
         return cls(Posterior.from_arrays(arrays, features), blocks, left)
 
 

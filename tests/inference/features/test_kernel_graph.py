@@ -82,9 +82,10 @@ def test_a_given_order_is_kept() -> None:
 def test_a_place_is_reached_if_it_is_as_near_as_rows_are_to_each_other() -> None:
     """All rows are, and a place far from all isn't."""
     rows = normal(5, 300, 3)
-    near = Neighbourhoods(rows, 10)
-    assert near.reached(rows).all()
-    assert not near.reached(np.full((1, 3), 30.0)).any()
-    assert near.reached(normal(6, 1000, 3)).mean() > 0.98
+    near = Neighbourhoods.of(rows, 10)
+    assert near(rows)[1].all()
+    assert not near(np.full((1, 3), 30.0))[1].any()
+    assert near(normal(6, 1000, 3))[1].mean() > 0.98
+    exact = Neighbourhoods.of(rows, 10, slack=0.0)(normal(6, 5, 3))[0]
     squares = squared_distances(normal(6, 5, 3), rows)
-    np.testing.assert_array_equal(near(normal(6, 5, 3), slack=0.0), squares.argsort(axis=1)[:, :10])
+    np.testing.assert_array_equal(exact, squares.argsort(axis=1)[:, :10])

@@ -84,7 +84,7 @@ def test_it_is_kept_on_disk(kernel: DenseKernel | None) -> None:
 @pytest.mark.parametrize("least", [60, 61])
 def test_few_rows_dont_choose(least: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the evidence would be higher: one row fewer than enough is too few."""
-    monkeypatch.setattr("edge_node.inference.regression.refinement._ROWS_FOR_KERNEL", least)
+    monkeypatch.setattr("edge_node.inference.regression.joining._ROWS_FOR_KERNEL", least)
     found = refine(*shared(), OwnRows.of([(X[OWN], Y[OWN])], SMOOTH, 60, 60), NTK)
     assert found.left is not None
     assert (found.left.kernel == NTK) is (least == 60)

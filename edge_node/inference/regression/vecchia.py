@@ -1,0 +1,248 @@
+"""A site's rows as one sparse model on top of the landmarks: the algebra of `graph_refinement`.
+
+What the landmarks leave of a site's rows has the covariance R = K - Psi Psi' + s2 I. A kernel graph
+joins each row i to neighbours N before it (``features.kernel_graph``), and in the place of R^-1 is
+
+    B'D^-1 B,      B_ij = -b_ij,   b_i = R_NN^-1 r_Ni,   D_i = R_ii - r_iN b_i
+
+(``features.conditionals``), so that each row's share of a Gaussian message is one term,
+
+    psi_i = (phi_i - sum_j b_ij phi_j) / sqrt(D_i),     t_i = (y_i - sum_j b_ij y_j) / sqrt(D_i)
+    Lambda = sum psi_i psi_i',   eta = sum psi_i t_i,   y'R^-1 y = sum t_i^2,   log|R| = sum log D_i
+
+(Vecchia 1988; with landmarks Gyger, Furrer & Sigrist 2025, a Vecchia-inducing-points full-scale
+approximation, in the form in which a row's noise is part of its conditional). No neighbours are
+FITC, and all rows before are PIC with one block. A new row x comes last, with its nearest of all:
+
+    q        = phi - sum_j b_j phi_j
+    mean     = phi'mu + sum_j b_j (y_j - phi_j'mu)
+    variance = a [D + q'(I + Lambda)^-1 q],          D without noise of x itself.
+
+Rows are taken some hundred at a time that lie near each other, so that they have neighbours in
+common. Features are computed for those alone, and the whole of Phi is never held.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from edge_node.arrays import Matrix, Vector
+from edge_node.inference.features.blocks import Block, halved
+from edge_node.inference.features.conditionals import (
+    Conditionals,
+    Covariances,
+    regress,
+    residual_covariances,
+)
+from edge_node.inference.features.kernel_graph import KernelGraph
+from edge_node.inference.features.nystrom import Features
+from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.numerics.distances import Indices
+from edge_node.inference.numerics.streaming import one_thread
+from edge_node.inference.numerics.symmetric import SymmetricSum
+from edge_node.inference.regression.conditional import ConditionalStatistics
+from edge_node.inference.regression.student import mixture_costs
+
+__all__ = ["JoinedRows", "SiteRows", "local_vecchia"]
+
+_TOGETHER = 512  # rows that lie near each other, at most
+_COVARIANCES_AT_ONCE = 1 << 20  # numbers: 8 MB, and enough for JAX to pay
+
+
+@dataclass(frozen=True)
+class SiteRows:
+    """A site's rows and the features under which they are joined.
+
+    Attributes:
+        rows: of the site, n of them, where the metric puts them.
+        features: phi.
+        left: the features psi that leave the residual process; phi's own or another kernel's.
+        Phi: the rows' phi (n, r); None: computed when needed.
+        Psi: their psi (n, r), as ``Phi``.
+    """
+
+    rows: Block
+    features: Features
+    left: Features
+    Phi: Matrix | None = None
+    Psi: Matrix | None = None
+
+    @classmethod
+    def of(cls, rows: Block, features: Features, left: Features | None = None) -> Self:
+        """Of rows that are where the metric puts them."""
+        return cls(rows, features.at_place(), (left or features).at_place())
+
+    def with_features(self) -> Self:
+        """The same, with all rows' features computed."""
+        Phi, Psi = self._features(self.rows.inputs)
+        return replace(self, Phi=Phi, Psi=Psi)
+
+    def joined(self, places: Matrix, neighbours: Indices) -> "JoinedRows":
+        """Rows at ``places`` (m, d) with their neighbours (m, k) among the site's; -1: none."""
+        used = np.unique(neighbours)
+        used = used[used >= 0]
+        Phi, Psi = self._features(places)
+        if self.Phi is None or self.Psi is None:
+            near_Phi, near_Psi = self._features(self.rows.inputs[used])
+        else:
+            near_Phi, near_Psi = self.Phi[used], self.Psi[used]
+        all_places = np.concatenate([self.rows.inputs[used], places])
+        all_Psi = np.concatenate([near_Psi, Psi])
+        local = np.where(neighbours >= 0, np.searchsorted(used, neighbours), -1)
+        covariances = residual_covariances(self.left, all_places, all_Psi)
+        return JoinedRows(used, local, near_Phi, Phi, covariances, self.rows.noise_shares[used])
+
+    def _features(self, places: Matrix) -> tuple[Matrix, Matrix]:
+        Phi = self.features(places)
+        return Phi, Phi if self.left.kernel == self.features.kernel else self.left(places)
+
+
+@dataclass(frozen=True)
+class JoinedRows:
+    """Some rows and their neighbours.
+
+    Attributes:
+        used: the site's rows (u,) that are neighbours.
+        neighbours: (m, k) of each row, among the ``used`` ones; -1 for none.
+        near: phi (u, r) of the used rows.
+        Phi: phi (m, r) of the rows themselves.
+        covariances: R without noise, of the used rows and then the rows themselves.
+        shares: noise of the used rows (u,), in units of s2.
+    """
+
+    used: Indices
+    neighbours: Indices
+    near: Matrix
+    Phi: Matrix
+    covariances: Covariances
+    shares: Vector
+
+    def regressions(self, noises: Sequence[float], own_shares: Vector) -> list[Conditionals]:
+        """The rows' regressions on their neighbours for each s2; ``own_shares`` (m,) of the noise
+        are the rows' own.
+        """
+        rows, columns = self.neighbours.shape
+        known, own = self.neighbours >= 0, len(self.used) + np.arange(rows)
+        together = np.column_stack([np.where(known, self.neighbours, own[:, None]), own])
+        shares = np.concatenate([self.shares, own_shares])
+        step = max(1, _COVARIANCES_AT_ONCE // (columns + 1) ** 2)
+        parts = [
+            self._some(together[some], known[some], noises, shares)
+            for some in (slice(start, start + step) for start in range(0, rows, step))
+        ]
+        return [
+            Conditionals(
+                np.concatenate([part.coefficients for part in each]),
+                np.concatenate([part.variances for part in each]),
+            )
+            for each in zip(*parts, strict=True)
+        ]
+
+    def _some(
+        self, together: Indices, known: NDArray[np.bool_], noises: Sequence[float], shares: Vector
+    ) -> list[Conditionals]:
+        C, ends = self.covariances(together), np.arange(together.shape[1])
+        found = []
+        for noise in noises:
+            noisy = C.copy()
+            noisy[:, ends, ends] += noise * shares[together]
+            found.append(regress(noisy, known))
+        return found
+
+    def prior_variance(self) -> Vector:
+        """What the landmarks leave of each row's variance (m,)."""
+        own = len(self.used) + np.arange(len(self.Phi))
+        return np.maximum(self.covariances(own[:, None])[:, 0, 0], 0.0)
+
+    def explained(self, coefficients: Matrix, of: Matrix) -> Matrix:
+        """sum_j b_ij v_j (m, q) of what each used row has, ``of`` (u, q)."""
+        known = self.neighbours >= 0
+        ends = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
+        parts = coefficients[known], self.neighbours[known], ends
+        found: Matrix = csr_array(parts, shape=(len(known), len(self.used))) @ of
+        return found
+
+
+def local_vecchia(
+    site: SiteRows, graph: KernelGraph, noises: Sequence[float], some: Indices | None = None
+) -> list[ConditionalStatistics]:
+    """The statistics of a site's rows for each s2 of ``noises``.
+
+    Args:
+        site: the rows.
+        graph: their neighbours.
+        noises: positive, in units of the amplitude.
+        some: the rows (m,) whose terms stand for all n, multiplied by n / m; None: all.
+    """
+    rows = np.arange(len(graph.order)) if some is None else some
+    groups = list(halved(site.rows.inputs, rows, _TOGETHER))
+    with one_thread() as threads, ThreadPoolExecutor(threads) as pool:
+        dealt = [groups[i::threads] for i in range(min(threads, len(groups)))]
+        parts = pool.map(lambda each: _of_groups(site, graph, noises, each), dealt)
+        totals = [_total(each) for each in zip(*parts, strict=True)]
+    scale = len(graph.order) / max(len(rows), 1)
+    costs = 0.0 if site.rows.shares is None else float(mixture_costs(site.rows.shares).sum())
+    return [total.statistics(len(graph.order), scale, costs) for total in totals]
+
+
+def _of_groups(
+    site: SiteRows, graph: KernelGraph, noises: Sequence[float], groups: Sequence[Indices]
+) -> list["_Terms"]:
+    sums = [_Terms(len(site.features.landmarks)) for _ in noises]
+    y, shares = site.rows.targets, site.rows.noise_shares
+    for rows in groups:
+        joined = site.joined(site.rows.inputs[rows], graph.neighbours[rows])
+        uncovered = float(joined.prior_variance().sum())
+        found = joined.regressions(noises, shares[rows])
+        for each, part in zip(sums, found, strict=True):
+            each.add(joined, part, y[rows], y[joined.used])
+            each.uncovered += uncovered
+    return sums
+
+
+class _Terms:
+    """The running sums of rows' terms for one s2."""
+
+    def __init__(self, size: int) -> None:
+        self._precision, self._shift = SymmetricSum(size), np.zeros(size)
+        self._quadratic, self._log_determinant, self.uncovered = 0.0, 0.0, 0.0
+
+    def add(self, joined: JoinedRows, found: Conditionals, y: Vector, near: Vector) -> None:
+        """Add rows with targets y (m,) and neighbours' targets ``near`` (u,)."""
+        root = np.sqrt(found.variances)
+        of = np.column_stack([joined.near, near])
+        explained = joined.explained(found.coefficients, of)
+        psi = (joined.Phi - explained[:, :-1]) / root[:, None]
+        t = (y - explained[:, -1]) / root
+        self._precision.add(psi)
+        self._shift += psi.T @ t
+        self._quadratic += float(t @ t)
+        self._log_determinant += float(np.log(found.variances).sum())
+
+    def merge(self, other: Self) -> None:
+        self._precision.merge(other._precision)
+        self._shift += other._shift
+        self._quadratic += other._quadratic
+        self._log_determinant += other._log_determinant
+        self.uncovered += other.uncovered
+
+    def statistics(self, count: int, scale: float, costs: float) -> ConditionalStatistics:
+        return ConditionalStatistics(
+            count,
+            scale * self._quadratic,
+            scale * self._log_determinant + costs,
+            scale * self.uncovered,
+            Gaussian(scale * self._precision.matrix(), scale * self._shift),
+        )
+
+
+def _total(parts: Sequence[_Terms]) -> _Terms:
+    first, *others = parts
+    for part in others:
+        first.merge(part)
+    return first
