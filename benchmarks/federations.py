@@ -12,6 +12,7 @@ from edge_node.config import (
     FederationSpec,
     LandmarkKind,
     ModelSpec,
+    SiteRefinement,
     Task,
     TimingSpec,
 )
@@ -36,7 +37,7 @@ def regression_spec(landmarks: int, nodes: int) -> FederationSpec:
             biases=(1.0,),
             landmark_kinds=(LandmarkKind.KMEANS,),
             metric_repetitions=0,
-            site_refinement=False,
+            site_refinement=SiteRefinement.NONE,
         ),
         timing=TimingSpec(heartbeat=0.5, liveness=60.0, settle=1.0, step=600.0),
         minimum_nodes=nodes,

@@ -36,6 +36,7 @@ from edge_node.config import (
     Level,
     ModelSpec,
     PrivacySpec,
+    SiteRefinement,
     Task,
     Which,
     load_spec,
@@ -79,7 +80,9 @@ class _Question:
             self.spec,
             data=msgspec.structs.replace(self.spec.data, columns=columns),
             model=msgspec.structs.replace(
-                self.spec.model, landmark_kinds=(LandmarkKind.AUTO,), site_refinement=False
+                self.spec.model,
+                landmark_kinds=(LandmarkKind.AUTO,),
+                site_refinement=SiteRefinement.NONE,
             ),
             privacy=None,
         )

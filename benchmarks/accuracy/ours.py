@@ -21,7 +21,7 @@ from benchmarks.accuracy.cases import Case
 from benchmarks.datasets import take
 from benchmarks.figures import Row
 from edge_node.arrays import Matrix
-from edge_node.config import FederationSpec, Task, Which
+from edge_node.config import FederationSpec, SiteRefinement, Task, Which
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import TangentMeshError
 from edge_node.model.model import Model
@@ -100,7 +100,7 @@ def learn_alone(spec: FederationSpec, part: Batch) -> Model | None:
 def _alone(case: Case) -> tuple[dict[str, Answers], Row]:
     if not set(case.test_owners) <= set(case.owners):
         return {}, {}
-    model = msgspec.structs.replace(case.setting.model, site_refinement=False)
+    model = msgspec.structs.replace(case.setting.model, site_refinement=SiteRefinement.NONE)
     spec = msgspec.structs.replace(case.spec, model=model)
     models = {owner: learn_alone(spec, part) for owner, part in case.parts.items()}
     unable = sum(model is None for model in models.values())

@@ -9,7 +9,7 @@ import tomli_w
 
 from edge_node.config.checks import check_node_config, check_spec
 from edge_node.config.node import NodeConfig
-from edge_node.config.spec import FederationSpec
+from edge_node.config.spec import FederationSpec, SiteRefinement
 from edge_node.errors import ConfigurationError
 
 __all__ = ["load_node_config", "load_spec", "parse_spec", "to_toml"]
@@ -63,6 +63,7 @@ def _read(path: Path) -> str:
 def _parse(text: str, kind: type[Config], where: str) -> Config:
     try:
         table: dict[str, Any] = tomllib.loads(text)
+        _refuse_old_words(table, where)
         return msgspec.convert(table, kind)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError("not valid TOML", where=where, found=str(error)) from error
@@ -70,3 +71,19 @@ def _parse(text: str, kind: type[Config], where: str) -> Config:
         raise ConfigurationError(
             str(error), where=where, remedy="Compare with the examples in deploy/"
         ) from error
+
+
+def _refuse_old_words(table: dict[str, Any], where: str) -> None:
+    """Raises ConfigurationError: a setting has a value that it could have before, and what to
+    write instead.
+    """
+    model = table.get("model")
+    found = model.get("site_refinement") if isinstance(model, dict) else None
+    if isinstance(found, bool):
+        raise ConfigurationError(
+            "`model.site_refinement` is no longer a boolean",
+            where=where,
+            expected=", ".join(f'"{each}"' for each in SiteRefinement),
+            found=str(found).lower(),
+            remedy=f'Write site_refinement = "{"auto" if found else "none"}"',
+        )

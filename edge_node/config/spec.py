@@ -24,6 +24,7 @@ __all__ = [
     "LandmarkKind",
     "Likelihood",
     "ModelSpec",
+    "SiteRefinement",
     "Task",
     "TimingSpec",
     "Which",
@@ -132,6 +133,20 @@ class LandmarkKind(enum.StrEnum):
     AUTO = "auto"
 
 
+class SiteRefinement(enum.StrEnum):
+    """How a site refines the shared posterior with its own rows.
+
+    In blocks of rows that lie close together, or by a graph of all rows (of a regression; of
+    classes it is blocks). ``auto``: blocks where one holds the whole site, else what the evidence
+    prefers.
+    """
+
+    NONE = "none"
+    BLOCKS = "blocks"
+    GRAPH = "graph"
+    AUTO = "auto"
+
+
 class Likelihood(enum.StrEnum):
     """How a regression's targets lie around the function; ``auto``: residuals choose.
 
@@ -224,7 +239,8 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     move_landmarks: int = 0  # sums of the bound's gradient that move landmarks and metric, at most
     newton_steps: int = 12  # at most; stops when converged. 0: label regression only
     distribution: Distribution = Distribution.AUTO  # survival: of the times
-    site_refinement: bool = True  # regression and classes: refine the posterior with own rows
+    site_refinement: SiteRefinement = SiteRefinement.AUTO  # regression and classes: with own rows
+    site_neighbours: int = 60  # rows that a row is joined to in a site's graph
     site_block_rows: int = 2000  # rows of a block, within which a site models how rows depend
     site_rows: int = 8000  # rows that a site keeps in all blocks, on disk beside the model
     seed: int = 0

@@ -34,6 +34,7 @@ from edge_node.estimators.sources import Target, check_width, counted_rows, dens
 from edge_node.estimators.tables import columns_of, is_frame, rows_of, rows_of_numbers, table_of
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.numerics.streaming import blas_threads
+from edge_node.inference.regression.graph_refinement import GraphRefinement
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.model.predictions import Predictions
@@ -68,7 +69,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         move_landmarks: int = 0,
         newton_steps: int = 12,
         distribution: str = "auto",
-        site_refinement: bool = True,
+        site_refinement: str = "auto",
+        site_neighbours: int = 60,
         site_block_rows: int = 2000,
         site_rows: int = 8000,
         seed: int = 0,
@@ -95,6 +97,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
         self.newton_steps = newton_steps
         self.distribution = distribution
         self.site_refinement = site_refinement
+        self.site_neighbours = site_neighbours
         self.site_block_rows = site_block_rows
         self.site_rows = site_rows
         self.seed = seed
@@ -308,7 +311,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no type
 def _sharing(model: Model, first: Model) -> Model:
     """A site's model, which shares with ``first`` the posterior that all sites have."""
     own, shared = model.refinement, first.posterior
-    if isinstance(own, Refinement):
+    if isinstance(own, Refinement | GraphRefinement):
         own = replace(own, posterior=replace(own.posterior, features=shared.features))
     elif own is not None and isinstance(shared, ClassPosterior):
         own = own.on(shared)

@@ -13,7 +13,14 @@ import msgspec
 import numpy as np
 from msgspec import inspect
 
-from edge_node.config import DataSpec, FederationSpec, KernelKind, ModelSpec, check_spec
+from edge_node.config import (
+    DataSpec,
+    FederationSpec,
+    KernelKind,
+    ModelSpec,
+    SiteRefinement,
+    check_spec,
+)
 from edge_node.errors import ConfigurationError
 from edge_node.estimators.errors import ParameterError, in_users_words
 
@@ -123,6 +130,8 @@ def _converted(name: str, value: Any, kind: Any, of: str) -> Any:
         return msgspec.convert(_plain(value), kind)
     except msgspec.ValidationError as error:
         right = _described(inspect.type_info(kind))
+        if kind is SiteRefinement and isinstance(value, bool):  # as it was
+            right += f"; {value} is now {'auto' if value else 'none'!r}"
         raise _wrong(name, f"must be {right}", value, of) from error
 
 

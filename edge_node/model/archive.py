@@ -14,7 +14,7 @@ from edge_node.security.files import write_atomically
 
 __all__ = ["FORMAT", "read_archive", "refusing_damage", "write_archive"]
 
-FORMAT = 5
+FORMAT = 6
 """The version of a model's archive."""
 
 

@@ -8,6 +8,7 @@ in a second archive beside it, and are for this site alone.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from edge_node.errors import DataError
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.refinement import ClassRefinement
 from edge_node.inference.likelihoods.posterior import LatentPosterior
+from edge_node.inference.regression.graph_refinement import GraphRefinement
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.answers import (
@@ -37,7 +39,15 @@ from edge_node.model.predictions import (
 from edge_node.model.provenance import Notes, Provenance
 from edge_node.security.files import remove
 
-__all__ = ["Model"]
+__all__ = ["Model", "OwnPosterior"]
+
+OwnPosterior: TypeAlias = Refinement | GraphRefinement | ClassRefinement
+"""What a site may hold on top of the posterior that all share."""
+
+_KINDS: Mapping[str, type[Refinement] | type[GraphRefinement]] = {
+    kind.kind: kind for kind in (Refinement, GraphRefinement)
+}
+"""A regression's, by what its archive says."""
 
 _MANY = 10  # rows of a class, as its share would have it, of which one should be predicted
 
@@ -55,7 +65,7 @@ class Model:
     encoder: Encoder
     posterior: Posterior | ClassPosterior | LatentPosterior
     provenance: Provenance
-    refinement: Refinement | ClassRefinement | None = None
+    refinement: OwnPosterior | None = None
     prefers_site: bool = False
     notes: Notes | None = None
 
@@ -111,14 +121,14 @@ class Model:
     def _answers(
         self,
         inputs: Matrix,
-        refinement: Refinement | ClassRefinement | None,
+        refinement: OwnPosterior | None,
         level: float,
         times: Sequence[float] = (),
         warnings: tuple[str, ...] = (),
     ) -> Predictions:
         """Predictions at encoded inputs (n, d)."""
         if isinstance(self.posterior, ClassPosterior):
-            assert not isinstance(refinement, Refinement)  # noqa: S101 - of the same task
+            assert not isinstance(refinement, Refinement | GraphRefinement)  # noqa: S101 - of the same task
             probabilities = (refinement or self.posterior).predict_proba(inputs)
             return ClassPredictions(self.data.classes, probabilities, warnings)
         if isinstance(self.posterior, LatentPosterior):
@@ -185,7 +195,7 @@ class Model:
             mean, variance = self.posterior.predict(inputs)
         return mean[:, None], np.sqrt(variance)[:, None]
 
-    def _answering(self, which: Which) -> Refinement | ClassRefinement | None:
+    def _answering(self, which: Which) -> OwnPosterior | None:
         """The refinement, if it is asked for or preferred; else None."""
         refinement = self.refinement
         if which is Which.SITE and refinement is None:
@@ -201,7 +211,7 @@ class Model:
         return refinement if which is Which.SITE or self.prefers_site else None
 
     def _observation(
-        self, inputs: Matrix, refinement: Refinement | None, level: float
+        self, inputs: Matrix, refinement: Refinement | GraphRefinement | None, level: float
     ) -> tuple[Vector, Vector, Vector]:
         """Mean and variance (n,) of new observations, in standardised units, and half the width
         (n,) of intervals of probability ``level``, in standard deviations.
@@ -266,7 +276,7 @@ class Model:
                 shared._check_answer(refinement)
         return replace(shared, refinement=refinement, prefers_site=prefers)
 
-    def _check_answer(self, refinement: Refinement | ClassRefinement | None) -> None:
+    def _check_answer(self, refinement: OwnPosterior | None) -> None:
         """Answer the average row: what has other shapes, or no numbers, can't. Raises ValueError,
         or whatever the answer does.
         """
@@ -292,7 +302,7 @@ def _site_path(path: Path) -> Path:
 
 def _read_refinement(
     path: Path, header: bytes, posterior: Posterior | ClassPosterior | LatentPosterior
-) -> tuple[Refinement | ClassRefinement | None, bool]:
+) -> tuple[OwnPosterior | None, bool]:
     """The site's part, if there is one and it belongs to the model with this header; and whether
     the site prefers it.
     """
@@ -304,4 +314,5 @@ def _read_refinement(
     prefers = bool(arrays["prefers_site"])
     if isinstance(posterior, ClassPosterior):
         return ClassRefinement.from_arrays(arrays, posterior), prefers
-    return Refinement.from_arrays(arrays, posterior.features), prefers
+    kind = _KINDS[arrays["kind"].item()]
+    return kind.from_arrays(arrays, posterior.features), prefers

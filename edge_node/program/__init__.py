@@ -32,6 +32,7 @@ from edge_node.inference.evaluation.explained import (
 )
 from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.calibration import HeldOutScores
+from edge_node.inference.regression.graph_refinement import GraphRefinement
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
@@ -203,7 +204,7 @@ class _Learnt:
     step: Step
     uncovered_share: float
     explained: Explained | None
-    refinement: Refinement | ClassRefinement | None = None
+    refinement: Refinement | GraphRefinement | ClassRefinement | None = None
     prefers_site: bool = False
 
 

@@ -6,7 +6,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_node.config import Column, DataSpec, FederationSpec, ModelSpec, SitePolicy, Task
+from edge_node.config import (
+    Column,
+    DataSpec,
+    FederationSpec,
+    ModelSpec,
+    SitePolicy,
+    SiteRefinement,
+    Task,
+)
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import CohortRefusedError
 from edge_node.model.model import Model
@@ -31,7 +39,11 @@ SPEC = FederationSpec(
     name="attacked",
     data=DATA,
     model=ModelSpec(
-        landmarks=40, depths=(1,), biases=(1.0,), metric_repetitions=0, site_refinement=False
+        landmarks=40,
+        depths=(1,),
+        biases=(1.0,),
+        metric_repetitions=0,
+        site_refinement=SiteRefinement.NONE,
     ),
 )
 OTHER = msgspec.structs.replace(SPEC, model=msgspec.structs.replace(SPEC.model, seed=1))

@@ -47,7 +47,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "infinity": ({"weight_variance": np.inf}, "must be positive. Got inf"),
     "a text for a number": ({"weight_variance": "2"}, "must be a float or None|None or a float"),
     "a boolean for an int": ({"seed": True}, "must be an int. Got True"),
-    "an int for a boolean": ({"site_refinement": 3}, "must be a bool. Got 3"),
+    "a boolean for a choice": (
+        {"site_refinement": True},
+        r"must be a str among .'none', 'blocks', 'graph', 'auto'.; True is now 'auto'. Got True",
+    ),
+    "an int for a choice": ({"site_refinement": 3}, "must be a str among"),
     "an image of another size": ({"image": (3, 3, 1)}, "must be height, width and channels"),
     "too small a floor": ({"min_rows_per_category": 1}, "must be at least 3"),
     "a text for a floor": ({"min_rows_per_category": "many"}, "must be an int. Got 'many'"),
@@ -148,7 +152,7 @@ def test_what_is_said_of_a_spec_is_said_of_parameters(said: str, understood: str
 
 def test_a_question_that_has_no_answer_is_a_value_error() -> None:
     """A posterior that isn't there."""
-    fitted = TangentMeshRegressor(landmarks=10, site_refinement=False).fit(X, y)
+    fitted = TangentMeshRegressor(landmarks=10, site_refinement="none").fit(X, y)
     with pytest.raises(InputError, match="this site holds no posterior of its own"):
         fitted.predict(X, which="site")
 

@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {
     "landmarks": 12,
     "depths": (1,),
     "biases": (1.0,),
-    "site_refinement": False,
+    "site_refinement": "none",
 }
 QUICK = SMALL | {"metric_repetitions": 1, "newton_steps": 4}
 X, y = load_diabetes(return_X_y=True, as_frame=True)

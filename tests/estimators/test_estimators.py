@@ -200,7 +200,7 @@ def test_many_rows_are_parts_of_a_source() -> None:
     random = np.random.default_rng(1)
     X = random.normal(size=(20_000, 2))
     y = np.sin(X[:, 0]) + 0.1 * random.normal(size=len(X))
-    shared = SMALL | {"site_refinement": False}
+    shared = SMALL | {"site_refinement": "none"}
     fitted = TangentMeshRegressor(**shared).fit(X, y, sites=np.arange(len(X)) % 2)
     assert fitted.model_.provenance.rows == 20_000
     assert fitted.score(X, y) > 0.8
@@ -397,7 +397,7 @@ def test_nothing_is_done_before_fit() -> None:
 def test_it_works_with_scikit_learns_tools() -> None:
     """A grid of NumPy numbers; sites that are routed through cross-validation."""
     X, y = REGRESSION
-    shared = TangentMeshRegressor(**SMALL | {"site_refinement": False})
+    shared = TangentMeshRegressor(**SMALL | {"site_refinement": "none"})
     grid = GridSearchCV(shared, {"landmarks": np.array([4, 20]), "depths": [(1,), [2]]}, cv=2)
     assert grid.fit(X, y).best_score_ > 0.3
     sites = np.arange(len(y)) % 3

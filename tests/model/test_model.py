@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_node.arrays import Matrix
-from edge_node.config import Task, Which
+from edge_node.config import SiteRefinement, Task, Which
 from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
 from edge_node.model.model import Model
@@ -143,7 +143,7 @@ def test_damage_is_refused_by_the_files_name(
 @pytest.mark.parametrize("task", [Task.REGRESSION, Task.CLASSIFICATION])
 def test_arrays_that_answer_nothing_are_damage(tmp_path: Path, task: Task, name: str) -> None:
     """Each array, with an entry more or one that is no number. The control: as it was written."""
-    spec = spec_for(task, landmarks=8, site_refinement=True)
+    spec = spec_for(task, landmarks=8, site_refinement=SiteRefinement.BLOCKS)
     rows = rows_for(spec, 90, 11)
     model = learn(spec, [part(rows, each) for each in np.split(np.arange(90), [40])])["node-00"]
     path = tmp_path / "model.npz"
@@ -174,7 +174,7 @@ def test_a_file_of_another_format_is_refused(models: list[Model], tmp_path: Path
         arrays["header"] = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
         np.savez(path, **arrays)
         if number == 2:
-            with pytest.raises(DataError, match="expected a model of format 5, found format 2"):
+            with pytest.raises(DataError, match="expected a model of format 6, found format 2"):
                 Model.load(path)
         else:
             Model.load(path)
@@ -202,7 +202,7 @@ def test_a_classifier_is_refined_as_a_regression_is(tmp_path: Path) -> None:
     """Sites share one posterior, answer by themselves if asked, and their rows stay in a file of
     their own.
     """
-    spec = spec_for(Task.CLASSIFICATION, 3, site_refinement=True)
+    spec = spec_for(Task.CLASSIFICATION, 3, site_refinement=SiteRefinement.BLOCKS)
     batch = rows_for(spec, 120, 5)
     one, other = learn(
         spec, [part(batch, rows) for rows in np.split(np.arange(120), [50])]
@@ -229,7 +229,7 @@ def test_a_classifier_is_refined_as_a_regression_is(tmp_path: Path) -> None:
 def test_refining_a_classifier_tells_nothing() -> None:
     """The same sums, and the same shared posterior, bit for bit."""
     found = []
-    for refines in (True, False):
+    for refines in (SiteRefinement.BLOCKS, SiteRefinement.NONE):
         spec = spec_for(Task.CLASSIFICATION, 3, site_refinement=refines)
         batch = rows_for(spec, 120, 5)
         parts = [part(batch, rows) for rows in np.array_split(np.arange(120), 3)]

@@ -11,6 +11,7 @@ from edge_node.config import (
     KernelKind,
     LandmarkKind,
     ModelSpec,
+    SiteRefinement,
     Task,
 )
 from edge_node.data.sources.source import Batch, MemorySource
@@ -41,7 +42,7 @@ SPEC = FederationSpec(
         landmark_kinds=(LandmarkKind.KMEANS,),
         min_rows_per_landmark=3,
         newton_steps=4,
-        site_refinement=False,  # a site that has seen four digits answers for these
+        site_refinement=SiteRefinement.NONE,  # a site that has seen four digits answers for these
     ),
 )
 

@@ -7,7 +7,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_node.config import Column, DataSpec, FederationSpec, KernelKind, ModelSpec, Task
+from edge_node.config import (
+    Column,
+    DataSpec,
+    FederationSpec,
+    KernelKind,
+    ModelSpec,
+    SiteRefinement,
+    Task,
+)
 from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.model.model import Model
 from edge_node.network.base import Network
@@ -36,7 +44,7 @@ def spec_for(task: Task = Task.REGRESSION, **changes: object) -> FederationSpec:
         "metric_repetitions": 1,
         "move_landmarks": MOVES,
         "newton_steps": 2,
-        "site_refinement": False,
+        "site_refinement": SiteRefinement.NONE,
     }
     model = ModelSpec(**(settings | changes))
     return FederationSpec(name="moves", data=data, model=model, minimum_rows=0)

@@ -19,6 +19,7 @@ from edge_node.config import (
     KernelKind,
     LandmarkKind,
     ModelSpec,
+    SiteRefinement,
     Task,
 )
 from edge_node.data.sources.source import Batch, MemorySource
@@ -48,7 +49,9 @@ def spec_for(task: Task, classes: int = 2, **model: object) -> FederationSpec:
         "landmarks": 15,
         "depths": (1, 2),
         "min_rows_per_landmark": 3,
-        "site_refinement": task is Task.REGRESSION,  # a classifier's takes seconds
+        "site_refinement": (  # a classifier's takes seconds
+            SiteRefinement.AUTO if task is Task.REGRESSION else SiteRefinement.NONE
+        ),
     }
     model_ = ModelSpec(**(settings_ | model))
     return FederationSpec(name="law", data=data, model=model_, minimum_rows=0)

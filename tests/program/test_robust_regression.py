@@ -12,6 +12,7 @@ from edge_node.config import (
     LandmarkKind,
     Likelihood,
     ModelSpec,
+    SiteRefinement,
     Task,
     Which,
 )
@@ -42,7 +43,7 @@ def spec(likelihood: Likelihood = Likelihood.AUTO) -> FederationSpec:
             landmarks=60,
             landmark_kinds=(LandmarkKind.GAUSSIAN,),
             metric_repetitions=1,
-            site_refinement=False,
+            site_refinement=SiteRefinement.NONE,
             likelihood=likelihood,
         ),
         minimum_rows=0,

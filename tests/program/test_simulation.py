@@ -17,6 +17,7 @@ from edge_node.config import (
     FederationSpec,
     LandmarkKind,
     ModelSpec,
+    SiteRefinement,
     Task,
 )
 from edge_node.data.sources.source import Batch, MemorySource
@@ -42,7 +43,7 @@ WIDE = FederationSpec(
         biases=(1.0,),
         metric_repetitions=1,
         landmark_kinds=(LandmarkKind.GAUSSIAN,),
-        site_refinement=False,
+        site_refinement=SiteRefinement.NONE,
     ),
     most_told=1000.0,
 )

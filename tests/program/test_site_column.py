@@ -6,7 +6,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task
+from edge_node.config import (
+    Column,
+    ColumnKind,
+    DataSpec,
+    FederationSpec,
+    ModelSpec,
+    SiteRefinement,
+    Task,
+)
 from edge_node.config.paths import NodePaths
 from edge_node.data.sources.source import batch_from_rows, open_source
 from edge_node.errors import DataError
@@ -30,7 +38,9 @@ def spec_of(task: Task) -> FederationSpec:
     """A federation that is told where rows are from."""
     classes = ("low", "high") if task is Task.CLASSIFICATION else ()
     data = DataSpec(task=task, target="y", columns=COLUMNS, classes=classes)
-    model = ModelSpec(landmarks=25, depths=(1,), metric_repetitions=0, site_refinement=False)
+    model = ModelSpec(
+        landmarks=25, depths=(1,), metric_repetitions=0, site_refinement=SiteRefinement.NONE
+    )
     return FederationSpec(name="clinics", data=data, model=model)
 
 

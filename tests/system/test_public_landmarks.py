@@ -13,6 +13,7 @@ from edge_node.config import (
     FederationSpec,
     LandmarkKind,
     ModelSpec,
+    SiteRefinement,
     Task,
     TimingSpec,
 )
@@ -40,7 +41,7 @@ SPEC = FederationSpec(
         public_landmarks_sha256=hashlib.sha256(PUBLIC.encode()).hexdigest(),
         depths=(1,),
         metric_repetitions=0,
-        site_refinement=False,
+        site_refinement=SiteRefinement.NONE,
     ),
     timing=TimingSpec(heartbeat=0.2, liveness=5.0, settle=0.5, step=60.0),
     most_told=20.0,  # ninety rows of two numbers may tell next to nothing

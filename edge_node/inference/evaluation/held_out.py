@@ -21,11 +21,16 @@ from numpy.typing import NDArray
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.inference.evaluation.loo import leave_one_out_predictions
 from edge_node.inference.features.blocks import RowRange
+from edge_node.inference.features.kernel_graph import random_order
 from edge_node.inference.messages.evidence import Evidence
 from edge_node.inference.numerics.hashing import row_hashes
 from edge_node.inference.numerics.streaming import blocks
 from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
+from edge_node.inference.regression.graph_refinement import (
+    GraphRefinement,
+    refine_by_graph_alike,
+)
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows, Refinement, refine_alike
 from edge_node.inference.regression.solved import SolvedBlock
@@ -35,12 +40,17 @@ __all__ = [
     "later_rows_global",
     "later_rows_refined",
     "left_out_global",
+    "left_out_joined",
     "left_out_refined",
 ]
 
 _SALT = 2  # the rows that are scored have nothing to do with other uses of the hash
 _QUARTERS = (1, 2)
 """The last quarter of a site's rows is predicted from those before it, and so is the third one."""
+
+_SHARES = 10  # a graph's rows are predicted from nine of ten
+_MOST_SHARES = 5  # of them are: for each a message is made again
+_MOST_JOINED = 2000  # of a graph's rows are predicted, about
 
 _MOST_SCORED = 1000  # rows of a quarter, evenly spaced: neighbours in time say nearly the same
 
@@ -123,6 +133,39 @@ def left_out_refined(refinement: Refinement, posterior: Posterior) -> tuple[Held
     return HeldOut.joined(refined), HeldOut.joined(plain)
 
 
+def left_out_joined(
+    refinement: GraphRefinement, rows: Rows, posterior: Posterior, total: ConditionalStatistics
+) -> tuple[HeldOut, HeldOut]:
+    """Some of a site's rows, predicted without a tenth of them that they are in: by a refinement
+    like the site's, and by the global posterior, each without itself.
+
+    A row's target takes part in its neighbours' terms, and in the choice of nothing else. So the
+    message is made again of the other nine tenths, or more where rows are many.
+
+    Args:
+        refinement: the site's; its noise and amplitude are taken.
+        rows: this node's, chunks (X (n, d), y (n,)).
+        posterior: the global one.
+        total: the statistics of all sites' rows that it is made of.
+    """
+    others, own = _others(rows, posterior, total), refinement.rows
+    order, here, refined, plain = random_order(own.inputs), posterior.at_place(), [], []
+    shares = max(_SHARES, -(-len(order) // _MOST_JOINED))
+    for i in range(min(_MOST_SHARES, max(1, _MOST_JOINED * shares // len(order)))):
+        held = order[i::shares]
+        kept = np.delete(np.arange(len(order)), held)
+        if not (len(held) and len(kept)):
+            continue
+        like = refine_by_graph_alike(refinement, others, own.some(kept)).at_place()
+        X, y = own.inputs[held], own.targets[held]
+        mean, variance, answered = like.predict(X)
+        found = HeldOut.of(y, mean, variance + like.noise_variance)
+        refined.append(_those(found, answered))
+        alone = HeldOut.of(y, *leave_one_out_predictions(X, y, here))
+        plain.append(_those(alone, answered))
+    return HeldOut.joined(refined), HeldOut.joined(plain)
+
+
 @dataclass(frozen=True)
 class _Quarter:
     """Some rows to be predicted, the rows of the site before them, and the statistics of all of
@@ -169,7 +212,7 @@ def later_rows_global(rows: Rows, posterior: Posterior, total: ConditionalStatis
 
 
 def later_rows_refined(
-    refinement: Refinement,
+    refinement: Refinement | GraphRefinement,
     rows: Rows,
     posterior: Posterior,
     total: ConditionalStatistics,
@@ -178,7 +221,7 @@ def later_rows_refined(
     size: int,
 ) -> tuple[HeldOut, HeldOut]:
     """Later rows of a site, predicted without these and still later ones: by a refinement like the
-    site's, and by the global posterior; only those for which a block answers.
+    site's, and by the global posterior; only those for which the site answers.
 
     Args:
         refinement: the site's; its noise and amplitude are taken.
@@ -188,19 +231,32 @@ def later_rows_refined(
         most: how many rows are kept in blocks.
         size: rows in a block at most.
     """
-    (own,) = local_conditional(rows, posterior.features, [posterior.noise], posterior.precisions)
-    others = total.without(own)
+    others, features = _others(rows, posterior, total), posterior.features
     refined, plain = [], []
+
+    def alike(earlier: Rows) -> Refinement | GraphRefinement:
+        precisions = posterior.precisions
+        if isinstance(refinement, GraphRefinement):
+            (kept,) = OwnRows.together(earlier, features, precisions=precisions).blocks
+            return refine_by_graph_alike(refinement, others, kept)
+        own = OwnRows.of(earlier, features, most, size, precisions=precisions)
+        return refine_alike(refinement, others, own)
+
     for quarter in _quarters(rows, posterior):
-        kept = OwnRows.of(
-            quarter.earlier, posterior.features, most, size, precisions=posterior.precisions
-        )
-        like = refine_alike(refinement, others, kept)
+        like = alike(quarter.earlier)
         mean, variance, answered = like.predict(quarter.X)
         found = HeldOut.of(quarter.y, mean, variance + like.noise_variance)
         refined.append(_those(found, answered))
         plain.append(_those(_predicted(_without(posterior, total, quarter), quarter), answered))
     return HeldOut.joined(refined), HeldOut.joined(plain)
+
+
+def _others(
+    rows: Rows, posterior: Posterior, total: ConditionalStatistics
+) -> ConditionalStatistics:
+    """The statistics of the other sites' rows."""
+    (own,) = local_conditional(rows, posterior.features, [posterior.noise], posterior.precisions)
+    return total.without(own)
 
 
 def _without(posterior: Posterior, total: ConditionalStatistics, quarter: _Quarter) -> Posterior:

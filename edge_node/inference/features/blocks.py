@@ -35,6 +35,11 @@ class Block:
         """Each row's noise (n,), in units of s2: ones unless targets are Student-t."""
         return np.ones(len(self.targets)) if self.shares is None else self.shares
 
+    def some(self, rows: Indices) -> Self:
+        """Those of its rows."""
+        shares = None if self.shares is None else self.shares[rows]
+        return type(self)(self.inputs[rows], self.targets[rows], shares)
+
     @cached_property
     def centre(self) -> Vector:
         """The rows' mean (d,)."""

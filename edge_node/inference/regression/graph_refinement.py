@@ -1,9 +1,15 @@
 """A site's own rows on top of the posterior that all share, without blocks.
 
 As ``refinement``, but with all of the site's rows in one sparse model (``vecchia``): each row
-depends on its nearest rows, wherever they lie, so that no neighbours are cut apart. What it takes
-grows with the rows, not with the square of a block's. Predictions take a place's nearest rows, and
-of the graph itself nothing is kept: it is made of the rows again whenever a message is.
+depends on its nearest rows, wherever they lie, so that no neighbours are cut apart, and what it
+takes grows with the rows and not with the square of a block's. Of the graph nothing is kept: it is
+made of the rows again whenever a message is.
+
+A prediction may know more of the rows around a place than a row's term of the message, for it is
+made once and not for each row. So it takes the thousand rows around (``features.regions``), and
+nearby places take the same ones: they are a block, solved once (``solved``). With fewer than a
+thousand rows it is exact but for the message. On kin40k (4 sites, 2,000 rows each) the RMSE is .251
+so, .293 with a place's 60 nearest rows, and .254 with blocks of 2,000.
 
 The noise and, if another one explains the rows better, the residual's kernel are chosen by the
 evidence of a random sample of the rows' terms, each the row's density given its neighbours. Then
@@ -12,7 +18,7 @@ one pass over all rows makes the message.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -21,12 +27,14 @@ from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
-from edge_node.inference.features.blocks import Block, halved
+from edge_node.inference.features.blocks import Block
 from edge_node.inference.features.kernel_graph import KernelGraph, Neighbourhoods
 from edge_node.inference.features.nystrom import Arrays, Features
+from edge_node.inference.features.regions import Regions
 from edge_node.inference.kernels.kernel import Kernel, kernel_from_json, kernel_to_json
-from edge_node.inference.numerics.blas import solve_rows
 from edge_node.inference.numerics.distances import Indices
+from edge_node.inference.numerics.recent import Recent
+from edge_node.inference.numerics.streaming import BLOCK_ROWS
 from edge_node.inference.regression.calibration import Calibration
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.joining import (
@@ -40,14 +48,14 @@ from edge_node.inference.regression.joining import (
 )
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows
+from edge_node.inference.regression.solved import SolvedBlock
 from edge_node.inference.regression.student import expected_precisions
 from edge_node.inference.regression.vecchia import SiteRows, local_vecchia
 
 __all__ = ["GraphRefinement", "refine_by_graph", "refine_by_graph_alike"]
 
 _JUDGED = 2000  # rows whose terms choose noise and kernel
-_TOGETHER = 512  # rows that are predicted at a time
-_MOST_KEPT = 1 << 23  # numbers of all rows' features that are kept for queries, 64 MB
+_MOST_SOLVED = 8  # regions, of 24 MB each with 1,000 landmarks, that are kept solved
 
 
 def refine_by_graph(
@@ -135,12 +143,19 @@ class GraphRefinement:
     rows: Block
     neighbours: int
     left: Features | None = None
+    _solved: Recent[SolvedBlock] = field(
+        default_factory=lambda: Recent(_MOST_SOLVED), init=False, repr=False, compare=False
+    )
 
     kind: ClassVar[str] = "graph"
 
     def calibrated(self, calibration: Calibration) -> Self:
         """With the spread that held-out rows show, where this one's is the model's own."""
         return replace(self, posterior=self.posterior.calibrated(calibration))
+
+    def at_place(self) -> Self:
+        """The same, for inputs that are where the metric puts them."""
+        return replace(self, posterior=self.posterior.at_place())
 
     @property
     def noise_variance(self) -> float:
@@ -154,59 +169,53 @@ class GraphRefinement:
         is from its own isn't answered for; there, both are NaN: the caller asks the posterior that
         all share.
         """
-        mean, variance = np.full(len(X), np.nan), np.full(len(X), np.nan)
         placed = self.posterior.features.place(X)
         near, answered = self._near(placed)
-        rows = np.flatnonzero(answered)
-        mean[rows], variance[rows] = self._at(placed[rows], near[rows])
+        mean, variance = self._at(X, np.where(answered, self._regions.of_row[near[:, 0]], -1))
         return mean, variance, answered
 
     @property
     def weighted(self) -> Block:
         """The rows, with each one's noise as what this posterior leaves of its target asks for.
 
-        E[e^2] of e = y - f(x), in units of a s2; a row is among its own neighbours here.
+        That is E[(y - f(x))^2] in units of a s2, of f given all rows, the row itself included.
         """
-        mean, variance = self._at(self.rows.inputs, self._near(self.rows.inputs)[0])
+        mean, variance = self.at_place()._at(self.rows.inputs, self._regions.of_row)
         squares = np.square(self.rows.targets - mean) + variance
         unit = self.posterior.amplitude * self.posterior.noise
         return replace(self.rows, shares=1.0 / expected_precisions(squares / unit))
 
-    def _at(self, places: Matrix, near: Indices) -> tuple[Vector, Vector]:
-        """Mean and variance (m,) at places (m, d) with neighbours (m, k), those together that lie
-        near each other.
-        """
-        mean, variance = np.empty(len(places)), np.empty(len(places))
-        for some in halved(places, np.arange(len(places)), _TOGETHER):
-            mean[some], variance[some] = self._together(places[some], near[some])
+    def _at(self, X: Matrix, regions: Indices) -> tuple[Vector, Vector]:
+        """Mean and variance (n,) at X (n, d), each in its region (n,); NaN where that is -1."""
+        mean, variance = np.full(len(X), np.nan), np.full(len(X), np.nan)
+        for region in np.unique(regions[regions >= 0]).tolist():
+            rows = np.flatnonzero(regions == region)
+            for some in np.array_split(rows, -(-len(rows) // BLOCK_ROWS)):
+                mean[some], variance[some] = self._solve(region).predict(X[some])
         return mean, variance
 
-    def _together(self, places: Matrix, near: Indices) -> tuple[Vector, Vector]:
-        posterior, joined = self.posterior, self._site.joined(places, near)
-        (found,) = joined.regressions([posterior.noise], np.zeros(len(places)))
-        errors = self.rows.targets[joined.used] - joined.near @ posterior.mean
-        of = np.column_stack([joined.near, errors])
-        explained = joined.explained(found.coefficients, of)
-        mean = joined.Phi @ posterior.mean + explained[:, -1]
-        open_ = np.ascontiguousarray(joined.Phi - explained[:, :-1])
-        solve_rows(posterior.factor, open_)
-        return mean, posterior.amplitude * (found.variances + np.vecdot(open_, open_))
+    def _solve(self, region: int) -> SolvedBlock:
+        """The region's surroundings, solved when first asked; the last ones asked are kept."""
+
+        def solved() -> SolvedBlock:
+            block = self.rows.some(self._regions.surroundings(region))
+            return SolvedBlock.of(block, self.posterior, self.left)
+
+        return self._solved(region, solved)
 
     @cached_property
     def _near(self) -> Neighbourhoods:
         return Neighbourhoods.of(self.rows.inputs, self.neighbours)
 
     @cached_property
-    def _site(self) -> SiteRows:
-        """The rows, with their features where these are small."""
-        site = SiteRows.of(self.rows, self.posterior.features, self.left)
-        small = len(self.rows.targets) * len(site.features.landmarks) <= _MOST_KEPT
-        return site.with_features() if small else site
+    def _regions(self) -> Regions:
+        return Regions.of(self.rows.inputs)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the features, which are the shared posterior's."""
         return {
             **self.posterior.weights_to_arrays(),
+            "kind": np.array(self.kind),
             "inputs": self.rows.inputs,
             "targets": self.rows.targets,
             "shares": self.rows.noise_shares,
@@ -224,14 +233,3 @@ class GraphRefinement:
         kernel = kernel_from_json(arrays["kernel"].item())
         left = None if kernel == features.kernel else with_kernel(features, kernel)
         return cls(Posterior.from_arrays(arrays, features), rows, neighbours, left)
-
-
-def hold_out(rows: Block, held: Indices) -> tuple[Block, Block]:
-    """Rows without those ``held``, and these."""
-    kept = np.ones(len(rows.targets), dtype=bool)
-    kept[held] = False
-    without, held_out = (
-        Block(rows.inputs[some], rows.targets[some], rows.noise_shares[some])
-        for some in (kept, ~kept)
-    )
-    return without, held_out

@@ -34,8 +34,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from threading import Lock
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +44,7 @@ from edge_node.errors import NumericalError
 from edge_node.inference.features.blocks import Block, BlockTree, RowRange, first_blocks
 from edge_node.inference.features.nystrom import Arrays, Features
 from edge_node.inference.kernels.kernel import Kernel, kernel_from_json, kernel_to_json
+from edge_node.inference.numerics.recent import Recent
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
 from edge_node.inference.regression.calibration import Calibration
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
@@ -64,7 +64,6 @@ from edge_node.inference.regression.student import RowPrecisions, mixture_costs
 __all__ = ["OwnRows", "Refinement", "local_refinement", "refine", "refine_alike"]
 
 _MOST_SOLVED = 8  # blocks, of 64 MB each at 2,000 rows, that are kept solved
-_solving = Lock()  # a daemon's queries come from several threads; one of them solves a block
 
 
 @dataclass(frozen=True)
@@ -223,9 +222,11 @@ class Refinement:
     posterior: Posterior
     blocks: tuple[Block, ...]
     left: Features | None = None
-    _solved: dict[int, SolvedBlock] = field(
-        default_factory=dict, init=False, repr=False, compare=False
+    _solved: Recent[SolvedBlock] = field(
+        default_factory=lambda: Recent(_MOST_SOLVED), init=False, repr=False, compare=False
     )
+
+    kind: ClassVar[str] = "blocks"
 
     def calibrated(self, calibration: Calibration) -> Self:
         """With the spread that held-out rows show, where this one's is the model's own."""
@@ -261,14 +262,8 @@ class Refinement:
 
     def _solve(self, index: int) -> SolvedBlock:
         """The block at ``index``, solved when it is first asked; the last ones asked are kept."""
-        with _solving:
-            solved = self._solved.pop(index, None)
-            if solved is None:
-                solved = SolvedBlock.of(self.blocks[index], self.posterior, self.left)
-            self._solved[index] = solved
-            if len(self._solved) > _MOST_SOLVED:
-                del self._solved[next(iter(self._solved))]
-            return solved
+        block = self.blocks[index]
+        return self._solved(index, lambda: SolvedBlock.of(block, self.posterior, self.left))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the features, which are the shared posterior's."""
@@ -276,6 +271,7 @@ class Refinement:
         width = self.posterior.features.landmarks.shape[1]
         return {
             **self.posterior.weights_to_arrays(),
+            "kind": np.array(self.kind),
             "sizes": np.array(sizes, dtype=np.int64),
             "inputs": np.concatenate([np.empty((0, width)), *(b.inputs for b in self.blocks)]),
             "targets": np.concatenate([np.empty(0), *(b.targets for b in self.blocks)]),

@@ -12,11 +12,7 @@ joins each row i to neighbours N before it (``features.kernel_graph``), and in t
 
 (Vecchia 1988; with landmarks Gyger, Furrer & Sigrist 2025, a Vecchia-inducing-points full-scale
 approximation, in the form in which a row's noise is part of its conditional). No neighbours are
-FITC, and all rows before are PIC with one block. A new row x comes last, with its nearest of all:
-
-    q        = phi - sum_j b_j phi_j
-    mean     = phi'mu + sum_j b_j (y_j - phi_j'mu)
-    variance = a [D + q'(I + Lambda)^-1 q],          D without noise of x itself.
+FITC, and all rows before are PIC with one block.
 
 Rows are taken some hundred at a time that lie near each other, so that they have neighbours in
 common. Features are computed for those alone, and the whole of Phi is never held.
@@ -24,7 +20,7 @@ common. Features are computed for those alone, and the whole of Phi is never hel
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -62,40 +58,27 @@ class SiteRows:
         rows: of the site, n of them, where the metric puts them.
         features: phi.
         left: the features psi that leave the residual process; phi's own or another kernel's.
-        Phi: the rows' phi (n, r); None: computed when needed.
-        Psi: their psi (n, r), as ``Phi``.
     """
 
     rows: Block
     features: Features
     left: Features
-    Phi: Matrix | None = None
-    Psi: Matrix | None = None
 
     @classmethod
     def of(cls, rows: Block, features: Features, left: Features | None = None) -> Self:
         """Of rows that are where the metric puts them."""
         return cls(rows, features.at_place(), (left or features).at_place())
 
-    def with_features(self) -> Self:
-        """The same, with all rows' features computed."""
-        Phi, Psi = self._features(self.rows.inputs)
-        return replace(self, Phi=Phi, Psi=Psi)
-
     def joined(self, places: Matrix, neighbours: Indices) -> "JoinedRows":
         """Rows at ``places`` (m, d) with their neighbours (m, k) among the site's; -1: none."""
         used = np.unique(neighbours)
         used = used[used >= 0]
-        Phi, Psi = self._features(places)
-        if self.Phi is None or self.Psi is None:
-            near_Phi, near_Psi = self._features(self.rows.inputs[used])
-        else:
-            near_Phi, near_Psi = self.Phi[used], self.Psi[used]
         all_places = np.concatenate([self.rows.inputs[used], places])
-        all_Psi = np.concatenate([near_Psi, Psi])
+        Phi, Psi = self._features(all_places)
         local = np.where(neighbours >= 0, np.searchsorted(used, neighbours), -1)
-        covariances = residual_covariances(self.left, all_places, all_Psi)
-        return JoinedRows(used, local, near_Phi, Phi, covariances, self.rows.noise_shares[used])
+        shares = self.rows.noise_shares[used]
+        covariances = residual_covariances(self.left, all_places, Psi)
+        return JoinedRows(used, local, Phi[: len(used)], Phi[len(used) :], covariances, shares)
 
     def _features(self, places: Matrix) -> tuple[Matrix, Matrix]:
         Phi = self.features(places)

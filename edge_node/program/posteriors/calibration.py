@@ -15,11 +15,13 @@ from edge_node.inference.evaluation.held_out import (
     later_rows_global,
     later_rows_refined,
     left_out_global,
+    left_out_joined,
     left_out_refined,
 )
 from edge_node.inference.evaluation.preference import prefers_own
 from edge_node.inference.regression.calibration import Calibration, HeldOutScores
 from edge_node.inference.regression.conditional import ConditionalStatistics
+from edge_node.inference.regression.graph_refinement import GraphRefinement
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.network.base import Network
@@ -72,7 +74,7 @@ async def agree_calibration(
 
 
 def calibrate_site(
-    refinement: Refinement,
+    refinement: Refinement | GraphRefinement,
     rows: Rows,
     posterior: Posterior,
     total: ConditionalStatistics,
@@ -80,7 +82,7 @@ def calibrate_site(
     shared: Calibration,
     model: ModelSpec,
     timed: bool,
-) -> tuple[Refinement, bool]:
+) -> tuple[Refinement | GraphRefinement, bool]:
     """A site's refinement with intervals of its own, and whether the site prefers it.
 
     It does unless held-out rows have a clearly better log score in the global posterior, after both
@@ -99,6 +101,8 @@ def calibrate_site(
         own, others = later_rows_refined(
             refinement, rows, posterior, total, most=model.site_rows, size=model.site_block_rows
         )
+    elif isinstance(refinement, GraphRefinement):
+        own, others = left_out_joined(refinement, rows, posterior, total)
     else:
         own, others = left_out_refined(refinement, posterior)
     calibration = Calibration.of(own.scores, shared)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edge_node.config import ModelSpec
+from edge_node.config import ModelSpec, SiteRefinement
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.rare_classes import ClassRows
 from edge_node.inference.classification.deviation import choose_deviation
@@ -30,7 +30,7 @@ def refined_classes(
         model: how many rows are kept, in blocks of what size.
         timed: whether rows come in the order of time, the latest first.
     """
-    if not model.site_refinement:
+    if model.site_refinement is SiteRefinement.NONE:
         return None, False
     models = _blocks(rows, posterior, model, model.site_block_rows)
     if not models:
