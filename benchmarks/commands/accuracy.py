@@ -16,7 +16,7 @@ from benchmarks.accuracy import (
 from benchmarks.figures import shortened
 from benchmarks.output import cells, command_line
 from edge_node import console
-from edge_node.config import SAFE_MOST_TOLD, ModelSpec
+from edge_node.config import SAFE_MOST_TOLD, ModelSpec, SiteRefinement
 
 
 @click.command()
@@ -37,6 +37,14 @@ from edge_node.config import SAFE_MOST_TOLD, ModelSpec
 @click.option("--landmarks", type=int, help="At most; as many as the rows allow if not given.")
 @click.option("--most-told", default=SAFE_MOST_TOLD, show_default=True, help="Numbers per cell.")
 @click.option("--block-rows", default=2000, show_default=True, help="Rows of a site's block.")
+@click.option(
+    "--refinement",
+    default="auto",
+    show_default=True,
+    type=click.Choice([each.value for each in SiteRefinement]),
+    help="How a site uses its own rows.",
+)
+@click.option("--neighbours", default=60, show_default=True, help="Of a row, in a site's graph.")
 @click.option("--moves", default=0, show_default=True, help="Of the landmarks, at most.")
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Go on with these results.")
 @click.option("--again", is_flag=True, help="Measure ours again, of other versions in the file.")
@@ -54,6 +62,8 @@ def accuracy(
     landmarks: int | None,
     most_told: float,
     block_rows: int,
+    refinement: str,
+    neighbours: int,
     moves: int,
     file: Path | None,
     again: bool,
@@ -75,6 +85,8 @@ def accuracy(
         model=ModelSpec(
             landmarks=landmarks or "auto",
             move_landmarks=moves,
+            site_refinement=SiteRefinement(refinement),
+            site_neighbours=neighbours,
             site_block_rows=block_rows,
             site_rows=max(8000, block_rows),
         ),

@@ -6,6 +6,7 @@ import click
 
 from benchmarks.cpu import measure_cpu
 from benchmarks.kernel import measure_kernel
+from benchmarks.joined import measure_joined
 from benchmarks.memory import measure_memory
 from benchmarks.output import cells, command_line, show
 from benchmarks.prediction import measure_prediction
@@ -65,6 +66,17 @@ def startup(landmarks: int, repeats: int, as_json: bool) -> None:
 def memory(rows: int, landmarks: int, as_json: bool) -> None:
     """Peak megabytes of a process that streams a file into its statistics, against 400."""
     show(measure_memory(rows, landmarks), as_json)
+
+
+@click.command()
+@click.option("--rows", default=1_000_000, show_default=True)
+@click.option("--landmarks", default=400, show_default=True)
+@click.option("--inputs", default=8, show_default=True, help="Four or more.")
+@click.option("--neighbours", default=60, show_default=True)
+@console.json_option
+def joined(rows: int, landmarks: int, inputs: int, neighbours: int, as_json: bool) -> None:
+    """Peak megabytes of a site that refines by its kernel graph, against 2,000, and seconds."""
+    show(measure_joined(rows, landmarks, inputs, neighbours), as_json)
 
 
 @click.command()

@@ -154,6 +154,16 @@ def test_as_many_landmarks_as_rows_allow_unless_a_ceiling_is_given() -> None:
         parse_spec(GOOD + '[model]\nlandmarks = "many"\n')
 
 
+@pytest.mark.parametrize(("old", "new"), [("true", "auto"), ("false", "none")])
+def test_a_setting_that_was_a_boolean_says_what_to_write(old: str, new: str) -> None:
+    """And what it says is read."""
+    text = f"{GOOD}[model]\nsite_refinement = {old}\n"
+    with pytest.raises(ConfigurationError, match=rf'site_refinement = "{new}"'):
+        parse_spec(text)
+    again = parse_spec(text.replace(old, f'"{new}"'))
+    assert again.model.site_refinement == new
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     """Settings that aren't given are left out, also of columns and policies: TOML has no null."""
     node = NodeConfig(name="a", data="rows.csv", listen="", advertise="")

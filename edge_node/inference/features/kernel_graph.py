@@ -37,6 +37,7 @@ _FIRST = 512  # rows that are compared pair by pair
 _GROWTH = 1.25  # of the part of the order that a tree holds
 _SPARE = 8  # rows that are looked for besides
 _NUMBERS_AT_ONCE = 1 << 21  # of a search's results, 16 MB
+_ROUNDING = 1e-12  # of a place: a matrix product's rounding depends on the rows beside it
 _MEASURED = 4000  # rows whose neighbourhoods are measured
 _SLACK = 1.0
 """Share by which a row that a search leaves out may be nearer than one it has found."""
@@ -100,7 +101,8 @@ class Neighbourhoods:
         order = random_order(places)
         some = places[order[:: -(-len(order) // _MEASURED)]]
         others = min(most + 1, len(places))  # a row is its own nearest
-        return replace(found, reach=float(_nearest(found._tree, some, others, slack)[0].max()))
+        longest = float(_nearest(found._tree, some, others, slack)[0].max())
+        return replace(found, reach=longest + _ROUNDING * (longest + float(np.abs(places).max())))
 
     def __call__(self, X: Matrix) -> tuple[Indices, NDArray[np.bool_]]:
         """The rows (m, k) nearest to each place of X (m, d), nearest first, and whether the place

@@ -1,5 +1,7 @@
 """Rows that took no part in what predicts them: against learning without them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,11 +11,14 @@ from edge_node.inference.evaluation.held_out import (
     later_rows_global,
     later_rows_refined,
     left_out_global,
+    left_out_joined,
     left_out_refined,
 )
 from edge_node.inference.features.blocks import Block
+from edge_node.inference.features.kernel_graph import random_order
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
+from edge_node.inference.regression.graph_refinement import refine_by_graph, refine_by_graph_alike
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows, Refinement, refine, refine_alike
 from edge_node.inference.regression.student import RowPrecisions
@@ -85,6 +90,72 @@ def test_the_global_scores_of_a_blocks_rows_are_those_of_the_rows(metric: Matrix
 def _after(blocks: tuple[Block, ...], rest: Rows) -> Rows:
     """Rows of which those in blocks come first."""
     return [*((block.inputs, block.targets) for block in blocks), *rest]
+
+
+@pytest.mark.parametrize("neighbours", [5, 59])
+def test_a_graphs_row_is_predicted_without_its_own_target(neighbours: int) -> None:
+    """Its error changes as the target does, and nobody else's that is held out with it: neither
+    its neighbours' terms nor the others' message have the target. Otherwise they would.
+    """
+    rows = [(X[OWN], Y[OWN])]
+    found = refine_by_graph(SHARED, TOTAL, OwnRows.together(rows, FEATURES), neighbours)
+    refined, plain = left_out_joined(found, rows, SHARED, TOTAL)
+    assert len(refined) == len(plain) >= 25
+    y, moved = found.rows.targets, random_order(found.rows.inputs)[0]
+    changed = np.where(np.arange(60) == moved, y + 3.0, y)
+    others_y = replace(found, rows=replace(found.rows, targets=changed))
+    again, _ = left_out_joined(others_y, rows, SHARED, TOTAL)
+    first = slice(0, 4)  # rows that are held out with it, itself the first
+    expected = refined.errors[first] + 3.0 * (np.arange(4) == 0)
+    np.testing.assert_allclose(again.errors[first], expected, rtol=1e-9)
+    np.testing.assert_allclose(again.deviations, refined.deviations, rtol=1e-9)
+    assert (np.abs(again.errors[6:] - refined.errors[6:]) > 1e-6).any()
+
+
+def test_a_graphs_scores_are_those_of_the_dense_model() -> None:
+    """With all neighbours: as if the rows had never been there, and global ones as blocks' are."""
+    rows = [(X[OWN], Y[OWN])]
+    found = refine_by_graph(SHARED, TOTAL, OwnRows.together(rows, FEATURES), 60)
+    refined, plain = left_out_joined(found, rows, SHARED, TOTAL)
+    own, others = found.rows, TOTAL.without(statistics(rows))
+    held = random_order(own.inputs)[::10]
+    kept = own.some(np.delete(np.arange(60), held))
+    block = Refinement(found.posterior, (kept,))
+    like = refine_alike(block, others, OwnRows([(kept.inputs, kept.targets)], (kept,)))
+    mean, variance = like._solve(0).predict(own.inputs[held])
+    spread, error = np.sqrt(variance + like.noise_variance), own.targets[held] - mean
+    assert len(refined) == len(plain)
+    for ours, width in zip(refined.errors[:4], refined.deviations[:4], strict=True):
+        (place,) = np.flatnonzero(np.isclose(error, ours, rtol=1e-6))
+        assert width == pytest.approx(spread[place], rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_graph_of_few_rows_is_scored_by_few_or_none(count: int) -> None:
+    """No error, and no score from nothing."""
+    rows = [(X[:count], Y[:count])]
+    total = TOTAL.without(statistics([(X[OWN], Y[OWN])])) + statistics(rows)
+    posterior = shared(total)
+    found = refine_by_graph(posterior, total, OwnRows.together(rows, FEATURES), 5)
+    refined, plain = left_out_joined(found, rows, posterior, total)
+    assert len(refined) == len(plain) <= count
+    later, _ = later_rows_refined(found, rows, posterior, total, most=0, size=1)
+    assert np.isfinite(later.deviations).all()
+
+
+def test_a_graph_predicts_later_rows_from_all_earlier_ones() -> None:
+    """Of those near enough."""
+    rows = [(X[OWN], Y[OWN])]
+    found = refine_by_graph(SHARED, TOTAL, OwnRows.together(rows, FEATURES), 10)
+    refined, plain = later_rows_refined(found, rows, SHARED, TOTAL, most=0, size=1)
+    others = TOTAL.without(statistics(rows))
+    expected = []
+    for held, first in ((slice(0, 15), 15), (slice(15, 30), 30)):
+        (kept,) = OwnRows.together([(X[first:60], Y[first:60])], FEATURES).blocks
+        mean, _, answered = refine_by_graph_alike(found, others, kept).predict(X[held])
+        expected.append((Y[held] - mean)[answered])
+    np.testing.assert_allclose(refined.errors, np.concatenate(expected), rtol=1e-9)
+    assert 0 < len(refined) == len(plain) <= 30
 
 
 def test_later_rows_are_predicted_from_earlier_ones() -> None:
