@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.features.kernel_graph import KernelGraph
+from edge_node.inference.features.kernel_graph import KernelGraph, Neighbours
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.numerics.distances import Indices, Stack
 
@@ -70,7 +70,7 @@ class Conditionals:
 
 
 def _of_rows(
-    rows: Indices, neighbours: Indices, covariances: Covariances, noises: Vector
+    rows: Indices, neighbours: Neighbours, covariances: Covariances, noises: Vector
 ) -> Conditionals:
     together = np.column_stack([np.where(neighbours >= 0, neighbours, rows[:, None]), rows])
     C = covariances(together)

@@ -20,7 +20,7 @@ than one it has found.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,10 @@ from edge_node.arrays import Matrix
 from edge_node.inference.numerics.distances import Indices, squared_distances
 from edge_node.inference.numerics.hashing import row_hashes
 
-__all__ = ["KernelGraph", "Neighbourhoods", "random_order"]
+__all__ = ["KernelGraph", "Neighbourhoods", "Neighbours", "random_order"]
+
+Neighbours: TypeAlias = NDArray[np.int32]
+"""Numbers of rows (n, k); -1 for none. There are many of them, so they are short."""
 
 _SALT = 3  # the order has nothing to do with other uses of the hash
 _FIRST = 512  # rows that are compared pair by pair
@@ -54,7 +57,7 @@ class KernelGraph:
     """
 
     order: Indices
-    neighbours: Indices
+    neighbours: Neighbours
 
     @classmethod
     def of(
@@ -71,8 +74,9 @@ class KernelGraph:
         order = random_order(places) if order is None else order
         most = max(min(most, len(places) - 1), 0)
         found = _earlier(np.ascontiguousarray(places[order]), most, slack)
-        neighbours = np.empty_like(found)
-        neighbours[order] = np.where(found >= 0, order[found], -1)
+        neighbours, rows = np.empty_like(found), order.astype(np.int32)
+        for some in _some(0, len(found), most):  # the whole at once would take as much again
+            neighbours[order[some]] = np.where(found[some] >= 0, rows[found[some]], -1)
         return cls(order, neighbours)
 
 
@@ -121,9 +125,9 @@ def random_order(places: Matrix) -> Indices:
     return np.argsort(row_hashes(places, _SALT), kind="stable")
 
 
-def _earlier(places: Matrix, most: int, slack: float) -> Indices:
+def _earlier(places: Matrix, most: int, slack: float) -> Neighbours:
     """The nearest rows (n, k) among those before each of ``places`` (n, d); -1: there are fewer."""
-    found = np.full((len(places), most), -1, dtype=np.intp)
+    found = np.full((len(places), most), -1, dtype=np.int32)
     first = min(len(places), max(_FIRST, 2 * most))
     found[:first] = _earlier_of_few(places[:first], most)
     for start, stop in _parts(first, len(places)):

@@ -35,7 +35,7 @@ from edge_node.inference.features.conditionals import (
     regress,
     residual_covariances,
 )
-from edge_node.inference.features.kernel_graph import KernelGraph
+from edge_node.inference.features.kernel_graph import KernelGraph, Neighbours
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.numerics.distances import Indices
@@ -69,13 +69,14 @@ class SiteRows:
         """Of rows that are where the metric puts them."""
         return cls(rows, features.at_place(), (left or features).at_place())
 
-    def joined(self, places: Matrix, neighbours: Indices) -> "JoinedRows":
+    def joined(self, places: Matrix, neighbours: Neighbours) -> "JoinedRows":
         """Rows at ``places`` (m, d) with their neighbours (m, k) among the site's; -1: none."""
         used = np.unique(neighbours)
         used = used[used >= 0]
         all_places = np.concatenate([self.rows.inputs[used], places])
         Phi, Psi = self._features(all_places)
-        local = np.where(neighbours >= 0, np.searchsorted(used, neighbours), -1)
+        local = np.searchsorted(used, neighbours)
+        local = np.where(neighbours >= 0, local, -1)
         shares = self.rows.noise_shares[used]
         covariances = residual_covariances(self.left, all_places, Psi)
         return JoinedRows(used, local, Phi[: len(used)], Phi[len(used) :], covariances, shares)

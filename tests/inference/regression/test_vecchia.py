@@ -48,7 +48,7 @@ def test_all_rows_before_give_the_message_of_one_block(
 
 def test_no_neighbours_give_the_message_of_each_row_by_itself() -> None:
     """FITC."""
-    graph = KernelGraph(np.arange(90), np.empty((90, 0), dtype=np.intp))
+    graph = KernelGraph(np.arange(90), np.empty((90, 0), dtype=np.int32))
     found = local_vecchia(SiteRows.of(ROWS, FEATURES), graph, NOISES)
     for ours, theirs in zip(found, local_conditional([(X, Y)], FEATURES, NOISES), strict=True):
         assert_same(ours, theirs)
