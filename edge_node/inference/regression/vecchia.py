@@ -71,12 +71,12 @@ class SiteRows:
 
     def joined(self, places: Matrix, neighbours: Neighbours) -> "JoinedRows":
         """Rows at ``places`` (m, d) with their neighbours (m, k) among the site's; -1: none."""
-        used = np.unique(neighbours)
+        used = np.unique(neighbours).astype(np.intp)
         used = used[used >= 0]
         all_places = np.concatenate([self.rows.inputs[used], places])
         Phi, Psi = self._features(all_places)
         local = np.searchsorted(used, neighbours)
-        local = np.where(neighbours >= 0, local, -1)
+        local[neighbours < 0] = -1
         shares = self.rows.noise_shares[used]
         covariances = residual_covariances(self.left, all_places, Psi)
         return JoinedRows(used, local, Phi[: len(used)], Phi[len(used) :], covariances, shares)
