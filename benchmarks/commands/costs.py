@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from benchmarks.cpu import measure_cpu
-from benchmarks.kernel import measure_kernel
 from benchmarks.joined import measure_joined
+from benchmarks.kernel import measure_kernel
 from benchmarks.memory import measure_memory
 from benchmarks.output import cells, command_line, show
 from benchmarks.prediction import measure_prediction

@@ -74,7 +74,8 @@ def earlier_neighbours(field: Field, places: Matrix) -> Indices:
             found=str(n),
             remedy="Take fewer neighbours",
         )
-    return KernelGraph.of(places, field.neighbours, order=np.arange(n), slack=0.0).neighbours
+    graph = KernelGraph.of(places, field.neighbours, order=np.arange(n), slack=0.0)
+    return graph.neighbours.astype(np.intp)
 
 
 def graph_of(fleet: Fleet) -> FactorGraph:
