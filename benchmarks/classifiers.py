@@ -8,8 +8,9 @@
 
 A site that has a single class answers with class shares, by the rule of succession. Sets are the
 four hospitals; Beijing's twelve stations (PM2.5 above 75, a sample of each station's rows, which
-``beijing-later`` judges by the last year); the small sets, spread over four nodes by k-means; and
-made ones: Friedman's function at six sites, each of which adds a linear function of its own, of
+``beijing-later`` judges by the last year); the small sets, spread over four nodes by k-means;
+``kin40k-halves`` and ``protein-halves``, whose classes are the target's halves, at four such nodes;
+and made ones: Friedman's function at six sites, each of which adds a linear function of its own, of
 which ``friedman-0`` has nothing.
 """
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks import hospitals
 from benchmarks.accuracy import allowance_for, learn, learn_alone
-from benchmarks.datasets import load, take
+from benchmarks.datasets import Problem, load, take
 from benchmarks.figures import Row
 from edge_node.arrays import Matrix
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task, Which
@@ -204,9 +205,13 @@ def _beijing(data: Path, split: int, *, later: bool) -> Case:
 
 def _small(data: Path, split: int, *, name: str) -> Case:
     """One of the small sets, over nodes by k-means."""
+    return _spread(load(name, data), split)
+
+
+def _spread(problem: Problem, split: int) -> Case:
+    """Over nodes by k-means."""
     from sklearn.cluster import KMeans
 
-    problem = load(name, data)
     rows, X = problem.splits[split], np.nan_to_num(problem.batch.numeric)
     mean, deviation = X[rows.train].mean(axis=0), X[rows.train].std(axis=0)
     X = (X - mean) / np.where(deviation > 0, deviation, 1.0)
@@ -217,6 +222,18 @@ def _small(data: Path, split: int, *, name: str) -> Case:
     )
     own = [take(problem.batch, each) for each in (rows.train, rows.test)]
     return Case(problem.data, own[0], train, own[1], test)
+
+
+def _halves(data: Path, split: int, *, name: str) -> Case:
+    """Whether a large set's target is above the median of the rows to learn from, at four sites."""
+    problem = load(name, data)
+    rows, target = problem.splits[split], problem.batch.target
+    assert target is not None  # noqa: S101 - as read
+    above = (target > np.median(target[rows.train])).astype(np.float64)
+    schema = msgspec.structs.replace(
+        problem.data, task=Task.CLASSIFICATION, classes=("low", "high")
+    )
+    return _spread(replace(problem, data=schema, batch=replace(problem.batch, target=above)), split)
 
 
 def _friedman(_: Path, split: int, *, deviation: float, rows: int, sites: int) -> Case:
@@ -247,6 +264,7 @@ CASES: Mapping[str, Callable[[Path, int], Case]] = {
     "beijing": partial(_beijing, later=False),
     "beijing-later": partial(_beijing, later=True),
     **{name: partial(_small, name=name) for name in _SMALL},
+    **{f"{name}-halves": partial(_halves, name=name) for name in ("kin40k", "protein")},
     "friedman-0": partial(_friedman, deviation=0.0, rows=300, sites=6),
     "friedman-.5": partial(_friedman, deviation=0.5, rows=300, sites=6),
     "friedman-.5-few": partial(_friedman, deviation=0.5, rows=60, sites=10),
