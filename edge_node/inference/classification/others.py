@@ -45,13 +45,18 @@ class Others:
             Phi: those rows' features; the posterior is made of all of them.
             gradient: of their likelihood (n, q), in W's eigenbasis, under the shared posterior.
         """
+        return cls.without(posterior, Phi.T @ Phi, Phi.T @ gradient)
+
+    @classmethod
+    def without(cls, posterior: ClassPosterior, own_gram: Matrix, pull: Matrix) -> Self:
+        """Without rows of which the sums are known, G_B (r, r) and Gamma_B (r, q)."""
         q = posterior.approximation
         R, w, a = q.contrasts.vectors, q.contrasts.values, q.amplitude
         V = q.gram.vectors
-        gram = (V * q.gram.values) @ V.T - Phi.T @ Phi
+        gram = (V * q.gram.values) @ V.T - own_gram
         left = Eigenbasis.of(gram)
         mean = q.mean @ R
-        shift = gram @ mean * w + mean / a - Phi.T @ gradient
+        shift = gram @ mean * w + mean / a - pull
         variances = a / (1.0 + a * np.outer(left.values, w))
         V = left.vectors
         return cls(V @ (variances * (V.T @ shift)), variances, V)

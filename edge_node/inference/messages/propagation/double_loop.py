@@ -27,13 +27,17 @@ Both are kept: devices have neighbours only, and everybody else has sums. Measur
 thousand variables (`python -m benchmarks propagation`, docs/results.md): 16 conjugate steps of one
 message a slot, against 85 local ones of nine or more.
 
+Who knows more of a graph than messages do may give an inner of his own (`Inner`), as a classifier's
+graph does, whose rows have an order (`classification.graph_prior`). Whatever it is, the outer loop
+decides what is an answer.
+
 A curvature p'A p <= 0 met on the way proves that A isn't positive definite, and ends the run by its
 name. It isn't a test of A: a right-hand side that has nothing along such a p may be solved.
 """
 
 from dataclasses import replace
 from enum import Enum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -56,7 +60,7 @@ from edge_node.inference.messages.propagation.walks import (
     walks,
 )
 
-__all__ = ["Outer", "double_loop", "loaded"]
+__all__ = ["Inner", "Outer", "double_loop", "loaded"]
 
 _RATE = 0.8  # theta
 _POWER_STEPS = 20
@@ -65,6 +69,13 @@ _CONJUGATE_STEPS = 1  # of messages: more save outer steps, but cost more than t
 _LOCAL_STEPS = 9  # of messages: theta^10 = .1 of an error is left
 _MOST_INNER = 500
 _SETTLED, _SETTLING = 1e-10, 300  # of variances
+
+
+class Inner(Protocol):
+    """A linear function that is like A^-1."""
+
+    def means(self, shift: Matrix, steps: int) -> Matrix:
+        """From what is left of h (n, d, q) to a correction (n, d, q), in so many steps."""
 
 
 class Outer(Enum):
@@ -78,6 +89,7 @@ def double_loop(
     graph: FactorGraph,
     outer: Outer = Outer.CONJUGATE,
     *,
+    inner: Inner | None = None,
     tolerance: float = 1e-10,
     most_steps: int = 10_000,
 ) -> Solution:
@@ -89,6 +101,7 @@ def double_loop(
     Args:
         graph: A and h; columns are solved side by side.
         outer: how to correct.
+        inner: what corrects; None: messages on the loaded graph.
         tolerance: of the residual |A x - h| / |h|, in every column.
         most_steps: of the outer loop.
 
@@ -97,9 +110,11 @@ def double_loop(
         PropagationError: A isn't positive definite (INDEFINITE), the steps are used up, or
             rounding keeps the residual from falling (NOT_CONVERGED).
     """
-    settled = settle(loaded(graph))
+    settled = settle(loaded(graph)) if inner is None else None
     run = {Outer.CONJUGATE: _conjugate, Outer.LOCAL: _local}[outer]
-    mean, steps, inner = run(graph, settled, tolerance, most_steps)
+    corrects = inner or settled
+    assert corrects is not None  # noqa: S101 - one of both is there
+    mean, steps, sent = run(graph, corrects, tolerance, most_steps)
     residual = graph.residual(mean)
     if not residual <= 2 * tolerance:
         raise PropagationError(
@@ -109,7 +124,7 @@ def double_loop(
             found=f"a residual of {residual:.1e} after {steps} outer steps",
             remedy="Allow more steps or a larger residual: the system may be too ill-conditioned",
         )
-    messages = (settled.steps + inner + steps) * graph.slots
+    messages = ((settled.steps if settled else 0) + sent + steps) * graph.slots
     covariance = _covariance(graph, settled)
     return Solution(
         mean,
@@ -148,7 +163,7 @@ _Run: TypeAlias = tuple[Matrix, int, int]
 """The mean (n, d, q), how many outer steps, and how many inner steps of all columns."""
 
 
-def _local(graph: FactorGraph, settled: Settled, tolerance: float, most_steps: int) -> _Run:
+def _local(graph: FactorGraph, settled: Inner, tolerance: float, most_steps: int) -> _Run:
     """Corrections as they come. Where an error rises, inner steps are doubled."""
     h, inner, total = graph.total_shift, _LOCAL_STEPS, 0
     x, r, step = np.zeros_like(h), h, 0
@@ -163,7 +178,7 @@ def _local(graph: FactorGraph, settled: Settled, tolerance: float, most_steps: i
     return x, step, total
 
 
-def _conjugate(graph: FactorGraph, settled: Settled, tolerance: float, most_steps: int) -> _Run:
+def _conjugate(graph: FactorGraph, settled: Inner, tolerance: float, most_steps: int) -> _Run:
     """Flexible conjugate gradients, column by column."""
     h = graph.total_shift
     x, r = np.zeros_like(h), h
@@ -184,12 +199,12 @@ def _conjugate(graph: FactorGraph, settled: Settled, tolerance: float, most_step
     return x, step, step * _CONJUGATE_STEPS
 
 
-def _covariance(graph: FactorGraph, settled: Settled) -> Matrix:
+def _covariance(graph: FactorGraph, settled: Settled | None) -> Matrix:
     """Of plain messages on the graph, if they settle."""
     try:
         return settle(graph, tolerance=_SETTLED, most_steps=_SETTLING).covariance
     except PropagationError:
-        return settled.covariance
+        return (settled or settle(loaded(graph))).covariance
 
 
 def _dots(a: Matrix, b: Matrix) -> Vector:

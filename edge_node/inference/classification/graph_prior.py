@@ -1,0 +1,227 @@
+"""A classifier's prior for all of a site's rows, on the graph of their nearest neighbours.
+
+What others leave of a contrast at a site's rows is N(Phi M, C) with (`others`, `refinement`)
+
+    C = Phi S Phi' + a (K - Phi Phi') + b K + c.
+
+Dense, its factor costs the cube of the rows. Vecchia's approximation regresses each row on its k
+nearest among those before it in the kernel graph's order, so that the precision B'D^-1 B is sparse
+(Vecchia 1988; `features.conditionals`). We take it of the latent contrasts, as Zilber & Katzfuss
+(2021, section 3) do: the labels' Gaussian factors then stand on the diagonal and change at every
+step, while regressions stay. And we take it of the whole C, of what all share included: neighbours
+pass that on, so there is no variable that all rows are joined to.
+
+The mean of prior times factors solves (B'D^-1 B + W)(g - m) = shift - W m, on a graph of one
+variable and one factor a row, the observation 0 = x_i - b_i'x_N + N(0, D_i). Plain messages find it
+at some sites and diverge at others, where rows are nearly copies: so does the double loop
+(`messages.propagation.double_loop`). Its inner is one pass up and one pass down the rows' order,
+
+    (B' (D^-1 + W) B)^-1,
+
+exact where W is small or B the identity (Kuendig & Sigrist 2024, "VADU"). Messages on the loaded
+graph are the other one; of 13,246 rows of protein they took 428 outer steps, the two passes 37.
+
+Variances are those of messages, whose precisions always settle on such graphs (Du, Ma, Wu, Kar &
+Moura 2018). They are approximate: of 3,000 rows of kin40k, k = 30, .69 to 1.24 times the exact ones
+of the same precision in 90 % of rows. The rows' factors, which are all that is kept, hardly notice:
+the dense bound with them is lower by .0001 nats a row than the best one. Each row's conditional on
+its neighbours' factors alone was no rival: its variances are 1.3 to 6 times too large, since labels
+say little each, and many together.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import SuperLU, splu
+
+from edge_node.arrays import Matrix, Vector
+from edge_node.inference.classification.dense import Marginals, Sites
+from edge_node.inference.features.conditionals import Conditionals
+from edge_node.inference.features.kernel_graph import KernelGraph
+from edge_node.inference.kernels.kernel import Kernel
+from edge_node.inference.messages.propagation.double_loop import double_loop
+from edge_node.inference.messages.propagation.factors import Observations
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.numerics.distances import Indices, Stack
+
+__all__ = ["GraphPosterior", "GraphPrior", "SiteCovariance"]
+
+_OWN = 1e-4
+"""Each row's own share of its prior variance: copies of a row may differ by as much."""
+
+_TOLERANCE = 1e-6
+"""Of the mean's residual."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Up and down the rows' order: (B'(D^-1 + W) B)^-1.
+
+    Attributes:
+        order: (n,), the first row first.
+        factor: B in that order, which is lower triangular.
+        variances: 1 / (1 / D + W) in that order (n,).
+    """
+
+    order: Indices
+    factor: SuperLU
+    variances: Vector
+
+    def means(self, shift: Matrix, _: int) -> Matrix:
+        """From shifts (n, 1, q) to means (n, 1, q)."""
+        up = self.factor.solve(np.ascontiguousarray(shift[self.order, 0]), trans="T")
+        means = np.empty_like(shift)
+        means[self.order, 0] = self.factor.solve(up * self.variances[:, None])
+        return means
+
+
+@dataclass(frozen=True)
+class SiteCovariance:
+    """C of each contrast, between places of which the features are known.
+
+    Attributes:
+        kernel: k.
+        amplitude: a.
+        deviation: b.
+        constant: c.
+        variances: of what others leave of U (r, q), along the features' axes.
+    """
+
+    kernel: Kernel
+    amplitude: float
+    deviation: float
+    constant: float
+    variances: Matrix
+
+    def within(self, places: Stack, turned: Stack, contrast: int) -> Stack:
+        """Between all of each of places (g, m, d), turned features (g, m, r): (g, m, m)."""
+        weights = self.variances[:, contrast] - self.amplitude
+        C = self.kernel.within(places)
+        C *= self.amplitude + self.deviation
+        C += (turned * weights) @ turned.transpose(0, 2, 1)
+        C += self.constant
+        return C
+
+    def diagonal(self, places: Matrix, turned: Matrix) -> Matrix:
+        """Of each of places (n, d): (n, q)."""
+        own = (self.amplitude + self.deviation) * self.kernel.diagonal(places) + self.constant
+        return own[:, None] + np.square(turned) @ (self.variances - self.amplitude)
+
+
+@dataclass(frozen=True)
+class GraphPosterior:
+    """What the rows' factors make of a prior on the graph.
+
+    Attributes:
+        marginals: of the rows.
+        divergence: from the prior, nats; its part of the mean, (g - m)'B'D^-1 B (g - m) / 2. By
+            what volumes differ isn't known on a graph.
+    """
+
+    marginals: Marginals
+    divergence: float
+
+
+@dataclass(frozen=True)
+class GraphPrior:
+    """N(mean_j, (B_j'D_j^-1 B_j)^-1) of the contrasts of n rows, each by itself.
+
+    Attributes:
+        mean: (n, q).
+        graph: each row's neighbours.
+        conditionals: b and D, one a contrast.
+    """
+
+    mean: Matrix
+    graph: KernelGraph
+    conditionals: tuple[Conditionals, ...]
+
+    @classmethod
+    def of(
+        cls,
+        mean: Matrix,
+        covariance: SiteCovariance,
+        places: Matrix,
+        turned: Matrix,
+        neighbours: int,
+    ) -> Self:
+        """Join each row to its nearest ones.
+
+        Args:
+            mean: of the contrasts (n, q).
+            covariance: C.
+            places: the rows (n, d), where the metric puts them.
+            turned: their features (n, r).
+            neighbours: k.
+        """
+        graph = KernelGraph.of(places, neighbours)
+        own = _OWN * covariance.diagonal(places, turned)
+
+        def regressed(contrast: int) -> Conditionals:
+            def between(rows: Indices) -> Stack:
+                return covariance.within(places[rows], turned[rows], contrast)
+
+            return Conditionals.of(graph, between, own[:, contrast])
+
+        return cls(mean, graph, tuple(regressed(j) for j in range(mean.shape[1])))
+
+    def times(self, sites: Sites) -> GraphPosterior:
+        """Prior and factors. Raises PropagationError: the engine has no answer."""
+        shift = sites.shift - sites.precision * self.mean
+        moves, variance = np.empty_like(shift), np.empty_like(shift)
+        for j in range(shift.shape[1]):
+            W = sites.precision[:, j]
+            graph = self.product(j, shift[:, j], W)
+            found = double_loop(graph, inner=self._passes(j, W), tolerance=_TOLERANCE)
+            moves[:, j], variance[:, j] = found.mean[:, 0, 0], found.covariance[:, 0, 0]
+        return GraphPosterior(Marginals(self.mean + moves, variance), 0.5 * self._squares(moves))
+
+    def product(self, contrast: int, shift: Vector, precision: Vector) -> FactorGraph:
+        """The graph whose mean solves (B'D^-1 B + W) x = shift (n,), W the diagonal (n,)."""
+        each, rows = self.conditionals[contrast], np.arange(len(shift))
+        family = Observations(
+            np.column_stack([rows, self.graph.neighbours]),
+            np.column_stack([np.ones(len(rows)), -each.coefficients])[..., None, None],
+            np.zeros((len(rows), 1, 1)),
+            _numbers(each.variances),
+        )
+        return FactorGraph(_numbers(precision), _numbers(shift), (family,))
+
+    def _passes(self, contrast: int, precision: Vector) -> Passes:
+        each, order = self.conditionals[contrast], self.graph.order
+        return Passes(
+            order,
+            self._factors[contrast],
+            1.0 / (1.0 / each.variances[order] + precision[order]),
+        )
+
+    @cached_property
+    def _factors(self) -> tuple[SuperLU, ...]:
+        """B of each contrast: unit triangular, so that its factors are itself and the identity."""
+        order, neighbours = self.graph.order, self.graph.neighbours
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        rows, slots = np.nonzero(neighbours >= 0)
+        ends = place[rows], place[neighbours[rows, slots]]
+        found = []
+        for each in self.conditionals:
+            below = sparse.csc_array((-each.coefficients[rows, slots], ends), shape=2 * order.shape)
+            B = sparse.csc_array(below + sparse.eye_array(len(order)))
+            found.append(splu(B, permc_spec="NATURAL", diag_pivot_thresh=0.0))
+        return tuple(found)
+
+    def _squares(self, moves: Matrix) -> float:
+        """x'B'D^-1 B x, added over the contrasts of ``moves`` (n, q)."""
+        total = 0.0
+        for x, each in zip(moves.T, self.conditionals, strict=True):
+            left = x - np.vecdot(each.coefficients, x[self.graph.neighbours])
+            total += float(left @ (left / each.variances))
+        return total
+
+
+def _numbers(values: Vector) -> Stack:
+    """As matrices (n, 1, 1)."""
+    return values[:, None, None]
