@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ from edge_node.inference.features.blocks import Block, BlockTree
 from edge_node.inference.features.nystrom import Arrays, check_finite
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
 
-__all__ = ["BlockModel", "ClassRefinement"]
+__all__ = ["BlockModel", "ClassRefinement", "shares_variance"]
 
 _SHARES_VARIANCE = 1.0  # c, logits squared; ecoli's log loss at sites of few classes: .53, not .61
 
@@ -99,7 +99,7 @@ class BlockModel:
     def prior(self, deviation: float) -> Prior:
         """Of the rows' contrasts, for a deviation of variance b k + c."""
         Phi, a = self.covered[0], self.posterior.approximation.amplitude
-        own = (a + deviation) * self.kernel - a * (Phi @ Phi.T) + _shares_variance(deviation)
+        own = (a + deviation) * self.kernel - a * (Phi @ Phi.T) + shares_variance(deviation)
         turned = self.others.turned(Phi)
         covariances = ((turned * v) @ turned.T + own for v in self.others.variances.T)
         return Prior(Phi @ self.others.mean, tuple(covariances))
@@ -109,7 +109,7 @@ class BlockModel:
         return fit(self.prior(deviation), self.labels, self.shared)
 
 
-def _shares_variance(deviation: float) -> float:
+def shares_variance(deviation: float) -> float:
     """c, for b = ``deviation``."""
     return _SHARES_VARIANCE if deviation > 0 else 0.0
 
@@ -148,9 +148,9 @@ class _SolvedBlock:
         Phi, uncovered = features.covered(X)
         own, _ = self.model.covered
         across = (a + self.deviation) * features.kernel(self.model.block.inputs, X)
-        across += _shares_variance(self.deviation) - a * (own @ Phi.T)
+        across += shares_variance(self.deviation) - a * (own @ Phi.T)
         left = a * uncovered + self.deviation * features.prior_variance(X)
-        left += _shares_variance(self.deviation)
+        left += shares_variance(self.deviation)
         mine, theirs = others.turned(own), others.turned(Phi)
         mean, variance = Phi @ others.mean, np.empty((len(X), len(self.factors)))
         for j, L in enumerate(self.factors):
@@ -176,6 +176,8 @@ class ClassRefinement:
     models: tuple[BlockModel, ...]
     sites: tuple[Sites, ...]
     deviation: float
+
+    kind: ClassVar[str] = "blocks"
     _solved: dict[int, _SolvedBlock] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -230,6 +232,7 @@ class ClassRefinement:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the shared posterior."""
         return {
+            "kind": np.array(self.kind),
             "sizes": np.array([len(each.told) for each in self.models], dtype=np.int64),
             "inputs": np.concatenate([each.block.inputs for each in self.models]),
             "targets": np.concatenate([each.block.targets for each in self.models]),
