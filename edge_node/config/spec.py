@@ -136,9 +136,8 @@ class LandmarkKind(enum.StrEnum):
 class SiteRefinement(enum.StrEnum):
     """How a site refines the shared posterior with its own rows.
 
-    In blocks of rows that lie close together, or by a graph of all rows (of a regression; of
-    classes it is blocks). ``auto``: blocks where one holds the whole site, else what the evidence
-    prefers.
+    In blocks of rows that lie close together, or by a graph of all rows. ``auto``: blocks where one
+    holds the whole site; else what the evidence prefers for a regression, and a graph for classes.
     """
 
     NONE = "none"

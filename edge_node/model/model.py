@@ -18,6 +18,7 @@ from edge_node.config import DataSpec, Task, Which
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
+from edge_node.inference.classification.graph_refinement import ClassGraphRefinement
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.refinement import ClassRefinement
 from edge_node.inference.likelihoods.posterior import LatentPosterior
@@ -41,13 +42,18 @@ from edge_node.security.files import remove
 
 __all__ = ["Model", "OwnPosterior"]
 
-OwnPosterior: TypeAlias = Refinement | GraphRefinement | ClassRefinement
+OwnPosterior: TypeAlias = Refinement | GraphRefinement | ClassRefinement | ClassGraphRefinement
 """What a site may hold on top of the posterior that all share."""
 
 _KINDS: Mapping[str, type[Refinement] | type[GraphRefinement]] = {
     kind.kind: kind for kind in (Refinement, GraphRefinement)
 }
 """A regression's, by what its archive says."""
+
+_CLASS_KINDS: Mapping[str, type[ClassRefinement] | type[ClassGraphRefinement]] = {
+    kind.kind: kind for kind in (ClassRefinement, ClassGraphRefinement)
+}
+"""A classification's."""
 
 _MANY = 10  # rows of a class, as its share would have it, of which one should be predicted
 
@@ -133,7 +139,7 @@ class Model:
             return ClassPredictions(self.data.classes, probabilities, warnings)
         if isinstance(self.posterior, LatentPosterior):
             return self._through_likelihood(self.posterior, inputs, level, times, warnings)
-        assert not isinstance(refinement, ClassRefinement)  # noqa: S101 - of the same task
+        assert not isinstance(refinement, ClassRefinement | ClassGraphRefinement)  # noqa: S101 - of the same task
         mean, variance, widths = self._observation(inputs, refinement, level)
         mean, deviation = self.encoder.unscale(mean, np.sqrt(variance))
         half_width = widths * deviation
@@ -313,6 +319,7 @@ def _read_refinement(
         return None, False
     prefers = bool(arrays["prefers_site"])
     if isinstance(posterior, ClassPosterior):
-        return ClassRefinement.from_arrays(arrays, posterior), prefers
+        of_classes = _CLASS_KINDS[arrays["kind"].item()]
+        return of_classes.from_arrays(arrays, posterior), prefers
     kind = _KINDS[arrays["kind"].item()]
     return kind.from_arrays(arrays, posterior.features), prefers

@@ -24,7 +24,6 @@ from edge_node.data.sources.source import Batch, Source
 from edge_node.data.sums.census import Census
 from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.refinement import ClassRefinement
 from edge_node.inference.evaluation.explained import (
     Explained,
     explained_classes,
@@ -32,10 +31,8 @@ from edge_node.inference.evaluation.explained import (
 )
 from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.calibration import HeldOutScores
-from edge_node.inference.regression.graph_refinement import GraphRefinement
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.inference.regression.refinement import Refinement
-from edge_node.model.model import Model
+from edge_node.model.model import Model, OwnPosterior
 from edge_node.network.base import Network
 from edge_node.program.encoding import agree_census
 from edge_node.program.features.candidates import Candidate, agree_fits
@@ -204,7 +201,7 @@ class _Learnt:
     step: Step
     uncovered_share: float
     explained: Explained | None
-    refinement: Refinement | GraphRefinement | ClassRefinement | None = None
+    refinement: OwnPosterior | None = None
     prefers_site: bool = False
 
 

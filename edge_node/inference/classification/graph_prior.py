@@ -72,7 +72,8 @@ class Passes:
 
     def means(self, shift: Matrix, _: int) -> Matrix:
         """From shifts (n, 1, q) to means (n, 1, q)."""
-        up = self.factor.solve(np.ascontiguousarray(shift[self.order, 0]), trans="T")
+        ordered: Matrix = shift[self.order, 0]
+        up: Matrix = self.factor.solve(ordered, trans="T")  # type: ignore[call-overload] # SciPy's
         means = np.empty_like(shift)
         means[self.order, 0] = self.factor.solve(up * self.variances[:, None])
         return means

@@ -5,10 +5,10 @@ is a prior for them on their kernel graph (`graph_prior`); natural-gradient step
 Gaussian factor, which is its label as a number that was measured with noise: shift / precision,
 with variance 1 / precision.
 
-At a place, we condition on the factors of k rows, with the whole covariance between them. Which ones
-decides more than how many. We take those whose residual, what landmarks leave of the kernel, is most
-correlated with the place's, among four times as many that are nearest. Predictions so are local in
-what all share, too. Test log loss at a site of kin40k and of protein, above or below the median, of
+At a place, we condition on the factors of k rows, with the whole covariance between them. Which
+ones decides more than how many. We take those whose residual, what landmarks leave of the kernel,
+is most correlated with the place's, among four times as many that are nearest. Predictions so are
+local in what all share, too. Test log loss at a site of kin40k and of protein, above or below the median, of
 3,000 rows each, k = 30 (`tests/inference/classification/test_class_graph.py` has the laws):
 
     all rows at once, dense                            .187   .379
@@ -21,7 +21,6 @@ far say less of a site's function than it thinks. Fitted factors themselves come
 graph.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -30,110 +29,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix
-from edge_node.inference.classification.dense import Labels, Marginals, Sites, fit
-from edge_node.inference.classification.graph_prior import GraphPrior, SiteCovariance
-from edge_node.inference.classification.others import Others, coordinates
+from edge_node.inference.classification.dense import Marginals, Sites
+from edge_node.inference.classification.graph_prior import SiteCovariance
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.refinement import shares_variance
+from edge_node.inference.classification.site_classes import SiteClasses
 from edge_node.inference.features.blocks import Block, halved
 from edge_node.inference.features.conditionals import regress
 from edge_node.inference.features.kernel_graph import Neighbourhoods
 from edge_node.inference.features.nystrom import Arrays, check_finite
 from edge_node.inference.numerics.distances import Indices
 
-__all__ = ["ClassGraphRefinement", "SiteClasses"]
+__all__ = ["ClassGraphRefinement"]
 
 _CANDIDATES = 4  # times k rows that are nearest, of which k are most correlated
-_JOINED = 30
-"""Rows that a row is joined to in its graph, at most. Twice as many take twice the time, and the
-factors that are found with them predict as well."""
-
 _TOGETHER = 256  # places that are predicted at a time
-_ROWS_AT_ONCE = 4096  # whose features are summed
 _LEAST_LEFT = 1e-9  # of k(x, x), below which landmarks leave a row nothing to be correlated with
-
-
-@dataclass(frozen=True)
-class SiteClasses:
-    """All of a site's rows, and what others say of them.
-
-    Attributes:
-        posterior: the shared one.
-        rows: the site's; targets are class indices.
-        told: which of them (n,) the shared posterior is made of.
-    """
-
-    posterior: ClassPosterior
-    rows: Block
-    told: NDArray[np.bool_]
-
-    @cached_property
-    def labels(self) -> Labels:
-        """The rows' likelihood, in W's eigenbasis."""
-        basis = self.posterior.approximation.contrasts.vectors
-        return Labels.of(self.rows.targets, self.posterior.offsets, basis)
-
-    @cached_property
-    def others(self) -> Others:
-        """What the rows of all others say of U."""
-        gram, pull = 0.0, 0.0
-        for rows in self._parts(np.flatnonzero(self.told)):
-            Phi, uncovered = self._covered(rows)
-            shared, labels = coordinates(self.posterior, Phi, uncovered), self.labels.of_rows(rows)
-            gram = gram + Phi.T @ Phi
-            pull = pull + Phi.T @ labels.gradient(labels.averages(shared))
-        if not self.told.any():
-            (size, outputs) = self.posterior.approximation.mean.shape
-            gram, pull = np.zeros((size, size)), np.zeros((size, outputs))
-        return Others.without(self.posterior, np.asarray(gram), np.asarray(pull))
-
-    def turned(self, rows: Indices) -> Matrix:
-        """Features (m, r) of some rows, in the basis of what others leave."""
-        return self.others.turned(self._covered(rows)[0])
-
-    def covariance(self, deviation: float) -> SiteCovariance:
-        """What others leave between places, for a deviation of variance b k + c."""
-        return SiteCovariance(
-            self.posterior.features.kernel,
-            self.posterior.approximation.amplitude,
-            deviation,
-            shares_variance(deviation),
-            self.others.variances,
-        )
-
-    def fit(self, deviation: float, neighbours: int) -> Sites:
-        """The rows' factors. Memory: n (r + some ten times k) numbers.
-
-        Raises:
-            PropagationError: a system of the whole site can't be solved.
-        """
-        turned, start = self._all()
-        prior = GraphPrior.of(
-            turned @ (self.others.vectors.T @ self.others.mean),
-            self.covariance(deviation),
-            self.rows.inputs,
-            turned,
-            min(neighbours, _JOINED),
-        )
-        return fit(prior, self.labels, start)[0]
-
-    def _all(self) -> tuple[Matrix, Marginals]:
-        """All rows' turned features (n, r), and their contrasts under the shared posterior."""
-        turned, means, variances = [], [], []
-        for rows in self._parts(np.arange(len(self.told))):
-            Phi, uncovered = self._covered(rows)
-            shared = coordinates(self.posterior, Phi, uncovered)
-            turned.append(self.others.turned(Phi))
-            means.append(shared.mean)
-            variances.append(shared.variance)
-        return np.concatenate(turned), Marginals(np.concatenate(means), np.concatenate(variances))
-
-    def _covered(self, rows: Indices) -> tuple[Matrix, NDArray[np.float64]]:
-        return self.posterior.features.at_place().covered(self.rows.inputs[rows])
-
-    @staticmethod
-    def _parts(rows: Indices) -> Iterator[Indices]:
-        return (rows[i : i + _ROWS_AT_ONCE] for i in range(0, len(rows), _ROWS_AT_ONCE))
 
 
 @dataclass(frozen=True)
@@ -268,4 +178,6 @@ class ClassGraphRefinement:
             raise ValueError("rows and their labels don't fit")
         if not (sites.precision > 0).all():
             raise ValueError("a factor's precision is not positive")
-        return cls(SiteClasses(posterior, rows, told), sites, float(arrays["deviation"]), neighbours)
+        return cls(
+            SiteClasses(posterior, rows, told), sites, float(arrays["deviation"]), neighbours
+        )

@@ -6,49 +6,93 @@ from edge_node.config import ModelSpec, SiteRefinement
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.rare_classes import ClassRows
 from edge_node.inference.classification.deviation import choose_deviation
+from edge_node.inference.classification.graph_refinement import ClassGraphRefinement
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.refinement import BlockModel, ClassRefinement
-from edge_node.inference.features.blocks import first_blocks
+from edge_node.inference.classification.site_classes import SiteClasses
+from edge_node.inference.features.blocks import Block, first_blocks
+from edge_node.inference.messages.propagation.solution import PropagationError
 
 __all__ = ["refined_classes"]
 
 _JUDGED_ROWS = 300  # of a block that the deviation is chosen by: a fit costs their cube
 _MOST_JUDGED = 4  # such blocks
 
+_MOST_JOINED = 100_000
+"""Rows of a site up to which a graph is made unasked: each takes some milliseconds, and as many
+numbers as there are features."""
+
 
 def refined_classes(
     rows: EncodedRows, posterior: ClassPosterior, model: ModelSpec, *, timed: bool = False
-) -> tuple[ClassRefinement | None, bool]:
+) -> tuple[ClassRefinement | ClassGraphRefinement | None, bool]:
     """A site's refinement of the classifier, and whether the site prefers it.
 
     None if the spec wants none, or without rows. It is made of all of the site's rows, those of
-    rare classes, which took part in no sum, included.
+    rare classes, which took part in no sum, included. Where the spec leaves the choice, it is a
+    graph if no block holds the whole site, but for images, whose pairs of rows take too long, and
+    for a site of many rows, of which a graph has to keep all.
 
     Args:
         rows: those with which this node took part.
         posterior: the shared one.
-        model: how many rows are kept, in blocks of what size.
+        model: how many rows are kept, in blocks of what size, or joined to how many.
         timed: whether rows come in the order of time, the latest first.
+
+    Raises:
+        PropagationError: a graph was asked for, and its system can't be solved.
     """
-    if model.site_refinement is SiteRefinement.NONE:
-        return None, False
-    models = _blocks(rows, posterior, model, model.site_block_rows)
-    if not models:
-        return None, False
+    kind = model.site_refinement
     judged = _blocks(rows, posterior, model, min(_JUDGED_ROWS, model.site_block_rows))
+    if kind is SiteRefinement.NONE or not judged:
+        return None, False
     choice = choose_deviation(judged[:: -(-len(judged) // _MOST_JUDGED)], timed=timed)
+    if kind is SiteRefinement.GRAPH or (
+        kind is SiteRefinement.AUTO and _is_for_a_graph(rows, posterior, model)
+    ):
+        try:
+            graph = _by_graph(rows, posterior, choice.deviation, model.site_neighbours)
+        except PropagationError:
+            if kind is SiteRefinement.GRAPH:
+                raise
+        else:
+            return graph, choice.prefers_site
+    models = _blocks(rows, posterior, model, model.site_block_rows)
     return ClassRefinement.of(models, choice.deviation), choice.prefers_site
+
+
+def _is_for_a_graph(rows: EncodedRows, posterior: ClassPosterior, model: ModelSpec) -> bool:
+    _, own = _own(rows, posterior)
+    count = sum(len(y) for _, y in own)
+    whole = count <= min(model.site_block_rows, model.site_rows)
+    return not whole and count <= _MOST_JOINED and posterior.features.kernel.differentiable
+
+
+def _by_graph(
+    rows: EncodedRows, posterior: ClassPosterior, deviation: float, neighbours: int
+) -> ClassGraphRefinement:
+    """Of all of the site's rows."""
+    told, own = _own(rows, posterior)
+    X, y = (np.concatenate(parts) for parts in zip(*own, strict=True))
+    block = Block(posterior.features.place(X), y)
+    site = SiteClasses(posterior, block, np.isin(y, told))
+    return ClassGraphRefinement.of(site, deviation, neighbours)
 
 
 def _blocks(
     rows: EncodedRows, posterior: ClassPosterior, model: ModelSpec, size: int
 ) -> list[BlockModel]:
-    """All of the site's rows, in blocks of at most ``size``."""
-    told = tuple(range(len(posterior.offsets)))
-    if isinstance(rows.source, ClassRows):
-        told, rows = rows.source.classes, EncodedRows(rows.source.source, rows.encoder)
-    placed = ((posterior.features.place(X), y) for X, y in rows)
+    """The site's rows, in blocks of at most ``size``."""
+    told, own = _own(rows, posterior)
+    placed = ((posterior.features.place(X), y) for X, y in own)
     return [
         BlockModel(posterior, block, np.isin(block.targets, told))
         for block in first_blocks(placed, model.site_rows, size)
     ]
+
+
+def _own(rows: EncodedRows, posterior: ClassPosterior) -> tuple[tuple[int, ...], EncodedRows]:
+    """The classes that the site told of, and its rows of all classes."""
+    if isinstance(rows.source, ClassRows):
+        return rows.source.classes, EncodedRows(rows.source.source, rows.encoder)
+    return tuple(range(len(posterior.offsets))), rows
