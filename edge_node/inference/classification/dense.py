@@ -15,7 +15,7 @@ Williams 2006, section 3.4): m(x) + c(x)'alpha_j and c(x, x) - |L^-1 D_j^1/2 c(x
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol, Self, TypeVar
+from typing import Self
 
 import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
@@ -26,7 +26,7 @@ from edge_node.inference.classification.likelihood import Expectations, average,
 from edge_node.inference.messages.gaussian import cholesky
 from edge_node.inference.numerics.distances import Indices
 
-__all__ = ["AnyPrior", "DensePosterior", "Labels", "Marginals", "Prior", "Sites", "fit"]
+__all__ = ["DensePosterior", "Labels", "Marginals", "Prior", "Sites", "fit"]
 
 _MOST_STEPS = 25
 _LEAST_SHARE = 1 / 32  # of the way to the next factors
@@ -55,10 +55,6 @@ class Prior:
     def of_rows(self, rows: Indices) -> Self:
         """Of some of the rows."""
         return type(self)(self.mean[rows], tuple(C[np.ix_(rows, rows)] for C in self.covariances))
-
-    def times(self, sites: "Sites") -> "DensePosterior":
-        """Prior and factors."""
-        return DensePosterior.of(self, sites)
 
     def given(
         self, rows: Indices, sites: "Sites", posterior: "DensePosterior", at: Indices
@@ -222,29 +218,7 @@ def scaled_factor(C: Matrix, D: Vector) -> Matrix:
     return cholesky(B, what="a block's scaled covariance")
 
 
-class Fitted(Protocol):
-    """What factors make of a prior."""
-
-    @property
-    def marginals(self) -> Marginals:
-        """Of the rows."""
-
-    @property
-    def divergence(self) -> float:
-        """From the prior, nats."""
-
-
-P = TypeVar("P", bound=Fitted, covariant=True)
-
-
-class AnyPrior(Protocol[P]):
-    """A prior that can be multiplied with the rows' factors."""
-
-    def times(self, sites: Sites) -> P:
-        """Prior and factors."""
-
-
-def fit(prior: AnyPrior[P], labels: Labels, start: Marginals) -> tuple[Sites, P]:
+def fit(prior: Prior, labels: Labels, start: Marginals) -> tuple[Sites, DensePosterior]:
     """The rows' factors, and the posterior that they make.
 
     Args:
@@ -252,11 +226,10 @@ def fit(prior: AnyPrior[P], labels: Labels, start: Marginals) -> tuple[Sites, P]
         labels: the likelihood.
         start: where the likelihood is looked at first.
     """
-    kept: tuple[Sites, P] | None = None
-    bound, share = -np.inf, 1.0
+    kept, bound, share = None, -np.inf, 1.0
     sites = target = labels.sites(labels.averages(start), start)
     for _ in range(_MOST_STEPS):
-        posterior = prior.times(sites)
+        posterior = DensePosterior.of(prior, sites)
         expected = labels.averages(posterior.marginals)
         value = labels.log_likelihood(expected) - posterior.divergence
         gain, least = value - bound, _TOLERANCE * len(start.mean)

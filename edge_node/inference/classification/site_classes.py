@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.classification.dense import Labels, Marginals, Sites, fit
-from edge_node.inference.classification.graph_prior import GraphPrior, SiteCovariance
+from edge_node.inference.classification.dense import Labels, Marginals, Sites
+from edge_node.inference.classification.graph_prior import GraphPrior, SiteCovariance, fit_on_graph
 from edge_node.inference.classification.others import Others, coordinates
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.classification.refinement import shares_variance
@@ -88,7 +88,7 @@ class SiteClasses:
             turned,
             min(neighbours, _JOINED),
         )
-        return fit(prior, self.labels, start)[0]
+        return fit_on_graph(prior, self.labels, start)
 
     def _all(self) -> tuple[Matrix, Marginals]:
         """All rows' turned features (n, r), and their contrasts under the shared posterior."""
