@@ -10,7 +10,7 @@ from benchmarks.hospitals import measure_hospitals
 from benchmarks.images import measure_images
 from benchmarks.output import cells, command_line
 from edge_node import console
-from edge_node.config import KernelKind, LandmarkKind, ModelSpec
+from edge_node.config import KernelKind, LandmarkKind, ModelSpec, SiteRefinement
 
 
 @click.command()
@@ -83,15 +83,28 @@ def images(
 @click.argument("sets", nargs=-1, type=click.Choice(list(CASES)))
 @click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
 @click.option("--splits", type=click.IntRange(1, 4), default=3, show_default=True)
+@click.option(
+    "--refinement",
+    type=click.Choice(list(SiteRefinement)),
+    default=SiteRefinement.AUTO,
+    show_default=True,
+    help="What a site makes of its rows.",
+)
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write every split's figures.")
 @console.json_option
 def classifiers(
-    *, sets: tuple[str, ...], data: Path, splits: int, file: Path | None, as_json: bool
+    *,
+    sets: tuple[str, ...],
+    data: Path,
+    splits: int,
+    refinement: SiteRefinement,
+    file: Path | None,
+    as_json: bool,
 ) -> None:
     """Accuracy and log loss of classifiers of several sites, of each site alone, and of peers."""
-    rows = []
+    rows, model = [], ModelSpec(site_refinement=SiteRefinement(refinement))
     measured = measure_classifiers(
-        sets or tuple(CASES), data, splits=splits, model=ModelSpec(), tell=console.explain
+        sets or tuple(CASES), data, splits=splits, model=model, tell=console.explain
     )
     for row in measured:
         rows.append(row)
