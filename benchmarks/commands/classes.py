@@ -85,8 +85,8 @@ def images(
 @click.option("--splits", type=click.IntRange(1, 4), default=3, show_default=True)
 @click.option(
     "--refinement",
-    type=click.Choice(list(SiteRefinement)),
-    default=SiteRefinement.AUTO,
+    type=click.Choice([each.value for each in SiteRefinement]),
+    default=SiteRefinement.AUTO.value,
     show_default=True,
     help="What a site makes of its rows.",
 )
@@ -97,7 +97,7 @@ def classifiers(
     sets: tuple[str, ...],
     data: Path,
     splits: int,
-    refinement: SiteRefinement,
+    refinement: str,
     file: Path | None,
     as_json: bool,
 ) -> None:
