@@ -69,14 +69,15 @@ def measure_classifiers(
     *,
     splits: int,
     model: ModelSpec,
+    peers: bool = True,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Row]:
-    """A row of figures per set, split and way."""
+    """A row of figures per set, split and way; without ``peers``, of the federation's two."""
     for name in names:
         for split in range(splits):
             tell(f"{name}, split {split}")
             case = CASES[name](data, split)
-            for way, probabilities, seconds in _ways(case, model):
+            for way, probabilities, seconds in _ways(case, model, peers):
                 y = case.test.target
                 assert y is not None  # noqa: S101 - test rows have targets
                 scores = metrics.class_scores(y, probabilities)
@@ -96,7 +97,7 @@ def wins(rows: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _ways(case: Case, model: ModelSpec) -> Iterator[tuple[str, Matrix, float]]:
+def _ways(case: Case, model: ModelSpec, peers: bool) -> Iterator[tuple[str, Matrix, float]]:
     """Each way's probabilities of the test rows, and processor seconds."""
     spec = FederationSpec(name="classifiers", data=case.data, model=model, minimum_rows=0)
     parts, began = case.parts(), time.process_time()
@@ -104,6 +105,8 @@ def _ways(case: Case, model: ModelSpec) -> Iterator[tuple[str, Matrix, float]]:
     first = next(iter(models.values()))
     yield "shared", _answer(first, case.test, Which.GLOBAL), time.process_time() - began
     yield "site", _by_site(case, lambda s, test: _answer(models[s], test)), 0.0
+    if not peers:
+        return
     began = time.process_time()
     alone = {site: learn_alone(spec, part) for site, part in parts.items()}
 

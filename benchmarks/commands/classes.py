@@ -90,6 +90,7 @@ def images(
     show_default=True,
     help="What a site makes of its rows.",
 )
+@click.option("--peers/--no-peers", default=True, help="Whether peers answer, too.")
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write every split's figures.")
 @console.json_option
 def classifiers(
@@ -98,13 +99,14 @@ def classifiers(
     data: Path,
     splits: int,
     refinement: str,
+    peers: bool,
     file: Path | None,
     as_json: bool,
 ) -> None:
     """Accuracy and log loss of classifiers of several sites, of each site alone, and of peers."""
     rows, model = [], ModelSpec(site_refinement=SiteRefinement(refinement))
     measured = measure_classifiers(
-        sets or tuple(CASES), data, splits=splits, model=model, tell=console.explain
+        sets or tuple(CASES), data, splits=splits, model=model, peers=peers, tell=console.explain
     )
     for row in measured:
         rows.append(row)

@@ -7,7 +7,7 @@ What others leave of a contrast at a site's rows is N(Phi M, C) with (`others`, 
 Dense, its factor costs the cube of the rows. Vecchia's approximation regresses each row on its k
 nearest among those before it in the kernel graph's order, so that the precision B'D^-1 B is sparse
 (Vecchia 1988; `features.conditionals`). We take it of the latent contrasts, as Zilber & Katzfuss
-(2021, section 3) do: the labels' Gaussian factors then stand on the diagonal and change at every
+(2021) do: the labels' Gaussian factors then stand on the diagonal and change at every
 step, while regressions stay. And we take it of the whole C, of what all share included: neighbours
 pass that on, so there is no variable that all rows are joined to.
 
