@@ -24,11 +24,13 @@ from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from edge_node.arrays import Matrix
 from edge_node.inference.numerics.distances import Indices, squared_distances
 from edge_node.inference.numerics.hashing import row_hashes
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 __all__ = ["KernelGraph", "Neighbourhoods", "Neighbours", "random_order"]
 
@@ -116,7 +118,7 @@ class Neighbourhoods:
         return near, distances[:, -1] <= self.reach
 
     @cached_property
-    def _tree(self) -> KDTree:
+    def _tree(self) -> "KDTree":
         return _tree(self.places)
 
 
@@ -170,12 +172,14 @@ def _kept(near: Indices, chosen: NDArray[np.bool_], most: int) -> Indices:
     return np.where(np.take_along_axis(chosen, first, axis=1), taken, -1)
 
 
-def _tree(places: Matrix) -> KDTree:
+def _tree(places: Matrix) -> "KDTree":
+    from scipy.spatial import KDTree  # loads much, and only graphs need it
+
     # Halving boxes instead of rows takes time where many rows are copies.
     return KDTree(places, balanced_tree=False)
 
 
-def _nearest(tree: KDTree, X: Matrix, most: int, slack: float) -> tuple[Matrix, Indices]:
+def _nearest(tree: "KDTree", X: Matrix, most: int, slack: float) -> tuple[Matrix, Indices]:
     """Distances (m, k) and rows (m, k) of those nearest to each row of X (m, d)."""
     distances, near = tree.query(X, k=np.arange(1, most + 1), eps=slack)
     return np.asarray(distances), np.asarray(near, dtype=np.intp)

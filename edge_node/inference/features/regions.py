@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from edge_node.arrays import Matrix
 from edge_node.inference.features.blocks import halved
+from edge_node.inference.features.kernel_graph import Neighbourhoods
 from edge_node.inference.numerics.distances import Indices
 
 __all__ = ["Regions"]
@@ -50,11 +50,11 @@ class Regions:
         """The rows, ascending, that a region takes into account: its own ones and those nearest to
         its centre, a thousand in all.
         """
-        own, most = self.rows[number], min(_AROUND, len(self.places))
-        _, near = self._tree.query(self.places[own].mean(axis=0), k=np.arange(1, most + 1))
-        others = np.setdiff1d(near, own, assume_unique=True)[: most - len(own)]
+        own = self.rows[number]
+        (near,) = self._around(self.places[own].mean(axis=0)[None], slack=0.0)
+        others = np.setdiff1d(near, own, assume_unique=True)[: len(near) - len(own)]
         return np.sort(np.concatenate([own, others]))
 
     @cached_property
-    def _tree(self) -> KDTree:
-        return KDTree(self.places, balanced_tree=False)
+    def _around(self) -> Neighbourhoods:
+        return Neighbourhoods(self.places, min(_AROUND, len(self.places)))

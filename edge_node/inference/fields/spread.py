@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.spatial import KDTree
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
+from edge_node.inference.features.kernel_graph import Neighbourhoods
 from edge_node.inference.fields.fleet import Fleet
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.numerics.distances import Indices
@@ -91,8 +91,7 @@ def variances(
 def _blocks(fleet: Fleet, at: Indices, size: int) -> Indices:
     """Each device and those nearest to it, itself first (m, size)."""
     places = fleet.devices.places
-    found = KDTree(places).query(places[at], k=np.arange(1, size + 1))[1]
-    near: Indices = np.array(found, dtype=np.intp)
+    near = Neighbourhoods(places, size)(places[at], slack=0.0)
     row, slot = np.nonzero(near == at[:, None])  # not always the first: places may coincide
     near[row, slot] = near[row, 0]
     near[:, 0] = at
