@@ -20,7 +20,7 @@ than one it has found.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from edge_node.arrays import Matrix
 from edge_node.inference.numerics.distances import Indices, squared_distances
 from edge_node.inference.numerics.hashing import row_hashes
+from edge_node.inference.numerics.nearest import nearest, tree_of
 
 if TYPE_CHECKING:
     from scipy.spatial import KDTree
@@ -107,19 +108,19 @@ class Neighbourhoods:
         order = random_order(places)
         some = places[order[:: -(-len(order) // _MEASURED)]]
         others = min(most + 1, len(places))  # a row is its own nearest
-        longest = float(_nearest(found._tree, some, others, slack)[0].max())
+        longest = float(nearest(found._tree, some, others, slack=slack)[0].max())
         return replace(found, reach=longest + _ROUNDING * (longest + float(np.abs(places).max())))
 
     def __call__(self, X: Matrix) -> tuple[Indices, NDArray[np.bool_]]:
         """The rows (m, k) nearest to each place of X (m, d), nearest first, and whether the place
         is among them (m,).
         """
-        distances, near = _nearest(self._tree, X, self.most, self.slack)
+        distances, near = nearest(self._tree, X, self.most, slack=self.slack)
         return near, distances[:, -1] <= self.reach
 
     @cached_property
     def _tree(self) -> "KDTree":
-        return _tree(self.places)
+        return tree_of(self.places)
 
 
 def random_order(places: Matrix) -> Indices:
@@ -133,14 +134,14 @@ def _earlier(places: Matrix, most: int, slack: float) -> Neighbours:
     first = min(len(places), max(_FIRST, 2 * most))
     found[:first] = _earlier_of_few(places[:first], most)
     for start, stop in _parts(first, len(places)):
-        tree = _tree(places[:stop])
+        tree = tree_of(places[:stop])
         wanted = min(int(_GROWTH * most) + _SPARE, stop)
         for rows in _some(start, stop, wanted):
-            near = _nearest(tree, places[rows], wanted, slack)[1]
+            near = nearest(tree, places[rows], wanted, slack=slack)[1]
             found[rows] = _kept(near, near < np.arange(rows.start, rows.stop)[:, None], most)
         short = start + np.flatnonzero(found[start:stop, -1:].min(axis=1, initial=0) < 0)
         if len(short):  # among those before this part are enough
-            found[short] = _nearest(_tree(places[:start]), places[short], most, slack)[1]
+            found[short] = nearest(tree_of(places[:start]), places[short], most, slack=slack)[1]
     return found
 
 
@@ -170,16 +171,3 @@ def _kept(near: Indices, chosen: NDArray[np.bool_], most: int) -> Indices:
     first = np.argsort(~chosen, axis=1, kind="stable")[:, :most]
     taken = np.take_along_axis(near, first, axis=1)
     return np.where(np.take_along_axis(chosen, first, axis=1), taken, -1)
-
-
-def _tree(places: Matrix) -> "KDTree":
-    from scipy.spatial import KDTree  # loads much, and only graphs need it
-
-    # Halving boxes instead of rows takes time where many rows are copies.
-    return KDTree(places, balanced_tree=False)
-
-
-def _nearest(tree: "KDTree", X: Matrix, most: int, slack: float) -> tuple[Matrix, Indices]:
-    """Distances (m, k) and rows (m, k) of those nearest to each row of X (m, d)."""
-    distances, near = tree.query(X, k=np.arange(1, most + 1), eps=slack)
-    return np.asarray(distances), np.asarray(near, dtype=np.intp)

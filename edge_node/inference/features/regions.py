@@ -6,14 +6,17 @@ its borders: it takes the rows nearest to its centre, too, four times as many as
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from edge_node.arrays import Matrix
 from edge_node.inference.features.blocks import halved
-from edge_node.inference.features.kernel_graph import Neighbourhoods
 from edge_node.inference.numerics.distances import Indices
+from edge_node.inference.numerics.nearest import nearest, tree_of
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 __all__ = ["Regions"]
 
@@ -51,10 +54,11 @@ class Regions:
         its centre, a thousand in all.
         """
         own = self.rows[number]
-        (near,) = self._around(self.places[own].mean(axis=0)[None], slack=0.0)
-        others = np.setdiff1d(near, own, assume_unique=True)[: len(near) - len(own)]
+        most = min(_AROUND, len(self.places))
+        near = nearest(self._tree, self.places[own].mean(axis=0)[None], most)[1][0]
+        others = np.setdiff1d(near, own, assume_unique=True)[: most - len(own)]
         return np.sort(np.concatenate([own, others]))
 
     @cached_property
-    def _around(self) -> Neighbourhoods:
-        return Neighbourhoods(self.places, min(_AROUND, len(self.places)))
+    def _tree(self) -> "KDTree":
+        return tree_of(self.places)

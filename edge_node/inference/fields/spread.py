@@ -28,10 +28,10 @@ from scipy import sparse
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
-from edge_node.inference.features.kernel_graph import Neighbourhoods
 from edge_node.inference.fields.fleet import Fleet
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.numerics.distances import Indices
+from edge_node.inference.numerics.nearest import nearest, tree_of
 
 __all__ = ["BLOCK", "precision_of", "variances"]
 
@@ -91,7 +91,7 @@ def variances(
 def _blocks(fleet: Fleet, at: Indices, size: int) -> Indices:
     """Each device and those nearest to it, itself first (m, size)."""
     places = fleet.devices.places
-    near = Neighbourhoods(places, size)(places[at], slack=0.0)
+    near = nearest(tree_of(places), places[at], size)[1]
     row, slot = np.nonzero(near == at[:, None])  # not always the first: places may coincide
     near[row, slot] = near[row, 0]
     near[:, 0] = at
