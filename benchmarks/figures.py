@@ -1,16 +1,27 @@
-"""Rows of figures: scores in units of the target's deviation, short numbers, CSV files."""
+"""Rows of figures: scores in units of the target's deviation, CSV files, Markdown tables."""
 
 import csv
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from edge_node.arrays import Vector
 from edge_node.inference.evaluation import metrics
 
-__all__ = ["Row", "scaled_scores", "shortened", "write_csv"]
+__all__ = [
+    "Row",
+    "decimals",
+    "markdown",
+    "scaled_scores",
+    "shortened",
+    "wrapped",
+    "write_csv",
+]
 
 Row: TypeAlias = dict[str, Any]
+
+_WIDTH = 116
 
 
 def scaled_scores(
@@ -36,3 +47,21 @@ def write_csv(rows: Sequence[Row], path: Path, command: str) -> None:
         writer = csv.DictWriter(file, fields, lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(shortened, rows))
+
+
+def decimals(value: float) -> str:
+    """Three decimals, without a zero before them."""
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+
+
+def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """A paragraph in lines of the width that docs have; the lines after the first are indented."""
+    return textwrap.fill(
+        text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

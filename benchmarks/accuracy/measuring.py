@@ -23,7 +23,7 @@ from benchmarks.accuracy.peers import PEERS, answer_peer, missing
 from benchmarks.figures import Row, write_csv
 from edge_node.errors import ConfigurationError, TangentMeshError
 
-__all__ = ["ALL_RUNS", "measure_accuracy", "read_results"]
+__all__ = ["ALL_RUNS", "measure_accuracy", "program_version", "read_results"]
 
 ALL_RUNS = (*OURS, *PEERS)
 
@@ -69,7 +69,7 @@ def measure_accuracy(
         DataError: a set's file isn't there.
     """
     rows = _before(results, setting)
-    about = {"settings": setting.text, "version": _version()}
+    about = {"settings": setting.text, "version": program_version()}
     for name, split, run in product(names, range(splits), runs):
         key = {"set": name, "most_rows": setting.rows, "split": split, "run": run}
         before = [row for row in rows if row.items() >= key.items()]
@@ -123,7 +123,7 @@ def _number(cell: str) -> int | float | str:
     return cell
 
 
-def _version() -> str:
+def program_version() -> str:
     """The last commit that changed the program; empty where there is no repository."""
     command = ["git", "log", "-1", "--format=%h", "--", "edge_node"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -30,7 +30,7 @@ from edge_node.program.plan.allowances import unknown_columns
 from edge_node.program.simulation import simulate
 from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 
-__all__ = ["OURS", "RAISED", "allowance_for", "answer", "learn", "learn_alone"]
+__all__ = ["OURS", "RAISED", "allowance_for", "answer", "answers_by", "learn", "learn_alone"]
 
 RAISED = 1000.0  # numbers per cell: more than any run tells
 
@@ -51,17 +51,25 @@ def answer(run: str, case: Case) -> tuple[dict[str, Answers], Row]:
         spec = msgspec.structs.replace(spec, most_told=RAISED)
     models = learn(spec, case.parts, allowance_for(spec, case.parts))
     first = next(iter(models.values()))
-    shared, site = OURS[run]
-    answers = {shared: _predicted(case, first, case.test, Which.GLOBAL)}
-    if set(case.test_owners) <= set(models):
-        answers[site] = _by_owner(case, models)
     facts = {
         "sites": len(models),
         "sums": first.provenance.sums,
         "kernel": first.provenance.kernel,
         "landmarks": first.provenance.landmarks,
     }
-    return answers, facts
+    return answers_by(case, models, OURS[run]), facts
+
+
+def answers_by(
+    case: Case, models: Mapping[str, Model], ways: tuple[str, ...] = ("shared", "site")
+) -> dict[str, Answers]:
+    """The shared posterior's answers, and those of the sites where each test row has one."""
+    shared, site = ways
+    first = next(iter(models.values()))
+    answers = {shared: _predicted(case, first, case.test, Which.GLOBAL)}
+    if set(case.test_owners) <= set(models):
+        answers[site] = _by_owner(case, models)
+    return answers
 
 
 def allowance_for(spec: FederationSpec, parts: Mapping[str, Batch]) -> Allowance:

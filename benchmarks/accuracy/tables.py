@@ -6,12 +6,11 @@ error. Within one standard error it is a tie; a single split has no standard err
 way that refused a set has lost it.
 """
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.figures import Row
+from benchmarks.figures import Row, decimals, markdown, wrapped
 
 __all__ = ["summarise", "tables"]
 
@@ -32,8 +31,6 @@ _COMPARED = {"regression": ("rmse", "nll"), "classification": ("accuracy", "log_
 _COSTS = {"cpu_seconds": "CPU seconds", "megabytes": "Megabytes"}
 _HIGHER_IS_BETTER = ("accuracy", "auroc")
 
-_WIDTH = 116
-
 _HEAD = """# Wins and losses
 
 Made by `python -m benchmarks accuracy --table`; [results.md](results.md) says what is
@@ -47,7 +44,7 @@ def tables(rows: Iterable[Row]) -> str:
     """All tables in Markdown: wins and losses, then the figures of each set."""
     rows = list(rows)
     versions = sorted({str(row["version"]) for row in rows if row["way"] in (*_WAYS, "alone")})
-    blocks = [_HEAD, _wrapped("Ours were measured at " + ", ".join(versions) + ".")]
+    blocks = [_HEAD, wrapped("Ours were measured at " + ", ".join(versions) + ".")]
     for task, measures in _MEASURES.items():
         figures = _figures(row for row in rows if row.get("task") == task)
         if not figures:
@@ -59,7 +56,7 @@ def tables(rows: Iterable[Row]) -> str:
     versions = sorted(
         {str(row["version"]) for row in rows if row["run"] in ("federated", "raised", "alone")}
     )
-    blocks.append(_wrapped("Ours were measured at " + ", ".join(versions) + "."))
+    blocks.append(wrapped("Ours were measured at " + ", ".join(versions) + "."))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -119,10 +116,10 @@ def _wins(figures: Figures, measures: Sequence[str]) -> Iterator[str]:
                 lost = [name for name, outcome in found.items() if outcome == "loss"]
                 if lost:
                     title = f"- {ours} against {peer}, {_title(measure)}: "
-                    losses.append(_wrapped(title + ", ".join(lost), "  "))
+                    losses.append(wrapped(title + ", ".join(lost), "  "))
             lines.append((ours, peer, *cells))
     heads = [f"{_title(measure)}: won - tied - lost" for measure in measures]
-    yield _markdown(("ours", "peer", *heads), lines)
+    yield markdown(("ours", "peer", *heads), lines)
     yield "Lost:"
     yield "\n".join(losses) or "None."
 
@@ -161,7 +158,7 @@ def _sets(figures: Figures) -> str:
         ]
         cells.append((name, f"{first['rows']}", f"{first['inputs']}", f"{len(splits)}", *facts))
     heads = ("set", "rows", "inputs", "splits", "sites", "sums", "landmarks", "landmarks, raised")
-    return _markdown(heads, cells)
+    return markdown(heads, cells)
 
 
 def _range(values: Iterable[int]) -> str:
@@ -176,7 +173,7 @@ def _table(figures: Figures, measure: str) -> str:
         (name, *(_cell(found.get(way, []), measure) for way in ways))
         for name, found in figures.items()
     ]
-    return _markdown(("set", *(heads[way] for way in ways)), cells)
+    return markdown(("set", *(heads[way] for way in ways)), cells)
 
 
 def _cell(group: Sequence[Row], measure: str) -> str:
@@ -188,13 +185,13 @@ def _cell(group: Sequence[Row], measure: str) -> str:
     if measure in _COSTS:
         return f"{found[measure]:.3g}" if found[measure] < 1000 else f"{found[measure]:.0f}"
     error = found.get(f"{measure}_se")
-    return _short(found[measure]) + ("" if error is None else f"±{_short(error)}")
+    return decimals(found[measure]) + ("" if error is None else f"±{decimals(error)}")
 
 
 def _refusals(figures: Figures) -> Iterator[str]:
     """Why a way has no figures of a set."""
     reasons = dict.fromkeys(
-        _wrapped(f"- {name}, {way}: {row['refused']}", "  ")
+        wrapped(f"- {name}, {way}: {row['refused']}", "  ")
         for name, ways in figures.items()
         for way, group in ways.items()
         for row in group
@@ -207,19 +204,3 @@ def _refusals(figures: Figures) -> Iterator[str]:
 
 def _title(measure: str) -> str:
     return next(each[measure] for each in _MEASURES.values() if measure in each)
-
-
-def _short(value: float) -> str:
-    """Three decimals, without a zero before them."""
-    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
-
-
-def _markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [heads, ["---"] * len(heads), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(
-        text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
