@@ -27,7 +27,8 @@ from edge_node.inference.messages.propagation.factors import Couplings, Observat
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.settled import settle, shift_radius
 from edge_node.inference.messages.propagation.solution import PropagationError
-from edge_node.inference.messages.propagation.walks import positive, radius_bounds, walks
+from edge_node.inference.messages.propagation.stacks import positive
+from edge_node.inference.messages.propagation.walks import radius_bounds, walks
 
 __all__ = ["Certificate", "Reason", "Verdict", "certify"]
 
@@ -141,7 +142,7 @@ def _proved(graph: FactorGraph, steps: int, gap: float) -> Certificate:
         return Certificate(Verdict.FOREST, Reason.NONE, 0, *found, settled)
     if settled and graph.loops == 1:
         reason = Reason.NONE
-    elif bounds.upper >= 1:
+    elif not bounds.upper < 1:
         reason = Reason.WEIGHTS if bounds.lower >= 1 else Reason.UNDECIDED
     else:
         reason = Reason.NONE if settled or _all_are(graph, Couplings) else _obstacle(graph)

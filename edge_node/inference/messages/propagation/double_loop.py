@@ -53,12 +53,8 @@ from edge_node.inference.messages.propagation.solution import (
     Solution,
     Variances,
 )
-from edge_node.inference.messages.propagation.walks import (
-    diagonal,
-    positive,
-    radius_bounds,
-    walks,
-)
+from edge_node.inference.messages.propagation.stacks import positive
+from edge_node.inference.messages.propagation.walks import diagonal, radius_bounds, walks
 
 __all__ = ["Inner", "Outer", "double_loop", "loaded"]
 

@@ -23,10 +23,13 @@ from edge_node.errors import NumericalError
 from edge_node.inference.messages.propagation.messages import Messages
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
 from edge_node.inference.messages.propagation.stacks import (
+    double,
     inverse,
     others,
+    positive,
     proper_inverse,
     scattered,
+    symmetric,
     times,
     transposed,
 )
@@ -48,6 +51,7 @@ class Couplings:
     copies = False
 
     def __post_init__(self) -> None:
+        double(self, "coupling")
         E, d = self.coupling.shape[:2]
         _check("couplings", self.scope.shape == (E, 2) and self.coupling.shape == (E, d, d))
 
@@ -138,13 +142,22 @@ class Observations:
     copies = False
 
     def __post_init__(self) -> None:
+        double(self, "design", "target", "noise")
         (F, a, p), q = self.design.shape[:3], self.target.shape[-1]
         shapes = (self.scope.shape, self.target.shape, self.noise.shape)
         _check("observations", shapes == ((F, a), (F, p, q), (F, p, p)))
 
     def check(self) -> None:
-        """Raises NumericalError: H, z or R is not finite, or H isn't zero at an empty slot."""
+        """Raises NumericalError: H, z or R is not finite, R isn't symmetric and positive definite,
+        or H isn't zero at an empty slot.
+        """
         _check_finite(self.design, self.target, self.noise)
+        if not (symmetric(self.noise) and positive(self.noise)):
+            raise PropagationError(
+                Cause.INDEFINITE,
+                "an observation's noise is no covariance",
+                expected="R symmetric and positive definite",
+            )
         if self.design[self.scope < 0].any():
             raise NumericalError(
                 "an empty slot has a design", where="factor graph", expected="H = 0"

@@ -36,8 +36,8 @@ from edge_node.inference.messages.propagation.solution import (
     Solution,
 )
 from edge_node.inference.messages.propagation.solve import solve
-from edge_node.inference.messages.propagation.stacks import times, transposed
-from edge_node.inference.messages.propagation.walks import positive, walks
+from edge_node.inference.messages.propagation.stacks import positive, times, transposed
+from edge_node.inference.messages.propagation.walks import walks
 
 __all__ = ["feedback", "feedback_set", "without"]
 

@@ -29,7 +29,7 @@ from edge_node.errors import NumericalError
 from edge_node.inference.messages.propagation.factors import Couplings
 from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
-from edge_node.inference.messages.propagation.stacks import scattered, times
+from edge_node.inference.messages.propagation.stacks import double, scattered, symmetric, times
 
 __all__ = ["FactorGraph", "Factors", "Messages", "padded"]
 
@@ -44,8 +44,8 @@ class FactorGraph:
         families: the factors that join variables.
 
     Raises:
-        NumericalError: shapes differ, a scope names a variable that isn't there, or a family's
-            own ``check`` says so.
+        NumericalError: shapes differ, a precision isn't symmetric, a scope names a variable that
+            isn't there, or one twice, or a family's own ``check`` says so.
         PropagationError: NOT_FINITE, parameters are not finite.
     """
 
@@ -54,6 +54,7 @@ class FactorGraph:
     families: tuple[Factors, ...]
 
     def __post_init__(self) -> None:
+        double(self, "precision", "shift")
         n, d = self.shift.shape[:2]
         if self.precision.shape != (n, d, d) or self.shift.ndim != 3:
             raise NumericalError(
@@ -62,18 +63,14 @@ class FactorGraph:
                 expected="precision (n, d, d) and shift (n, d, q)",
                 found=f"{self.precision.shape} and {self.shift.shape}",
             )
-        for family in self.families:
-            last = family.scope.max(axis=1, initial=-1)
-            if last.size and not (family.scope.min() >= -1 and 0 <= last.min() <= last.max() < n):
-                raise NumericalError(
-                    "a factor is over a variable that isn't there, or over none",
-                    where="factor graph",
-                    expected=f"0 to {n - 1}, or -1 for an empty slot",
-                    found=f"{family.scope.min()} to {last.max()}",
-                )
-            family.check()
         if not self.own.finite:
             raise PropagationError(Cause.NOT_FINITE, "a variable's own factor is not finite")
+        if not symmetric(self.precision):
+            raise NumericalError("a variable's precision is not symmetric", where="factor graph")
+        for family in self.families:
+            _check_scope(family.scope, n)
+            family.check()
+            _check_fits(family, self.shift.shape[1:])
 
     @classmethod
     def of_system(cls, A: "Matrix | sparse.csr_array[np.float64]", b: ArrayLike) -> Self:
@@ -84,9 +81,16 @@ class FactorGraph:
             b: (n,), or (n, q) for several right-hand sides.
 
         Raises:
-            NumericalError: A is not symmetric.
+            NumericalError: A is not square or not symmetric, or b has not its length.
         """
-        upper = sparse.coo_array(A)
+        upper, b = sparse.coo_array(A), np.asarray(b, dtype=np.float64)
+        if upper.shape != (len(b), len(b)) or b.ndim > 2:
+            raise NumericalError(
+                "the system's shapes differ",
+                where="factor graph",
+                expected="A (n, n), and b (n,) or (n, q)",
+                found=f"{upper.shape} and {b.shape}",
+            )
         difference = abs(upper - upper.T)
         if difference.nnz and difference.max() > 1e-12 * abs(upper).max():
             raise NumericalError("the system's matrix is not symmetric", where="factor graph")
@@ -95,9 +99,9 @@ class FactorGraph:
         pairs.sum_duplicates()
         scope = np.stack(pairs.coords, axis=1).astype(np.intp)
         kept = pairs.data != 0
-        family = Couplings(scope[kept], pairs.data[kept].reshape(-1, 1, 1).astype(float))
-        right = np.asarray(b, dtype=np.float64).reshape(len(diagonal), 1, -1)
-        return cls(diagonal.reshape(-1, 1, 1).astype(float), right, (family,))
+        family = Couplings(scope[kept], pairs.data[kept].reshape(-1, 1, 1))
+        right = b.reshape(len(b), 1, b.size // max(len(b), 1))
+        return cls(diagonal.reshape(-1, 1, 1), right, (family,))
 
     @property
     def size(self) -> int:
@@ -177,6 +181,36 @@ class FactorGraph:
     def is_forest(self) -> bool:
         """Whether variables and factors, joined by slots, are a graph without a loop."""
         return self.loops == 0
+
+
+def _check_scope(scope: Slots, size: int) -> None:
+    last = scope.max(axis=1, initial=-1)
+    if last.size and not (scope.min() >= -1 and 0 <= last.min() <= last.max() < size):
+        raise NumericalError(
+            "a factor is over a variable that isn't there, or over none",
+            where="factor graph",
+            expected=f"0 to {size - 1}, or -1 for an empty slot",
+            found=f"{scope.min()} to {last.max()}",
+        )
+    ordered = np.sort(scope, axis=1)
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise NumericalError(
+            "a factor names a variable twice",
+            where="factor graph",
+            remedy="Add up what it says of the variable in one slot, or in its own factor",
+        )
+
+
+def _check_fits(family: Factors, variable: tuple[int, ...]) -> None:
+    """Whether a family speaks of variables (d, q) such as these, or of numbers for all."""
+    found = family.take(slice(0)).shift(1).shape[1:]
+    if any(theirs not in (1, ours) for theirs, ours in zip(found, variable, strict=True)):
+        raise NumericalError(
+            "a family's shapes differ from the variables'",
+            where="factor graph",
+            expected=f"dimension and columns {variable}, or 1",
+            found=f"{found}",
+        )
 
 
 def _components(size: int, scopes: Sequence[Slots]) -> tuple[int, Slots]:

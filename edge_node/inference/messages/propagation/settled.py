@@ -17,8 +17,12 @@ from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages
 from edge_node.inference.messages.propagation.schedules import cavities, responses
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
-from edge_node.inference.messages.propagation.stacks import inverse, scattered, times
-from edge_node.inference.messages.propagation.walks import positive
+from edge_node.inference.messages.propagation.stacks import (
+    inverse,
+    positive,
+    scattered,
+    times,
+)
 
 __all__ = ["Settled", "homogeneous", "settle", "shift_radius"]
 

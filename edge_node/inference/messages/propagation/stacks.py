@@ -14,9 +14,20 @@ from numpy.typing import NDArray
 from edge_node.arrays import Matrix
 from edge_node.inference.messages.propagation.solution import Cause, Mask, PropagationError, Slots
 
-__all__ = ["inverse", "others", "proper_inverse", "scattered", "times", "transposed"]
+__all__ = [
+    "double",
+    "inverse",
+    "others",
+    "positive",
+    "proper_inverse",
+    "scattered",
+    "symmetric",
+    "times",
+    "transposed",
+]
 
 _SINGULAR = 1e-13  # a reciprocal condition number below which an inverse is noise
+_ASYMMETRY = 1e-8  # beside a matrix' largest entry: rounding of what it was computed from
 _FEW = 64  # slots up to which their square costs less than their memory's stride
 
 
@@ -29,6 +40,31 @@ def times(A: Matrix, B: Matrix) -> Matrix:
 def transposed(A: Matrix) -> Matrix:
     """A' for a stack."""
     return A.swapaxes(-1, -2)
+
+
+def double(owner: object, *names: str) -> None:
+    """Makes arrays of a frozen dataclass float64, as sums that are formed in place need them."""
+    for name in names:
+        object.__setattr__(owner, name, np.asarray(getattr(owner, name), dtype=np.float64))
+
+
+def symmetric(A: Matrix) -> bool:
+    """Whether all of a stack (..., d, d) are, to rounding."""
+    if A.shape[-1] == 1:
+        return True
+    difference, largest = (np.abs(each).max(axis=(-1, -2)) for each in (A - transposed(A), A))
+    return bool((difference <= _ASYMMETRY * largest).all())
+
+
+def positive(blocks: Matrix) -> bool:
+    """Whether all blocks (..., d, d) are positive definite."""
+    if blocks.shape[-1] == 1:
+        return bool((blocks > 0).all())
+    try:
+        np.linalg.cholesky(blocks)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def inverse(A: Matrix, what: str) -> Matrix:
@@ -69,7 +105,7 @@ def _inverted(A: Matrix) -> Matrix:
     try:
         inverted = np.asarray(np.linalg.inv(A), dtype=np.float64)
     except np.linalg.LinAlgError:
-        regular = np.linalg.det(A) != 0
+        regular = np.linalg.slogdet(A).sign != 0  # a determinant may underflow
         inverted = np.full(A.shape, np.inf)
         inverted[regular] = np.linalg.inv(A[regular])
     return inverted
@@ -109,5 +145,5 @@ def scattered(scope: Slots, values: Matrix, size: int) -> Matrix:
     if scope.size and scope.min() < 0:
         numbers, slots = numbers[slots >= 0], slots[slots >= 0]
     columns: list[NDArray[Any]] = [np.bincount(slots, column, size) for column in numbers.T]
-    sums: Matrix = np.stack(columns, axis=-1).reshape(size, *values.shape[2:])
-    return sums
+    sums: Matrix = np.stack(columns, axis=-1) if columns else np.zeros((size, 0))
+    return sums.reshape(size, *values.shape[2:])

@@ -36,12 +36,15 @@ from edge_node.inference.messages.propagation.solution import Slots
 from edge_node.inference.messages.propagation.stacks import (
     inverse,
     others,
+    positive,
     scattered,
     times,
     transposed,
 )
 
-__all__ = ["RadiusBounds", "Walks", "diagonal", "positive", "radius_bounds", "walks"]
+__all__ = ["RadiusBounds", "Walks", "diagonal", "radius_bounds", "walks"]
+
+_LEAST = 1e-100  # of a weight, beside the largest: v stays positive, and no step underflows
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def radius_bounds(walks: Walks, *, steps: int = 100, gap: float = 1e-3) -> Radiu
     done = 0
     while done < steps and upper - lower > gap:
         v = v + product
-        v /= v.max()
+        v = np.maximum(v / v.max(), _LEAST)
         product = walks.apply(v)
         upper, lower = float(np.max(product / v)), max(lower, _rayleigh(v, product))
         done += 1
@@ -158,17 +161,6 @@ def _observation_reach(family: Factors, roots: Matrix) -> Vector:
     white = _inverse_roots(family.noise)[:, None]
     reach = _norms(times(times(white, family.design), transposed(roots[family.scope])))
     return np.where(family.scope >= 0, reach, 0.0)
-
-
-def positive(blocks: Matrix) -> bool:
-    """Whether all blocks (..., d, d) are positive definite."""
-    if blocks.shape[-1] == 1:
-        return bool((blocks > 0).all())
-    try:
-        np.linalg.cholesky(blocks)
-    except np.linalg.LinAlgError:
-        return False
-    return True
 
 
 def _inverse_roots(blocks: Matrix) -> Matrix:

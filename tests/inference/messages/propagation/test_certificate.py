@@ -137,6 +137,18 @@ def test_what_is_certified_converges_as_fast_as_promised(seed: int, radius: floa
         assert error.max() <= tolerance * size + 1e-12
 
 
+@pytest.mark.parametrize("strength", [1.0, 1e3, 1e12])
+def test_strong_couplings_beside_a_lone_variable_are_not_certified(strength: float) -> None:
+    """Beside them its weight falls with each step of power iteration, and must not become zero."""
+    A = np.eye(8)
+    A[0, 1:6] = A[1:6, 0] = strength * np.arange(1, 6)
+    A[1, 2] = A[2, 1] = strength
+    found = certify(FactorGraph.of_system(A, np.ones(8)), steps=3000, gap=0.0)
+    radius = np.abs(np.linalg.eigvalsh(A - np.eye(8))).max()
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.lower <= radius <= found.upper
+
+
 def test_nothing_is_known_of_copies_on_a_loop() -> None:
     """Nor of a variable that isn't positive given all others."""
     copies = Equalities(np.array([[0, 1], [1, 2], [2, 0]]))

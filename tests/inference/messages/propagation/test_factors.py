@@ -226,6 +226,43 @@ def test_a_chunk_of_a_family_says_what_the_family_says(monkeypatch: pytest.Monke
             ),
             "not finite",
         ),
+        (
+            lambda: FactorGraph(np.array([[[1.0, 0.9], [-0.9, 1.0]]]), np.ones((1, 2, 1)), ()),
+            "not symmetric",
+        ),
+        (
+            lambda: FactorGraph(
+                np.ones((2, 1, 1)),
+                np.ones((2, 1, 1)),
+                (Couplings(np.array([[0, 0]]), np.ones((1, 1, 1))),),
+            ),
+            "names a variable twice",
+        ),
+        (
+            lambda: FactorGraph(
+                np.ones((2, 1, 1)),
+                np.ones((2, 1, 1)),
+                (Couplings(np.array([[0, 1]]), np.ones((1, 2, 2))),),
+            ),
+            "differ from the variables'",
+        ),
+        (
+            lambda: FactorGraph(
+                np.ones((1, 1, 1)),
+                np.ones((1, 1, 1)),
+                (
+                    Observations(
+                        np.array([[0]]),
+                        np.ones((1, 1, 1, 1)),
+                        np.ones((1, 1, 3)),
+                        np.ones((1, 1, 1)),
+                    ),
+                ),
+            ),
+            "differ from the variables'",
+        ),
+        (lambda: FactorGraph.of_system(np.eye(3), np.ones(6)), "shapes differ"),
+        (lambda: FactorGraph.of_system(np.ones((2, 3)), np.ones(2)), "shapes differ"),
         (lambda: Couplings(np.array([[0, 1]]), np.ones((2, 1, 1))), "differ"),
         (
             lambda: FactorGraph(
@@ -268,3 +305,25 @@ def test_what_is_no_graph_is_refused(make, complaint: str) -> None:
     """Shapes that differ, variables that aren't there, numbers that aren't finite."""
     with pytest.raises(NumericalError, match=complaint):
         make()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64])
+def test_what_comes_is_float64(kind: type) -> None:
+    """Sums are formed in place: those of whole numbers would fail, those of float32 be rough."""
+    H = np.array([1, 2], dtype=kind).reshape(1, 2, 1, 1)
+    family = Observations(
+        np.array([[0, 1]]), H, np.full((1, 1, 1), 5, kind), np.full((1, 1, 1), 3, kind)
+    )
+    joint = Couplings(np.array([[1, 2]]), np.ones((1, 1, 1), kind))
+    own, h = np.full((3, 1, 1), 7, kind), np.ones((3, 1, 1), kind)
+    graph = FactorGraph(own, h, (family, joint))
+    assert graph.precision.dtype == family.noise.dtype == joint.coupling.dtype == np.float64
+    assert_exact(solve(graph), graph, 1e-14)
+
+
+def test_small_matrices_beside_a_singular_one_have_inverses() -> None:
+    """Their determinant underflows, and says nothing of whether they are singular."""
+    A = np.stack([1e-120 * np.eye(3), np.zeros((3, 3))])
+    inverted, proper = proper_inverse(A)
+    assert proper.tolist() == [True, False]
+    np.testing.assert_allclose(inverted[0], 1e120 * np.eye(3))

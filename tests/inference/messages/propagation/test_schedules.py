@@ -156,14 +156,19 @@ def test_a_negative_variance_is_refused_where_it_isnt_exact() -> None:
     assert refused.value.cause is Cause.IMPROPER
 
 
-def test_an_observation_without_noise_is_refused() -> None:
-    """R is to be positive definite."""
+@pytest.mark.parametrize(
+    "noise", [[[0.0]], [[-10.0]], [[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.5], [-0.5, 1.0]]]
+)
+def test_noise_that_is_no_covariance_is_refused(noise: list[list[float]]) -> None:
+    """R is symmetric and positive definite: of another the certificate would be worth nothing."""
+    p = len(noise)
     family = Observations(
-        np.array([[0]]), np.ones((1, 1, 1, 1)), np.ones((1, 1, 1)), np.zeros((1, 1, 1))
+        np.array([[0]]), np.ones((1, 1, p, 1)), np.ones((1, p, 1)), np.array([noise])
     )
-    with pytest.raises(PropagationError) as refused:
-        solve(FactorGraph(np.ones((1, 1, 1)), np.ones((1, 1, 1)), (family,)))
-    assert refused.value.cause is Cause.SINGULAR
+    with pytest.raises(PropagationError, match="no covariance") as refused:
+        FactorGraph(np.ones((1, 1, 1)), np.ones((1, 1, 1)), (family,))
+    assert refused.value.cause is Cause.INDEFINITE
+    FactorGraph(np.ones((1, 1, 1)), np.ones((1, 1, 1)), (replace(family, noise=np.eye(p)[None]),))
 
 
 @pytest.mark.parametrize(
