@@ -93,7 +93,7 @@ def _complaints(spec: FederationSpec) -> list[str]:
             bool(spec.data.time) and spec.privacy is not None
         ),
         "`model.site_block_rows` must be at least 1": model.site_block_rows < 1,
-        "`model.site_neighbours` must be at least 1": model.site_neighbours < 1,
+        "`model.site_neighbours` must be from 1 to 1000": not 1 <= model.site_neighbours <= 1000,
         "`model.site_rows` must not be negative": model.site_rows < 0,
         "`model.weight_variance` must be positive": (
             model.weight_variance is not None and not 0 < model.weight_variance < float("inf")

@@ -241,7 +241,7 @@ class ModelSpec(Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     site_refinement: SiteRefinement = SiteRefinement.AUTO  # regression and classes: with own rows
     site_neighbours: int = 60  # rows that a row is joined to in a site's graph
     site_block_rows: int = 2000  # rows of a block, within which a site models how rows depend
-    site_rows: int = 8000  # rows that a site keeps in all blocks, on disk beside the model
+    site_rows: int = 8000  # rows that a site keeps in all blocks, on disk; 0: none, nor a graph
     seed: int = 0
 
     @property

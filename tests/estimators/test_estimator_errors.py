@@ -52,6 +52,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         r"must be a str among .'none', 'blocks', 'graph', 'auto'.; True is now 'auto'. Got True",
     ),
     "an int for a choice": ({"site_refinement": 3}, "must be a str among"),
+    "no neighbours": ({"site_neighbours": 0}, "must be from 1 to 1000. Got 0"),
+    "too many of them": ({"site_neighbours": 10**9}, "must be from 1 to 1000. Got 1000000000"),
     "an image of another size": ({"image": (3, 3, 1)}, "must be height, width and channels"),
     "too small a floor": ({"min_rows_per_category": 1}, "must be at least 3"),
     "a text for a floor": ({"min_rows_per_category": "many"}, "must be an int. Got 'many'"),

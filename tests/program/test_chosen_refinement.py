@@ -41,6 +41,13 @@ def test_what_the_spec_names_is_made() -> None:
         assert refined([], *shared(), ModelSpec(site_refinement=kind)) is None
 
 
+def test_where_no_rows_are_to_be_kept_a_graph_keeps_none() -> None:
+    """Asked or unasked; one row is enough for one."""
+    for kind in (SiteRefinement.AUTO, SiteRefinement.GRAPH):
+        assert made(kind, site_rows=0) is None
+        assert made(kind, site_rows=1, site_block_rows=1) is not None
+
+
 def test_where_a_block_holds_the_whole_site_blocks_are_taken() -> None:
     """A graph could only come close to it."""
     assert isinstance(made(SiteRefinement.AUTO, site_block_rows=80), Refinement)

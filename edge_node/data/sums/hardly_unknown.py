@@ -65,7 +65,8 @@ class HardlyUnknown:
             low: (columns,), the bound below which a value counts as the bound in sums.
             high: the bound above which it does.
         """
-        few = np.array([len(found) <= _MOST for found in self._found]) & (self._values >= _FEWEST)
+        counted = np.array([len(found) for found in self._found], dtype=np.intp)
+        few = (counted <= _MOST) & (self._values >= _FEWEST)
         sparse = (self._values < _FILLED * self._rows) & (self._rows >= _FEWEST)
         known = few | sparse
         if len(self._sample) < self._needed:

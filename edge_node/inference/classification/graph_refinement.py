@@ -175,8 +175,7 @@ class ClassGraphRefinement:
             raise ValueError("rows and factors that don't fit")
         if not (rows.inputs.ndim == 2 and len(rows.inputs) == n and told.shape == (n,)):
             raise ValueError("rows and their labels don't fit")
-        if not (sites.precision > 0).all():
-            raise ValueError("a factor's precision is not positive")
-        return cls(
-            SiteClasses(posterior, rows, told), sites, float(arrays["deviation"]), neighbours
-        )
+        deviation = float(arrays["deviation"])
+        if not ((sites.precision > 0).all() and deviation >= 0):
+            raise ValueError("a factor's precision is not positive, or a variance is negative")
+        return cls(SiteClasses(posterior, rows, told), sites, deviation, neighbours)

@@ -9,8 +9,11 @@ import numpy as np
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.inference.numerics.distances import Indices
+from edge_node.inference.numerics.hashing import row_hashes
 
 __all__ = ["Block", "BlockTree", "RowRange", "first_blocks", "halved", "nearest_block"]
+
+_SALT = 4  # the order has nothing to do with other uses of the hash
 
 _ROUNDING = 1e-12
 """Relative error of a row's place: a matrix product's rounding depends on the rows beside it."""
@@ -39,6 +42,13 @@ class Block:
         """Those of its rows."""
         shares = None if self.shares is None else self.shares[rows]
         return type(self)(self.inputs[rows], self.targets[rows], shares)
+
+    def shuffled(self) -> Self:
+        """Its rows in an order that is as good as random, and their own: however they came, copies
+        of a row, of other targets, are in the same order.
+        """
+        hashes = row_hashes(np.column_stack([self.inputs, self.targets]), _SALT)
+        return self.some(np.argsort(hashes, kind="stable"))
 
     @cached_property
     def centre(self) -> Vector:

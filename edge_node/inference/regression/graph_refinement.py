@@ -80,7 +80,7 @@ def refine_by_graph(
     features, precisions = posterior.features, posterior.precisions
     (alone,) = local_conditional(own.rows, features, [posterior.noise], precisions)
     others = Others.of(total.without(alone), alone, posterior)
-    (rows,) = own.blocks
+    rows = own.blocks[0].shuffled()
     graph = KernelGraph.of(rows.inputs, neighbours)
     sample = graph.order[:: -(-len(graph.order) // _JUDGED)]
 
@@ -119,7 +119,7 @@ def refine_by_graph_alike(
     Raises:
         NumericalError: the result is not a proper model.
     """
-    like = refinement.posterior
+    like, rows = refinement.posterior, rows.shuffled()
     graph = KernelGraph.of(rows.inputs, refinement.neighbours)
     site = SiteRows.of(rows, like.features, refinement.left)
     (statistics,) = local_vecchia(site, graph, [like.noise])

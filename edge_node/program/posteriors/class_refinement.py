@@ -74,8 +74,8 @@ def _by_graph(
     """Of all of the site's rows."""
     told, own = _own(rows, posterior)
     X, y = (np.concatenate(parts) for parts in zip(*own, strict=True))
-    block = Block(posterior.features.place(X), y)
-    site = SiteClasses(posterior, block, np.isin(y, told))
+    block = Block(posterior.features.place(X), y).shuffled()
+    site = SiteClasses(posterior, block, np.isin(block.targets, told))
     return ClassGraphRefinement.of(site, deviation, neighbours)
 
 

@@ -98,7 +98,8 @@ async def agree_posterior(
 def refined(
     rows: Rows, posterior: Posterior, total: ConditionalStatistics, model: ModelSpec
 ) -> Refinement | GraphRefinement | None:
-    """A site's refinement of the global posterior; None if the spec wants none, or without rows.
+    """A site's refinement of the global posterior; None without rows, or if the spec wants none or
+    lets a site keep no rows.
 
     Where the spec leaves the choice and no block holds the whole site, it is the one under which
     the site's rows, given all others, are likelier; blocks for a site of many rows, of which a
@@ -114,7 +115,7 @@ def refined(
         NumericalError: no noise gives a proper model.
     """
     count, kind = sum(len(y) for _, y in rows), model.site_refinement
-    if kind is SiteRefinement.NONE or not count:
+    if kind is SiteRefinement.NONE or not count or not model.site_rows:
         return None
     whole = count <= min(model.site_block_rows, model.site_rows)
     if kind is SiteRefinement.AUTO and (whole or count > _MOST_JOINED):

@@ -40,6 +40,14 @@ def test_few_values_are_found_however_rows_are_cut(values: list[float], cut: int
     assert known.columns(np.array([0.0]), np.array([12.0])) == (few or sparse,)
 
 
+def test_rows_without_numbers_have_no_columns_that_are_hardly_unknown() -> None:
+    """Such as those of a classification whose columns are all categories."""
+    for columns in (0, 1):
+        known = HardlyUnknown(columns)
+        known.add(np.zeros((20, columns)))
+        assert known.columns(np.zeros(columns), np.ones(columns)) == columns * (True,)
+
+
 def judged(rows: Matrix, cut: int = 1000) -> list[int]:
     """Which columns are hardly unknowns, of rows that come ``cut`` at a time."""
     known = HardlyUnknown(rows.shape[1])

@@ -212,6 +212,7 @@ def test_it_survives_the_disk_and_leaves_far_rows_to_what_is_shared() -> None:
         ("told", np.ones(3, bool)),
         ("inputs", np.zeros((3, 3))),
         ("neighbours", np.array(0)),
+        ("deviation", np.array(-0.1)),
     ],
 )
 def test_a_damaged_archive_is_refused(name: str, damaged: Matrix) -> None:
@@ -219,7 +220,7 @@ def test_a_damaged_archive_is_refused(name: str, damaged: Matrix) -> None:
     train, _ = sites_that_differ(by=1.0)
     posterior = shared(train, 2)
     arrays = ClassGraphRefinement.of(site_of(posterior, *train[0]), 0.5, 10).to_arrays()
-    with pytest.raises(ValueError, match=r"fit|positive"):
+    with pytest.raises(ValueError, match=r"fit|positive|negative"):
         ClassGraphRefinement.from_arrays({**arrays, name: damaged}, posterior)
     del arrays[name]
     with pytest.raises(KeyError):

@@ -1,7 +1,7 @@
 """What was asked for last is kept."""
 
 import copy
-from threading import Thread
+from threading import Event, Thread
 
 from edge_node.inference.numerics.recent import Recent
 
@@ -28,6 +28,32 @@ def test_a_thing_is_made_once_whoever_asks() -> None:
     for each in threads:
         each.join()
     assert made == [7]
+
+
+def test_what_is_there_is_given_while_another_thing_is_made() -> None:
+    """Making takes long, and looking doesn't; who asks for what isn't there yet waits for it."""
+    recent: Recent[int] = Recent(3)
+    recent(1, lambda: -1)
+    making, asked, found = Event(), Event(), list[int]()
+
+    def make() -> int:
+        making.set()
+        asked.wait(60)  # without an answer, it ends
+        return -2
+
+    def fail() -> int:
+        raise AssertionError("made twice")
+
+    first = Thread(target=lambda: found.append(recent(2, make)))
+    second = Thread(target=lambda: found.append(recent(2, fail)))
+    first.start()
+    assert making.wait(60)
+    second.start()
+    there = Thread(target=lambda: (found.append(recent(1, fail)), asked.set()))
+    there.start()
+    for each in (first, second, there):
+        each.join()
+    assert found == [-1, -2, -2]
 
 
 def test_copies_begin_with_nothing() -> None:

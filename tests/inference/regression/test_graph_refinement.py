@@ -88,6 +88,22 @@ def test_the_order_of_rows_doesnt_matter() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)
 
 
+def test_nor_does_it_of_copies_with_other_targets() -> None:
+    """Of each row there are three, of which a row has some for neighbours."""
+    copies, y = np.tile(X[:60], (3, 1)), np.concatenate([Y[:60], -Y[:60], Y[40:100]])
+    (total,) = local_conditional([(copies, y), (X, Y)], FEATURES, [NOISE])
+    posterior = Posterior.of(total.message, FEATURES, total.evidence(NOISE))
+
+    def made(order: np.ndarray) -> GraphRefinement:
+        rows = OwnRows.together([(copies[order], y[order])], FEATURES)
+        return refine_by_graph(posterior, total, rows, 8, SMOOTH)
+
+    expected = made(np.arange(180))
+    for order in (np.random.default_rng(1).permutation(180), np.arange(180)[::-1]):
+        for ours, theirs in zip(made(order).predict(NEAR), expected.predict(NEAR), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
 def test_answers_dont_depend_on_what_else_is_asked() -> None:
     """One by one, they are the same."""
     found = by_graph(10)
