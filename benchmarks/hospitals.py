@@ -3,6 +3,7 @@
 Three columns that most hospitals lack are dropped, then incomplete rows; each hospital's rows are
 split 66 to 34, stratified where both labels have more than two rows. Sites are as different as real
 ones are: in Zurich and Basel no cholesterol was measured, and all but a few patients are ill.
+``pooled`` is one machine with all rows and the federation's parts (`simulate_pooled`).
 """
 
 from pathlib import Path
@@ -10,15 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import allowance_for, learn, learn_alone
+from benchmarks.accuracy import learn, learn_alone
 from benchmarks.datasets import take
 from benchmarks.figures import Row
 from edge_node.config import Column, ColumnKind, DataSpec, FederationSpec, ModelSpec, Task, Which
-from edge_node.data.sources.source import Batch
+from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.demo.data.csv_file import load_csv
 from edge_node.inference.evaluation import metrics
 from edge_node.model.model import Model
 from edge_node.model.predictions import ClassPredictions
+from edge_node.program.simulation import simulate_pooled
 
 __all__ = ["SEED", "measure_hospitals", "read_hospitals", "split_hospital"]
 
@@ -38,6 +40,9 @@ def measure_hospitals(
         model: the federation's.
         indicator: whether the hospital is an input.
         most_told: numbers per cell.
+
+    Raises:
+        TangentMeshError: among others, where the hospitals' rows may tell too little.
     """
     batch, sites, schema = read_hospitals(data, indicator=indicator)
     names = list(dict.fromkeys(sites))
@@ -46,17 +51,18 @@ def measure_hospitals(
     tests = [take(batch, own) for _, own in splits]
     spec = FederationSpec(name="hospitals", data=schema, model=model, most_told=most_told)
     parts = {name: take(batch, own) for name, (own, _) in zip(names, splits, strict=True)}
-    allowance = allowance_for(spec, parts)
-    models = learn(spec, parts, allowance)
+    models = learn(spec, parts)
     at_sites = [_answer(*each) for each in zip(models.values(), tests, strict=True)]
     federated = next(iter(models.values()))
-    (pooled,) = learn(spec, {"pooled": take(batch, train)}, allowance).values()
+    sources = {name: MemorySource((part,)) for name, part in parts.items()}
+    pooled = simulate_pooled(spec, sources)
     rows = [
         {
             "way": "federated",
             **_figures([_answer(federated, test, Which.GLOBAL) for test in tests], tests),
             "sums": federated.provenance.sums,
             "kernel": federated.provenance.kernel,
+            "landmarks": federated.provenance.landmarks,
             "landmark_kind": str(federated.provenance.landmark_kind),
         },
         {"way": "site", **_figures(at_sites, tests)},

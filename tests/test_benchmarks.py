@@ -69,7 +69,7 @@ def test_accuracy_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     def measure(*runs: str, again: bool = False) -> list[str]:
         setting = Setting(nodes=4, model=QUICK)
         rows = measure_accuracy(
-            ["yacht"],
+            ["concrete"],
             SHARED,
             setting=setting,
             splits=1,
@@ -89,10 +89,12 @@ def test_accuracy_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     write_csv([{**row, "version": "another"} for row in read_results(file)], file, "a command")
     assert measure("federated", "boosting", again=True) == ["shared", "site"]
     assert [row["rmse"] for row in read_results(file)[1:]] == [row["rmse"] for row in before]
-    assert told == ["yacht, split 0: " + run for run in ("federated", "boosting", "federated")]
+    assert told == ["concrete, split 0: " + run for run in ("federated", "boosting", "federated")]
     with pytest.raises(ConfigurationError, match=r"other settings.*expected default.*landmarks 60"):
         next(
-            measure_accuracy(["yacht"], SHARED, setting=Setting(), splits=1, runs=(), results=file)
+            measure_accuracy(
+                ["concrete"], SHARED, setting=Setting(), splits=1, runs=(), results=file
+            )
         )
 
 
@@ -143,8 +145,8 @@ def test_hospitals_by_flambys_protocol() -> None:
     assert found["federated"]["sums"] <= 12
     assert found["federated"]["accuracy"] > 0.79
     assert found["federated"]["accuracy"] > found["alone"]["accuracy"]
-    assert found["federated"]["ece"] < 0.06
-    assert found["federated"]["log_loss"] == pytest.approx(found["pooled"]["log_loss"], rel=0.05)
+    assert found["federated"]["ece"] < 0.08
+    assert found["federated"]["log_loss"] == pytest.approx(found["pooled"]["log_loss"], rel=1e-6)
 
 
 def test_relevance_of_few_inputs_among_many() -> None:

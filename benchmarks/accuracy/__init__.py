@@ -7,14 +7,13 @@ own, with one thread.
 
 from benchmarks.accuracy.cases import SETS, Setting
 from benchmarks.accuracy.measuring import ALL_RUNS, measure_accuracy, read_results
-from benchmarks.accuracy.ours import allowance_for, learn, learn_alone
+from benchmarks.accuracy.ours import learn, learn_alone
 from benchmarks.accuracy.tables import summarise, tables
 
 __all__ = [
     "ALL_RUNS",
     "SETS",
     "Setting",
-    "allowance_for",
     "learn",
     "learn_alone",
     "measure_accuracy",

@@ -6,9 +6,10 @@
 
 ``shared-raised`` and ``site-raised`` are the same with a ceiling that is no bound.
 
-Federated runs tell what the sites' sizes allow. ``alone`` is one process for each site, and tells
-nobody anything. A site that can't learn alone answers with the mean and the deviation of its own
-rows, or their shares of the classes by the rule of succession.
+Federated runs tell what daemons would tell: sites sign their sizes, and plan by what they count.
+``alone`` is one process for each site, and tells nobody anything. A site that can't learn alone
+answers with the mean and the deviation of its own rows, or their shares of the classes by the rule
+of succession.
 """
 
 from collections.abc import Mapping
@@ -26,11 +27,9 @@ from edge_node.data.sources.source import Batch, MemorySource
 from edge_node.errors import TangentMeshError
 from edge_node.model.model import Model
 from edge_node.model.predictions import ClassPredictions, IntervalPredictions
-from edge_node.program.plan.allowances import unknown_columns
 from edge_node.program.simulation import simulate
-from edge_node.security.disclosure.allowance import Allowance, remaining_rows
 
-__all__ = ["OURS", "RAISED", "allowance_for", "answer", "answers_by", "learn", "learn_alone"]
+__all__ = ["OURS", "RAISED", "answer", "answers_by", "learn", "learn_alone"]
 
 RAISED = 1000.0  # numbers per cell: more than any run tells
 
@@ -49,7 +48,7 @@ def answer(run: str, case: Case) -> tuple[dict[str, Answers], Row]:
     spec = case.spec
     if run == "raised":
         spec = msgspec.structs.replace(spec, most_told=RAISED)
-    models = learn(spec, case.parts, allowance_for(spec, case.parts))
+    models = learn(spec, case.parts)
     first = next(iter(models.values()))
     facts = {
         "sites": len(models),
@@ -72,29 +71,12 @@ def answers_by(
     return answers
 
 
-def allowance_for(spec: FederationSpec, parts: Mapping[str, Batch]) -> Allowance:
-    """What rows may tell that are spread over nodes so; as if each had signed its size."""
-    distinct = {name: _distinct(part) for name, part in parts.items()}
-    sizes = {name: 1 << (rows.bit_length() - 1) for name, rows in distinct.items()}
-    return Allowance(
-        rows=remaining_rows(sizes, sum(distinct.values()), spec.coalition),
-        columns=unknown_columns(spec.data),
-        most_told=spec.most_told,
-    )
+def learn(spec: FederationSpec, parts: Mapping[str, Batch]) -> dict[str, Model]:
+    """Run the program with one node for each part; returns each node's model.
 
-
-def _distinct(part: Batch) -> int:
-    """How many different inputs there are."""
-    rows = zip(part.numeric, part.categorical, strict=True)
-    return len({(numbers.tobytes(), *labels) for numbers, labels in rows})
-
-
-def learn(
-    spec: FederationSpec, parts: Mapping[str, Batch], allowance: Allowance | None = None
-) -> dict[str, Model]:
-    """Run the program with one node for each part; returns each node's model."""
-    sources = {name: MemorySource((part,)) for name, part in parts.items()}
-    return simulate(spec, sources, allowance=allowance)
+    Raises TangentMeshError: among others, where the nodes' own rule lets them tell too little.
+    """
+    return simulate(spec, {name: MemorySource((part,)) for name, part in parts.items()})
 
 
 def learn_alone(spec: FederationSpec, part: Batch) -> Model | None:
