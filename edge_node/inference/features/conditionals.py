@@ -94,9 +94,16 @@ def regress(covariances: Stack, known: NDArray[np.bool_]) -> Conditionals:
     if not known.all():
         _set_apart(covariances, known)
     L = _factors(covariances)
-    heads, tails = L[:, :-1, :-1], L[:, -1, :-1]
-    coefficients = np.linalg.solve(heads.transpose(0, 2, 1), tails[..., None])[..., 0]
+    coefficients = _backwards(L[:, :-1, :-1], L[:, -1, :-1].copy())
     return Conditionals(np.where(known, coefficients, 0.0), np.square(L[:, -1, -1]))
+
+
+def _backwards(L: Stack, right: Matrix) -> Matrix:
+    """L'^-1 v for each of L (g, k, k), lower triangular, and v (g, k), which is overwritten."""
+    for j in reversed(range(right.shape[1])):
+        right[:, j] /= L[:, j, j]
+        right[:, :j] -= right[:, j, None] * L[:, j, :j]
+    return right
 
 
 def _set_apart(covariances: Stack, known: NDArray[np.bool_]) -> None:

@@ -136,9 +136,10 @@ def _earlier(places: Matrix, most: int, slack: float) -> Neighbours:
     for start, stop in _parts(first, len(places)):
         tree = tree_of(places[:stop])
         wanted = min(int(_GROWTH * most) + _SPARE, stop)
-        for rows in _some(start, stop, wanted):
-            near = nearest(tree, places[rows], wanted, slack=slack)[1]
-            found[rows] = _kept(near, near < np.arange(rows.start, rows.stop)[:, None], most)
+        late = tree.indices[tree.indices >= start]  # as they lie: the next row's search is nearby
+        for some in _some(0, len(late), wanted):
+            near = nearest(tree, places[late[some]], wanted, slack=slack)[1]
+            found[late[some]] = _kept(near, near < late[some, None], most)
         short = start + np.flatnonzero(found[start:stop, -1:].min(axis=1, initial=0) < 0)
         if len(short):  # among those before this part are enough
             found[short] = nearest(tree_of(places[:start]), places[short], most, slack=slack)[1]

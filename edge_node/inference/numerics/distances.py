@@ -107,9 +107,10 @@ def stacked_squares(A: Stack) -> Stack:
 
 def _recompute(A: Stack, values: Stack, near: NDArray[np.bool_], scale: float) -> None:
     """Put ``scale`` times the squared distances of ``near`` pairs (g, m, m) into ``values``."""
-    stack, rows, columns = np.nonzero(near)
-    start, flat = stack * A.shape[1], A.reshape(-1, A.shape[2])
-    values[near] = scale * pair_distances(flat, flat, start + rows, start + columns)
+    pairs, flat = np.flatnonzero(near), A.reshape(-1, A.shape[2])
+    rows = pairs // A.shape[1]  # among those of all matrices
+    columns = rows - rows % A.shape[1] + pairs % A.shape[1]
+    np.put(values, pairs, scale * pair_distances(flat, flat, rows, columns))
 
 
 def strips(n: int, m: int) -> Iterator[slice]:

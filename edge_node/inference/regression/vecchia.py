@@ -14,7 +14,7 @@ joins each row i to neighbours N before it (``features.kernel_graph``), and in t
 approximation, in the form in which a row's noise is part of its conditional). No neighbours are
 FITC, and all rows before are PIC with one block.
 
-Rows are taken some hundred at a time that lie near each other, so that they have neighbours in
+Rows are taken some thousand at a time that lie near each other, so that they have neighbours in
 common. Features are computed for those alone, and the whole of Phi is never held.
 """
 
@@ -46,7 +46,10 @@ from edge_node.inference.regression.student import mixture_costs
 
 __all__ = ["JoinedRows", "SiteRows", "local_vecchia"]
 
-_TOGETHER = 512  # rows that lie near each other, at most
+_FEATURES_AT_ONCE = 1 << 20
+"""Numbers of rows that lie near each other: 8 MB. Their neighbours' are ten times as many, and the
+more rows, the fewer for each: with 400 landmarks, 10 for each of 2,600 rows and 15 of 500."""
+
 _COVARIANCES_AT_ONCE = 1 << 20  # numbers: 8 MB, and enough for JAX to pay
 
 
@@ -164,7 +167,8 @@ def local_vecchia(
         some: the rows (m,) whose terms stand for all n, multiplied by n / m; None: all.
     """
     rows = np.arange(len(graph.order)) if some is None else some
-    groups = list(halved(site.rows.inputs, rows, _TOGETHER))
+    together = max(1, _FEATURES_AT_ONCE // len(site.features.landmarks))
+    groups = list(halved(site.rows.inputs, rows, together))
     with one_thread() as threads, ThreadPoolExecutor(threads) as pool:
         dealt = [groups[i::threads] for i in range(min(threads, len(groups)))]
         parts = pool.map(lambda each: _of_groups(site, graph, noises, each), dealt)
@@ -199,10 +203,8 @@ class _Terms:
     def add(self, joined: JoinedRows, found: Conditionals, y: Vector, near: Vector) -> None:
         """Add rows with targets y (m,) and neighbours' targets ``near`` (u,)."""
         root = np.sqrt(found.variances)
-        of = np.column_stack([joined.near, near])
-        explained = joined.explained(found.coefficients, of)
-        psi = (joined.Phi - explained[:, :-1]) / root[:, None]
-        t = (y - explained[:, -1]) / root
+        psi = (joined.Phi - joined.explained(found.coefficients, joined.near)) / root[:, None]
+        t = (y - joined.explained(found.coefficients, near[:, None])[:, 0]) / root
         self._precision.add(psi)
         self._shift += psi.T @ t
         self._quadratic += float(t @ t)

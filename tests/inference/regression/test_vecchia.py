@@ -77,7 +77,7 @@ def test_how_rows_are_taken_together_doesnt_matter(monkeypatch: pytest.MonkeyPat
     site, graph = SiteRows.of(ROWS, FEATURES, OTHER), KernelGraph.of(ROWS.inputs, 9)
     (expected,) = local_vecchia(site, graph, [0.2])
     module = "edge_node.inference.regression.vecchia"
-    monkeypatch.setattr(f"{module}._TOGETHER", 7)
+    monkeypatch.setattr(f"{module}._FEATURES_AT_ONCE", 7 * len(FEATURES.landmarks))
     monkeypatch.setattr(f"{module}._COVARIANCES_AT_ONCE", 250)
     (found,) = local_vecchia(site, graph, [0.2])
     assert_same(found, expected)
