@@ -65,12 +65,16 @@ def handful(dataset: Dataset) -> Handful:
     inputs = standardised_inputs(dataset)
     read = _spread(inputs)
     if len(read) < ROWS:
-        found = f"{len(read)} different rows are too few to watch"
-        raise _unfit(dataset, found, f"at least {ROWS}")
+        raise _unfit(
+            dataset,
+            "too few different rows to watch",
+            expected=f"at least {ROWS}",
+            found=str(len(read)),
+        )
     kernel, values = _similarity(inputs[read]), values[read]
     chosen = _first_that_varies(kernel, values)
     if chosen is None:
-        raise _unfit(dataset, "near rows all have the same target", "a target that varies")
+        raise _unfit(dataset, "near rows all have the same target", expected="a target that varies")
     chosen = chosen[_prims_order(kernel[np.ix_(chosen, chosen)])]
     return Handful(
         source=dataset.name,
@@ -94,7 +98,9 @@ def _targets(dataset: Dataset) -> tuple[Vector, str]:
     raise _unfit(
         dataset,
         f"a {data.task.value} target can't be watched",
-        "a target of numbers, or of two labels",
+        expected="a target of numbers, or of two labels",
+        found=f"{len(data.classes)} labels" if data.classes else "",
+        remedy="Give another --target, or `--task regression` if the labels are numbers",
     )
 
 
@@ -133,10 +139,13 @@ def _prims_order(kernel: Matrix) -> Sequence[int]:
     return order
 
 
-def _unfit(dataset: Dataset, problem: str, expected: str) -> DataError:
-    return DataError(
-        problem,
-        where=dataset.where or dataset.name,
-        expected=expected,
-        remedy="Give another --target or another file, or leave --graph out",
-    )
+def _unfit(
+    dataset: Dataset,
+    problem: str,
+    *,
+    expected: str,
+    found: str = "",
+    remedy: str = "Give another --target or another file, or leave --graph out",
+) -> DataError:
+    where = dataset.where or dataset.name
+    return DataError(problem, where=where, expected=expected, found=found, remedy=remedy)

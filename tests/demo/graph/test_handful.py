@@ -82,24 +82,26 @@ def test_no_row_is_next_to_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "text"),
+    ("data", "text", "found"),
     [
-        (table([1.0, 2.0] * 5), "10 different rows are too few"),
-        (table([1.0] * 20), "near rows all have the same target"),
+        (table([1.0, 2.0] * 5), "too few different rows", "10"),
+        (table([1.0] * 20), "near rows all have the same target", ""),
         (
             table(["a", "b", "c"] * 8, Task.CLASSIFICATION, classes=("a", "b", "c")),
             "a classification target can't be watched",
+            "3 labels",
         ),
-        (table([1.0, 2.0] * 9, Task.SURVIVAL), "a survival target can't be watched"),
+        (table([1.0, 2.0] * 9, Task.SURVIVAL), "a survival target can't be watched", ""),
     ],
     ids=["few", "constant", "three labels", "times"],
 )
-def test_rows_that_can_not_be_watched(data: Dataset, text: str) -> None:
-    """With what would do."""
+def test_rows_that_can_not_be_watched(data: Dataset, text: str, found: str) -> None:
+    """With what would do, and what came. Labels that are numbers can be read as numbers."""
     with pytest.raises(DataError, match=text) as caught:
         handful(data)
     assert caught.value.expected
-    assert caught.value.remedy
+    assert caught.value.found == found
+    assert ("--task regression" in caught.value.remedy) == ("can't be watched" in text)
 
 
 def test_of_a_large_file_some_rows_are_looked_at() -> None:
