@@ -27,6 +27,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 _FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _TEST = re.compile(r"tests/[\w/]+\.py(?:::\w+)?")
+_IN_THE_SAME = re.compile(_TEST.pattern + r"|`(::\w+)`")  # `::test` is of the file named last
 _PATH = re.compile(r"`((?:edge_node|aggregator|proto|tests|benchmarks|deploy|docs)/[\w./-]*)`")
 
 
@@ -118,7 +119,12 @@ def test_a_module_that_is_left_out_or_invented_is_found() -> None:
 
 def missing_tests(text: str) -> list[str]:
     """Tests that the text names and that don't exist."""
-    return sorted(name for name in set(_TEST.findall(text)) if not exists(name))
+    named: set[str] = set()
+    file = ""
+    for match in _IN_THE_SAME.finditer(text):
+        named.add(file + match[1] if match[1] else match[0])
+        file = file if match[1] else match[0].partition("::")[0]
+    return sorted(name for name in named if not exists(name))
 
 
 def exists(name: str) -> bool:
@@ -142,10 +148,10 @@ def test_every_test_that_is_named_exists(page: Path) -> None:
 
 
 def test_a_test_that_does_not_exist_is_found() -> None:
-    """The control: a file, and a function in a file that there is."""
+    """The control: a file, and a function in a file that there is, or in the one named last."""
     this = "tests/test_docs.py"
-    text = f"`{this}`, `{this}::exists`, `{this}::nothing`, `tests/test_nothing.py`"
-    assert missing_tests(text) == [f"{this}::nothing", "tests/test_nothing.py"]
+    text = f"`{this}`, `::exists`, `::no`, `{this}::nothing`, `tests/test_nothing.py`"
+    assert missing_tests(text) == [f"{this}::no", f"{this}::nothing", "tests/test_nothing.py"]
 
 
 def missing_paths(text: str) -> list[str]:

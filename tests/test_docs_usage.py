@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from aggregator.cli import cli as aggregator_cli
+from benchmarks.__main__ import cli as benchmarks_cli
 from edge_node.cli import cli as node_cli
 from edge_node.config import (
     Column,
@@ -76,6 +77,37 @@ def test_a_command_that_does_not_exist_is_found() -> None:
     )
     assert unknown_commands(text) == ["aggregator sing", "edge-node learn"]
     assert unknown_options(text) == ["edge-node --jason"]
+
+
+_BENCHMARK = re.compile(r"python\s+-m\s+benchmarks\s")
+_BENCHMARK_ENDS = re.compile(r"[`>#]|\n\s*\n|\n {4}")
+_EARLIER = {"--folds", "--way"}  # docs/model.md says so where it names them
+
+
+def unknown_benchmarks(text: str) -> list[str]:
+    """Benchmarks that the text names and that don't exist, or don't take such an option."""
+    unknown = set()
+    for rest in _BENCHMARK.split(text)[1:]:
+        name, *words = _BENCHMARK_ENDS.split(rest)[0].split()
+        command = benchmarks_cli.commands.get(name, benchmarks_cli)
+        if command is benchmarks_cli and name != "--help":
+            unknown.add(name)
+            continue
+        known = options(command) | _EARLIER
+        unknown |= {f"{name} {each}" for each in words if each[:2] == "--" and each not in known}
+    return sorted(unknown)
+
+
+@pages
+def test_every_benchmark_that_is_named_exists(page: Path) -> None:
+    """A figure can be measured again by the command beside it."""
+    assert not unknown_benchmarks(page.read_text())
+
+
+def test_a_benchmark_that_does_not_exist_is_found() -> None:
+    """The control, also across a line's end."""
+    text = "`python\n-m benchmarks nothing`\n\n    python -m benchmarks field --devices 9 --no\n"
+    assert unknown_benchmarks(text) == ["field --no", "nothing"]
 
 
 def test_the_design_names_every_command() -> None:
