@@ -69,13 +69,16 @@ def memory(rows: int, landmarks: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--rows", default=1_000_000, show_default=True)
-@click.option("--landmarks", default=400, show_default=True)
-@click.option("--inputs", default=8, show_default=True, help="Four or more.")
-@click.option("--neighbours", default=60, show_default=True)
+@click.option("--rows", type=click.IntRange(1), default=1_000_000, show_default=True)
+@click.option("--landmarks", type=click.IntRange(1), default=400, show_default=True)
+@click.option("--inputs", type=click.IntRange(4), default=8, show_default=True)
+@click.option("--neighbours", type=click.IntRange(1), default=60, show_default=True)
 @console.json_option
 def joined(rows: int, landmarks: int, inputs: int, neighbours: int, as_json: bool) -> None:
-    """Peak megabytes of a site that refines by its kernel graph, against 2,000, and seconds."""
+    """Peak megabytes of a site that refines by its kernel graph, against 2,000, and seconds.
+
+    100,000 rows take a minute of a processor.
+    """
     show(measure_joined(rows, landmarks, inputs, neighbours), as_json)
 
 

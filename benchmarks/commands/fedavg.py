@@ -19,8 +19,19 @@ from edge_node import console
 @click.option("--data", type=click.Path(path_type=Path), default="../shared/data")
 @click.option("--spread", "spreads", multiple=True, type=click.Choice(SPREADS), default=SPREADS)
 @click.option("--run", "runs", multiple=True, type=click.Choice(RUNS), default=RUNS)
-@click.option("--rounds", default=100, show_default=True, help="Of Flower's, at most.")
-@click.option("--rows", default=0, help="To learn from at most, and to judge by. [default: all]")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Of Flower's, at most.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(0),
+    default=0,
+    help="To learn from at most, and to judge by. [default: all]",
+)
 @click.option(
     "--python",
     type=click.Path(path_type=Path),

@@ -17,9 +17,29 @@ from edge_node import console
 
 
 @click.command()
-@click.option("--size", "sizes", multiple=True, type=int, default=[10**3, 10**4, 10**5, 10**6])
-@click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)))
-@click.option("--method", "methods", multiple=True, type=click.Choice(list(MOST)))
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    type=click.IntRange(10),
+    default=[10**3, 10**4, 10**5, 10**6],
+    show_default=True,
+    help="Of the field, in variables.",
+)
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    type=click.Choice(list(CASES)),
+    help="How strong the coupling is. [default: both]",
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    type=click.Choice(list(MOST)),
+    help="[default: all, each up to its own size]",
+)
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw them.")
 @console.json_option
@@ -32,7 +52,11 @@ def propagation(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Belief propagation on a field's graph, against solvers of the whole sparse system."""
+    """Belief propagation on a field's graph, against solvers of the whole sparse system.
+
+    A size of 1,000 takes a minute, most of which is the start of processes. In the end it prints
+    how seconds and megabytes grow from 10,000 variables on, where there are two such sizes.
+    """
     rows = []
     for row in measure_propagation(
         sizes, cases or tuple(CASES), methods or tuple(MOST), tell=console.explain
@@ -47,5 +71,5 @@ def propagation(
     console.emit(
         {"benchmark": "propagation", "rows": rows, "slopes": growth},
         as_json=as_json,
-        text=lambda: console.table(*cells(growth)),
+        text=lambda: console.table(*cells(growth or rows)),
     )

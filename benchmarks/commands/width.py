@@ -12,12 +12,21 @@ from edge_node.errors import ConfigurationError
 
 
 @click.command()
-@click.option("--seeds", default=32, show_default=True, help="Networks of each width to train.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(2),
+    default=32,
+    show_default=True,
+    help="Networks of each width to train.",
+)
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="Write the figures.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw them.")
 @console.json_option
 def width(*, seeds: int, file: Path | None, plot: Path | None, as_json: bool) -> None:
-    """Finite networks beside their kernels: how fast predictions, weights and outputs approach."""
+    """Finite networks beside their kernels: how fast predictions, weights and outputs approach.
+
+    It needs optax, and two minutes of a processor.
+    """
     if find_spec("optax") is None:
         raise ConfigurationError(
             "networks can't be trained",
