@@ -52,9 +52,9 @@ class TangentMeshRegressor(RegressorMixin, Estimator):  # type: ignore[misc] # w
         newton_steps: iterations at most, of all but a regressor, which needs none.
         distribution: of times to an event, "lognormal", "weibull" or "auto".
         site_refinement: how each site refines the shared model with its own rows: "blocks" of rows
-            that lie close together; a "graph" of all rows (regressor); "none"; "auto": blocks where
-            one holds all rows, otherwise what explains the rows better.
-        site_neighbours: rows that a row is joined to in the graph.
+            that lie close together; a "graph" of all rows; "none"; "auto": blocks where one holds
+            all rows, otherwise what explains the rows better (classifier: the graph).
+        site_neighbours: rows that a row is joined to in the graph, 1000 at most.
         site_block_rows: rows of a block, within which a site models how rows depend.
         site_rows: rows that a site keeps in blocks.
         seed: of all random draws; the same seed gives the same model.
