@@ -1,8 +1,11 @@
 """Reading and writing specs and node files."""
 
+import re
 import tomllib
+from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 import tomli_w
@@ -69,8 +72,39 @@ def _parse(text: str, kind: type[Config], where: str) -> Config:
         raise ConfigurationError("not valid TOML", where=where, found=str(error)) from error
     except msgspec.ValidationError as error:
         raise ConfigurationError(
-            str(error), where=where, remedy="Compare with the examples in deploy/"
+            str(error),
+            where=where,
+            expected=_words(kind, str(error)),
+            remedy="Compare with the examples in deploy/ and the tables of README.md",
         ) from error
+
+
+def _words(kind: Any, problem: str) -> str:
+    """The words that a setting may be; empty if it is no choice of words.
+
+    Args:
+        kind: of the whole file.
+        problem: msgspec's, with the setting's path, such as `$.model.kernels[1]`.
+    """
+    path = re.search(r"`\$\.([\w.\[\]]+)`", problem)
+    for name in re.sub(r"\[.*?\]", "", path[1]).split(".") if path else ():
+        fields = msgspec.structs.fields(kind) if _is_table(kind) else ()
+        found = [field.type for field in fields if field.encode_name == name]
+        kind = next((each for each in _within(found) if _is_table(each) or _is_choice(each)), None)
+    return ", ".join(f'"{each}"' for each in kind) if _is_choice(kind) else ""
+
+
+def _within(kinds: Iterable[Any]) -> list[Any]:
+    """Types, and those that they are made of: `tuple[A, ...]`, `A | None`."""
+    return [each for kind in kinds for each in (kind, *_within(get_args(kind)))]
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _is_choice(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, StrEnum)
 
 
 def _refuse_old_words(table: dict[str, Any], where: str) -> None:

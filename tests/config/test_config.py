@@ -171,3 +171,21 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert load_node_config(tmp_path / "node.toml") == node
     spec = parse_spec(GOOD)
     assert parse_spec(to_toml(spec).decode()).digest() == spec.digest()
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('[model]\nsite_refinement = "Graph"\n', '"none", "blocks", "graph", "auto"'),
+        ("[model]\nsite_refinement = 1\n", '"none", "blocks", "graph", "auto"'),
+        ('[model]\nactivations = ["relu", "tanh"]\n', '"relu", "erf", "gelu"'),
+        ("[model]\nsite_neighbours = 1.5\n", ""),
+        ("[model]\nsite_neighbors = 3\n", ""),
+    ],
+)
+def test_a_word_that_is_none_is_refused_with_those_that_may_be(lines: str, words: str) -> None:
+    """Also in a list; a number has no words."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_spec(GOOD + lines)
+    assert caught.value.expected == words
+    assert "README.md" in caught.value.remedy
