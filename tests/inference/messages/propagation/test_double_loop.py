@@ -1,5 +1,6 @@
 """The double loop has the exact mean of every positive definite system."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.errors import NumericalError
-from edge_node.inference.messages.propagation import factors
+from edge_node.inference.messages.propagation import factors, settled
 from edge_node.inference.messages.propagation.certificate import Verdict, certify
 from edge_node.inference.messages.propagation.double_loop import Outer, double_loop, loaded
 from edge_node.inference.messages.propagation.factors import Equalities
 from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Inbox
 from edge_node.inference.messages.propagation.schedules import Synchronous
 from edge_node.inference.messages.propagation.settled import settle
 from edge_node.inference.messages.propagation.solution import (
@@ -73,6 +75,27 @@ def test_conjugate_gradients_need_far_fewer_steps() -> None:
     graph = replace(graph, families=(replace(family, coupling=-np.abs(family.coupling)),))
     steps = {outer: double_loop(graph, outer, most_steps=50_000).steps for outer in Outer}
     assert steps[Outer.CONJUGATE] * 5 < steps[Outer.LOCAL]
+
+
+def test_all_messages_are_counted() -> None:
+    """The factors' answers: those for the mean, and those for the variances afterwards."""
+    graph, answers = field(np.random.default_rng(3), 150), [0]
+
+    def counted(
+        plain: Callable[[FactorGraph, Inbox], Inbox],
+    ) -> Callable[[FactorGraph, Inbox], Inbox]:
+        def told(graph: FactorGraph, inbox: Inbox) -> Inbox:
+            answers[0] += graph.slots
+            return plain(graph, inbox)
+
+        return told
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settled, "responses", counted(settled.responses))
+        found = double_loop(graph)
+    corrections = 2 * found.steps * graph.slots  # one for A p, one for the correction
+    assert found.messages == answers[0] + corrections
+    assert answers[0] > 2 * graph.slots
 
 
 def test_a_correction_inverts_nothing() -> None:
