@@ -25,7 +25,7 @@ from benchmarks.privacy import (
     measure_privacy,
     summarise_privacy,
 )
-from benchmarks.propagation import draw_propagation, measure_propagation, slopes
+from benchmarks.propagation import draw_propagation, field, measure_propagation, slopes
 from benchmarks.relevance import measure_relevance
 from benchmarks.robust import CASES, measure_robustness
 from benchmarks.run import PROBLEMS, Problem, measure_run, steps_of
@@ -321,13 +321,22 @@ def test_propagation(tmp_path: Path) -> None:
     assert all(row["residual"] <= 2e-8 and row["seconds"] > 0 for row in answers)
     ours = found["weak", 900, "double loop"]
     assert ours["messages"] > 0
-    assert 0.5 < ours["worst_ratio"] < 1.01
+    assert 0.5 < ours["worst_ratio"] < 1.5
     assert abs(ours["median_ratio"] - 1) <= abs(ours["worst_ratio"] - 1) < 0.5
     assert found["weak", 900, "conjugate gradients"]["messages"] == 0
     assert {row["method"] for row in slopes(rows, least=1)} == set(methods)
     assert len(slopes(rows, least=1)) == 7
     draw_propagation(rows, tmp_path / "propagation.png")
     assert (tmp_path / "propagation.png").stat().st_size > 1000
+
+
+def test_a_fields_variables_are_numbered_by_place() -> None:
+    """So most of a factor's variables are close to its own in memory; shuffled, a third of n."""
+    system = field(3000, "weak")
+    apart = np.abs(system.scope - np.arange(3000)[:, None])[system.scope >= 0]
+    assert np.median(apart) < 30
+    shuffled = np.random.default_rng(0).permutation(3000)
+    assert np.median(np.abs(shuffled[system.scope] - shuffled[:, None])) > 300
 
 
 def test_slopes_are_of_logarithms() -> None:

@@ -22,6 +22,7 @@ from edge_node.inference.fields.fleet import graph_of
 from edge_node.inference.fields.quiet import Quiet, Talk
 from edge_node.inference.messages.propagation.factors import Observations
 from edge_node.inference.messages.propagation.graph import FactorGraph, Messages
+from edge_node.inference.messages.propagation.messages import respond
 from edge_node.inference.messages.propagation.schedules import State, Synchronous
 from edge_node.inference.messages.propagation.solve import marginals
 
@@ -63,7 +64,7 @@ def _start(graph: FactorGraph) -> Talk:
     heard = Messages.flat(family.scope.shape, 1, graph.shift.shape[-1])
     heard = Messages(np.ones_like(heard.precision), heard.shift)
     nobody = np.zeros(graph.size, dtype=np.intp)
-    return Talk(inbox=(family.respond(heard),), heard=heard, spoken=nobody)
+    return Talk(inbox=(respond(family, heard),), heard=heard, spoken=nobody)
 
 
 def _end(step: Callable[[Any], Any], state: Any, graph: FactorGraph) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edge_node.errors import ConfigurationError
 from edge_node.inference.fields.fleet import Fleet
 from edge_node.inference.messages.propagation.graph import FactorGraph, Messages
+from edge_node.inference.messages.propagation.messages import respond
 from edge_node.inference.messages.propagation.schedules import State
 from edge_node.inference.numerics.distances import Indices
 
@@ -55,7 +56,7 @@ def opening(fleet: Fleet, graph: FactorGraph) -> Talk:
     precision /= fleet.field.variances(fleet.devices.places)[fleet.scope][..., None, None]
     shift = np.zeros((*fleet.scope.shape, 1, graph.shift.shape[-1]))
     heard = Messages(precision, shift)
-    said = graph.families[0].respond(heard)
+    said = respond(graph.families[0], heard)
     return Talk(inbox=(said,), heard=heard, spoken=np.zeros(fleet.size, dtype=np.intp))
 
 
@@ -150,7 +151,7 @@ class _Tick:
         cavities, arrives = beliefs / old, self.arrives[:, part]
         news = self._news(had, cavities, beliefs) & (family.scope >= 0)
         heard = _told(had, cavities, news, self.awake[family.scope], arrives[0])
-        answers = family.respond(heard.messages)
+        answers = respond(family, heard.messages)
         news = self._news(old, answers, beliefs) & (family.scope >= 0)
         return heard, _told(old, answers, news, self.awake[part, None], arrives[1])
 

@@ -11,6 +11,7 @@ from edge_node.inference.fields.fleet import graph_of
 from edge_node.inference.fields.quiet import Quiet, Talk, opening
 from edge_node.inference.messages.propagation.asynchronous import Asynchronous
 from edge_node.inference.messages.propagation.graph import FactorGraph, Messages
+from edge_node.inference.messages.propagation.messages import respond
 from edge_node.inference.messages.propagation.schedules import Synchronous
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
 from edge_node.inference.messages.propagation.solve import solve
@@ -49,7 +50,7 @@ def by_increments(graph: FactorGraph, talk: Talk, lost: float, ticks: int) -> Me
     for _ in range(ticks):
         asked = graph.beliefs((said,))[family.scope] / said
         heard, told = added(heard, told, asked), asked
-        answers = family.respond(heard)
+        answers = respond(family, heard)
         said, answered = added(said, answered, answers), answers
     return graph.beliefs((said,))
 

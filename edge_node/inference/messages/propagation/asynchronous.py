@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_node.errors import ConfigurationError
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.messages import Inbox, Messages
+from edge_node.inference.messages.propagation.messages import Inbox, Messages, respond
 from edge_node.inference.messages.propagation.schedules import State, cavities, check_share
 from edge_node.inference.messages.propagation.solution import Slots
 
@@ -142,7 +142,7 @@ class Asynchronous:
             rng, tick, graph, cavities(graph, state.inbox), state.at_factors
         )
         answers = tuple(
-            family.respond(box.messages) for family, box in zip(graph.families, asked, strict=True)
+            respond(family, box.messages) for family, box in zip(graph.families, asked, strict=True)
         )
         told, replies = self._carried(rng, tick, graph, answers, state.at_variables)
         inbox = tuple(box.messages for box in told)

@@ -120,15 +120,15 @@ def double_loop(
             found=f"a residual of {residual:.1e} after {steps} outer steps",
             remedy="Allow more steps or a larger residual: the system may be too ill-conditioned",
         )
-    messages = ((settled.steps if settled else 0) + sent + steps) * graph.slots
-    covariance = _covariance(graph, settled)
+    covariance, settling = _covariance(graph, settled)
+    sent += steps + settling + (settled.steps if settled else 0)
     return Solution(
         mean,
         covariance,
         Variances.APPROXIMATE,
         residual,
         steps,
-        messages,
+        sent * graph.slots,
         Method.DOUBLE_LOOP,
     )
 
@@ -195,12 +195,14 @@ def _conjugate(graph: FactorGraph, settled: Inner, tolerance: float, most_steps:
     return x, step, step * _CONJUGATE_STEPS
 
 
-def _covariance(graph: FactorGraph, settled: Settled | None) -> Matrix:
-    """Of plain messages on the graph, if they settle."""
+def _covariance(graph: FactorGraph, settled: Settled | None) -> tuple[Matrix, int]:
+    """Of plain messages on the graph, if they settle; and how many steps this took, at most."""
     try:
-        return settle(graph, tolerance=_SETTLED, most_steps=_SETTLING).covariance
+        plain = settle(graph, tolerance=_SETTLED, most_steps=_SETTLING)
     except PropagationError:
-        return (settled or settle(loaded(graph))).covariance
+        within = settled or settle(loaded(graph))
+        return within.covariance, _SETTLING + (0 if settled else within.steps)
+    return plain.covariance, plain.steps
 
 
 def _dots(a: Matrix, b: Matrix) -> Vector:

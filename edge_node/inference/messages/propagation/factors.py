@@ -1,7 +1,8 @@
 """Families of factors: couplings of pairs, copies of one variable, observations of several.
 
-Each answers the cavity messages of its variables, all factors at once. With a variable's cavity
-N(m, V), V = Lambda^-1 and m = V eta:
+Each answers the cavity messages of its variables, all factors at once: `gains` is what follows from
+the cavities' precisions, and given these the answer's shifts are linear in the cavities' shifts.
+With a variable's cavity N(m, V), V = Lambda^-1 and m = V eta:
 
     Couplings      exp(-x_i' J x_j):   to i  (-J V_j J',  -J m_j)
     Equalities     x_i = x_j = ...:    to i  the product of what the others say
@@ -20,7 +21,6 @@ import numpy as np
 
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
-from edge_node.inference.messages.propagation.messages import Messages
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
 from edge_node.inference.messages.propagation.stacks import (
     double,
@@ -34,7 +34,14 @@ from edge_node.inference.messages.propagation.stacks import (
     transposed,
 )
 
-__all__ = ["Couplings", "Equalities", "Observations"]
+__all__ = [
+    "CouplingGains",
+    "Couplings",
+    "Equalities",
+    "EqualityGains",
+    "ObservationGains",
+    "Observations",
+]
 
 
 @dataclass(frozen=True)
@@ -60,13 +67,12 @@ class Couplings:
         _check_finite(self.coupling)
         _check_filled(self.scope)
 
-    def respond(self, incoming: Messages) -> Messages:
+    def gains(self, precision: Matrix) -> "CouplingGains":
         """Raises PropagationError: a cavity's precision is singular."""
-        V = inverse(incoming.precision, "a cavity")
-        towards_j = transposed(self.coupling)
-        J = np.stack([self.coupling, towards_j], axis=1)
+        V = inverse(precision, "a cavity")
+        J = np.stack([self.coupling, transposed(self.coupling)], axis=1)
         weights = -times(J, V[:, ::-1])
-        return Messages(times(weights, transposed(J)), times(weights, incoming.shift[:, ::-1]))
+        return CouplingGains(times(weights, transposed(J)), weights)
 
     def apply(self, x: Matrix) -> Matrix:
         """J x_j at i, J' x_i at j."""
@@ -101,9 +107,9 @@ class Equalities:
         """Raises NumericalError: a slot is empty."""
         _check_filled(self.scope)
 
-    def respond(self, incoming: Messages) -> Messages:
+    def gains(self, precision: Matrix) -> "EqualityGains":
         """To each copy what the others say."""
-        return Messages(others(incoming.precision), others(incoming.shift))
+        return EqualityGains(others(precision))
 
     def apply(self, x: Matrix) -> Matrix:
         """Zeros: a constraint has no share of A."""
@@ -163,18 +169,17 @@ class Observations:
                 "an empty slot has a design", where="factor graph", expected="H = 0"
             )
 
-    def respond(self, incoming: Messages) -> Messages:
+    def gains(self, precision: Matrix) -> "ObservationGains":
         """Raises PropagationError: R, or what is added to it, is singular."""
         H = self.design
-        V, proper = proper_inverse(incoming.precision)
+        V, proper = proper_inverse(precision)
         HV = times(H, V)
         spread = self.noise[:, None] + others(times(HV, transposed(H)))
-        rest = self.target[:, None] - others(times(HV, incoming.shift))
         weights = times(transposed(H), inverse(spread, "an observation"))
         if not proper.all():
             flat = ~proper & (H != 0).any(axis=(2, 3))
             weights = weights * (others(flat.astype(float)) == 0)[..., None, None]
-        return Messages(times(weights, H), times(weights, rest))
+        return ObservationGains(times(weights, H), weights, HV, self.target)
 
     def apply(self, x: Matrix) -> Matrix:
         """H' R^-1 H x."""
@@ -194,6 +199,60 @@ class Observations:
     def _weighted(self, values: Matrix, size: int) -> Matrix:
         weighted = times(inverse(self.noise, "an observation's noise"), values)
         return scattered(self.scope, times(transposed(self.design), weighted[:, None]), size)
+
+
+@dataclass(frozen=True)
+class CouplingGains:
+    """What couplings answer at given cavity precisions.
+
+    Attributes:
+        precision: -J V J' (E, 2, d, d).
+        weights: -J V (E, 2, d, d).
+    """
+
+    precision: Matrix
+    weights: Matrix
+
+    def shift(self, incoming: Matrix) -> Matrix:
+        """-J V eta of the other end."""
+        return times(self.weights, incoming[:, ::-1])
+
+
+@dataclass(frozen=True)
+class EqualityGains:
+    """What copies are told at given cavity precisions.
+
+    Attributes:
+        precision: (E, a, d, d).
+    """
+
+    precision: Matrix
+
+    def shift(self, incoming: Matrix) -> Matrix:
+        """The sum of what the others say."""
+        return others(incoming)
+
+
+@dataclass(frozen=True)
+class ObservationGains:
+    """What observations answer at given cavity precisions.
+
+    Attributes:
+        precision: H' S^-1 H (F, a, d, d).
+        weights: H' S^-1 (F, a, d, p).
+        predictions: H V (F, a, p, d).
+        target: z (F, p, q).
+    """
+
+    precision: Matrix
+    weights: Matrix
+    predictions: Matrix
+    target: Matrix
+
+    def shift(self, incoming: Matrix) -> Matrix:
+        """H' S^-1 r."""
+        rest = self.target[:, None] - others(times(self.predictions, incoming))
+        return times(self.weights, rest)
 
 
 def _check(what: str, fits: bool) -> None:

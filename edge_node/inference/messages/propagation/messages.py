@@ -1,7 +1,8 @@
 """Messages as arrays over slots, and what the engine asks of a family of factors.
 
 Slot (f, l) of a family is the l-th variable of factor f. A family answers for all its factors at
-once: from an array of what the variables send, an array of what they are told.
+once: from an array of what the variables send, an array of what they are told (`respond`). All
+inverses are of precisions alone (`Gains`), so they are taken once where only shifts change.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from edge_node.inference.messages.canonical import Canonical
 from edge_node.inference.messages.gaussian import Gaussian
 from edge_node.inference.messages.propagation.solution import Mask, Slots
 
-__all__ = ["Factors", "Inbox", "Messages"]
+__all__ = ["Factors", "Gains", "Inbox", "Messages", "respond"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,17 @@ class Messages(Canonical):
         return bool(np.isfinite(self.precision).all() and np.isfinite(self.shift).all())
 
 
+class Gains(Protocol):
+    """What a family answers at given precisions of its variables' cavities."""
+
+    @property
+    def precision(self) -> Matrix:
+        """The answers' (F, a, d, d)."""
+
+    def shift(self, incoming: Matrix) -> Matrix:
+        """The answers' (F, a, d, q) to the cavities' shifts (F, a, d, q): linear, but for z."""
+
+
 class Factors(Protocol):
     """A family of F factors, each over a variables: all that the engine knows of them."""
 
@@ -68,8 +80,8 @@ class Factors(Protocol):
     def check(self) -> None:
         """Raises NumericalError: a parameter is not finite, or a slot empty that mustn't be."""
 
-    def respond(self, incoming: Messages) -> Messages:
-        """Each factor's message to each of its variables, from what these send it (F, a)."""
+    def gains(self, precision: Matrix) -> Gains:
+        """What factors answer to cavities of these precisions (F, a, d, d)."""
 
     def apply(self, x: Matrix) -> Matrix:
         """The family's share of A x, for x (n, d, q)."""
@@ -79,6 +91,16 @@ class Factors(Protocol):
 
     def take(self, index: Slots | slice) -> Self:
         """Some of the factors, as a family."""
+
+
+def respond(family: Factors, incoming: Messages) -> Messages:
+    """Each factor's message to each of its variables, from what these send it (F, a).
+
+    Raises:
+        PropagationError: something to be inverted is singular.
+    """
+    gains = family.gains(incoming.precision)
+    return Messages(gains.precision, gains.shift(incoming.shift))
 
 
 Inbox: TypeAlias = tuple[Messages, ...]

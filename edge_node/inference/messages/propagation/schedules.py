@@ -20,7 +20,7 @@ import numpy as np
 from edge_node.arrays import Vector
 from edge_node.errors import ConfigurationError
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages
+from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages, respond
 from edge_node.inference.messages.propagation.solution import Mask
 
 __all__ = ["ResidualFirst", "Schedule", "State", "Synchronous", "cavities", "responses"]
@@ -122,7 +122,7 @@ def responses(graph: FactorGraph, inbox: Inbox) -> Inbox:
         answer = Messages(np.empty_like(messages.precision), np.empty_like(messages.shift))
         for part in _parts(messages):
             incoming = beliefs[family.scope[part]] / messages[part]
-            out = family.take(part).respond(incoming)
+            out = respond(family.take(part), incoming)
             answer.precision[part], answer.shift[part] = out.precision, out.shift
         answers.append(answer)
     return tuple(answers)

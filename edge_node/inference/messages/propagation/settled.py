@@ -1,10 +1,11 @@
 """Messages whose precisions have settled: what is left of a step is a linear map of the shifts.
 
 Precisions don't depend on shifts. So once they have converged, right-hand sides can come and go:
-each costs messages of shifts only, starts from silence, and its mean after some steps is a fixed
-linear function of it. `double_loop` uses that as an approximate inverse. `shift_radius` looks at
-the map itself: its spectral radius is the factor by which the means' error falls in a step, and
-they converge if and only if it is below one (Du, Ma, Wu, Kar & Moura 2018).
+each costs messages of shifts only, for which nothing is inverted, starts from silence, and its mean
+after some steps is a fixed linear function of it. `double_loop` uses that as an approximate
+inverse. `shift_radius` looks at the map itself: its spectral radius is the factor by which the
+means' error falls in a step, and they converge if and only if it is below one (Du, Ma, Wu, Kar &
+Moura 2018).
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import numpy as np
 from edge_node.arrays import Matrix
 from edge_node.inference.messages.propagation.factors import Observations
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages
+from edge_node.inference.messages.propagation.messages import Factors, Gains, Inbox
 from edge_node.inference.messages.propagation.schedules import cavities, responses
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
 from edge_node.inference.messages.propagation.stacks import (
@@ -33,13 +34,13 @@ class Settled:
 
     Attributes:
         graph: without any shift of its own.
-        cavities: each family's cavity precisions (F, a, d, d).
+        gains: what each family answers to cavities of the settled precisions.
         covariance: each belief's (n, d, d); approximate, where the graph has loops.
         steps: until they had settled.
     """
 
     graph: FactorGraph
-    cavities: tuple[Matrix, ...]
+    gains: tuple[Gains, ...]
     covariance: Matrix
     steps: int
 
@@ -57,9 +58,9 @@ class Settled:
         belief = self._beliefs(shift, messages)
         for _ in range(steps):
             messages = tuple(
-                family.respond(Messages(cavity, belief[family.scope] - sent)).shift
-                for family, cavity, sent in zip(
-                    self.graph.families, self.cavities, messages, strict=True
+                gains.shift(belief[family.scope] - sent)
+                for family, gains, sent in zip(
+                    self.graph.families, self.gains, messages, strict=True
                 )
             )
             belief = self._beliefs(shift, messages)
@@ -102,8 +103,9 @@ def _settled(graph: FactorGraph, inbox: Inbox, steps: int) -> Settled:
     covariance = inverse(graph.beliefs(inbox).precision, "a belief")
     if not positive(covariance):
         raise PropagationError(Cause.IMPROPER, "a belief's variance is not positive")
-    precisions = tuple(each.precision for each in cavities(graph, inbox))
-    return Settled(graph, precisions, covariance, steps)
+    pairs = zip(graph.families, cavities(graph, inbox), strict=True)
+    gains = tuple(family.gains(cavity.precision) for family, cavity in pairs)
+    return Settled(graph, gains, covariance, steps)
 
 
 def shift_radius(settled: Settled, *, steps: int = 60, seed: int = 0) -> float:

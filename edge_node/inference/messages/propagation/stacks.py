@@ -6,10 +6,8 @@ usual case.
 """
 
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix
 from edge_node.inference.messages.propagation.solution import Cause, Mask, PropagationError, Slots
@@ -139,11 +137,10 @@ def others(values: Matrix) -> Matrix:
 def scattered(scope: Slots, values: Matrix, size: int) -> Matrix:
     """Sums by variable: values (F, a, ...) at variables ``scope`` (F, a) to (size, ...).
 
-    Slots of variable -1 are left out.
+    Slots of variable -1 are left out: their sum is the one too many.
     """
-    slots, numbers = scope.ravel(), values.reshape(scope.size, prod(values.shape[2:]))
-    if scope.size and scope.min() < 0:
-        numbers, slots = numbers[slots >= 0], slots[slots >= 0]
-    columns: list[NDArray[Any]] = [np.bincount(slots, column, size) for column in numbers.T]
-    sums: Matrix = np.stack(columns, axis=-1) if columns else np.zeros((size, 0))
-    return sums.reshape(size, *values.shape[2:])
+    numbers = values.reshape(scope.size, prod(values.shape[2:]))
+    sums = np.zeros((numbers.shape[1], size + 1))
+    for column, total in zip(numbers.T, sums, strict=True):
+        np.add.at(total, scope.ravel(), column)
+    return np.ascontiguousarray(sums[:, :-1].T).reshape(size, *values.shape[2:])

@@ -19,7 +19,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from edge_node.inference.messages.propagation.graph import FactorGraph, bipartite
-from edge_node.inference.messages.propagation.messages import Factors, Messages
+from edge_node.inference.messages.propagation.messages import Factors, Messages, respond
 from edge_node.inference.messages.propagation.schedules import State
 from edge_node.inference.messages.propagation.solution import Cause, Mask, PropagationError, Slots
 
@@ -73,7 +73,7 @@ class _Layer:
         """Send to the variables above, whose beliefs grow."""
         incoming = belief[self.factors.scope]
         incoming.precision[self.at] = np.eye(belief.precision.shape[-1])  # not asked for
-        answer = self.factors.respond(incoming)[self.at]
+        answer = respond(self.factors, incoming)[self.at]
         self.sent.precision[self.at], self.sent.shift[self.at] = answer.precision, answer.shift
         if self.first is None:
             belief.precision[self.above] += answer.precision
@@ -86,7 +86,7 @@ class _Layer:
     def descend(self, belief: Messages) -> None:
         """Send to the variables below, whose beliefs become complete."""
         scope, below = self.factors.scope, self.below
-        answer = self.factors.respond(belief[scope] / self.sent)[below]
+        answer = respond(self.factors, belief[scope] / self.sent)[below]
         variables = scope[below]
         self.sent.precision[below], self.sent.shift[below] = answer.precision, answer.shift
         belief.precision[variables] += answer.precision

@@ -14,7 +14,7 @@ from edge_node.inference.messages.propagation.asynchronous import (
     Posted,
 )
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.messages import Inbox, Messages
+from edge_node.inference.messages.propagation.messages import Inbox, Messages, respond
 from edge_node.inference.messages.propagation.schedules import Synchronous, cavities
 from edge_node.inference.messages.propagation.solution import PropagationError
 from edge_node.inference.messages.propagation.solve import solve
@@ -130,7 +130,7 @@ class _Incremental(Asynchronous):
         told_before: Inbox = state.at_factors  # type: ignore[assignment]
         rng = np.random.default_rng([self.seed, state.steps])
         said = tuple(
-            family.respond(cavity)
+            respond(family, cavity)
             for family, cavity in zip(graph.families, cavities(graph, state.inbox), strict=True)
         )
         changes = tuple(new / old for new, old in zip(said, told_before, strict=True))

@@ -1,5 +1,6 @@
 """The double loop has the exact mean of every positive definite system."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.errors import NumericalError
+from edge_node.inference.messages.propagation import factors, settled
 from edge_node.inference.messages.propagation.certificate import Verdict, certify
 from edge_node.inference.messages.propagation.double_loop import Outer, double_loop, loaded
 from edge_node.inference.messages.propagation.factors import Equalities
 from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Inbox
 from edge_node.inference.messages.propagation.schedules import Synchronous
+from edge_node.inference.messages.propagation.settled import settle
 from edge_node.inference.messages.propagation.solution import (
     Cause,
     Method,
@@ -73,18 +77,57 @@ def test_conjugate_gradients_need_far_fewer_steps() -> None:
     assert steps[Outer.CONJUGATE] * 5 < steps[Outer.LOCAL]
 
 
+def test_all_messages_are_counted() -> None:
+    """The factors' answers: those for the mean, and those for the variances afterwards."""
+    graph, answers = field(np.random.default_rng(3), 150), [0]
+
+    def counted(
+        plain: Callable[[FactorGraph, Inbox], Inbox],
+    ) -> Callable[[FactorGraph, Inbox], Inbox]:
+        def told(graph: FactorGraph, inbox: Inbox) -> Inbox:
+            answers[0] += graph.slots
+            return plain(graph, inbox)
+
+        return told
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settled, "responses", counted(settled.responses))
+        found = double_loop(graph)
+    corrections = 2 * found.steps * graph.slots  # one for A p, one for the correction
+    assert found.messages == answers[0] + corrections
+    assert answers[0] > 2 * graph.slots
+
+
+def test_a_correction_inverts_nothing() -> None:
+    """Once precisions have settled; an ordinary step does."""
+    graph = observed(6)
+    at_rest, shift = settle(loaded(graph)), graph.total_shift
+    plain = at_rest.means(shift, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("inverse", "proper_inverse"):
+            patch.setattr(factors, name, lambda *_: pytest.fail("something is inverted"))
+        np.testing.assert_array_equal(at_rest.means(shift, 3), plain)
+        with pytest.raises(pytest.fail.Exception, match="inverted"):
+            Synchronous().step(graph, Synchronous().start(graph))
+
+
 @settings(max_examples=20, deadline=None)
 @given(SEEDS, st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
 def test_observations_too(seed: int, d: int, p: int, q: int) -> None:
     """Of variables of any dimension, with many loops."""
+    graph = observed(seed, p, d, q)
+    A, h = dense(graph)
+    found, exact = double_loop(graph, tolerance=1e-12), np.linalg.solve(A, h)
+    np.testing.assert_allclose(found.mean.reshape(h.shape), exact, atol=1e-8 * np.abs(exact).max())
+
+
+def observed(seed: int, p: int = 1, d: int = 2, q: int = 1) -> FactorGraph:
+    """Nine variables, and fourteen observations of four each."""
     rng = np.random.default_rng(seed)
     scope = np.stack([rng.permutation(9)[:4] for _ in range(14)])
     own = np.tile(np.eye(d) * 0.1, (9, 1, 1))
     shift = rng.standard_normal((9, d, q))
-    graph = FactorGraph(own, shift, (observations(rng, scope, p, d, q),))
-    A, h = dense(graph)
-    found, exact = double_loop(graph, tolerance=1e-12), np.linalg.solve(A, h)
-    np.testing.assert_allclose(found.mean.reshape(h.shape), exact, atol=1e-8 * np.abs(exact).max())
+    return FactorGraph(own, shift, (observations(rng, scope, p, d, q),))
 
 
 def test_a_field_with_flat_variables() -> None:

@@ -9,7 +9,7 @@ from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
 from edge_node.inference.messages.propagation.factors import Couplings, Equalities, Observations
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.messages import Factors, Messages
+from edge_node.inference.messages.propagation.messages import Factors, Messages, respond
 from edge_node.inference.messages.propagation.schedules import Synchronous, responses
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
 from edge_node.inference.messages.propagation.solve import solve
@@ -44,7 +44,7 @@ def test_observations_are_integrated(seed: int, a: int, d: int, p: int) -> None:
     rng = np.random.default_rng(seed)
     family = observations(rng, np.arange(a)[None], p, d, 2)
     incoming = Messages(definite(rng, a, d)[None], rng.standard_normal((1, a, d, 2)))
-    found = family.respond(incoming)
+    found = respond(family, incoming)
     for slot in range(a):
         precision, shift = integrated(family, incoming, slot)
         np.testing.assert_allclose(found.precision[0, slot], precision, atol=1e-9)
@@ -58,7 +58,7 @@ def test_couplings_are_integrated(seed: int, d: int) -> None:
     rng = np.random.default_rng(seed)
     family = couplings(rng, np.array([[0, 1]]), d, 1.0)
     incoming = Messages(definite(rng, 2, d)[None], rng.standard_normal((1, 2, d, 2)))
-    found = family.respond(incoming)
+    found = respond(family, incoming)
     for slot in range(2):
         precision, shift = integrated(family, incoming, slot)
         np.testing.assert_allclose(found.precision[0, slot], precision, atol=1e-9)
@@ -69,12 +69,12 @@ def test_copies_pass_messages_on() -> None:
     """Of two, what the other says; of three, the product of what the two others say."""
     rng = np.random.default_rng(0)
     said = Messages(definite(rng, 3, 2)[None], rng.standard_normal((1, 3, 2, 1)))
-    found = Equalities(np.array([[0, 1, 2]])).respond(said)
+    found = respond(Equalities(np.array([[0, 1, 2]])), said)
     np.testing.assert_allclose(found.precision[0, 0], said.precision[0, 1] + said.precision[0, 2])
     np.testing.assert_allclose(found.shift[0, 1], said.shift[0, 0] + said.shift[0, 2])
     two = said[np.array([0])]
     pair = Messages(two.precision[:, :2], two.shift[:, :2])
-    found = Equalities(np.array([[0, 1]])).respond(pair)
+    found = respond(Equalities(np.array([[0, 1]])), pair)
     assert np.array_equal(found.precision, pair.precision[:, ::-1])
 
 
