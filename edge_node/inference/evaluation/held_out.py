@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Rows, Vector
 from edge_node.inference.evaluation.loo import leave_one_out_predictions
-from edge_node.inference.features.blocks import RowRange
+from edge_node.inference.features.blocks import Block, RowRange
 from edge_node.inference.features.kernel_graph import random_order
 from edge_node.inference.messages.evidence import Evidence
+from edge_node.inference.numerics.distances import Indices
 from edge_node.inference.numerics.hashing import row_hashes
 from edge_node.inference.numerics.streaming import blocks
 from edge_node.inference.regression.calibration import HeldOutScores
@@ -140,7 +141,8 @@ def left_out_joined(
     like the site's, and by the global posterior, each without itself.
 
     A row's target takes part in its neighbours' terms, and in the choice of nothing else. So the
-    message is made again of the other nine tenths, or more where rows are many.
+    message is made again of the other nine tenths, or more where rows are many. A region's rows are
+    left out of its own (`GraphRefinement.leave_out`), so that it is solved once for all tenths.
 
     Args:
         refinement: the site's; its noise and amplitude are taken.
@@ -148,22 +150,28 @@ def left_out_joined(
         posterior: the global one.
         total: the statistics of all sites' rows that it is made of.
     """
-    others, own = _others(rows, posterior, total), refinement.rows
-    order, here, refined, plain = random_order(own.inputs), posterior.at_place(), [], []
-    shares = max(_SHARES, -(-len(order) // _MOST_JOINED))
-    for i in range(min(_MOST_SHARES, max(1, _MOST_JOINED * shares // len(order)))):
-        held = order[i::shares]
-        kept = np.delete(np.arange(len(order)), held)
-        if not (len(held) and len(kept)):
-            continue
-        like = refine_by_graph_alike(refinement, others, own.some(kept)).at_place()
+    others, own, here = _others(rows, posterior, total), refinement.rows, posterior.at_place()
+    sets, answered = [], []
+    for held in _held(own):
+        kept = own.some(np.delete(np.arange(len(own.targets)), held))
+        like = refine_by_graph_alike(refinement, others, kept)
+        sets.append((held, like.posterior))
+        answered.append(like.answers(own.inputs[held]))
+    refined, plain = [], []
+    found = refinement.leave_out(sets)
+    for (held, _), (errors, variance), known in zip(sets, found, answered, strict=True):
         X, y = own.inputs[held], own.targets[held]
-        mean, variance, answered = like.predict(X)
-        found = HeldOut.of(y, mean, variance + like.noise_variance)
-        refined.append(_those(found, answered))
-        alone = HeldOut.of(y, *leave_one_out_predictions(X, y, here))
-        plain.append(_those(alone, answered))
+        refined.append(_those(HeldOut(errors, np.sqrt(variance)), known))
+        plain.append(_those(HeldOut.of(y, *leave_one_out_predictions(X, y, here)), known))
     return HeldOut.joined(refined), HeldOut.joined(plain)
+
+
+def _held(rows: Block) -> list[Indices]:
+    """Sets of a site's rows, each to be left out by itself; none of a single row."""
+    order = random_order(rows.inputs)
+    shares = max(_SHARES, -(-len(order) // _MOST_JOINED))
+    most = min(_MOST_SHARES, max(1, _MOST_JOINED * shares // len(order)))
+    return [order[i::shares] for i in range(most) if i < len(order) > 1]
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,30 @@ class GraphRefinement:
         mean, variance = self._at(X, np.where(answered, self._regions.of_row[near[:, 0]], -1))
         return mean, variance, answered
 
+    def answers(self, placed: Matrix) -> NDArray[np.bool_]:
+        """Whether the site answers for rows (n,) where the metric puts them, (n, d)."""
+        return self._near(placed)[1]
+
+    def leave_out(self, sets: Sequence[tuple[Indices, Posterior]]) -> list[tuple[Vector, Vector]]:
+        """Error (h,) and variance (h,), noise included, of each set of the site's rows (h,) without
+        all of them, under a posterior that knows none of them.
+
+        A region is solved once: it leaves out one set after the other.
+        """
+        errors, variances = np.full((2, len(sets), len(self.rows.targets)), np.nan)
+        for region, own in enumerate(self._regions.rows):
+            around = self._regions.surroundings(region)
+            solved = self._around(around)
+            inverse = solved.inverse_factor()
+            for i, (rows, posterior) in enumerate(sets):
+                out = np.flatnonzero(np.isin(around, rows))
+                mine = np.isin(around[out], own)
+                if mine.any():
+                    error, variance = solved.leave_out(out, posterior, inverse)
+                    errors[i, around[out[mine]]] = error[mine]
+                    variances[i, around[out[mine]]] = variance[mine]
+        return [(errors[i, rows], variances[i, rows]) for i, (rows, _) in enumerate(sets)]
+
     @property
     def weighted(self) -> Block:
         """The rows, with each one's noise as what this posterior leaves of its target asks for.
@@ -196,12 +220,10 @@ class GraphRefinement:
 
     def _solve(self, region: int) -> SolvedBlock:
         """The region's surroundings, solved when first asked; the last ones asked are kept."""
+        return self._solved(region, lambda: self._around(self._regions.surroundings(region)))
 
-        def solved() -> SolvedBlock:
-            block = self.rows.some(self._regions.surroundings(region))
-            return SolvedBlock.of(block, self.posterior, self.left)
-
-        return self._solved(region, solved)
+    def _around(self, rows: Indices) -> SolvedBlock:
+        return SolvedBlock.of(self.rows.some(rows), self.posterior, self.left)
 
     @cached_property
     def _near(self) -> Neighbourhoods:

@@ -14,6 +14,7 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.blocks import Block
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian, cholesky
+from edge_node.inference.numerics.distances import Indices
 from edge_node.inference.regression.conditional import ConditionalStatistics
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.student import expected_precisions
@@ -39,10 +40,9 @@ class BlockResidual:
         """From the block's rows; the residual is what ``residual``, another kernel's features of
         the same landmarks, leave. None: what ``features`` do.
         """
-        Phi = features.at_place()(block.inputs)
-        Psi = Phi if residual is None else residual.at_place()(block.inputs)
-        kernel = (residual or features).kernel
-        return cls(Phi, Psi, kernel(block.inputs, block.inputs) - Psi @ Psi.T)
+        left, Phi = residual or features, features.at_place()(block.inputs)
+        Psi = Phi if left.kernel == features.kernel else left.at_place()(block.inputs)
+        return cls(Phi, Psi, left.kernel(block.inputs, block.inputs) - Psi @ Psi.T)
 
     def factor(self, noise: Vector) -> Matrix:
         """L (n, n) lower, L L' = R, for each row's noise (n,)."""
@@ -121,12 +121,46 @@ class SolvedBlock:
         Williams 2006, eq. 5.12). Here C^-1 = R^-1 - W (I + Lambda)^-1 W', W = R^-1 Phi_B, and
         C^-1 e = R^-1 (y_B - Phi_B mu).
         """
-        precision, posterior = self._precision, self.posterior
-        variance: Vector = posterior.amplitude / precision
-        if posterior.precisions is not None:  # a new target's noise instead of the row's own
-            own = posterior.amplitude * posterior.noise * self.block.noise_shares
-            variance = np.maximum(variance - own, 0.0) + posterior.noise_variance
-        return self.residual / precision, variance
+        precision = self._precision
+        every = np.arange(len(precision))
+        return self.residual / precision, self._of_new_targets(1.0 / precision, every)
+
+    def leave_out(
+        self, rows: Indices, posterior: Posterior, inverse: Matrix | None = None
+    ) -> tuple[Vector, Vector]:
+        """The same of some rows H without all of them, under a posterior that knows none of them.
+
+        With P = R^-1 and S = (P_HH)^-1, what the block's other rows K say of these has the
+        coefficients -S P_HK and leaves S open. So with e = y - Phi mu,
+
+            errors = S [P e]_H,   Q = S [P Phi]_H,   variances = a diag[S + Q (I + Lambda)^-1 Q']
+
+        Args:
+            rows: H, in the block's own numbers (h,), one or more.
+            posterior: mu and I + Lambda of others; the rest of it is this one's.
+            inverse: L^-1 (`inverse_factor`), for several calls.
+        """
+        columns = (self.inverse_factor() if inverse is None else inverse)[:, rows]
+        L = cholesky(columns.T @ columns, what="a block's rows' precision")
+        PPhi = columns.T @ self.white
+        solved = self.residual[rows] - PPhi @ (posterior.mean - self.posterior.mean)
+        S, Q = cho_solve((L, True), np.eye(len(L))), cho_solve((L, True), PPhi)
+        variance = np.diag(S) + np.square(_whiten(posterior.factor, Q.T)).sum(axis=0)
+        return S @ solved, self._of_new_targets(variance, rows)
+
+    def inverse_factor(self) -> Matrix:
+        """L^-1 (n, n), lower."""
+        inverse: Matrix = lapack.dtrtri(self.factor, lower=1)[0]
+        return inverse
+
+    def _of_new_targets(self, variance: Vector, rows: Indices) -> Vector:
+        """Of targets at rows (h,), from theirs, for a = 1, with the rows' own noise."""
+        posterior = self.posterior
+        if posterior.precisions is None:
+            return posterior.amplitude * variance
+        own = posterior.noise * self.block.noise_shares[rows]
+        open_ = np.maximum(variance - own, 0.0)
+        return posterior.amplitude * open_ + posterior.noise_variance
 
     @property
     def weighted(self) -> Block:
@@ -142,7 +176,7 @@ class SolvedBlock:
     @property
     def _precision(self) -> Vector:
         """The diagonal of C^-1 (n,), for a = 1."""
-        inverse, _ = lapack.dtrtri(self.factor, lower=1)
+        inverse = self.inverse_factor()
         W = inverse.T @ self.white
         known = np.square(_whiten(self.posterior.factor, W.T)).sum(axis=0)
         alone = np.square(inverse).sum(axis=0)

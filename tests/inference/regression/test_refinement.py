@@ -1,5 +1,7 @@
 """A site's rows on top of the shared posterior: against the dense model (PIC)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.linalg import block_diag
@@ -18,6 +20,8 @@ from edge_node.inference.features.nystrom import Features
 from edge_node.inference.regression.conditional import ConditionalStatistics
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement, local_refinement
+from edge_node.inference.regression.solved import SolvedBlock
+from edge_node.inference.regression.student import RowPrecisions
 from tests.inference.problems import NTK, normal, regression
 
 NOISE = 0.05
@@ -81,6 +85,27 @@ def test_predictions_are_the_dense_models(block: int) -> None:
     np.testing.assert_allclose(mean, cross.T @ np.linalg.solve(C, Y), rtol=1e-7, atol=1e-8)
     exact = FEATURES.prior_variance(N) - np.einsum("ij,ij->j", cross, np.linalg.solve(C, cross))
     np.testing.assert_allclose(variance, found.posterior.amplitude * exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("out", [[4], [0, 7, 29], list(range(30))], ids=["one", "three", "all"])
+@pytest.mark.parametrize("student", [False, True])
+def test_rows_left_out_are_predicted_by_the_block_without_them(
+    out: list[int], student: bool
+) -> None:
+    """Under another posterior; all that is left out is the posterior's to predict."""
+    own, statistics = refinement(BLOCKS).posterior, local_refinement([], REST, FEATURES, [NOISE])[0]
+    belief = statistics.message.with_prior()
+    if student:
+        own = replace(own, precisions=RowPrecisions(FEATURES, normal(3, 15), 0.4))
+    other = replace(own, mean=belief.mean, factor=belief.factor)
+    block = replace(BLOCKS[0], shares=np.linspace(0.5, 3.0, 30) if student else None)
+    errors, variance = SolvedBlock.of(block, own).leave_out(np.array(out), other)
+    kept = block.some(np.delete(np.arange(30), out))
+    X = block.inputs[out]
+    predicted = SolvedBlock.of(kept, other.at_place()).predict(X) if len(out) < 30 else None
+    mean, expected = predicted or other.at_place().predict(X)
+    np.testing.assert_allclose(errors, block.targets[out] - mean, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(variance, expected + other.noise_variance, rtol=1e-6)
 
 
 def test_a_row_far_from_all_blocks_is_not_answered() -> None:
