@@ -18,7 +18,6 @@ this site's own included, stay as they are in the shared posterior.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from threading import Lock
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -39,6 +38,7 @@ from edge_node.inference.classification.others import Others, coordinates
 from edge_node.inference.classification.posterior import ClassPosterior
 from edge_node.inference.features.blocks import Block, BlockTree
 from edge_node.inference.features.nystrom import Arrays, check_finite
+from edge_node.inference.numerics.recent import Recent
 from edge_node.inference.numerics.streaming import BLOCK_ROWS
 
 __all__ = ["BlockModel", "ClassRefinement", "shares_variance"]
@@ -46,7 +46,6 @@ __all__ = ["BlockModel", "ClassRefinement", "shares_variance"]
 _SHARES_VARIANCE = 1.0  # c, logits squared; ecoli's log loss at sites of few classes: .53, not .61
 
 _MOST_SOLVED = 8  # blocks that are kept solved
-_solving = Lock()  # a daemon's queries come from several threads; one of them solves a block
 
 
 @dataclass(frozen=True)
@@ -178,8 +177,8 @@ class ClassRefinement:
     deviation: float
 
     kind: ClassVar[str] = "blocks"
-    _solved: dict[int, _SolvedBlock] = field(
-        default_factory=dict, init=False, repr=False, compare=False
+    _solved: Recent[_SolvedBlock] = field(
+        default_factory=lambda: Recent(_MOST_SOLVED), init=False, repr=False, compare=False
     )
 
     @classmethod
@@ -220,14 +219,8 @@ class ClassRefinement:
 
     def _solve(self, index: int) -> _SolvedBlock:
         """The block at ``index``, solved when it is first asked; the last ones asked are kept."""
-        with _solving:
-            solved = self._solved.pop(index, None)
-            if solved is None:
-                solved = _SolvedBlock.of(self.models[index], self.deviation, self.sites[index])
-            self._solved[index] = solved
-            if len(self._solved) > _MOST_SOLVED:
-                del self._solved[next(iter(self._solved))]
-            return solved
+        model, sites = self.models[index], self.sites[index]
+        return self._solved(index, lambda: _SolvedBlock.of(model, self.deviation, sites))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the shared posterior."""
