@@ -192,16 +192,11 @@ class GraphPrior:
     @cached_property
     def _factors(self) -> tuple[SuperLU, ...]:
         """B of each contrast: unit triangular, so that its factors are itself and the identity."""
-        order, neighbours = self.graph.order, self.graph.neighbours
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        rows, slots = np.nonzero(neighbours >= 0)
-        ends = place[rows], place[neighbours[rows, slots]]
-        found = []
+        order, found = self.graph.order, []
         for each in self.conditionals:
-            below = sparse.csc_array((-each.coefficients[rows, slots], ends), shape=2 * order.shape)
-            B = sparse.csc_array(below + sparse.eye_array(len(order)))
-            found.append(splu(B, permc_spec="NATURAL", diag_pivot_thresh=0.0))
+            B = sparse.eye_array(len(order)) - each.matrix(self.graph.neighbours, len(order))
+            ordered = sparse.csc_array(sparse.csr_array(B)[order][:, order])
+            found.append(splu(ordered, permc_spec="NATURAL", diag_pivot_thresh=0.0))
         return tuple(found)
 
 

@@ -16,19 +16,27 @@ zero. A row of which nothing is left open keeps a variance of ``LEAST_OPEN`` of 
 covariance is a difference of numbers of that size, and is known no better.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.kernel_graph import KernelGraph, Neighbours
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.numerics.distances import Indices, Stack
 
-__all__ = ["LEAST_OPEN", "Conditionals", "Covariances", "regress", "residual_covariances"]
+__all__ = [
+    "LEAST_OPEN",
+    "Conditionals",
+    "Covariances",
+    "regress",
+    "regressions",
+    "residual_covariances",
+]
 
 Covariances: TypeAlias = Callable[[Indices], Stack]
 """From some rows each of many times (g, m) to their covariances (g, m, m)."""
@@ -36,7 +44,7 @@ Covariances: TypeAlias = Callable[[Indices], Stack]
 LEAST_OPEN = 1e-12
 """Share of a covariance's largest entry that rounding may leave of a row that is known."""
 
-_NUMBERS_AT_ONCE = 1 << 20  # of covariances, 8 MB
+_NUMBERS_AT_ONCE = 1 << 20  # of covariances: 8 MB, and enough for JAX to pay
 
 
 @dataclass(frozen=True)
@@ -61,27 +69,50 @@ class Conditionals:
             noise: each row's (n,), what is added to C's diagonal; or one for all.
         """
         noises = np.broadcast_to(np.asarray(noise, dtype=np.float64), (len(graph.order),))
-        coefficients = np.zeros(graph.neighbours.shape)
-        variances = np.empty(len(graph.order))
-        for rows in _some(*graph.neighbours.shape):
-            found = _of_rows(rows, graph.neighbours[rows], covariances, noises)
-            coefficients[rows], variances[rows] = found.coefficients, found.variances
-        return cls(coefficients, variances)
+        rows = np.arange(len(graph.order))
+        (found,) = regressions(covariances, rows, graph.neighbours, [noises])
+        return cls(found.coefficients, found.variances)
+
+    def matrix(self, neighbours: Neighbours | Indices, size: int) -> "csr_array[np.float64]":
+        """The coefficients b_ij as a sparse matrix (n, size), of n rows whose ``neighbours`` (n, k)
+        are among ``size`` ones. If those are the n rows themselves, B is the identity less this.
+        """
+        known = neighbours >= 0
+        ends = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
+        parts = self.coefficients[known], neighbours[known], ends
+        return csr_array(parts, shape=(len(known), size))
 
 
-def _of_rows(
-    rows: Indices, neighbours: Neighbours, covariances: Covariances, noises: Vector
-) -> Conditionals:
-    together = np.column_stack([np.where(neighbours >= 0, neighbours, rows[:, None]), rows])
-    C = covariances(together)
-    ends = np.arange(C.shape[1])
-    C[:, ends, ends] += noises[together]
-    return regress(C, neighbours >= 0)
+def regressions(
+    covariances: Covariances,
+    rows: Indices,
+    neighbours: Neighbours | Indices,
+    noises: Sequence[Vector],
+) -> list[Conditionals]:
+    """Some rows' regressions on their neighbours, for each of a few noises.
+
+    Args:
+        covariances: C without noise, between n rows by their numbers.
+        rows: which of them (m,).
+        neighbours: of each of these (m, k), among the n; -1 where there are fewer.
+        noises: each what is added to C's diagonal (n,).
+    """
+    found = [Conditionals(np.zeros(neighbours.shape), np.empty(len(rows))) for _ in noises]
+    for some in _parts(*neighbours.shape):
+        known, own = neighbours[some] >= 0, rows[some, None]
+        together = np.column_stack([np.where(known, neighbours[some], own), own])
+        C, ends = covariances(together), np.arange(together.shape[1])
+        for each, noise in zip(found, noises, strict=True):
+            noisy = C.copy()
+            noisy[:, ends, ends] += noise[together]
+            part = regress(noisy, known)
+            each.coefficients[some], each.variances[some] = part.coefficients, part.variances
+    return found
 
 
-def _some(rows: int, neighbours: int) -> Iterator[Indices]:
+def _parts(rows: int, neighbours: int) -> Iterator[slice]:
     step = max(1, _NUMBERS_AT_ONCE // (neighbours + 1) ** 2)
-    return (np.arange(start, min(start + step, rows)) for start in range(0, rows, step))
+    return (slice(start, start + step) for start in range(0, rows, step))
 
 
 def regress(covariances: Stack, known: NDArray[np.bool_]) -> Conditionals:
@@ -148,17 +179,14 @@ def _semidefinite(covariances: Stack, least: Matrix) -> Stack:
     return L
 
 
-def residual_covariances(
-    features: Features, places: Matrix, Phi: Matrix | None = None
-) -> Covariances:
+def residual_covariances(features: Features, places: Matrix, Phi: Matrix) -> Covariances:
     """What landmarks leave of the kernel between rows, k(x, z) - phi(x)'phi(z).
 
     Args:
         features: phi.
         places: the rows (n, d), where the metric puts them.
-        Phi: their features (n, r); None: they are computed once.
+        Phi: their features (n, r).
     """
-    Phi = features.at_place()(places) if Phi is None else Phi
 
     def between(rows: Indices) -> Stack:
         C = features.kernel.within(places[rows])

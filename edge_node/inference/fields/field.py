@@ -21,13 +21,11 @@ import numpy as np
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import ConfigurationError
-from edge_node.inference.features.conditionals import Conditionals, regress
+from edge_node.inference.features.conditionals import Conditionals, regressions
 from edge_node.inference.kernels.kernel import Kernel
-from edge_node.inference.numerics.distances import Indices
+from edge_node.inference.numerics.distances import Indices, Stack
 
 __all__ = ["Field"]
-
-_AT_ONCE = 4096  # regressions: some MB of covariances
 
 
 @dataclass(frozen=True)
@@ -67,19 +65,10 @@ class Field:
             rows: which devices (m,).
             neighbours: of each of these, (m, k); -1 where there are fewer.
         """
-        parts = [
-            self._regressed(places, rows[start : start + _AT_ONCE], neighbours[start:][:_AT_ONCE])
-            for start in range(0, max(len(rows), 1), _AT_ONCE)
-        ]
-        return Conditionals(
-            np.concatenate([each.coefficients for each in parts]),
-            np.concatenate([each.variances for each in parts]),
-        )
 
-    def _regressed(self, places: Matrix, rows: Indices, neighbours: Indices) -> Conditionals:
-        known = neighbours >= 0
-        together = np.column_stack([np.where(known, neighbours, rows[:, None]), rows])
-        covariances = self.kernel.within(places[together])
-        ends = np.arange(covariances.shape[1])
-        covariances[:, ends, ends] += self.own
-        return regress(covariances, known)
+        def between(some: Indices) -> Stack:
+            return self.kernel.within(places[some])
+
+        own = np.full(len(places), self.own)
+        (found,) = regressions(between, rows, neighbours, [own])
+        return found

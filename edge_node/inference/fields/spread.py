@@ -46,10 +46,7 @@ def precision_of(fleet: Fleet) -> "sparse.csr_array[Any]":
     in has told it the coefficients.
     """
     n, D = fleet.size, fleet.conditionals.variances
-    rows, slots = np.nonzero(fleet.neighbours >= 0)
-    ends = rows, fleet.neighbours[rows, slots]
-    b = sparse.csr_array((fleet.conditionals.coefficients[rows, slots], ends), shape=(n, n))
-    B = sparse.eye_array(n) - b
+    B = sparse.eye_array(n) - fleet.conditionals.matrix(fleet.neighbours, n)
     readings = np.where(fleet.devices.measuring, 1.0 / fleet.devices.noise, 0.0)
     return sparse.csr_array(B.T @ sparse.diags_array(1.0 / D) @ B + sparse.diags_array(readings))
 

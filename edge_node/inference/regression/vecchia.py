@@ -24,15 +24,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.features.blocks import Block, halved
 from edge_node.inference.features.conditionals import (
     Conditionals,
     Covariances,
-    regress,
+    regressions,
     residual_covariances,
 )
 from edge_node.inference.features.kernel_graph import KernelGraph, Neighbours
@@ -49,8 +47,6 @@ __all__ = ["JoinedRows", "SiteRows", "local_vecchia"]
 _FEATURES_AT_ONCE = 1 << 20
 """Numbers of rows that lie near each other: 8 MB. Their neighbours' are ten times as many, and the
 more rows, the fewer for each: with 400 landmarks, 10 for each of 2,600 rows and 15 of 500."""
-
-_COVARIANCES_AT_ONCE = 1 << 20  # numbers: 8 MB, and enough for JAX to pay
 
 
 @dataclass(frozen=True)
@@ -113,46 +109,18 @@ class JoinedRows:
         """The rows' regressions on their neighbours for each s2; ``own_shares`` (m,) of the noise
         are the rows' own.
         """
-        rows, columns = self.neighbours.shape
-        known, own = self.neighbours >= 0, len(self.used) + np.arange(rows)
-        together = np.column_stack([np.where(known, self.neighbours, own[:, None]), own])
-        shares = np.concatenate([self.shares, own_shares])
-        step = max(1, _COVARIANCES_AT_ONCE // (columns + 1) ** 2)
-        parts = [
-            self._some(together[some], known[some], noises, shares)
-            for some in (slice(start, start + step) for start in range(0, rows, step))
-        ]
-        return [
-            Conditionals(
-                np.concatenate([part.coefficients for part in each]),
-                np.concatenate([part.variances for part in each]),
-            )
-            for each in zip(*parts, strict=True)
-        ]
-
-    def _some(
-        self, together: Indices, known: NDArray[np.bool_], noises: Sequence[float], shares: Vector
-    ) -> list[Conditionals]:
-        C, ends = self.covariances(together), np.arange(together.shape[1])
-        found = []
-        for noise in noises:
-            noisy = C.copy()
-            noisy[:, ends, ends] += noise * shares[together]
-            found.append(regress(noisy, known))
-        return found
+        own, shares = self._own, np.concatenate([self.shares, own_shares])
+        each = [noise * shares for noise in noises]
+        return regressions(self.covariances, own, self.neighbours, each)
 
     def prior_variance(self) -> Vector:
         """What the landmarks leave of each row's variance (m,)."""
-        own = len(self.used) + np.arange(len(self.Phi))
-        return np.maximum(self.covariances(own[:, None])[:, 0, 0], 0.0)
+        return np.maximum(self.covariances(self._own[:, None])[:, 0, 0], 0.0)
 
-    def explained(self, coefficients: Matrix, of: Matrix) -> Matrix:
-        """sum_j b_ij v_j (m, q) of what each used row has, ``of`` (u, q)."""
-        known = self.neighbours >= 0
-        ends = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
-        parts = coefficients[known], self.neighbours[known], ends
-        found: Matrix = csr_array(parts, shape=(len(known), len(self.used))) @ of
-        return found
+    @property
+    def _own(self) -> Indices:
+        """The rows' own numbers (m,), after those of the used ones."""
+        return len(self.used) + np.arange(len(self.Phi))
 
 
 def local_vecchia(
@@ -203,8 +171,8 @@ class _Terms:
     def add(self, joined: JoinedRows, found: Conditionals, y: Vector, near: Vector) -> None:
         """Add rows with targets y (m,) and neighbours' targets ``near`` (u,)."""
         root = np.sqrt(found.variances)
-        psi = (joined.Phi - joined.explained(found.coefficients, joined.near)) / root[:, None]
-        t = (y - joined.explained(found.coefficients, near[:, None])[:, 0]) / root
+        b = found.matrix(joined.neighbours, len(joined.used))
+        psi, t = (joined.Phi - b @ joined.near) / root[:, None], (y - b @ near) / root
         self._precision.add(psi)
         self._shift += psi.T @ t
         self._quadratic += float(t @ t)

@@ -69,7 +69,7 @@ def test_what_landmarks_leave(kernel: Kernel) -> None:
     X = normal(2, 30, 3)
     features = Features.build(kernel, X[:8])
     rows = np.random.default_rng(0).integers(0, 30, (7, 5))
-    found = residual_covariances(features, X)(rows)
+    found = residual_covariances(features, X, features(X))(rows)
     Phi = features(X)
     expected = kernel(X, X) - Phi @ Phi.T
     np.testing.assert_allclose(found, expected[rows[:, :, None], rows[:, None, :]], atol=1e-11)

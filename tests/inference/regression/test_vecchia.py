@@ -76,9 +76,10 @@ def test_how_rows_are_taken_together_doesnt_matter(monkeypatch: pytest.MonkeyPat
     """Nor how many covariances are computed at once."""
     site, graph = SiteRows.of(ROWS, FEATURES, OTHER), KernelGraph.of(ROWS.inputs, 9)
     (expected,) = local_vecchia(site, graph, [0.2])
-    module = "edge_node.inference.regression.vecchia"
-    monkeypatch.setattr(f"{module}._FEATURES_AT_ONCE", 7 * len(FEATURES.landmarks))
-    monkeypatch.setattr(f"{module}._COVARIANCES_AT_ONCE", 250)
+    inference = "edge_node.inference"
+    vecchia, numbers = f"{inference}.regression.vecchia", 7 * len(FEATURES.landmarks)
+    monkeypatch.setattr(f"{vecchia}._FEATURES_AT_ONCE", numbers)
+    monkeypatch.setattr(f"{inference}.features.conditionals._NUMBERS_AT_ONCE", 250)
     (found,) = local_vecchia(site, graph, [0.2])
     assert_same(found, expected)
 
