@@ -75,9 +75,17 @@ def test_where_it_has_no_answer_blocks_are_taken_unless_it_was_asked_for(
 
 def test_a_site_of_many_rows_isnt_joined_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would have to keep them all; asked, it does."""
-    monkeypatch.setattr(class_refinement, "_MOST_JOINED", 149)
+    assert isinstance(made(SiteRefinement.AUTO, site_block_rows=60), ClassGraphRefinement)
+    monkeypatch.setattr("edge_node.program.posteriors.site_kind._MOST_JOINED", 149)
     assert isinstance(made(SiteRefinement.AUTO, site_block_rows=60), ClassRefinement)
     assert isinstance(made(SiteRefinement.GRAPH), ClassGraphRefinement)
+
+
+def test_where_no_rows_are_to_be_kept_a_graph_keeps_none() -> None:
+    """Asked or unasked; one row is enough for one."""
+    for kind in (SiteRefinement.AUTO, SiteRefinement.GRAPH):
+        assert made(kind, site_rows=0) is None
+        assert isinstance(made(kind, site_rows=1, site_block_rows=1), ClassGraphRefinement)
 
 
 def test_a_graph_leaves_what_all_share_as_it_is(tmp_path: Path) -> None:

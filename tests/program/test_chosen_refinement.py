@@ -5,20 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_node.config import ModelSpec, SiteRefinement, Task, Which
+from edge_node.config import Activation, ModelSpec, SiteRefinement, Task, Which
 from edge_node.errors import DataError
+from edge_node.inference.kernels.convolutional import ConvolutionalKernel
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.graph_refinement import GraphRefinement
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import Refinement
 from edge_node.model.model import Model
 from edge_node.program.posteriors.regression import refined
+from edge_node.program.posteriors.site_kind import refinement_kind
 from tests.inference.problems import features_on, normal, regression
 from tests.program.test_program import learn, part, rows_for, spec_for
 
 FEATURES = features_on(normal(0, 12, 3))
 X, Y = regression(1, rows=120, noise=0.05)
 ROWS = [(X[:80], Y[:80])]
+PIXELS = ConvolutionalKernel((2, 2, 1), Activation.RELU, 1, 2.0, 0.0)
 
 
 def shared() -> tuple[Posterior, ConditionalStatistics]:
@@ -50,8 +53,9 @@ def test_where_no_rows_are_to_be_kept_a_graph_keeps_none() -> None:
 
 def test_where_a_block_holds_the_whole_site_blocks_are_taken() -> None:
     """A graph could only come close to it."""
-    assert isinstance(made(SiteRefinement.AUTO, site_block_rows=80), Refinement)
-    assert not isinstance(made(SiteRefinement.AUTO, site_block_rows=79), type(None))
+    neighbours = {"site_neighbours": 60}
+    assert isinstance(made(SiteRefinement.AUTO, site_block_rows=80, **neighbours), Refinement)
+    assert isinstance(made(SiteRefinement.AUTO, site_block_rows=10, **neighbours), GraphRefinement)
 
 
 def test_otherwise_the_evidence_chooses() -> None:
@@ -72,9 +76,18 @@ def test_a_site_of_many_rows_isnt_joined_unasked(monkeypatch: pytest.MonkeyPatch
     """It would have to keep them all; asked, it does."""
     sizes = {"site_block_rows": 10, "site_neighbours": 60}
     assert isinstance(made(SiteRefinement.AUTO, **sizes), GraphRefinement)
-    monkeypatch.setattr("edge_node.program.posteriors.regression._MOST_JOINED", 79)
+    monkeypatch.setattr("edge_node.program.posteriors.site_kind._MOST_JOINED", 79)
     assert isinstance(made(SiteRefinement.AUTO, **sizes), Refinement)
     assert isinstance(made(SiteRefinement.GRAPH, **sizes), GraphRefinement)
+
+
+def test_images_arent_joined_unasked() -> None:
+    """Each pair of rows costs what a layer of pixels does."""
+    sizes = ModelSpec(site_block_rows=10)
+    assert refinement_kind(80, FEATURES.kernel, sizes) is SiteRefinement.AUTO
+    assert refinement_kind(80, PIXELS, sizes) is SiteRefinement.BLOCKS
+    asked = ModelSpec(site_block_rows=10, site_refinement=SiteRefinement.GRAPH)
+    assert refinement_kind(80, PIXELS, asked) is SiteRefinement.GRAPH
 
 
 def test_a_graph_leaves_what_all_share_as_it_is(tmp_path: Path) -> None:

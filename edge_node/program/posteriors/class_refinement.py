@@ -12,15 +12,12 @@ from edge_node.inference.classification.refinement import BlockModel, ClassRefin
 from edge_node.inference.classification.site_classes import SiteClasses
 from edge_node.inference.features.blocks import Block, first_blocks
 from edge_node.inference.messages.propagation.solution import PropagationError
+from edge_node.program.posteriors.site_kind import refinement_kind
 
 __all__ = ["refined_classes"]
 
 _JUDGED_ROWS = 300  # of a block that the deviation is chosen by: a fit costs their cube
 _MOST_JUDGED = 4  # such blocks
-
-_MOST_JOINED = 100_000
-"""Rows of a site up to which a graph is made unasked: each takes some milliseconds, and as many
-numbers as there are features."""
 
 
 def refined_classes(
@@ -28,10 +25,10 @@ def refined_classes(
 ) -> tuple[ClassRefinement | ClassGraphRefinement | None, bool]:
     """A site's refinement of the classifier, and whether the site prefers it.
 
-    None if the spec wants none, or without rows. It is made of all of the site's rows, those of
-    rare classes, which took part in no sum, included. Where the spec leaves the choice, it is a
-    graph if no block holds the whole site, but for images, whose pairs of rows take too long, and
-    for a site of many rows, of which a graph has to keep all.
+    None without rows, or if the spec wants none or lets a site keep no rows. It is made of all of
+    the site's rows, those of rare classes, which took part in no sum, included. Where the spec
+    leaves the choice and a graph may be better (`site_kind`), it is a graph, unless its system
+    can't be solved.
 
     Args:
         rows: those with which this node took part.
@@ -42,14 +39,13 @@ def refined_classes(
     Raises:
         PropagationError: a graph was asked for, and its system can't be solved.
     """
-    kind = model.site_refinement
-    judged = _blocks(rows, posterior, model, min(_JUDGED_ROWS, model.site_block_rows))
-    if kind is SiteRefinement.NONE or not judged:
+    count = sum(len(y) for _, y in _own(rows, posterior)[1])
+    kind = refinement_kind(count, posterior.features.kernel, model)
+    if kind is SiteRefinement.NONE:
         return None, False
+    judged = _blocks(rows, posterior, model, min(_JUDGED_ROWS, model.site_block_rows))
     choice = choose_deviation(judged[:: -(-len(judged) // _MOST_JUDGED)], timed=timed)
-    if kind is SiteRefinement.GRAPH or (
-        kind is SiteRefinement.AUTO and _is_for_a_graph(rows, posterior, model)
-    ):
+    if kind is not SiteRefinement.BLOCKS:
         try:
             graph = _by_graph(rows, posterior, choice.deviation, model.site_neighbours)
         except PropagationError:
@@ -59,13 +55,6 @@ def refined_classes(
             return graph, choice.prefers_site
     models = _blocks(rows, posterior, model, model.site_block_rows)
     return ClassRefinement.of(models, choice.deviation), choice.prefers_site
-
-
-def _is_for_a_graph(rows: EncodedRows, posterior: ClassPosterior, model: ModelSpec) -> bool:
-    _, own = _own(rows, posterior)
-    count = sum(len(y) for _, y in own)
-    whole = count <= min(model.site_block_rows, model.site_rows)
-    return not whole and count <= _MOST_JOINED and posterior.features.kernel.differentiable
 
 
 def _by_graph(
@@ -82,7 +71,7 @@ def _by_graph(
 def _blocks(
     rows: EncodedRows, posterior: ClassPosterior, model: ModelSpec, size: int
 ) -> list[BlockModel]:
-    """The site's rows, in blocks of at most ``size``."""
+    """The rows that the site keeps, in blocks of at most ``size``."""
     told, own = _own(rows, posterior)
     placed = ((posterior.features.place(X), y) for X, y in own)
     return [

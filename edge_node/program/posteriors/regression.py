@@ -23,6 +23,7 @@ from edge_node.inference.regression.refinement import OwnRows, Refinement, refin
 from edge_node.inference.regression.student import LARGEST_PRECISION, RowPrecisions
 from edge_node.network.base import Network
 from edge_node.program.features.candidates import Fit
+from edge_node.program.posteriors.site_kind import refinement_kind
 from edge_node.program.root_decisions import read_judgements
 from edge_node.program.together import decide_together
 from edge_node.step import Step
@@ -32,9 +33,6 @@ __all__ = ["agree_posterior", "refined"]
 _FACTORS = (1 / 8, 1 / 32, 1 / 2, 1 / 128)
 """Noises, as shares of the coarse bound's, in the order in which they are tried. The first one's
 RMSE is within 3 % of the best one's on pol, elevators, kin40k, concrete, energy and yacht."""
-
-_MOST_JOINED = 100_000
-"""Rows of a site up to which a graph is tried unasked: it takes a millisecond for each."""
 
 _SLACK = 1e-6  # of a bound, for rounding
 
@@ -101,9 +99,8 @@ def refined(
     """A site's refinement of the global posterior; None without rows, or if the spec wants none or
     lets a site keep no rows.
 
-    Where the spec leaves the choice and no block holds the whole site, it is the one under which
-    the site's rows, given all others, are likelier; blocks for a site of many rows, of which a
-    graph has to keep all.
+    Where the spec leaves the choice and a graph may be better (`site_kind`), it is the one under
+    which the site's rows, given all others, are likelier.
 
     Args:
         rows: this node's.
@@ -114,14 +111,13 @@ def refined(
     Raises:
         NumericalError: no noise gives a proper model.
     """
-    count, kind = sum(len(y) for _, y in rows), model.site_refinement
-    if kind is SiteRefinement.NONE or not count or not model.site_rows:
-        return None
-    whole = count <= min(model.site_block_rows, model.site_rows)
-    if kind is SiteRefinement.AUTO and (whole or count > _MOST_JOINED):
-        kind = SiteRefinement.BLOCKS
-    made = {SiteRefinement.BLOCKS: _in_blocks, SiteRefinement.GRAPH: _by_graph}
-    tried = made.values() if kind is SiteRefinement.AUTO else [made[kind]]
+    kind = refinement_kind(sum(len(y) for _, y in rows), posterior.features.kernel, model)
+    tried = {
+        SiteRefinement.NONE: (),
+        SiteRefinement.BLOCKS: (_in_blocks,),
+        SiteRefinement.GRAPH: (_by_graph,),
+        SiteRefinement.AUTO: (_in_blocks, _by_graph),
+    }[kind]
     found = [each for make in tried if (each := make(rows, posterior, total, model))]
     return max(found, key=lambda each: each.posterior.log_evidence, default=None)
 
