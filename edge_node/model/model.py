@@ -8,7 +8,6 @@ in a second archive beside it, and are for this site alone.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -31,6 +30,7 @@ from edge_node.model.answers import (
     time_predictions,
 )
 from edge_node.model.archive import FORMAT, read_archive, refusing_damage, write_archive
+from edge_node.model.own import OwnPosterior, own_path, read_own, write_own
 from edge_node.model.predictions import (
     ClassPredictions,
     IntervalPredictions,
@@ -40,20 +40,7 @@ from edge_node.model.predictions import (
 from edge_node.model.provenance import Notes, Provenance
 from edge_node.security.files import remove
 
-__all__ = ["Model", "OwnPosterior"]
-
-OwnPosterior: TypeAlias = Refinement | GraphRefinement | ClassRefinement | ClassGraphRefinement
-"""What a site may hold on top of the posterior that all share."""
-
-_KINDS: Mapping[str, type[Refinement] | type[GraphRefinement]] = {
-    kind.kind: kind for kind in (Refinement, GraphRefinement)
-}
-"""A regression's, by what its archive says."""
-
-_CLASS_KINDS: Mapping[str, type[ClassRefinement] | type[ClassGraphRefinement]] = {
-    kind.kind: kind for kind in (ClassRefinement, ClassGraphRefinement)
-}
-"""A classification's."""
+__all__ = ["Model"]
 
 _MANY = 10  # rows of a class, as its share would have it, of which one should be predicted
 
@@ -248,13 +235,13 @@ class Model:
             "provenance": msgspec.to_builtins(self.provenance),
             "notes": msgspec.to_builtins(self.notes),
         }
-        text = np.frombuffer(msgspec.json.encode(header), dtype=np.uint8)
+        text, own = msgspec.json.encode(header), own_path(path)
         if self.refinement is not None:
-            own = {"prefers_site": np.array(self.prefers_site), **self.refinement.to_arrays()}
-            write_archive(_site_path(path), {"header": text, **own})
-        write_archive(path, {"header": text, **self.posterior.to_arrays()})
+            write_own(own, text, self.refinement, prefers_site=self.prefers_site)
+        numbers = np.frombuffer(text, dtype=np.uint8)
+        write_archive(path, {"header": numbers, **self.posterior.to_arrays()})
         if self.refinement is None:
-            remove(_site_path(path))  # an earlier model's rows
+            remove(own)  # an earlier model's rows
 
     @classmethod
     def load(cls, path: Path) -> "Model":
@@ -276,8 +263,8 @@ class Model:
             notes = msgspec.convert(header["notes"], Notes | None)
             shared = cls(data, encoder, posterior, provenance, notes=notes)
             shared._check_answer(None)
-        with refusing_damage(_site_path(path)):
-            refinement, prefers = _read_refinement(_site_path(path), text, posterior)
+        with refusing_damage(own_path(path)):
+            refinement, prefers = read_own(own_path(path), text, posterior)
             if refinement is not None:
                 shared._check_answer(refinement)
         return replace(shared, refinement=refinement, prefers_site=prefers)
@@ -299,27 +286,3 @@ _POSTERIORS: Mapping[Task, type[Posterior] | type[ClassPosterior]] = {
     Task.CLASSIFICATION: ClassPosterior,
 }
 """What a model's archive holds, by task; of all others, a `LatentPosterior`."""
-
-
-def _site_path(path: Path) -> Path:
-    """Where a site's own part of the model at ``path`` lies."""
-    return path.with_suffix(f".site{path.suffix}")
-
-
-def _read_refinement(
-    path: Path, header: bytes, posterior: Posterior | ClassPosterior | LatentPosterior
-) -> tuple[OwnPosterior | None, bool]:
-    """The site's part, if there is one and it belongs to the model with this header; and whether
-    the site prefers it.
-    """
-    if not path.exists():
-        return None, False
-    arrays = read_archive(path)
-    if arrays.pop("header").tobytes() != header:
-        return None, False
-    prefers = bool(arrays["prefers_site"])
-    if isinstance(posterior, ClassPosterior):
-        of_classes = _CLASS_KINDS[arrays["kind"].item()]
-        return of_classes.from_arrays(arrays, posterior), prefers
-    kind = _KINDS[arrays["kind"].item()]
-    return kind.from_arrays(arrays, posterior.features), prefers

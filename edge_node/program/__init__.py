@@ -32,7 +32,8 @@ from edge_node.inference.evaluation.explained import (
 from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.calibration import HeldOutScores
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.model.model import Model, OwnPosterior
+from edge_node.model.model import Model
+from edge_node.model.own import OwnPosterior
 from edge_node.network.base import Network
 from edge_node.program.encoding import agree_census
 from edge_node.program.features.candidates import Candidate, agree_fits
