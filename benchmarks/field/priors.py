@@ -21,8 +21,8 @@ from edge_node.arrays import Matrix, Vector
 from edge_node.inference.fields.fleet import graph_of
 from edge_node.inference.fields.quiet import Quiet, Talk
 from edge_node.inference.messages.propagation.factors import Observations
-from edge_node.inference.messages.propagation.graph import FactorGraph, Messages
-from edge_node.inference.messages.propagation.messages import respond
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Messages, respond
 from edge_node.inference.messages.propagation.schedules import State, Synchronous
 from edge_node.inference.messages.propagation.solve import marginals
 

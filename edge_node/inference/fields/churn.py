@@ -22,7 +22,7 @@ from edge_node.inference.features.conditionals import Conditionals
 from edge_node.inference.fields.devices import Devices
 from edge_node.inference.fields.fleet import Fleet, earlier_neighbours
 from edge_node.inference.fields.quiet import Talk
-from edge_node.inference.messages.propagation.graph import Messages
+from edge_node.inference.messages.propagation.messages import Messages
 from edge_node.inference.numerics.distances import Indices
 
 __all__ = ["carried", "joined", "left"]
@@ -88,7 +88,4 @@ def _edges(fleet: Fleet) -> Indices:
 
 def _carried(old: Messages, source: Indices, new: Messages, kept: NDArray[np.bool_]) -> Messages:
     at = np.unravel_index(source, old.precision.shape[:2])
-    mask = kept[..., None, None]
-    return Messages(
-        np.where(mask, old.precision[at], new.precision), np.where(mask, old.shift[at], new.shift)
-    )
+    return new.replaced(old[at], kept)

@@ -12,7 +12,7 @@ At first everybody takes others for what the prior says of any device. Silence i
 the first beliefs nearly flat, and means that are far out for tens of ticks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from edge_node.errors import ConfigurationError
 from edge_node.inference.fields.fleet import Fleet
-from edge_node.inference.messages.propagation.graph import FactorGraph, Messages
-from edge_node.inference.messages.propagation.messages import respond
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Messages, respond
 from edge_node.inference.messages.propagation.schedules import State
 from edge_node.inference.numerics.distances import Indices
 
@@ -94,7 +94,7 @@ class Quiet:
         awake = rng.random(graph.size) < self.awake
         arrives = rng.random((2, *shape)) >= self.lost
         tick = _Tick(graph, state, graph.beliefs(state.inbox), awake, arrives, self.tolerance)
-        rows = [tick.owners(part) for part in _parts(state.heard)]
+        rows = [tick.owners(part) for part in state.heard.parts(_TOGETHER)]
         heard, said = (_Told.joined([pair[way] for pair in rows]) for way in (0, 1))
         spoken = np.count_nonzero(said.sent, axis=1)
         spoken += np.bincount(graph.families[0].scope[heard.sent], minlength=graph.size)
@@ -177,14 +177,4 @@ def _told(
     comes = sent & arrives
     comes[:, 0] = awake[:, 0]
     sent[:, 0] = False
-    mask = comes[..., None, None]
-    messages = Messages(
-        np.where(mask, new.precision, old.precision), np.where(mask, new.shift, old.shift)
-    )
-    return _Told(messages, sent, int(np.count_nonzero(news)))
-
-
-def _parts(messages: Messages) -> Iterator[slice]:
-    """Owners whose messages are worked on at once."""
-    step = max(_TOGETHER // max(messages.shift[0].size, 1), 1)
-    return (slice(start, start + step) for start in range(0, len(messages.shift), step))
+    return _Told(old.replaced(new, comes), sent, int(np.count_nonzero(news)))

@@ -3,7 +3,7 @@
 A Gaussian in canonical form is exp(-1/2 u' Lambda u + eta' u). A product of two is the sum of their
 parameters, and the cavity, a belief without one message's share in it, their difference. What a
 federation sums (`gaussian.Gaussian`) and what graphs pass along their edges
-(`propagation.graph.Messages`) are both this.
+(`propagation.messages.Messages`) are both this.
 
 Reference: Koller & Friedman 2009, section 14.2.1 (canonical forms).
 """

@@ -10,8 +10,8 @@ from edge_node.inference.fields.field import Field
 from edge_node.inference.fields.fleet import graph_of
 from edge_node.inference.fields.quiet import Quiet, Talk, opening
 from edge_node.inference.messages.propagation.asynchronous import Asynchronous
-from edge_node.inference.messages.propagation.graph import FactorGraph, Messages
-from edge_node.inference.messages.propagation.messages import respond
+from edge_node.inference.messages.propagation.graph import FactorGraph
+from edge_node.inference.messages.propagation.messages import Messages, respond
 from edge_node.inference.messages.propagation.schedules import Synchronous
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
 from edge_node.inference.messages.propagation.solve import solve

@@ -19,7 +19,7 @@ import numpy as np
 from edge_node.arrays import Vector
 from edge_node.inference.messages.propagation.certificate import Verdict, certify
 from edge_node.inference.messages.propagation.double_loop import double_loop
-from edge_node.inference.messages.propagation.feedback import feedback, feedback_set, without
+from edge_node.inference.messages.propagation.feedback import feedback, feedback_set, units, without
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.settled import homogeneous
 from edge_node.inference.messages.propagation.solution import Method, Slots, Solution
@@ -109,9 +109,7 @@ def measured_error(
     """
     n, d = graph.shift.shape[:2]
     chosen = np.sort(np.random.default_rng(seed).choice(n, min(probes, n), replace=False))
-    units = np.zeros((n, d, len(chosen), d))
-    units[chosen, :, np.arange(len(chosen)), :] = np.eye(d)
-    asked = replace(homogeneous(graph), shift=units.reshape(n, d, -1))
-    columns = double_loop(asked, tolerance=tolerance).mean.reshape(units.shape)
+    asked = replace(homogeneous(graph), shift=units(n, d, chosen))
+    columns = double_loop(asked, tolerance=tolerance).mean.reshape(n, d, len(chosen), d)
     exact = np.einsum("kiki->ki", columns[chosen])
     return VarianceError(chosen, np.einsum("kii->ki", solution.covariance[chosen]) / exact)

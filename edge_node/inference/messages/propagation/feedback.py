@@ -39,7 +39,7 @@ from edge_node.inference.messages.propagation.solve import solve
 from edge_node.inference.messages.propagation.stacks import positive, times, transposed
 from edge_node.inference.messages.propagation.walks import walks
 
-__all__ = ["feedback", "feedback_set", "without"]
+__all__ = ["feedback", "feedback_set", "units", "without"]
 
 _ROUNDING = 1e-6  # of the residual: what is left of it, no further step makes smaller
 
@@ -73,7 +73,7 @@ def feedback(
     rest = without(graph, F)
     inner = solve(rest, tolerance=tolerance, most_steps=most_steps)
     x, G = inner.mean[..., :q], inner.mean[..., q:]
-    columns = graph.apply(_units(n, d, F))  # A_TF at T, A_FF at F
+    columns = graph.apply(units(n, d, F))  # A_TF at T, A_FF at F
     A_FF, A_TF = columns[F].reshape(k * d, -1), columns[T].reshape(-1, k * d)
     h_F = graph.total_shift[F].reshape(k * d, q)
     P = _inverse(A_FF - A_TF.T @ G.reshape(-1, k * d))
@@ -149,22 +149,22 @@ def without(graph: FactorGraph, gone: Slots) -> FactorGraph:
         The graph of the n - k others: h as it is, in q columns, and their columns of A in k d.
     """
     n, d, q = graph.total_shift.shape
-    units = _units(n, d, gone)
+    apart = units(n, d, gone)
     kept = np.setdiff1d(np.arange(n), gone)
     number = np.full(n + 1, -1)  # an empty slot, the last, stays one
     number[kept] = np.arange(len(kept))
     own = np.broadcast_to(graph.shift, (n, d, q))
-    shift = np.concatenate([own, np.zeros_like(units)], axis=2)
+    shift = np.concatenate([own, np.zeros_like(apart)], axis=2)
     families = list[Factors]()
     for family in graph.families:
         if isinstance(family, Couplings):
-            shift[..., q:] += family.apply(units)
-        families.append(_renumbered(family, number, units, q))
+            shift[..., q:] += family.apply(apart)
+        families.append(_renumbered(family, number, apart, q))
     joined = tuple(family for family in families if family.scope.size)
     return FactorGraph(graph.precision[kept], shift[kept], joined)
 
 
-def _renumbered(family: Factors, number: Slots, units: Matrix, columns: int) -> Factors:
+def _renumbered(family: Factors, number: Slots, apart: Matrix, columns: int) -> Factors:
     """A family over the variables that are left; what it says of the others is in its target."""
     scope = number[family.scope]
     if isinstance(family, Couplings):
@@ -172,7 +172,7 @@ def _renumbered(family: Factors, number: Slots, units: Matrix, columns: int) -> 
         return replace(family.take(both), scope=scope[both])
     if isinstance(family, Observations):
         gone = ((scope < 0) & (family.scope >= 0))[..., None, None]
-        known = times(np.where(gone, family.design, 0.0), units[family.scope]).sum(axis=1)
+        known = times(np.where(gone, family.design, 0.0), apart[family.scope]).sum(axis=1)
         (F, _, p), target = family.design.shape[:3], family.target
         target = np.concatenate([np.broadcast_to(target, (F, p, columns)), known], axis=2)
         rest = replace(
@@ -187,11 +187,11 @@ def _renumbered(family: Factors, number: Slots, units: Matrix, columns: int) -> 
     )
 
 
-def _units(n: int, d: int, chosen: Slots) -> Matrix:
+def units(n: int, d: int, chosen: Slots) -> Matrix:
     """The unit vectors of the chosen variables, (n, d, k d)."""
-    units = np.zeros((n, d, len(chosen), d))
-    units[chosen, :, np.arange(len(chosen)), :] = np.eye(d)
-    return units.reshape(n, d, -1)
+    found = np.zeros((n, d, len(chosen), d))
+    found[chosen, :, np.arange(len(chosen)), :] = np.eye(d)
+    return found.reshape(n, d, -1)
 
 
 def _inverse(A: Matrix) -> Matrix:

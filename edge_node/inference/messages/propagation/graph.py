@@ -31,7 +31,7 @@ from edge_node.inference.messages.propagation.messages import Factors, Inbox, Me
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
 from edge_node.inference.messages.propagation.stacks import double, scattered, symmetric, times
 
-__all__ = ["FactorGraph", "Factors", "Messages", "padded"]
+__all__ = ["FactorGraph", "bipartite", "padded"]
 
 
 @dataclass(frozen=True)

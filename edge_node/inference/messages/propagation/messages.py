@@ -5,7 +5,7 @@ once: from an array of what the variables send, an array of what they are told (
 inverses are of precisions alone (`Gains`), so they are taken once where only shifts change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeAlias
 
@@ -41,9 +41,22 @@ class Messages(Canonical):
         shifts = [each.shift.reshape(each.size, -1) for each in gaussians]
         return cls(np.stack([each.precision for each in gaussians]), np.stack(shifts))
 
-    def __getitem__(self, index: Slots | Mask | slice | tuple[Slots, Slots]) -> Self:
+    def __getitem__(self, index: Slots | Mask | slice | tuple[Slots, ...]) -> Self:
         """Those at some places."""
         return type(self)(self.precision[index], self.shift[index])
+
+    def replaced(self, by: Self, where: Mask) -> Self:
+        """With those of ``by`` at some places; ``where`` has the places' shape."""
+        mask = where[..., None, None]
+        precision = np.where(mask, by.precision, self.precision)
+        return type(self)(precision, np.where(mask, by.shift, self.shift))
+
+    def parts(self, numbers: int) -> Iterator[slice]:
+        """Slices of the first axis with about so many numbers each, at least one place."""
+        places = len(self.shift)
+        each = (self.precision.size + self.shift.size) // max(places, 1)
+        step = max(numbers // max(each, 1), 1)
+        return (slice(start, start + step) for start in range(0, places, step))
 
     def gaussian(self, *place: int) -> Gaussian:
         """The one at a place, its shift (d, q)."""

@@ -21,9 +21,17 @@ from edge_node.arrays import Vector
 from edge_node.errors import ConfigurationError
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages, respond
-from edge_node.inference.messages.propagation.solution import Mask
 
-__all__ = ["ResidualFirst", "Schedule", "State", "Synchronous", "cavities", "responses"]
+__all__ = [
+    "ResidualFirst",
+    "S",
+    "Schedule",
+    "State",
+    "Synchronous",
+    "cavities",
+    "check_share",
+    "responses",
+]
 
 _TOGETHER = 2**16  # numbers of a part of a family: its temporaries stay in the processor's cache
 
@@ -44,6 +52,7 @@ class State:
 
 
 S = TypeVar("S", bound=State)
+"""A schedule's states."""
 
 
 class Schedule(Protocol[S]):
@@ -109,7 +118,7 @@ class ResidualFirst:
         changes = [_change(*pair) for pair in zip(state.inbox, new, strict=True)]
         least = _quantile(np.concatenate([each.ravel() for each in changes]), self.share)
         chosen = [(each >= least) & (each > 0) for each in changes]
-        inbox = tuple(map(_replaced, state.inbox, new, chosen))
+        inbox = tuple(map(Messages.replaced, state.inbox, new, chosen))
         sent = sum(int(np.count_nonzero(each)) for each in chosen)
         return State(inbox, state.steps + 1, state.sent + sent)
 
@@ -120,7 +129,7 @@ def responses(graph: FactorGraph, inbox: Inbox) -> Inbox:
     answers = []
     for family, messages in zip(graph.families, inbox, strict=True):
         answer = Messages(np.empty_like(messages.precision), np.empty_like(messages.shift))
-        for part in _parts(messages):
+        for part in messages.parts(_TOGETHER):
             incoming = beliefs[family.scope[part]] / messages[part]
             out = respond(family.take(part), incoming)
             answer.precision[part], answer.shift[part] = out.precision, out.shift
@@ -146,15 +155,6 @@ def check_share(name: str, value: float, *, below: bool = False, above: bool = F
         )
 
 
-def _parts(messages: Messages) -> Iterator[slice]:
-    """Slices of a family that are worked on at once."""
-    factors = len(messages.precision)
-    numbers = messages.precision[0].size + messages.shift[0].size if factors else 1
-    step = max(_TOGETHER // max(numbers, 1), 1)
-    for start in range(0, factors, step):
-        yield slice(start, start + step)
-
-
 def _between(old: Messages, new: Messages, damping: float) -> Messages:
     return Messages(
         damping * old.precision + (1 - damping) * new.precision,
@@ -176,10 +176,3 @@ def _quantile(values: Vector, share: float) -> float:
     """The least of the ``share`` of values that are largest."""
     count = max(round(share * len(values)), 1)
     return float(np.partition(values, len(values) - count)[len(values) - count])
-
-
-def _replaced(old: Messages, new: Messages, chosen: Mask) -> Messages:
-    mask = chosen[..., None, None]
-    return Messages(
-        np.where(mask, new.precision, old.precision), np.where(mask, new.shift, old.shift)
-    )
