@@ -49,9 +49,9 @@ _SALT = 2  # the rows that are scored have nothing to do with other uses of the 
 _QUARTERS = (1, 2)
 """The last quarter of a site's rows is predicted from those before it, and so is the third one."""
 
-_SHARES = 10  # a graph's rows are predicted from nine of ten
-_MOST_SHARES = 5  # of them are: for each a message is made again
-_MOST_JOINED = 2000  # of a graph's rows are predicted, about
+_TENTHS = 10  # a part of a graph's rows is predicted from nine tenths of them, or more
+_MOST_PARTS = 5  # are predicted: for each a message is made again
+_MOST_HELD = 2000  # rows of all these parts, about
 
 _MOST_SCORED = 1000  # rows of a quarter, evenly spaced: neighbours in time say nearly the same
 
@@ -169,9 +169,9 @@ def left_out_joined(
 def _held(rows: Block) -> list[Indices]:
     """Sets of a site's rows, each to be left out by itself; none of a single row."""
     order = random_order(rows.inputs)
-    shares = max(_SHARES, -(-len(order) // _MOST_JOINED))
-    most = min(_MOST_SHARES, max(1, _MOST_JOINED * shares // len(order)))
-    return [order[i::shares] for i in range(most) if i < len(order) > 1]
+    parts = max(_TENTHS, -(-len(order) // _MOST_HELD))
+    most = min(_MOST_PARTS, max(1, _MOST_HELD * parts // len(order)))
+    return [order[i::parts] for i in range(most) if i < len(order) > 1]
 
 
 @dataclass(frozen=True)

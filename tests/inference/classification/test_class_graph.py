@@ -9,7 +9,6 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.classification.classes import class_offsets
 from edge_node.inference.classification.dense import DensePosterior, Prior, fit
 from edge_node.inference.classification.graph_prior import GraphPrior, fit_on_graph
 from edge_node.inference.classification.graph_refinement import ClassGraphRefinement
@@ -86,20 +85,14 @@ def test_the_engines_mean_is_a_direct_solvers(copies: bool) -> None:
     sites = model.labels.sites(model.labels.averages(model.shared), model.shared)
     shift = sites.shift - sites.precision * on_graph.mean
     found = on_graph.times(sites).mean - on_graph.mean
-    (each,), neighbours = on_graph.conditionals, on_graph.graph.neighbours
-    rows, slots = np.nonzero(neighbours >= 0)
-    ends = rows, neighbours[rows, slots]
-    B = sparse.csc_array(sparse.eye_array(300) - _sparse(each.coefficients[rows, slots], ends))
+    (each,) = on_graph.conditionals
+    B = sparse.csc_array(sparse.eye_array(300) - each.matrix(on_graph.graph.neighbours, 300))
     A = B.T @ sparse.diags_array(1 / each.variances) @ B + sparse.diags_array(sites.precision[:, 0])
     direct = spsolve(sparse.csc_array(A), shift[:, 0])
     assert np.abs(found[:, 0] - direct).max() < 1e-4 * np.abs(direct).max()
     if copies:
         with pytest.raises(PropagationError):
             solve(on_graph.product(0, shift[:, 0], sites.precision[:, 0]), tolerance=1e-6)
-
-
-def _sparse(values: Vector, ends: tuple[Vector, Vector]) -> "sparse.csr_array[np.float64]":
-    return sparse.csr_array((values, ends), shape=(300, 300))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -233,7 +226,6 @@ def test_twenty_thousand_rows_take_bounded_memory() -> None:
     X, _, y = wavy(1, 20_000)
     few = [(X[:300], y[:300])]
     posterior = shared(few, 2)
-    assert posterior.offsets.shape == class_offsets(np.array([1.0, 1.0])).shape
     site = SiteClasses(posterior, Block(X, y), np.arange(20_000) < 300)
     tracemalloc.start()
     try:

@@ -61,7 +61,6 @@ class Certificate:
         loops: how many independent loops the graph of variables and factors has.
         lower, upper: proved bounds of the spectral radius of the absolute partial correlations;
             nan and inf where there are none.
-        row_sum: their largest row sum, a cheap upper bound.
         precisions_converge: whether that is proved, of precisions and so of variances.
         estimate: of the factor by which an error of the means falls in a step; no bound. None:
             not asked for, or precisions don't settle.
@@ -72,7 +71,6 @@ class Certificate:
     loops: int
     lower: float
     upper: float
-    row_sum: float
     precisions_converge: bool
     estimate: float | None = None
 
@@ -135,9 +133,9 @@ def _proved(graph: FactorGraph, steps: int, gap: float) -> Certificate:
     settled = forest or _precisions_converge(graph)
     if absolute is None:
         known = (Verdict.FOREST, Reason.NONE) if forest else (Verdict.UNKNOWN, _obstacle(graph))
-        return Certificate(*known, graph.loops, nan, inf, inf, settled)
+        return Certificate(*known, graph.loops, nan, inf, settled)
     bounds = radius_bounds(absolute, steps=0 if forest else steps, gap=gap)
-    found = bounds.lower, bounds.upper, bounds.row_sum
+    found = bounds.lower, bounds.upper
     if forest:
         return Certificate(Verdict.FOREST, Reason.NONE, 0, *found, settled)
     if settled and graph.loops == 1:

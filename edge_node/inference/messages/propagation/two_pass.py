@@ -181,11 +181,11 @@ def _rooted(edges: "sparse.csr_array[np.float64]", roots: Slots) -> tuple[Slots,
     place = np.empty(nodes + 1, dtype=np.intp)
     place[order] = np.arange(nodes + 1)
     above = place[parents[order[1:]]].tolist()  # ascending: where each node's parent is
-    ends_, start = [1], 0  # where each depth ends in the order
-    while (end := ends_[-1]) <= nodes:
-        ends_.append(1 + bisect_left(above, end, start))
+    stops, start = [1], 0  # where each depth ends in the order
+    while (end := stops[-1]) <= nodes:
+        stops.append(1 + bisect_left(above, end, start))
         start = end - 1
     depths = np.empty(nodes + 1, dtype=np.intp)
-    depths[order] = np.repeat(np.arange(len(ends_)) - 1, np.diff(ends_, prepend=0))
+    depths[order] = np.repeat(np.arange(len(stops)) - 1, np.diff(stops, prepend=0))
     parents[parents == nodes] = -1
     return parents[:nodes], depths[:nodes]

@@ -82,14 +82,12 @@ class RadiusBounds:
 
     Attributes:
         lower, upper: the radius is not outside.
-        row_sum: W's largest row sum, the cheap upper bound.
         weights: v (n,) > 0 with W v <= upper v.
         steps: of power iteration.
     """
 
     lower: float
     upper: float
-    row_sum: float
     weights: Vector
     steps: int
 
@@ -129,7 +127,7 @@ def radius_bounds(walks: Walks, *, steps: int = 100, gap: float = 1e-3) -> Radiu
     """
     v = np.ones(walks.size)
     product = walks.apply(v)
-    row_sum = upper = float(np.max(product, initial=0.0))
+    upper = float(np.max(product, initial=0.0))
     lower = _rayleigh(v, product)
     done = 0
     while done < steps and upper - lower > gap:
@@ -140,7 +138,7 @@ def radius_bounds(walks: Walks, *, steps: int = 100, gap: float = 1e-3) -> Radiu
         done += 1
     rounding = np.finfo(float).eps * (walks.size + 4 * walks.degree + 64)
     outwards = 1 + rounding
-    return RadiusBounds(lower / outwards, upper * outwards, row_sum * outwards, v, done)
+    return RadiusBounds(lower / outwards, upper * outwards, v, done)
 
 
 def _rayleigh(v: Vector, product: Vector) -> float:
