@@ -207,3 +207,15 @@ def test_an_inner_that_knows_more_takes_fewer_steps_to_the_same() -> None:
         steps.append(found.steps)
     assert steps[0] <= 3
     assert min(steps[1:]) > 5 * steps[0]
+
+
+@both
+@pytest.mark.parametrize("scale", [1e-250, 1e-170, 1e160, 1e200])
+def test_tiny_and_huge_shifts_are_solved_like_any(outer: Outer, scale: float) -> None:
+    """Their squares underflow or overflow: of a residual that is zero nothing would be learnt."""
+    graph = grid(np.random.default_rng(0), 4)
+    plain = double_loop(graph, outer)
+    scaled = replace(graph, shift=scale * graph.shift)
+    found = double_loop(scaled, outer)
+    np.testing.assert_allclose(found.mean / scale, plain.mean, rtol=1e-9)
+    assert scaled.residual(0.5 * found.mean) == pytest.approx(0.5)

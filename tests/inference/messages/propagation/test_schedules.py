@@ -149,14 +149,14 @@ def test_a_residual_that_rounding_stops_is_refused_without_delay() -> None:
 
 
 def test_precisions_are_waited_for_where_the_mean_is_right_from_the_first() -> None:
-    """A shift of zeros: its residual can't fall, and the precisions of this loop take their time."""
+    """A shift of zeros has no residual that falls, and this loop's precisions take their time."""
     n = 400
     A = np.eye(n) * (1 + 1e-4)
     i = np.arange(n)
     A[i, (i + 1) % n] = A[(i + 1) % n, i] = -0.5
     found = solve(FactorGraph.of_system(A, np.zeros(n)))
     assert found.steps > 200
-    np.testing.assert_allclose(found.covariance, found.covariance[0], rtol=1e-6)
+    np.testing.assert_allclose(found.covariance.ravel(), found.covariance[0, 0, 0], rtol=1e-6)
 
 
 def test_a_negative_variance_is_refused_where_it_isnt_exact() -> None:
