@@ -34,8 +34,8 @@ __all__ = ["marginals", "solution", "solve"]
 
 _EVERY = 8  # steps between two looks at the residual, which cost about two steps
 _LESS, _SMALL, _PATIENCE = 0.9, 1e-6, 100
-"""A residual below 1e-6 that hasn't lost a tenth in a hundred steps is as small as rounding lets it
-be. (One that falls so slowly would need ten thousand steps more.)"""
+"""A residual below 1e-6 that hasn't lost a tenth, while each message was sent a hundred times, is as
+small as rounding lets it be. (One that falls so slowly would need ten thousand times more.)"""
 _GROWTH = 1e8  # of the residual over its least: beyond, a run has diverged
 _ROUNDING = 1e-10  # what rounding may leave of two passes, which no further step makes smaller
 
@@ -90,10 +90,10 @@ def _run(
             continue
         residual = graph.residual(marginals(graph, state.inbox)[0])
         if residual < _LESS * least:
-            least, since = residual, state.steps
+            least, since = residual, state.sent
         if not all(messages.finite for messages in state.inbox) or residual > _GROWTH * least:
             raise _diverged(residual, state.steps)
-        settled = tolerance < least < _SMALL and state.steps - since > _PATIENCE
+        settled = tolerance < least < _SMALL and state.sent - since > _PATIENCE * graph.slots
         if settled or (
             residual <= tolerance and _precisions_differ(graph, state.inbox) <= tolerance
         ):
