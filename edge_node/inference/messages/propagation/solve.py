@@ -34,8 +34,8 @@ __all__ = ["marginals", "solution", "solve"]
 
 _EVERY = 8  # steps between two looks at the residual, which cost about two steps
 _LESS, _SMALL, _PATIENCE = 0.9, 1e-6, 100
-"""A residual below 1e-6 that hasn't lost a tenth, while each message was sent a hundred times, is as
-small as rounding lets it be. (One that falls so slowly would need ten thousand times more.)"""
+"""A residual below 1e-6 that hasn't lost a tenth while each message was sent a hundred times is
+as small as rounding lets it be. (One that falls so slowly would need ten thousand times more.)"""
 _GROWTH = 1e8  # of the residual over its least: beyond, a run has diverged
 _ROUNDING = 1e-10  # what rounding may leave of two passes, which no further step makes smaller
 
