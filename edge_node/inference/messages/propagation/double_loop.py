@@ -1,4 +1,4 @@
-"""Exact means for every positive definite system, whether or not plain messages converge.
+"""Exact means of positive definite systems, whether or not plain messages converge.
 
 The double loop of Johnson, Bickson & Dolev 2009 ("Fixing convergence of Gaussian belief
 propagation") adds a loading Gamma to the diagonal until messages are certain to
@@ -89,7 +89,8 @@ def double_loop(
     tolerance: float = 1e-10,
     most_steps: int = 10_000,
 ) -> Solution:
-    """The exact mean of any positive definite graph of couplings and observations.
+    """The exact mean of any positive definite graph of couplings and observations, as far as
+    rounding lets it: condition numbers from 10^8 on may be refused (NOT_CONVERGED).
 
     Its variances are those of plain messages on the graph itself where these settle, and otherwise
     those of the loaded graph, which are too small. They are labelled approximate in either case.

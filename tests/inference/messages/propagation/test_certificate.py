@@ -166,6 +166,22 @@ def test_bounds_hold_where_blocks_are_ill_conditioned(condition: float) -> None:
     assert min(gaps) >= 0.0
 
 
+def test_no_steps_are_promised_where_nothing_is_proved() -> None:
+    """Small weights do not help where a variable has no precision of its own."""
+    rng = np.random.default_rng(0)
+    scope = np.array([[0, 1], [1, 2], [2, 0], [0, 2]])
+    graph = FactorGraph(np.ones((3, 1, 1)), np.ones((3, 1, 1)), ())
+    family = observations(rng, scope, 1, 1, 1)
+    family = replace(family, design=family.design * np.array([3.0, 0.1])[:, None, None])
+    found = certify(
+        replace(graph, precision=np.array([0.0, 1.0, 1.0])[:, None, None], families=(family,))
+    )
+    assert (found.verdict, found.upper < 1) == (Verdict.UNKNOWN, True)
+    assert found.steps(1e-6) == np.inf
+    proper = certify(replace(graph, families=(family,)))
+    assert proper.steps(1e-6) < np.inf
+
+
 def test_nothing_is_known_of_copies_on_a_loop() -> None:
     """Nor of a variable that isn't positive given all others."""
     copies = Equalities(np.array([[0, 1], [1, 2], [2, 0]]))

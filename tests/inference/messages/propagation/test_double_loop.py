@@ -175,6 +175,15 @@ def test_too_few_steps_and_other_factors_are_refused() -> None:
         double_loop(graph)
 
 
+def test_what_rounding_does_not_let_it_solve_is_refused() -> None:
+    """A residual of 1e-10 is out of reach of float64; the mean that was found isn't given."""
+    A = conditioned(np.random.default_rng(0), 20, 12)
+    graph = FactorGraph.of_system(A, np.random.default_rng(1).standard_normal(20))
+    with pytest.raises(PropagationError) as refused:
+        double_loop(graph, most_steps=500)
+    assert refused.value.cause is Cause.NOT_CONVERGED
+
+
 def test_nothing_of_nothing_is_nothing() -> None:
     """A column of zeros is solved by zeros, beside one that isn't."""
     graph = grid(np.random.default_rng(0), 4, q=2)

@@ -159,6 +159,15 @@ def test_precisions_are_waited_for_where_the_mean_is_right_from_the_first() -> N
     np.testing.assert_allclose(found.covariance.ravel(), found.covariance[0, 0, 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("schedule", [Synchronous(), ResidualFirst(), Asynchronous(seed=0)])
+@pytest.mark.parametrize("n", [0, 1])
+def test_without_factors_there_is_nothing_to_send(n: int, schedule) -> None:
+    """Each variable knows all from the first."""
+    found = solve(FactorGraph(np.full((n, 1, 1), 2.0), np.ones((n, 1, 1)), ()), schedule)
+    assert (found.mean == 0.5).all()
+    assert found.messages == 0
+
+
 def test_a_negative_variance_is_refused_where_it_isnt_exact() -> None:
     """An indefinite system with a loop."""
     A = np.array([[3.0, 1.0, 1.0], [1.0, -3.0, 1.0], [1.0, 1.0, 3.0]])
