@@ -157,11 +157,10 @@ class _Tick:
 
     def _news(self, old: Messages, new: Messages, beliefs: Messages) -> NDArray[np.bool_]:
         """Which messages (m, k + 1) would move the receiver's belief by more than the tolerance."""
-        precision = np.abs(new.precision - old.precision)[..., 0, 0]
-        shift = np.abs(new.shift - old.shift).max(axis=(2, 3))
-        scale = beliefs.precision[..., 0, 0]
-        moves: NDArray[np.bool_] = precision > self.tolerance * scale
-        moves |= shift > self.tolerance * np.sqrt(scale)
+        scale, more = beliefs.precision, new.precision - old.precision
+        pull = scale * (new.shift - old.shift) - more * beliefs.shift  # times scale: of the shift
+        moves: NDArray[np.bool_] = (np.abs(more) > self.tolerance * scale)[..., 0, 0]
+        moves |= np.abs(pull).max(axis=(2, 3)) > self.tolerance * scale[..., 0, 0] ** 1.5
         return moves
 
 

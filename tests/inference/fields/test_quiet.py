@@ -7,7 +7,7 @@ import pytest
 
 from edge_node.errors import ConfigurationError
 from edge_node.inference.fields.field import Field
-from edge_node.inference.fields.fleet import graph_of
+from edge_node.inference.fields.fleet import Fleet, graph_of
 from edge_node.inference.fields.quiet import Quiet, Talk, opening
 from edge_node.inference.messages.propagation.asynchronous import Asynchronous
 from edge_node.inference.messages.propagation.graph import FactorGraph
@@ -15,7 +15,15 @@ from edge_node.inference.messages.propagation.messages import Messages, respond
 from edge_node.inference.messages.propagation.schedules import Synchronous
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
 from edge_node.inference.messages.propagation.solve import solve
-from tests.inference.fields.fleets import KERNEL, fleet, means, system, until_quiet
+from tests.inference.fields.fleets import (
+    FIELD,
+    KERNEL,
+    fleet,
+    means,
+    scattered_devices,
+    system,
+    until_quiet,
+)
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.2])
@@ -120,3 +128,19 @@ def test_impossible_chances_are_refused() -> None:
     for wrong in ({"lost": 1.0}, {"awake": 0.0}, {"tolerance": -1.0}):
         with pytest.raises(ConfigurationError, match="can't talk like this"):
             Quiet(0, **wrong)
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0, 1000.0])
+@pytest.mark.parametrize("noise", [1e-3, 0.1])
+def test_far_from_zero_means_are_as_near_as_the_tolerance_says(offset: float, noise: float) -> None:
+    """There a precision that changes a little would move a mean a lot, if its shift stayed."""
+    devices, _ = scattered_devices(200)
+    moved = replace(devices, readings=devices.readings + offset, noise=np.full(200, noise))
+    some = Fleet.of(FIELD, moved)
+    graph = graph_of(some)
+    talk = until_quiet(Quiet(1, tolerance=1e-3, lost=0.2), graph, opening(some, graph))
+    A, h = system(some)
+    error = (means(graph, talk)[:, 0] - np.linalg.solve(A, h)) / np.sqrt(
+        np.linalg.inv(A).diagonal()
+    )
+    assert 1e-5 < np.abs(error).max() < 0.01

@@ -2,7 +2,8 @@
 
 Read `messages` (arrays of them), `factors` (families that answer them), `graph` (variables joined
 by families), `schedules` (who sends when), `asynchronous` (some messages get lost), `two_pass`
-(forests, exactly), `solve` (a run with an end), `solution` (what it says, and the errors by name).
+(forests, exactly), `probe` (a random right-hand side beside them), `solve` (a run with an end),
+`solution` (what it says, and the errors by name).
 Below them: `stacks`, many small matrices at once.
 
 Then what is guaranteed: `walks` (how much a step of a walk can weigh), `settled` (messages whose

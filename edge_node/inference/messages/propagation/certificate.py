@@ -76,18 +76,21 @@ class Certificate:
 
     @property
     def converges(self) -> bool:
-        """Whether a synchronous run is proved to end with the exact mean."""
+        """Whether the exact mean is proved to be found, rounding aside: by two passes on a forest
+        where no pivot is singular, by a synchronous run elsewhere.
+        """
         return self.verdict is not Verdict.UNKNOWN
 
     def steps(self, tolerance: float) -> float:
         """Synchronous steps within which the walks left out fall to a share ``tolerance`` of the
-        bound on all walks, where couplings are certified; inf otherwise.
+        bound on all walks; inf where nothing is proved, or nothing by weights. For observations
+        they count from where precisions have settled.
 
         What walks of more than k steps add is at most upper^(k + 1) / (1 - upper), in the norm
         weighted by the radius' bound and in units of h; all walks together at most
         1 / (1 - upper).
         """
-        if self.upper >= 1:
+        if not (self.converges and self.upper < 1):
             return inf
         return 0 if self.upper <= 0 else max(0, ceil(log(tolerance) / log(self.upper)) - 1)
 

@@ -1,4 +1,4 @@
-"""Exact means for every positive definite system, whether or not plain messages converge.
+"""Exact means of positive definite systems, whether or not plain messages converge.
 
 The double loop of Johnson, Bickson & Dolev 2009 ("Fixing convergence of Gaussian belief
 propagation") adds a loading Gamma to the diagonal until messages are certain to
@@ -53,7 +53,7 @@ from edge_node.inference.messages.propagation.solution import (
     Solution,
     Variances,
 )
-from edge_node.inference.messages.propagation.stacks import positive
+from edge_node.inference.messages.propagation.stacks import norms, positive
 from edge_node.inference.messages.propagation.walks import diagonal, radius_bounds, walks
 
 __all__ = ["Inner", "Outer", "double_loop", "loaded"]
@@ -89,7 +89,8 @@ def double_loop(
     tolerance: float = 1e-10,
     most_steps: int = 10_000,
 ) -> Solution:
-    """The exact mean of any positive definite graph of couplings and observations.
+    """The exact mean of any positive definite graph of couplings and observations, as far as
+    rounding lets it: condition numbers from 10^8 on may be refused (NOT_CONVERGED).
 
     Its variances are those of plain messages on the graph itself where these settle, and otherwise
     those of the loaded graph, which are too small. They are labelled approximate in either case.
@@ -110,7 +111,10 @@ def double_loop(
     run = {Outer.CONJUGATE: _conjugate, Outer.LOCAL: _local}[outer]
     corrects = inner or settled
     assert corrects is not None  # noqa: S101 - one of both is there
-    mean, steps, sent = run(graph, corrects, tolerance, most_steps)
+    scale = norms(graph.total_shift)
+    h = graph.total_shift / np.where(scale > 0, scale, 1.0)  # squares of tiny shifts are zero
+    mean, steps, sent = run(graph, h, corrects, tolerance, most_steps)
+    mean = mean * scale
     residual = graph.residual(mean)
     if not residual <= 2 * tolerance:
         raise PropagationError(
@@ -159,9 +163,11 @@ _Run: TypeAlias = tuple[Matrix, int, int]
 """The mean (n, d, q), how many outer steps, and how many inner steps of all columns."""
 
 
-def _local(graph: FactorGraph, settled: Inner, tolerance: float, most_steps: int) -> _Run:
+def _local(
+    graph: FactorGraph, h: Matrix, settled: Inner, tolerance: float, most_steps: int
+) -> _Run:
     """Corrections as they come. Where an error rises, inner steps are doubled."""
-    h, inner, total = graph.total_shift, _LOCAL_STEPS, 0
+    inner, total = _LOCAL_STEPS, 0
     x, r, step = np.zeros_like(h), h, 0
     while (error := _relative(r, h)).max() > tolerance and step < most_steps:
         correction = settled.means(r, inner)
@@ -174,9 +180,10 @@ def _local(graph: FactorGraph, settled: Inner, tolerance: float, most_steps: int
     return x, step, total
 
 
-def _conjugate(graph: FactorGraph, settled: Inner, tolerance: float, most_steps: int) -> _Run:
+def _conjugate(
+    graph: FactorGraph, h: Matrix, settled: Inner, tolerance: float, most_steps: int
+) -> _Run:
     """Flexible conjugate gradients, column by column."""
-    h = graph.total_shift
     x, r = np.zeros_like(h), h
     z = p = settled.means(r, _CONJUGATE_STEPS)
     rz, step = _dots(r, z), 0

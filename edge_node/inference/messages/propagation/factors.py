@@ -132,7 +132,7 @@ class Observations:
     The cost is linear in the slots, and sums over the other slots don't cancel. A cavity without
     an inverse counts as flat, and a factor with such a one says nothing to the others. That is
     exact where the variable is observed in all p rows (so always for p = d = 1); elsewhere the
-    residual of the solution shows it.
+    residual of the solution shows it, on a forest also that of a probe.
 
     Attributes:
         scope: int (F, a); -1: the slot is empty, and its H must be zero.

@@ -29,7 +29,13 @@ from edge_node.errors import NumericalError
 from edge_node.inference.messages.propagation.factors import Couplings
 from edge_node.inference.messages.propagation.messages import Factors, Inbox, Messages
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Slots
-from edge_node.inference.messages.propagation.stacks import double, scattered, symmetric, times
+from edge_node.inference.messages.propagation.stacks import (
+    double,
+    norms,
+    scattered,
+    symmetric,
+    times,
+)
 
 __all__ = ["FactorGraph", "bipartite", "padded"]
 
@@ -236,7 +242,7 @@ def bipartite(size: int, scopes: Sequence[Slots]) -> "sparse.csr_array[np.float6
 
 def _relative(error: Matrix, of: Matrix) -> float:
     """The largest over columns of |error| / |of|; nothing of nothing is 0."""
-    top, bottom = (np.sqrt(np.square(each).sum(axis=(0, 1))) for each in (error, of))
+    top, bottom = norms(error), norms(of)
     ratio = np.divide(top, bottom, out=top.copy(), where=bottom > 0)
     return float(ratio.max(initial=0.0))
 

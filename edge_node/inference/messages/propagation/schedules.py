@@ -116,6 +116,8 @@ class ResidualFirst:
         """Raises PropagationError: something to be inverted is singular."""
         new = responses(graph, state.inbox)
         changes = [_change(*pair) for pair in zip(state.inbox, new, strict=True)]
+        if not graph.slots:
+            return State(new, state.steps + 1, state.sent)
         least = _quantile(np.concatenate([each.ravel() for each in changes]), self.share)
         chosen = [(each >= least) & (each > 0) for each in changes]
         inbox = tuple(map(Messages.replaced, state.inbox, new, chosen))

@@ -9,12 +9,13 @@ from math import prod
 
 import numpy as np
 
-from edge_node.arrays import Matrix
+from edge_node.arrays import Matrix, Vector
 from edge_node.inference.messages.propagation.solution import Cause, Mask, PropagationError, Slots
 
 __all__ = [
     "double",
     "inverse",
+    "norms",
     "others",
     "positive",
     "proper_inverse",
@@ -63,6 +64,15 @@ def positive(blocks: Matrix) -> bool:
     except np.linalg.LinAlgError:
         return False
     return True
+
+
+def norms(x: Matrix) -> Vector:
+    """Each column's Euclidean norm (q,), for x (n, d, q). Squares of tiny or huge numbers don't
+    underflow or overflow.
+    """
+    largest = np.abs(x).max(axis=(0, 1), initial=0.0)
+    scaled = x / np.where(largest > 0, largest, 1.0)
+    return np.asarray(largest * np.sqrt(np.square(scaled).sum(axis=(0, 1))))
 
 
 def inverse(A: Matrix, what: str) -> Matrix:

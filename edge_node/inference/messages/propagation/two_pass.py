@@ -3,7 +3,8 @@
 Each tree is hung up at the middle of its longest path. A factor sends to the variable above it once
 it has heard from all below, then to those below once it has heard from above. All factors of one
 depth work at once. What a forest eliminates are pivots: the system may be indefinite, as long as
-none is singular (Shental et al. 2008).
+none is singular (Shental et al. 2008). Nearly singular ones leave too few digits: `solve` checks
+that, and refuses.
 
 The time is that of the slots, and of a few dozen NumPy calls a level: a chain of 10^5 variables has
 10^5 / 2 levels.

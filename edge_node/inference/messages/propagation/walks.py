@@ -56,11 +56,14 @@ class Walks:
         scopes: each family's variables, (F, a).
         reaches: each family's bounds (F, a): factor f adds reach_fl reach_fk to W between its
             variables l and k.
+        rounding: which share of W's entries rounding may have changed: blocks' inverse roots lose
+            as many digits as their condition numbers have.
     """
 
     size: int
     scopes: tuple[Slots, ...]
     reaches: tuple[Vector, ...]
+    rounding: float
 
     def apply(self, v: Vector) -> Vector:
         """W v (n,) for v (n,)."""
@@ -103,7 +106,10 @@ def walks(graph: FactorGraph) -> Walks | None:
         return None
     families, roots = graph.families, _inverse_roots(whole)
     reaches = tuple(_REACHES[type(family)](family, roots) for family in families)
-    return Walks(graph.size, tuple(family.scope for family in families), reaches)
+    noises = [family.noise for family in families if isinstance(family, Observations)]
+    condition = sum(_condition(blocks) for blocks in (whole, *noises))
+    rounding = float(np.finfo(float).eps * 8 * condition)
+    return Walks(graph.size, tuple(family.scope for family in families), reaches, rounding)
 
 
 def diagonal(graph: FactorGraph) -> Matrix:
@@ -137,7 +143,7 @@ def radius_bounds(walks: Walks, *, steps: int = 100, gap: float = 1e-3) -> Radiu
         upper, lower = float(np.max(product / v)), max(lower, _rayleigh(v, product))
         done += 1
     rounding = np.finfo(float).eps * (walks.size + 4 * walks.degree + 64)
-    outwards = 1 + rounding
+    outwards = 1 + rounding + walks.rounding
     return RadiusBounds(lower / outwards, upper * outwards, v, done)
 
 
@@ -166,6 +172,14 @@ def _inverse_roots(blocks: Matrix) -> Matrix:
     if blocks.shape[-1] == 1:
         return np.asarray(1.0 / np.sqrt(blocks))
     return np.linalg.inv(np.linalg.cholesky(blocks))
+
+
+def _condition(blocks: Matrix) -> float:
+    """A bound of the condition numbers of positive definite blocks, from Frobenius' norms."""
+    if blocks.shape[-1] == 1:
+        return 1.0
+    sizes, roots = np.linalg.norm(blocks, axis=(-2, -1)), _inverse_roots(blocks)
+    return float((sizes * np.square(roots).sum(axis=(-2, -1))).max(initial=1.0))
 
 
 def _norms(blocks: Matrix) -> Vector:

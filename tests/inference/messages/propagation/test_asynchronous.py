@@ -150,3 +150,13 @@ def test_increments_fail_where_replacements_do_not() -> None:
             solve(graph, _Incremental(seed=1, delivered=1.0, **flaw), most_steps=300)
         again = solve(graph, Asynchronous(seed=1, delivered=1.0, **flaw))
         np.testing.assert_allclose(again.mean, expected.mean, atol=1e-8)
+
+
+def test_where_hardly_anything_arrives_it_only_takes_longer() -> None:
+    """In a hundred ticks of these nothing may improve: that isn't rounding's doing."""
+    graph = grid(np.random.default_rng(0), 3)
+    schedule = Asynchronous(3, delivered=0.1, lost=0.9)
+    found = solve(graph, schedule, most_steps=20_000)
+    assert found.steps > 2000
+    A, h = dense(graph)
+    np.testing.assert_allclose(found.mean.reshape(h.shape), np.linalg.solve(A, h), atol=1e-8)

@@ -152,6 +152,39 @@ def test_strong_couplings_beside_a_lone_variable_are_not_certified(strength: flo
     assert found.lower <= radius <= found.upper
 
 
+@pytest.mark.parametrize("condition", [1e2, 1e8, 1e13])
+def test_bounds_hold_where_blocks_are_ill_conditioned(condition: float) -> None:
+    """Inverse roots of blocks lose as many digits, and the bounds give as much away.
+
+    Variables are mixed by M, in numbers that are exact: W stays what it was.
+    """
+    rng, scope = np.random.default_rng(0), np.array([[0, 1], [1, 2], [2, 0]])
+    M = np.array([[1.0, 1.0], [1.0, 1.0 + 2.0 ** (2 - round(np.log2(condition) / 2))]])
+    h, gaps = np.ones((3, 2, 1)), []
+    for J in rng.integers(-8, 9, (200, 3, 2, 2)) / 32.0:
+        plain = FactorGraph(np.tile(np.eye(2), (3, 1, 1)), h, (Couplings(scope, J),))
+        mixed = FactorGraph(np.tile(M @ M.T, (3, 1, 1)), h, (Couplings(scope, M @ J @ M.T),))
+        one, other = (radius_bounds(walks(g), steps=500, gap=0.0) for g in (plain, mixed))
+        gaps.append(min(other.upper - one.lower, one.upper - other.lower))
+    assert min(gaps) >= 0.0
+
+
+def test_no_steps_are_promised_where_nothing_is_proved() -> None:
+    """Small weights do not help where a variable has no precision of its own."""
+    rng = np.random.default_rng(0)
+    scope = np.array([[0, 1], [1, 2], [2, 0], [0, 2]])
+    graph = FactorGraph(np.ones((3, 1, 1)), np.ones((3, 1, 1)), ())
+    family = observations(rng, scope, 1, 1, 1)
+    family = replace(family, design=family.design * np.array([3.0, 0.1])[:, None, None])
+    found = certify(
+        replace(graph, precision=np.array([0.0, 1.0, 1.0])[:, None, None], families=(family,))
+    )
+    assert (found.verdict, found.upper < 1) == (Verdict.UNKNOWN, True)
+    assert found.steps(1e-6) == np.inf
+    proper = certify(replace(graph, families=(family,)))
+    assert proper.steps(1e-6) < np.inf
+
+
 def test_nothing_is_known_of_copies_on_a_loop() -> None:
     """Nor of a variable that isn't positive given all others."""
     copies = Equalities(np.array([[0, 1], [1, 2], [2, 0]]))

@@ -175,6 +175,15 @@ def test_too_few_steps_and_other_factors_are_refused() -> None:
         double_loop(graph)
 
 
+def test_what_rounding_does_not_let_it_solve_is_refused() -> None:
+    """A residual of 1e-10 is out of reach of float64; the mean that was found isn't given."""
+    A = conditioned(np.random.default_rng(0), 20, 12)
+    graph = FactorGraph.of_system(A, np.random.default_rng(1).standard_normal(20))
+    with pytest.raises(PropagationError) as refused:
+        double_loop(graph, most_steps=500)
+    assert refused.value.cause is Cause.NOT_CONVERGED
+
+
 def test_nothing_of_nothing_is_nothing() -> None:
     """A column of zeros is solved by zeros, beside one that isn't."""
     graph = grid(np.random.default_rng(0), 4, q=2)
@@ -207,3 +216,15 @@ def test_an_inner_that_knows_more_takes_fewer_steps_to_the_same() -> None:
         steps.append(found.steps)
     assert steps[0] <= 3
     assert min(steps[1:]) > 5 * steps[0]
+
+
+@both
+@pytest.mark.parametrize("scale", [1e-250, 1e-170, 1e160, 1e200])
+def test_tiny_and_huge_shifts_are_solved_like_any(outer: Outer, scale: float) -> None:
+    """Their squares underflow or overflow: of a residual that is zero nothing would be learnt."""
+    graph = grid(np.random.default_rng(0), 4)
+    plain = double_loop(graph, outer)
+    scaled = replace(graph, shift=scale * graph.shift)
+    found = double_loop(scaled, outer)
+    np.testing.assert_allclose(found.mean / scale, plain.mean, rtol=1e-9)
+    assert scaled.residual(0.5 * found.mean) == pytest.approx(0.5)

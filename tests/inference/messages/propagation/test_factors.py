@@ -122,13 +122,15 @@ def test_a_flat_variable_says_nothing_until_it_hears_something() -> None:
     np.testing.assert_allclose(found.covariance.ravel(), [1.0, 2.0])
 
 
-def test_what_a_flat_variable_hides_is_refused_rather_than_wrong() -> None:
+@pytest.mark.parametrize("target", [1.0, 0.0])
+def test_what_a_flat_variable_hides_is_refused_rather_than_wrong(target: float) -> None:
     """Two rows observe x_0, one of them x_1 as well: the other still tells of x_0.
 
-    A factor with a flat cavity says nothing at all, so x_0 doesn't hear it: the residual shows it.
+    A factor with a flat cavity says nothing at all, so x_0 doesn't hear it: the residual shows it,
+    or that of a probe where all shifts are zero.
     """
     H = np.array([[[[1.0], [1.0]], [[0.0], [1.0]]]])
-    family = Observations(np.array([[0, 1]]), H, np.ones((1, 2, 1)), np.eye(2)[None])
+    family = Observations(np.array([[0, 1]]), H, np.full((1, 2, 1), target), np.eye(2)[None])
     graph = FactorGraph(np.array([1.0, 0.0]).reshape(2, 1, 1), np.zeros((2, 1, 1)), (family,))
     with pytest.raises(PropagationError) as refused:
         solve(graph)

@@ -148,6 +148,26 @@ def test_a_residual_that_rounding_stops_is_refused_without_delay() -> None:
     assert refused.value.cause is Cause.NOT_CONVERGED
 
 
+def test_precisions_are_waited_for_where_the_mean_is_right_from_the_first() -> None:
+    """A shift of zeros has no residual that falls, and this loop's precisions take their time."""
+    n = 400
+    A = np.eye(n) * (1 + 1e-4)
+    i = np.arange(n)
+    A[i, (i + 1) % n] = A[(i + 1) % n, i] = -0.5
+    found = solve(FactorGraph.of_system(A, np.zeros(n)))
+    assert found.steps > 200
+    np.testing.assert_allclose(found.covariance.ravel(), found.covariance[0, 0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", [Synchronous(), ResidualFirst(), Asynchronous(seed=0)])
+@pytest.mark.parametrize("n", [0, 1])
+def test_without_factors_there_is_nothing_to_send(n: int, schedule) -> None:
+    """Each variable knows all from the first."""
+    found = solve(FactorGraph(np.full((n, 1, 1), 2.0), np.ones((n, 1, 1)), ()), schedule)
+    assert (found.mean == 0.5).all()
+    assert found.messages == 0
+
+
 def test_a_negative_variance_is_refused_where_it_isnt_exact() -> None:
     """An indefinite system with a loop."""
     A = np.array([[3.0, 1.0, 1.0], [1.0, -3.0, 1.0], [1.0, 1.0, 3.0]])

@@ -10,7 +10,7 @@ from scipy.linalg import solveh_banded
 
 from edge_node.inference.messages.propagation.factors import Couplings
 from edge_node.inference.messages.propagation.graph import FactorGraph, padded
-from edge_node.inference.messages.propagation.schedules import Synchronous
+from edge_node.inference.messages.propagation.schedules import ResidualFirst, Synchronous
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError, Variances
 from edge_node.inference.messages.propagation.solve import solve
 from edge_node.inference.messages.propagation.two_pass import two_pass
@@ -129,6 +129,33 @@ def test_what_is_singular_on_the_way_is_refused(A: list[list[float]]) -> None:
     with pytest.raises(PropagationError) as refused:
         solve(FactorGraph.of_system(np.array(A), np.ones(2)))
     assert refused.value.cause is Cause.SINGULAR
+
+
+@pytest.mark.parametrize("h", [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+@pytest.mark.parametrize("pivot", [1e-10, 1e-13, -1e-14, 1e-15])
+def test_a_pivot_that_is_nearly_singular_is_refused(pivot: float, h: list[float]) -> None:
+    """The system is well-conditioned, and rounding beside the pivot would spoil a variance.
+
+    The control: a small pivot that leaves digits enough.
+    """
+    A = np.array([[pivot, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 3.0]])
+    with pytest.raises(PropagationError) as refused:
+        solve(FactorGraph.of_system(A, np.array(h)))
+    assert refused.value.cause is Cause.NOT_CONVERGED
+    A[0, 0] = 1e-4
+    graph = FactorGraph.of_system(A, np.array(h))
+    assert_exact(solve(graph), graph)
+
+
+@pytest.mark.parametrize("schedule", [Synchronous(), ResidualFirst(0.1)])
+def test_a_forest_is_not_called_exact_before_its_precisions_have_settled(schedule) -> None:
+    """With a shift of zeros the mean is right from the first, and its residual says nothing."""
+    chain = np.eye(50) + np.diag(np.full(49, -0.49), 1) + np.diag(np.full(49, -0.49), -1)
+    graph = FactorGraph.of_system(chain, np.zeros(50))
+    with pytest.raises(PropagationError) as refused:
+        solve(graph, schedule, most_steps=3)
+    assert refused.value.cause is Cause.NOT_CONVERGED
+    assert_exact(solve(graph, schedule), graph)
 
 
 def test_variables_of_different_dimensions_take_the_largest() -> None:
