@@ -53,10 +53,6 @@ def tables(rows: Iterable[Row]) -> str:
         for measure, title in {**measures, **_COSTS}.items():
             blocks += [f"### {title} ({task})", _table(figures, measure)]
         blocks += _refusals(figures)
-    versions = sorted(
-        {str(row["version"]) for row in rows if row["run"] in ("federated", "raised", "alone")}
-    )
-    blocks.append(wrapped("Ours were measured at " + ", ".join(versions) + "."))
     return "\n\n".join(blocks) + "\n"
 
 
