@@ -140,9 +140,10 @@ def left_out_joined(
     """Some of a site's rows, predicted without a tenth of them that they are in: by a refinement
     like the site's, and by the global posterior, each without itself.
 
-    A row's target takes part in its neighbours' terms, and in the choice of nothing else. So the
-    message is made again of the other nine tenths, or more where rows are many. A region's rows are
-    left out of its own (`GraphRefinement.leave_out`), so that it is solved once for all tenths.
+    A row's target takes part in its neighbours' terms. So the message is made again of the other
+    nine tenths, or more where rows are many. A region's rows are left out of its own
+    (`GraphRefinement.leave_out`), so that it is solved once for all tenths. What was chosen by all
+    rows stays: kernel, noise, amplitude and, with Student-t noise, the rows' weights.
 
     Args:
         refinement: the site's; its noise and amplitude are taken.
