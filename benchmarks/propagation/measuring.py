@@ -49,9 +49,11 @@ def measure_propagation(
         raise ConfigurationError("memory is measured on Linux only", expected="/proc/self")
     for n in sizes:
         for case in cases:
-            chosen = asked(case, n, methods)
             tell(f"{case}, {n} variables")
-            system = field(n if chosen else 1, case)
+            chosen = asked(case, n, methods)
+            if not chosen:
+                continue
+            system = field(n, case)
             for method in chosen:
                 about = {"case": case, "variables": n, "method": method}
                 yield {**about, **measured(system, method)}
