@@ -25,7 +25,9 @@ from benchmarks.privacy import (
     measure_privacy,
     summarise_privacy,
 )
-from benchmarks.propagation import draw_propagation, field, measure_propagation, slopes
+from benchmarks.propagation.measuring import measure_propagation, measured
+from benchmarks.propagation.shown import draw_propagation, slopes
+from benchmarks.propagation.system import field
 from benchmarks.relevance import measure_relevance
 from benchmarks.robust import CASES, measure_robustness
 from benchmarks.run import PROBLEMS, Problem, measure_run, steps_of
@@ -328,6 +330,15 @@ def test_propagation(tmp_path: Path) -> None:
     assert len(slopes(rows, least=1)) == 7
     draw_propagation(rows, tmp_path / "propagation.png")
     assert (tmp_path / "propagation.png").stat().st_size > 1000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc: Linux only")
+def test_a_run_that_takes_too_much_ends() -> None:
+    """By its cause: seconds of the processor, or memory. With enough of both it has an answer."""
+    system = field(2500, "weak")
+    assert measured(system, "dense", seconds=0)["cause"] == "too long"
+    assert measured(system, "dense", size=10**7)["cause"] == "too large"
+    assert "cause" not in measured(system, "dense")
 
 
 def test_a_fields_variables_are_numbered_by_place() -> None:

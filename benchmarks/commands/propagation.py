@@ -5,14 +5,11 @@ from pathlib import Path
 import click
 
 from benchmarks.figures import shortened, write_csv
-from benchmarks.output import cells, command_line
-from benchmarks.propagation import (
-    CASES,
-    MOST,
-    draw_propagation,
-    measure_propagation,
-    slopes,
-)
+from benchmarks.output import command_line
+from benchmarks.propagation.measuring import measure_propagation
+from benchmarks.propagation.methods import MOST
+from benchmarks.propagation.shown import draw_propagation, slopes, table
+from benchmarks.propagation.system import CASES
 from edge_node import console
 
 
@@ -71,5 +68,5 @@ def propagation(
     console.emit(
         {"benchmark": "propagation", "rows": rows, "slopes": growth},
         as_json=as_json,
-        text=lambda: console.table(*cells(growth or rows)),
+        text="\n".join(table(rows)),
     )
