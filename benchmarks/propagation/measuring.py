@@ -23,7 +23,7 @@ from benchmarks.figures import Row
 from benchmarks.propagation.methods import METHODS, MOST, asked
 from benchmarks.propagation.system import CASES, System, field
 from edge_node.errors import ConfigurationError
-from edge_node.inference.messages.propagation.automatic import measured_error
+from edge_node.inference.messages.guarantees.automatic import measured_error
 from edge_node.inference.messages.propagation.solution import PropagationError
 
 __all__ = ["measure_propagation", "measured"]

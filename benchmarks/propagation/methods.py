@@ -16,8 +16,8 @@ from scipy import sparse
 
 from benchmarks.propagation.system import System
 from edge_node.arrays import Vector
+from edge_node.inference.messages.guarantees.double_loop import Outer, double_loop
 from edge_node.inference.messages.propagation.asynchronous import Asynchronous
-from edge_node.inference.messages.propagation.double_loop import Outer, double_loop
 from edge_node.inference.messages.propagation.schedules import ResidualFirst, Synchronous
 from edge_node.inference.messages.propagation.solution import Solution
 from edge_node.inference.messages.propagation.solve import solve

@@ -9,9 +9,9 @@ from edge_node.demo.graph.joined import Joined, joined, joined_in_pairs
 from edge_node.demo.graph.phase import Frame, Phase, exact_frame, frame
 from edge_node.demo.graph.rows import Handful
 from edge_node.inference.messages.gaussian import Gaussian
+from edge_node.inference.messages.guarantees.certificate import certify
+from edge_node.inference.messages.guarantees.double_loop import double_loop
 from edge_node.inference.messages.propagation.asynchronous import Asynchronous, Posted
-from edge_node.inference.messages.propagation.certificate import certify
-from edge_node.inference.messages.propagation.double_loop import double_loop
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.messages import Inbox
 from edge_node.inference.messages.propagation.schedules import S, Schedule, State, Synchronous

@@ -14,7 +14,7 @@ pass that on, so there is no variable that all rows are joined to.
 The mean of prior times factors solves (B'D^-1 B + W)(g - m) = shift - W m, on a graph of one
 variable and one factor a row, the observation 0 = x_i - b_i'x_N + N(0, D_i). Plain messages find it
 at some sites and diverge at others, where rows are nearly copies: so does the double loop
-(`messages.propagation.double_loop`). Its inner is one pass up and one pass down the rows' order,
+(`messages.guarantees.double_loop`). Its inner is one pass up and one pass down the rows' order,
 
     (B' (D^-1 + W) B)^-1,
 
@@ -43,7 +43,7 @@ from edge_node.inference.classification.dense import Labels, Marginals, Sites
 from edge_node.inference.features.conditionals import Conditionals
 from edge_node.inference.features.kernel_graph import KernelGraph
 from edge_node.inference.kernels.kernel import Kernel
-from edge_node.inference.messages.propagation.double_loop import double_loop
+from edge_node.inference.messages.guarantees.double_loop import double_loop
 from edge_node.inference.messages.propagation.factors import Observations
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.numerics.distances import Indices, Stack

@@ -2,5 +2,5 @@
 
 Read `canonical` (the algebra), `gaussian` (the canonical form), `statistics` (a node's message),
 `evidence` (what a total says of a model), `uncollapsed` (the bound of any belief, with its
-gradient), `moves` (uphill); and `propagation`, the same algebra on graphs.
+gradient), `moves` (uphill); then `propagation`, the same algebra on graphs, and `guarantees`.
 """

@@ -9,7 +9,7 @@ from edge_node.demo.graph import watched
 from edge_node.demo.graph.phase import Phase
 from edge_node.demo.graph.rows import Handful
 from edge_node.demo.graph.telling import ending
-from edge_node.inference.messages.propagation.certificate import Verdict, certify
+from edge_node.inference.messages.guarantees.certificate import Verdict, certify
 from edge_node.inference.messages.propagation.solution import Variances
 
 

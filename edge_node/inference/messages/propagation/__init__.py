@@ -5,9 +5,4 @@ by families), `schedules` (who sends when), `asynchronous` (some messages get lo
 (forests, exactly), `probe` (a random right-hand side beside them), `solve` (a run with an end),
 `solution` (what it says, and the errors by name).
 Below them: `stacks`, many small matrices at once.
-
-Then what is guaranteed: `walks` (how much a step of a walk can weigh), `settled` (messages whose
-precisions have converged), `certificate` (what is proved before a run), `double_loop` (exact means
-of every definite system), `feedback` (exact variances where loops are few), and `automatic` (an
-answer by whichever of them).
 """

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_node.arrays import Vector
-from edge_node.inference.messages.propagation.certificate import Verdict, certify
-from edge_node.inference.messages.propagation.double_loop import double_loop
-from edge_node.inference.messages.propagation.feedback import feedback, feedback_set, units, without
+from edge_node.inference.messages.guarantees.certificate import Verdict, certify
+from edge_node.inference.messages.guarantees.double_loop import double_loop
+from edge_node.inference.messages.guarantees.feedback import feedback, feedback_set, units, without
+from edge_node.inference.messages.guarantees.settled import homogeneous
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.settled import homogeneous
 from edge_node.inference.messages.propagation.solution import Method, Slots, Solution
 from edge_node.inference.messages.propagation.solve import solve
 

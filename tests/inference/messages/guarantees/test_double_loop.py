@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.errors import NumericalError
-from edge_node.inference.messages.propagation import factors, settled
-from edge_node.inference.messages.propagation.certificate import Verdict, certify
-from edge_node.inference.messages.propagation.double_loop import Outer, double_loop, loaded
+from edge_node.inference.messages.guarantees import settled
+from edge_node.inference.messages.guarantees.certificate import Verdict, certify
+from edge_node.inference.messages.guarantees.double_loop import Outer, double_loop, loaded
+from edge_node.inference.messages.guarantees.settled import settle
+from edge_node.inference.messages.propagation import factors
 from edge_node.inference.messages.propagation.factors import Equalities
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.messages import Inbox
 from edge_node.inference.messages.propagation.schedules import Synchronous
-from edge_node.inference.messages.propagation.settled import settle
 from edge_node.inference.messages.propagation.solution import (
     Cause,
     Method,
@@ -24,7 +25,7 @@ from edge_node.inference.messages.propagation.solution import (
     Variances,
 )
 from edge_node.inference.messages.propagation.solve import solve
-from tests.inference.messages.propagation.cases import chorded_cycle, conditioned
+from tests.inference.messages.guarantees.cases import chorded_cycle, conditioned
 from tests.inference.messages.propagation.graphs import dense, field, grid, observations
 
 SEEDS = st.integers(0, 2**32 - 1)

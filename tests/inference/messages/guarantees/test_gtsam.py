@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_node.inference.messages.propagation.automatic import answer
-from edge_node.inference.messages.propagation.double_loop import double_loop
+from edge_node.inference.messages.guarantees.automatic import answer
+from edge_node.inference.messages.guarantees.double_loop import double_loop
 from edge_node.inference.messages.propagation.factors import Couplings, Observations
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.solution import Method, Solution, Variances

@@ -43,8 +43,9 @@ import numpy as np
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.errors import NumericalError
+from edge_node.inference.messages.guarantees.settled import Settled, settle
+from edge_node.inference.messages.guarantees.walks import diagonal, radius_bounds, walks
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.settled import Settled, settle
 from edge_node.inference.messages.propagation.solution import (
     Cause,
     Mask,
@@ -54,7 +55,6 @@ from edge_node.inference.messages.propagation.solution import (
     Variances,
 )
 from edge_node.inference.messages.propagation.stacks import norms, positive
-from edge_node.inference.messages.propagation.walks import diagonal, radius_bounds, walks
 
 __all__ = ["Inner", "Outer", "double_loop", "loaded"]
 

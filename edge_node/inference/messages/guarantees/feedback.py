@@ -25,6 +25,7 @@ from scipy import sparse
 
 from edge_node.arrays import Matrix
 from edge_node.errors import NumericalError
+from edge_node.inference.messages.guarantees.walks import walks
 from edge_node.inference.messages.propagation.factors import Couplings, Observations
 from edge_node.inference.messages.propagation.graph import FactorGraph, bipartite
 from edge_node.inference.messages.propagation.messages import Factors
@@ -37,7 +38,6 @@ from edge_node.inference.messages.propagation.solution import (
 )
 from edge_node.inference.messages.propagation.solve import solve
 from edge_node.inference.messages.propagation.stacks import positive, times, transposed
-from edge_node.inference.messages.propagation.walks import walks
 
 __all__ = ["feedback", "feedback_set", "units", "without"]
 

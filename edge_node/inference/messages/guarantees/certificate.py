@@ -23,12 +23,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import ceil, inf, log, nan
 
+from edge_node.inference.messages.guarantees.settled import settle, shift_radius
+from edge_node.inference.messages.guarantees.walks import radius_bounds, walks
 from edge_node.inference.messages.propagation.factors import Couplings, Observations
 from edge_node.inference.messages.propagation.graph import FactorGraph
-from edge_node.inference.messages.propagation.settled import settle, shift_radius
 from edge_node.inference.messages.propagation.solution import PropagationError
 from edge_node.inference.messages.propagation.stacks import positive
-from edge_node.inference.messages.propagation.walks import radius_bounds, walks
 
 __all__ = ["Certificate", "Reason", "Verdict", "certify"]
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.errors import NumericalError
-from edge_node.inference.messages.propagation.automatic import (
+from edge_node.inference.messages.guarantees.automatic import (
     MOST_FEEDBACK,
     answer,
     choose,
     measured_error,
 )
-from edge_node.inference.messages.propagation.double_loop import double_loop
+from edge_node.inference.messages.guarantees.double_loop import double_loop
 from edge_node.inference.messages.propagation.factors import Equalities
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.schedules import Synchronous
@@ -25,7 +25,7 @@ from edge_node.inference.messages.propagation.solution import (
     Variances,
 )
 from edge_node.inference.messages.propagation.solve import solve
-from tests.inference.messages.propagation.cases import chorded_cycle, conditioned
+from tests.inference.messages.guarantees.cases import chorded_cycle, conditioned
 from tests.inference.messages.propagation.graphs import (
     assert_exact,
     couplings,

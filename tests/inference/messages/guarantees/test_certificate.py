@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_node.inference.messages.propagation.certificate import Reason, Verdict, certify
+from edge_node.inference.messages.guarantees.certificate import Reason, Verdict, certify
+from edge_node.inference.messages.guarantees.settled import settle, shift_radius
+from edge_node.inference.messages.guarantees.walks import radius_bounds, walks
 from edge_node.inference.messages.propagation.factors import Couplings, Equalities
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.schedules import Synchronous
-from edge_node.inference.messages.propagation.settled import settle, shift_radius
 from edge_node.inference.messages.propagation.solution import PropagationError
 from edge_node.inference.messages.propagation.solve import marginals, solve
-from edge_node.inference.messages.propagation.walks import radius_bounds, walks
-from tests.inference.messages.propagation.cases import WALK_SUMMABLE, chorded_cycle
+from tests.inference.messages.guarantees.cases import WALK_SUMMABLE, chorded_cycle
 from tests.inference.messages.propagation.graphs import (
     couplings,
     definite,

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.errors import NumericalError
+from edge_node.inference.messages.guarantees.feedback import feedback, feedback_set, without
 from edge_node.inference.messages.propagation.factors import Equalities
-from edge_node.inference.messages.propagation.feedback import feedback, feedback_set, without
 from edge_node.inference.messages.propagation.graph import FactorGraph
 from edge_node.inference.messages.propagation.schedules import Synchronous
 from edge_node.inference.messages.propagation.solution import (
@@ -18,7 +18,7 @@ from edge_node.inference.messages.propagation.solution import (
     Variances,
 )
 from edge_node.inference.messages.propagation.solve import solve
-from tests.inference.messages.propagation.cases import chorded_cycle
+from tests.inference.messages.guarantees.cases import chorded_cycle
 from tests.inference.messages.propagation.graphs import (
     assert_exact,
     couplings,
