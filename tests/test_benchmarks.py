@@ -1,5 +1,6 @@
 """Benchmarks run, and say what they measured against what. No time is asserted."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from benchmarks.privacy import (
     summarise_privacy,
 )
 from benchmarks.propagation.measuring import measure_propagation, measured
-from benchmarks.propagation.shown import draw_propagation, slopes
+from benchmarks.propagation.shown import draw_propagation, slopes, table
 from benchmarks.propagation.system import field
 from benchmarks.relevance import measure_relevance
 from benchmarks.robust import CASES, measure_robustness
@@ -358,6 +359,17 @@ def test_slopes_are_of_logarithms() -> None:
     (found,) = slopes([*rows, {**run, "variables": 10**5, "cause": "diverged"}])
     assert found["seconds"] == pytest.approx(1.5)
     assert found["megabytes"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_page_has_the_table_of_propagations_figures() -> None:
+    """Every line of it."""
+    root = Path(__file__).parents[1]
+    with (root / "benchmarks/results/propagation.csv").open(encoding="utf-8") as file:
+        command = next(file).removeprefix("# ").strip()
+        rows = list(csv.DictReader(file))
+    page = (root / "docs/results.md").read_text(encoding="utf-8")
+    assert f"`{command}`" in page
+    assert "\n".join(table(rows)) in page
 
 
 @needs_data

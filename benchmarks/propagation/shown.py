@@ -93,7 +93,10 @@ def _taken(row: Row) -> list[str]:
 
 
 def _short(number: float | str | None, digits: int) -> str:
-    return "-" if number in (None, "") else f"{float(f'{float(number):.{digits}g}'):g}"
+    if number in (None, ""):
+        return "-"
+    rounded = float(f"{float(number):.{digits}g}")
+    return f"{rounded:.0f}" if rounded >= 10**digits else f"{rounded:#.{digits}g}".rstrip(".")
 
 
 def _power(number: int) -> str:

@@ -25,7 +25,7 @@ is where the outer loop stands still.
 
 Both are kept: devices have neighbours only, and everybody else has sums. Measured on a field of ten
 thousand variables (`python -m benchmarks propagation`, docs/results.md): 16 conjugate steps of one
-message a slot, against 85 local ones of nine or more.
+message a slot, against 84 local ones of nine or more.
 
 Who knows more of a graph than messages do may give an inner of his own (`Inner`), as a classifier's
 graph does, whose rows have an order (`classification.graph_prior`). Whatever it is, the outer loop
