@@ -44,7 +44,9 @@ def draw_propagation(rows: Sequence[Row], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     cases = list(dict.fromkeys(row["case"] for row in rows))
-    figure, panels = plt.subplots(1, len(cases), figsize=(9, 3.6), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(
+        1, len(cases), figsize=(10, 3.6), sharey=True, squeeze=False, layout="constrained"
+    )
     for case, axes in zip(cases, panels[0], strict=True):
         for number, method in enumerate(METHODS):
             some = [r for r in rows if (r["case"], r["method"]) == (case, method)]
@@ -55,8 +57,8 @@ def draw_propagation(rows: Sequence[Row], path: Path) -> None:
                 axes.loglog(n, seconds, ".-", color=f"C{number}", label=method)
         axes.set(title=f"{case} coupling", xlabel="variables", ylabel="seconds")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
-    figure.tight_layout()
+    labelled = panels[0, 0].get_legend_handles_labels()
+    figure.legend(*labelled, fontsize=7, loc="outside right center")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
