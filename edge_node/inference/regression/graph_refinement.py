@@ -12,8 +12,8 @@ thousand rows it is exact but for the message. On kin40k (4 sites, 2,000 rows ea
 so, .293 with a place's 60 nearest rows, and .254 with blocks of 2,000.
 
 The noise and, if another one explains the rows better, the residual's kernel are chosen by the
-evidence of a random sample of the rows' terms, each the row's density given its neighbours. Then
-one pass over all rows makes the message.
+evidence of some rows' terms, each the row's density given its neighbours. Then one pass over all
+rows makes the message.
 """
 
 from collections.abc import Sequence
@@ -82,11 +82,16 @@ def refine_by_graph(
     others = Others.of(total.without(alone), alone, posterior)
     rows = own.blocks[0].shuffled()
     graph = KernelGraph.of(rows.inputs, neighbours)
-    sample = graph.order[:: -(-len(graph.order) // _JUDGED)]
+    judged_by = _judges(rows.inputs, graph)
 
     def likeliest(left: Features, centre: float, *grids: Sequence[float]) -> Posterior:
         site = SiteRows.of(rows, features, left)
-        return others.likeliest(lambda s2: local_vecchia(site, graph, s2, sample), centre, *grids)
+
+        def statistics(noises: Sequence[float]) -> list[ConditionalStatistics]:
+            parts = [local_vecchia(site, graph, noises, each, stand_for=n) for each, n in judged_by]
+            return [sum(rest, start=first) for first, *rest in zip(*parts, strict=True)]
+
+        return others.likeliest(statistics, centre, *grids)
 
     found = [(likeliest(features, posterior.noise, COARSE, FINE), features)]
     if other_kernel(kernel, features, len(rows.targets)):
@@ -104,6 +109,23 @@ def refine_by_graph(
         rows = refined.weighted
         refined = whole(likeliest(left, refined.posterior.noise, AROUND).noise)
     return refined
+
+
+def _judges(places: Matrix, graph: KernelGraph) -> list[tuple[Indices, int]]:
+    """Rows by whose terms noise and kernel are judged, and how many rows these stand for.
+
+    The rows nearest to an earlier one stand for themselves: a few copies with different targets may
+    say more of the noise than all other rows, and a random sample misses them.
+    """
+    order = graph.order
+    if len(order) <= _JUDGED:
+        return [(order, len(order))]
+    first = graph.neighbours[order, 0]
+    apart = np.where(first < 0, np.inf, np.square(places[order] - places[first]).sum(axis=1))
+    nearest = np.argsort(apart, kind="stable")[: _JUDGED // 2]
+    others = np.delete(order, nearest)
+    some = others[:: -(-len(others) // (_JUDGED - len(nearest)))]
+    return [(order[nearest], len(nearest)), (some, len(others))]
 
 
 def refine_by_graph_alike(

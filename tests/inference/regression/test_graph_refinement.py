@@ -10,6 +10,7 @@ from edge_node.config import KernelKind
 from edge_node.inference.features.metric import metric_from
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.stationary import StationaryKernel
+from edge_node.inference.regression import graph_refinement
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.graph_refinement import GraphRefinement, refine_by_graph
 from edge_node.inference.regression.posterior import Posterior
@@ -175,6 +176,26 @@ def test_students_t_weights_rows_as_blocks_do() -> None:
     ours, theirs = np.argsort(found.rows.targets), np.argsort(block.targets)
     np.testing.assert_allclose(found.rows.shares[ours], block.shares[theirs], rtol=1e-5)
     assert int(np.argmax(found.rows.shares)) == int(np.flatnonzero(found.rows.targets == y[7])[0])
+
+
+def test_a_few_copies_with_other_targets_say_what_the_noise_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However few rows judge it. A random sample of as many misses the copies, and finds none."""
+    copied = np.concatenate([X[OWN], X[10:12]])
+    y = np.sin(copied[:, 0]) + np.append(np.zeros(100), [2.0, -2.0])
+    (total,) = local_conditional([(copied, y)], FEATURES, [NOISE])
+    start = Posterior.of(total.message, FEATURES, total.evidence(NOISE)), total
+    rows = OwnRows.together([(copied, y)], FEATURES)
+
+    def noise() -> float:
+        return refine_by_graph(*start, rows, 20).posterior.noise
+
+    expected = noise()
+    monkeypatch.setattr(graph_refinement, "_JUDGED", 20)
+    assert expected / 3 < noise() < expected * 3
+    monkeypatch.setattr(graph_refinement, "_judges", lambda _, graph: [(graph.order[::4], 102)])
+    assert noise() < expected / 3
 
 
 def test_what_all_share_is_as_it_was() -> None:
