@@ -78,6 +78,17 @@ class ConditionalStatistics:
             self.message / part.message,
         )
 
+    def standing_for(self, count: int) -> Self:
+        """The statistics of so many rows like these."""
+        scale = count / max(self.count, 1)
+        return type(self)(
+            count,
+            scale * self.quadratic,
+            scale * self.log_determinant,
+            scale * self.uncovered,
+            Gaussian(scale * self.message.precision, scale * self.message.shift),
+        )
+
     def evidence(self, noise: float) -> Evidence:
         """The log evidence of s2 = ``noise``, which they were made for, with the best amplitude.
 

@@ -124,7 +124,7 @@ class JoinedRows:
 
 
 def local_vecchia(
-    site: SiteRows, graph: KernelGraph, noises: Sequence[float], some: Indices | None = None
+    site: SiteRows, graph: KernelGraph, noises: Sequence[float]
 ) -> list[ConditionalStatistics]:
     """The statistics of a site's rows for each s2 of ``noises``.
 
@@ -132,18 +132,16 @@ def local_vecchia(
         site: the rows.
         graph: their neighbours.
         noises: positive, in units of the amplitude.
-        some: the rows (m,) whose terms stand for all n, multiplied by n / m; None: all.
     """
-    rows = np.arange(len(graph.order)) if some is None else some
+    count = len(graph.order)
     together = max(1, _FEATURES_AT_ONCE // len(site.features.landmarks))
-    groups = list(halved(site.rows.inputs, rows, together))
+    groups = list(halved(site.rows.inputs, np.arange(count), together))
     with one_thread() as threads, ThreadPoolExecutor(threads) as pool:
         dealt = [groups[i::threads] for i in range(min(threads, len(groups)))]
         parts = pool.map(lambda each: _of_groups(site, graph, noises, each), dealt)
         totals = [_total(each) for each in zip(*parts, strict=True)]
-    scale = len(graph.order) / max(len(rows), 1)
     costs = 0.0 if site.rows.shares is None else float(mixture_costs(site.rows.shares).sum())
-    return [total.statistics(len(graph.order), scale, costs) for total in totals]
+    return [total.statistics(count, costs) for total in totals]
 
 
 def _of_groups(
@@ -185,13 +183,13 @@ class _Terms:
         self._log_determinant += other._log_determinant
         self.uncovered += other.uncovered
 
-    def statistics(self, count: int, scale: float, costs: float) -> ConditionalStatistics:
+    def statistics(self, count: int, costs: float) -> ConditionalStatistics:
         return ConditionalStatistics(
             count,
-            scale * self._quadratic,
-            scale * self._log_determinant + costs,
-            scale * self.uncovered,
-            Gaussian(scale * self._precision.matrix(), scale * self._shift),
+            self._quadratic,
+            self._log_determinant + costs,
+            self.uncovered,
+            Gaussian(self._precision.matrix(), self._shift),
         )
 
 

@@ -68,6 +68,14 @@ def test_messages_of_sites_multiply() -> None:
         np.testing.assert_allclose(total.pack(), whole.pack(), rtol=1e-10, atol=1e-9)
 
 
+def test_rows_stand_for_as_many_copies_of_them() -> None:
+    """Count, evidence and message."""
+    X, y = targets(4)
+    (once,) = local_conditional([(X, y)], FEATURES, [0.2])
+    (thrice,) = local_conditional([(X, y)] * 3, FEATURES, [0.2])
+    np.testing.assert_allclose(once.standing_for(240).pack(), thrice.pack(), rtol=1e-10)
+
+
 def test_packing_is_lossless_and_checked() -> None:
     """As one vector and back; not a number is refused."""
     X, y = targets(5)

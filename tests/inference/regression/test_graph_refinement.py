@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from edge_node.config import KernelKind
+from edge_node.inference.features.kernel_graph import KernelGraph, random_order
 from edge_node.inference.features.metric import metric_from
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.kernels.stationary import StationaryKernel
+from edge_node.inference.regression import graph_refinement
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.graph_refinement import GraphRefinement, refine_by_graph
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows, Refinement, refine
 from edge_node.inference.regression.student import RowPrecisions
+from edge_node.inference.regression.vecchia import SiteRows, local_vecchia
 from tests.inference.problems import normal, regression
 
 NOISE = 0.2
@@ -175,6 +178,39 @@ def test_students_t_weights_rows_as_blocks_do() -> None:
     ours, theirs = np.argsort(found.rows.targets), np.argsort(block.targets)
     np.testing.assert_allclose(found.rows.shares[ours], block.shares[theirs], rtol=1e-5)
     assert int(np.argmax(found.rows.shares)) == int(np.flatnonzero(found.rows.targets == y[7])[0])
+
+
+@pytest.mark.parametrize("neighbours", [1, 2, 4])
+def test_few_neighbours_are_not_taken_for_noise(neighbours: int) -> None:
+    """The noise is a block's, though the rows' terms, which see less, ask for more."""
+    found = by_graph(neighbours)
+    noise = refine(*shared(), own_rows(), SMOOTH).posterior.noise
+    assert found.posterior.noise == pytest.approx(noise)
+    site = SiteRows.of(found.rows, FEATURES, found.left)
+    graph = KernelGraph.of(found.rows.inputs, neighbours)
+    own, more = local_vecchia(site, graph, [noise, 8**0.5 * noise])
+    assert more.evidence(8**0.5 * noise).log_evidence > own.evidence(noise).log_evidence
+
+
+def test_a_few_copies_with_other_targets_say_what_the_noise_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is judged by blocks, in which they are together. A random sample has one of them."""
+    copied = np.concatenate([X[OWN], X[10:12]])
+    y = np.sin(copied[:, 0]) + np.append(np.zeros(100), [2.0, -2.0])
+    (total,) = local_conditional([(copied, y)], FEATURES, [NOISE])
+    start = Posterior.of(total.message, FEATURES, total.evidence(NOISE)), total
+    rows = OwnRows.together([(copied, y)], FEATURES)
+
+    def noise() -> float:
+        return refine_by_graph(*start, rows, 20).posterior.noise
+
+    expected = noise()
+    monkeypatch.setattr(graph_refinement, "_JUDGED_ROWS", 30)
+    assert expected / 3 < noise() < expected * 3
+    sample = random_order(refine_by_graph(*start, rows, 20).rows.inputs)[::4]
+    monkeypatch.setattr(graph_refinement, "_judges", lambda block: [block.some(sample)])
+    assert noise() < expected / 3
 
 
 def test_what_all_share_is_as_it_was() -> None:

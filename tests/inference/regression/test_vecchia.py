@@ -84,19 +84,6 @@ def test_how_rows_are_taken_together_doesnt_matter(monkeypatch: pytest.MonkeyPat
     assert_same(found, expected)
 
 
-def test_some_rows_terms_stand_for_all() -> None:
-    """All of them are all; halves of them have the whole as their mean."""
-    site, graph = SiteRows.of(ROWS, FEATURES), KernelGraph.of(ROWS.inputs, 9)
-    (whole,) = local_vecchia(site, graph, [0.2])
-    assert_same(local_vecchia(site, graph, [0.2], graph.order)[0], whole)
-    first, second = (local_vecchia(site, graph, [0.2], graph.order[i::2])[0] for i in (0, 1))
-    assert first.count == second.count == 90
-    assert first.quadratic != pytest.approx(whole.quadratic)
-    assert (first.quadratic + second.quadratic) / 2 == pytest.approx(whole.quadratic)
-    mean = (first.message.precision + second.message.precision) / 2
-    np.testing.assert_allclose(mean, whole.message.precision, rtol=1e-8, atol=1e-9)
-
-
 def test_copies_of_rows_are_no_trouble() -> None:
     """With the smallest noise that is considered, too."""
     rows = Block(np.repeat(ROWS.inputs[:30], 3, axis=0), np.repeat(Y[:30], 3))
