@@ -39,13 +39,15 @@ def test_wins_ties_and_losses_are_counted_and_losses_named() -> None:
 
 
 def test_a_refusal_is_a_loss_and_says_why() -> None:
-    """Not a set that is left out of the count."""
-    refused = measured("small", "shared", 0.0)[0]
+    """Not a set that is left out of the count, and not the seconds that refusing took."""
+    refused = {**measured("small", "shared", 0.0)[0], "cpu_seconds": 0.5}
     del refused["rmse"]
     page = tables([{**refused, "refused": "too few rows"}, *measured("small", "gp", 0.2)])
     assert "| shared | gp | 0 - 0 - 1 |" in page
     assert "- shared against gp, RMSE: small\n" in page
     assert "- small, shared: too few rows" in page
+    assert "| set | federated | gp |\n| --- | --- | --- |\n| small | refused | - |" in page
+    assert "| set | federated |\n| --- | --- |\n| small | 0.5 |" in tables([refused])
 
 
 def test_a_set_is_shown_with_the_most_rows_it_was_measured_with() -> None:

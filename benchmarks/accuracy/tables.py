@@ -174,7 +174,7 @@ def _table(figures: Figures, measure: str) -> str:
 
 def _cell(group: Sequence[Row], measure: str) -> str:
     found = _averages(group)
-    if any("refused" in row for row in group) and measure not in _COSTS:
+    if any("refused" in row for row in group):
         return "refused"
     if measure not in found:
         return "-"
