@@ -160,14 +160,30 @@ def score(paths: NodePaths, file: Path | None, as_json: bool) -> None:
 @directory_option
 @console.json_option
 def explain(paths: NodePaths, plot: Path | None, as_json: bool) -> None:
-    """Say how much each input matters to the model, as its share of the learnt metric."""
-    from edge_node.model.report import draw_relevance
+    """Say how much each input matters to the model, and what this site's own rows add.
+
+    An input's share is that of the learnt metric.
+    """
+    from edge_node.model.report import draw_relevance, own_part
     from edge_node.model.report import explain as relevance
 
-    rows = relevance(paths)
+    rows, own = relevance(paths), own_part(paths)
     if plot is not None:
         draw_relevance(rows, plot)
-    console.emit({"inputs": rows}, as_json=as_json, text=lambda: console.table(*_cells(rows)))
+    console.emit(
+        {"inputs": rows, **own},
+        as_json=as_json,
+        text=lambda: f"{console.table(*_cells(rows))}\n\n{_own_rows(own)}",
+    )
+
+
+def _own_rows(own: dict[str, Any]) -> str:
+    """What a site's own rows add, in words."""
+    if own["site_refinement"] == "none":
+        return "This site's own rows add nothing to what all share."
+    by = {"blocks": "in blocks", "graph": "by a graph"}[own["site_refinement"]]
+    asked = "" if own["site_answers"] else ", but only where `--posterior site` asks for them"
+    return f"This site's own rows refine its answers {by}{asked}."
 
 
 def _cells(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

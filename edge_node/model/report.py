@@ -33,6 +33,7 @@ from edge_node.security.files import write_atomically
 __all__ = [
     "draw_relevance",
     "explain",
+    "own_part",
     "sample_file",
     "score_file",
     "score_own",
@@ -60,6 +61,20 @@ def explain(paths: NodePaths) -> list[Row]:
     shares = relevance(model.posterior.features, len(names)).tolist()
     rows = [{"input": name, "share": share} for name, share in zip(names, shares, strict=True)]
     return sorted(rows, key=lambda row: -row["share"])
+
+
+def own_part(paths: NodePaths) -> Row:
+    """What this site's own rows make of its answers.
+
+    ``site_refinement`` is "blocks", "graph" or "none", and ``site_answers`` whether that answers
+    where nobody asks for one of both posteriors.
+
+    Raises:
+        DataError: there is no posterior yet.
+    """
+    model = Model.load(paths.model)
+    kind = "none" if model.refinement is None else model.refinement.kind
+    return {"site_refinement": kind, "site_answers": model.prefers_site}
 
 
 def draw_relevance(rows: Sequence[Row], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,23 @@ def test_the_input_that_matters_comes_first(node: Path, tmp_path: Path) -> None:
     assert inputs[0]["share"] > 0.7
     assert sum(row["share"] for row in inputs) == pytest.approx(1.0)
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_a_sites_own_rows_add_is_told(node: Path) -> None:
+    """By which refinement, and whether it answers; a model without one says so."""
+    found = json.loads(ask(node, "explain", "--json"))
+    path = NodePaths(node).model
+    model = Model.load(path)
+    assert model.refinement is not None
+    assert found["site_refinement"] == model.refinement.kind
+    assert found["site_answers"] == model.prefers_site
+    assert "own rows refine" in ask(node, "explain")
+    replace(model, refinement=None, prefers_site=False).save(path)
+    try:
+        assert json.loads(ask(node, "explain", "--json"))["site_refinement"] == "none"
+        assert "add nothing" in ask(node, "explain")
+    finally:
+        model.save(path)
 
 
 def test_a_picture_that_cannot_be_drawn_is_refused(node: Path, tmp_path: Path) -> None:
