@@ -51,8 +51,8 @@ def propagation(
 ) -> None:
     """Belief propagation on a field's graph, against solvers of the whole sparse system.
 
-    A size of 1,000 takes a minute, most of which is the start of processes. In the end it prints
-    how seconds and megabytes grow from 10,000 variables on, where there are two such sizes.
+    A size of 1,000 takes a minute, most of which is the start of processes. The slope is that of
+    seconds from 10,000 variables on, where there are two such sizes.
     """
     rows = []
     for row in measure_propagation(
