@@ -35,7 +35,6 @@ from edge_node.inference.features.regions import Regions
 from edge_node.inference.kernels.kernel import Kernel, kernel_from_json, kernel_to_json
 from edge_node.inference.numerics.distances import Indices
 from edge_node.inference.numerics.recent import Recent
-from edge_node.inference.numerics.streaming import BLOCK_ROWS
 from edge_node.inference.regression.calibration import Calibration
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.joining import (
@@ -49,7 +48,7 @@ from edge_node.inference.regression.joining import (
 )
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.refinement import OwnRows, local_refinement
-from edge_node.inference.regression.solved import SolvedBlock
+from edge_node.inference.regression.solved import SolvedBlock, predict_by_owner
 from edge_node.inference.regression.student import expected_precisions
 from edge_node.inference.regression.vecchia import SiteRows, local_vecchia
 
@@ -183,7 +182,8 @@ class GraphRefinement:
         """
         placed = self.posterior.features.place(X)
         near, answered = self._near(placed)
-        mean, variance = self._at(X, np.where(answered, self._regions.of_row[near[:, 0]], -1))
+        owner = np.where(answered, self._regions.of_row[near[:, 0]], -1)
+        mean, variance = predict_by_owner(X, owner, self._solve)
         return mean, variance, answered
 
     def answers(self, placed: Matrix) -> NDArray[np.bool_]:
@@ -216,19 +216,11 @@ class GraphRefinement:
 
         That is E[(y - f(x))^2] in units of a s2, of f given all rows, the row itself included.
         """
-        mean, variance = self.at_place()._at(self.rows.inputs, self._regions.of_row)
+        here = self.at_place()
+        mean, variance = predict_by_owner(self.rows.inputs, self._regions.of_row, here._solve)
         squares = np.square(self.rows.targets - mean) + variance
         unit = self.posterior.amplitude * self.posterior.noise
         return replace(self.rows, shares=1.0 / expected_precisions(squares / unit))
-
-    def _at(self, X: Matrix, regions: Indices) -> tuple[Vector, Vector]:
-        """Mean and variance (n,) at X (n, d), each in its region (n,); NaN where that is -1."""
-        mean, variance = np.full(len(X), np.nan), np.full(len(X), np.nan)
-        for region in np.unique(regions[regions >= 0]).tolist():
-            rows = np.flatnonzero(regions == region)
-            for some in np.array_split(rows, -(-len(rows) // BLOCK_ROWS)):
-                mean[some], variance[some] = self._solve(region).predict(X[some])
-        return mean, variance
 
     def _solve(self, region: int) -> SolvedBlock:
         """The region's surroundings, solved when first asked; the last ones asked are kept."""

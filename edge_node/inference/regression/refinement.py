@@ -45,7 +45,6 @@ from edge_node.inference.features.blocks import Block, BlockTree, RowRange, firs
 from edge_node.inference.features.nystrom import Arrays, Features
 from edge_node.inference.kernels.kernel import Kernel, kernel_from_json, kernel_to_json
 from edge_node.inference.numerics.recent import Recent
-from edge_node.inference.numerics.streaming import BLOCK_ROWS
 from edge_node.inference.regression.calibration import Calibration
 from edge_node.inference.regression.conditional import ConditionalStatistics, local_conditional
 from edge_node.inference.regression.joining import (
@@ -58,7 +57,7 @@ from edge_node.inference.regression.joining import (
     with_kernel,
 )
 from edge_node.inference.regression.posterior import Posterior
-from edge_node.inference.regression.solved import BlockResidual, SolvedBlock
+from edge_node.inference.regression.solved import BlockResidual, SolvedBlock, predict_by_owner
 from edge_node.inference.regression.student import RowPrecisions, mixture_costs
 
 __all__ = ["OwnRows", "Refinement", "local_refinement", "refine", "refine_alike"]
@@ -253,11 +252,8 @@ class Refinement:
         Noise is not included. Where no block answers, both are NaN: the caller asks the posterior
         that all share.
         """
-        mean, variance = np.full(len(X), np.nan), np.full(len(X), np.nan)
         owner = self.block_of(X)
-        for index in np.unique(owner[owner >= 0]).tolist():
-            for rows in _batches(np.flatnonzero(owner == index)):
-                mean[rows], variance[rows] = self._solve(index).predict(X[rows])
+        mean, variance = predict_by_owner(X, owner, self._solve)
         return mean, variance, owner >= 0
 
     def _solve(self, index: int) -> SolvedBlock:
@@ -289,7 +285,3 @@ class Refinement:
         kernel = kernel_from_json(arrays["kernel"].item())
         left = None if kernel == features.kernel else with_kernel(features, kernel)
         return cls(Posterior.from_arrays(arrays, features), blocks, left)
-
-
-def _batches(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    return np.array_split(rows, -(-len(rows) // BLOCK_ROWS))

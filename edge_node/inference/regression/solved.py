@@ -4,6 +4,7 @@ With Phi_B a block's features, R = K_BB - Phi_B Phi_B' + s2 I is what they and t
 its rows' covariance. All that the block says and answers takes R^-1, so R is factorised once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -15,11 +16,12 @@ from edge_node.inference.features.blocks import Block
 from edge_node.inference.features.nystrom import Features
 from edge_node.inference.messages.gaussian import Gaussian, cholesky
 from edge_node.inference.numerics.distances import Indices
+from edge_node.inference.numerics.streaming import BLOCK_ROWS
 from edge_node.inference.regression.conditional import ConditionalStatistics
 from edge_node.inference.regression.posterior import Posterior
 from edge_node.inference.regression.student import expected_precisions
 
-__all__ = ["BlockResidual", "SolvedBlock"]
+__all__ = ["BlockResidual", "SolvedBlock", "predict_by_owner"]
 
 _LEAST_PRECISION = 1e-12
 """What rounding may leave of a row's precision without the others'."""
@@ -188,3 +190,17 @@ def _whiten(factor: Matrix, columns: Matrix) -> Matrix:
     """L^-1 columns."""
     white: Matrix = solve_triangular(factor, columns, lower=True, check_finite=False)
     return white
+
+
+def predict_by_owner(
+    X: Matrix, owner: Indices, solve: Callable[[int], SolvedBlock]
+) -> tuple[Vector, Vector]:
+    """Mean and variance (n,) of f at X (n, d), each by the block of its owner (n,), which
+    ``solve`` gives by its number; NaN where that is -1.
+    """
+    mean, variance = np.full(len(X), np.nan), np.full(len(X), np.nan)
+    for number in np.unique(owner[owner >= 0]).tolist():
+        rows = np.flatnonzero(owner == number)
+        for some in np.array_split(rows, -(-len(rows) // BLOCK_ROWS)):
+            mean[some], variance[some] = solve(number).predict(X[some])
+    return mean, variance
