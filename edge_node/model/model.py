@@ -17,9 +17,9 @@ from edge_node.config import DataSpec, Task, Which
 from edge_node.data.encoding.encoder import Encoder
 from edge_node.data.sources.source import Batch
 from edge_node.errors import DataError
-from edge_node.inference.classification.graph_refinement import ClassGraphRefinement
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.refinement import ClassRefinement
+from edge_node.inference.classification.sites.graph_refinement import ClassGraphRefinement
+from edge_node.inference.classification.sites.refinement import ClassRefinement
 from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.graph_refinement import GraphRefinement
 from edge_node.inference.regression.posterior import Posterior

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edge_node.inference.classification.graph_refinement import ClassGraphRefinement
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.refinement import ClassRefinement
+from edge_node.inference.classification.sites.graph_refinement import ClassGraphRefinement
+from edge_node.inference.classification.sites.refinement import ClassRefinement
 from edge_node.inference.likelihoods.posterior import LatentPosterior
 from edge_node.inference.regression.graph_refinement import GraphRefinement
 from edge_node.inference.regression.posterior import Posterior

@@ -8,8 +8,8 @@ import pytest
 
 from edge_node.config import ModelSpec, SiteRefinement, Task, Which
 from edge_node.errors import DataError
-from edge_node.inference.classification.graph_refinement import ClassGraphRefinement
-from edge_node.inference.classification.refinement import ClassRefinement
+from edge_node.inference.classification.sites.graph_refinement import ClassGraphRefinement
+from edge_node.inference.classification.sites.refinement import ClassRefinement
 from edge_node.inference.messages.propagation.solution import Cause, PropagationError
 from edge_node.model.model import Model
 from edge_node.program.posteriors import class_refinement

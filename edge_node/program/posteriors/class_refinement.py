@@ -5,11 +5,11 @@ import numpy as np
 from edge_node.config import ModelSpec, SiteRefinement
 from edge_node.data.encoding.encoder import EncodedRows
 from edge_node.data.sources.rare_classes import ClassRows
-from edge_node.inference.classification.deviation import choose_deviation
-from edge_node.inference.classification.graph_refinement import ClassGraphRefinement
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.refinement import BlockModel, ClassRefinement
-from edge_node.inference.classification.site_classes import SiteClasses
+from edge_node.inference.classification.sites.deviation import choose_deviation
+from edge_node.inference.classification.sites.graph_refinement import ClassGraphRefinement
+from edge_node.inference.classification.sites.refinement import BlockModel, ClassRefinement
+from edge_node.inference.classification.sites.site_classes import SiteClasses
 from edge_node.inference.features.blocks import Block, first_blocks
 from edge_node.inference.messages.propagation.solution import PropagationError
 from edge_node.program.posteriors.site_kind import refinement_kind

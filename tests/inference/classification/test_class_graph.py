@@ -9,12 +9,12 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.classification.dense import DensePosterior, Prior, fit
-from edge_node.inference.classification.graph_prior import GraphPrior, fit_on_graph
-from edge_node.inference.classification.graph_refinement import ClassGraphRefinement
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.refinement import BlockModel, ClassRefinement
-from edge_node.inference.classification.site_classes import SiteClasses
+from edge_node.inference.classification.sites.dense import DensePosterior, Prior, fit
+from edge_node.inference.classification.sites.graph_prior import GraphPrior, fit_on_graph
+from edge_node.inference.classification.sites.graph_refinement import ClassGraphRefinement
+from edge_node.inference.classification.sites.refinement import BlockModel, ClassRefinement
+from edge_node.inference.classification.sites.site_classes import SiteClasses
 from edge_node.inference.evaluation.metrics import ece, log_loss
 from edge_node.inference.features.blocks import Block, first_blocks
 from edge_node.inference.messages.propagation.solution import PropagationError

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from edge_node.inference.classification.classes import contrast, one_hot
-from edge_node.inference.classification.deviation import _shared_scores, choose_deviation
 from edge_node.inference.classification.likelihood import average
-from edge_node.inference.classification.others import Others, coordinates
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.refinement import BlockModel, ClassRefinement
+from edge_node.inference.classification.sites.deviation import _shared_scores, choose_deviation
+from edge_node.inference.classification.sites.others import Others, coordinates
+from edge_node.inference.classification.sites.refinement import BlockModel, ClassRefinement
 from edge_node.inference.evaluation.metrics import log_loss
 from edge_node.inference.features.blocks import first_blocks
 from tests.inference.classification.test_variational import FEATURES, learn

@@ -6,7 +6,13 @@ from scipy.special import expit
 
 from edge_node.arrays import Matrix, Vector
 from edge_node.inference.classification.classes import class_offsets
-from edge_node.inference.classification.dense import DensePosterior, Labels, Marginals, Prior, fit
+from edge_node.inference.classification.sites.dense import (
+    DensePosterior,
+    Labels,
+    Marginals,
+    Prior,
+    fit,
+)
 from tests.inference.problems import NTK, classification, normal
 
 

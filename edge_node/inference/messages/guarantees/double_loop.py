@@ -28,8 +28,8 @@ thousand variables (`python -m benchmarks propagation`, docs/results.md): 16 con
 message a slot, against 84 local ones of nine or more.
 
 Who knows more of a graph than messages do may give an inner of his own (`Inner`), as a classifier's
-graph does, whose rows have an order (`classification.graph_prior`). Whatever it is, the outer loop
-decides what is an answer.
+graph does, whose rows have an order (`classification.sites.graph_prior`). Whatever it is, the outer
+loop decides what is an answer.
 
 A curvature p'A p <= 0 met on the way proves that A isn't positive definite, and ends the run by its
 name. It isn't a test of A: a right-hand side that has nothing along such a p may be solved.

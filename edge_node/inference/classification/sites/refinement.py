@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.classification.dense import (
+from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.classification.sites.dense import (
     DensePosterior,
     Labels,
     Marginals,
@@ -34,8 +35,7 @@ from edge_node.inference.classification.dense import (
     scaled_factor,
     whiten,
 )
-from edge_node.inference.classification.others import Others, coordinates
-from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.classification.sites.others import Others, coordinates
 from edge_node.inference.features.blocks import Block, BlockTree
 from edge_node.inference.features.nystrom import Arrays, check_finite
 from edge_node.inference.numerics.recent import Recent

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_node.arrays import Vector
-from edge_node.inference.classification.dense import (
+from edge_node.inference.classification.sites.dense import (
     DensePosterior,
     Marginals,
     Prior,
     Sites,
     fit,
 )
-from edge_node.inference.classification.refinement import BlockModel
+from edge_node.inference.classification.sites.refinement import BlockModel
 from edge_node.inference.numerics.distances import Indices
 
 __all__ = ["Choice", "choose_deviation"]

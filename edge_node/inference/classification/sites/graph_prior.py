@@ -39,7 +39,7 @@ from scipy import sparse
 from scipy.sparse.linalg import SuperLU, splu
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.classification.dense import Labels, Marginals, Sites
+from edge_node.inference.classification.sites.dense import Labels, Marginals, Sites
 from edge_node.inference.features.conditionals import Conditionals
 from edge_node.inference.features.kernel_graph import KernelGraph
 from edge_node.inference.kernels.kernel import Kernel

@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix
-from edge_node.inference.classification.dense import Marginals, Sites
-from edge_node.inference.classification.graph_prior import SiteCovariance
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.site_classes import SiteClasses
+from edge_node.inference.classification.sites.dense import Marginals, Sites
+from edge_node.inference.classification.sites.graph_prior import SiteCovariance
+from edge_node.inference.classification.sites.site_classes import SiteClasses
 from edge_node.inference.features.blocks import Block, halved
 from edge_node.inference.features.conditionals import regress
 from edge_node.inference.features.kernel_graph import Neighbourhoods

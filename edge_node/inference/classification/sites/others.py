@@ -15,8 +15,8 @@ from typing import Self
 import numpy as np
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.classification.dense import Marginals
 from edge_node.inference.classification.posterior import ClassPosterior
+from edge_node.inference.classification.sites.dense import Marginals
 from edge_node.inference.numerics.eigenbasis import Eigenbasis
 
 __all__ = ["Others", "coordinates"]

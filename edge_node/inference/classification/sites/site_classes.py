@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.arrays import Matrix, Vector
-from edge_node.inference.classification.dense import Labels, Marginals, Sites
-from edge_node.inference.classification.graph_prior import GraphPrior, SiteCovariance, fit_on_graph
-from edge_node.inference.classification.others import Others, coordinates
 from edge_node.inference.classification.posterior import ClassPosterior
-from edge_node.inference.classification.refinement import shares_variance
+from edge_node.inference.classification.sites.dense import Labels, Marginals, Sites
+from edge_node.inference.classification.sites.graph_prior import (
+    GraphPrior,
+    SiteCovariance,
+    fit_on_graph,
+)
+from edge_node.inference.classification.sites.others import Others, coordinates
+from edge_node.inference.classification.sites.refinement import shares_variance
 from edge_node.inference.features.blocks import Block
 from edge_node.inference.numerics.distances import Indices
 
